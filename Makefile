@@ -1,0 +1,50 @@
+# `make demo`, `make test`, `make test-all`, `make lint`, `make bench`. Each installs what it needs
+# into .venv first and is quick when nothing changed.
+SHELL := /bin/bash
+# 3.10–3.12: mediapipe's last wheel with its models in it ends there.
+PYTHON ?= $(shell for p in python3.11 python3.12 python3.10 python3; do \
+	$$p -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 12))' 2>/dev/null && echo $$p && break; done)
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+DEMO ?= demo
+JOBS ?= 2
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo test test-all lint bench clean
+
+help:
+	@echo "make demo      the whole walk on a corpus made here: synth, build, resynth, report"
+	@echo "make test      the tests (under 12 minutes on two cores)"
+	@echo "make test-all  the slow tests too"
+	@echo "make lint      ruff and mypy"
+	@echo "make bench     speed, on real clips where they are at hand"
+
+install: $(STAMP)
+
+$(STAMP): setup.py
+	@test -n "$(PYTHON)" || { echo "no Python 3.10-3.12 found: install one or set PYTHON=..."; exit 1; }
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet --editable '.[dev]'
+	touch $@
+
+demo: $(STAMP)
+	$(BIN)/python -m benchmarks.demo --out $(DEMO) --jobs $(JOBS)
+
+test: $(STAMP)
+	$(BIN)/python -m pytest -n $(JOBS) -m "not slow"
+
+test-all: $(STAMP)
+	$(BIN)/python -m pytest -n $(JOBS)
+
+lint: $(STAMP)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: $(STAMP)
+	$(BIN)/python -m benchmarks
+
+clean:
+	rm -rf $(VENV) build *.egg-info .pytest_cache .mypy_cache .ruff_cache

@@ -1,0 +1,1 @@
+"""Scores and tables for any model's speech; never imports `facetron`."""

@@ -1,0 +1,1 @@
+"""Systems that Facetron is compared with."""

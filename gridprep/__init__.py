@@ -1,0 +1,1 @@
+"""From a GRID folder to features that can be trusted."""

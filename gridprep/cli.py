@@ -1,0 +1,34 @@
+"""The `gridprep` program: one subcommand a file in `gridprep.commands`."""
+
+from __future__ import annotations
+
+import click
+
+from manifests.console import LazyGroup, run
+
+COMMANDS = {
+    "verify": "gridprep.commands.verify:verify",
+    "align": "gridprep.commands.build:align",
+    "crop": "gridprep.commands.build:crop",
+    "mels": "gridprep.commands.build:mels",
+    "manifest": "gridprep.commands.build:manifest",
+    "build": "gridprep.commands.build:build",
+    "inspect": "gridprep.commands.inspect:inspect",
+    "download": "gridprep.commands.download:download",
+    "synth": "gridprep.commands.synth:synth",
+    "splits": "gridprep.commands.splits:splits",
+}
+
+
+@click.group(cls=LazyGroup, lazy=COMMANDS, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="facetron-toolkit")
+def cli() -> None:
+    """From a GRID folder to features that can be trusted."""
+
+
+def main() -> None:
+    run(cli, "gridprep")
+
+
+if __name__ == "__main__":
+    main()

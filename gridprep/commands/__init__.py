@@ -1,0 +1,1 @@
+"""The subcommands of `gridprep`: options in, calls out, no logic of their own."""

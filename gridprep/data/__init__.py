@@ -1,0 +1,1 @@
+"""Data files made by this project (mean face, …)."""

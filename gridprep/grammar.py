@@ -1,0 +1,66 @@
+"""GRID's grammar: six words a sentence, one letter each in the stem.
+
+Source: Cooke, Barker, Cunningham, Shao, JASA 120(5), 2006. command · colour · preposition · letter ·
+digit · adverb; 4·4·4·25·10·4 = 64,000 sentences over 51 words.
+"""
+
+from __future__ import annotations
+
+import re
+
+from manifests.errors import BadInput
+
+SLOTS = ("command", "colour", "preposition", "letter", "digit", "adverb")
+
+VOCABULARY: tuple[dict[str, str], ...] = (
+    {"b": "bin", "l": "lay", "p": "place", "s": "set"},
+    {"b": "blue", "g": "green", "r": "red", "w": "white"},
+    {"a": "at", "b": "by", "i": "in", "w": "with"},
+    {letter: letter for letter in "abcdefghijklmnopqrstuvxyz"},  # no w: its name has three syllables
+    {
+        "1": "one",
+        "2": "two",
+        "3": "three",
+        "4": "four",
+        "5": "five",
+        "6": "six",
+        "7": "seven",
+        "8": "eight",
+        "9": "nine",
+        "z": "zero",
+    },
+    {"a": "again", "n": "now", "p": "please", "s": "soon"},
+)
+"""Per slot: code letter in the stem → word."""
+
+STEM_PATTERN = re.compile("[blps][bgrw][abiw][a-vx-z][1-9z][anps]")
+WORDS = tuple(sorted({word for slot in VOCABULARY for word in slot.values()}))
+
+
+def is_stem(text: str) -> bool:
+    """Whether `text` is a GRID stem (`bbaf2n`)."""
+    return STEM_PATTERN.fullmatch(text) is not None
+
+
+def words_of(stem: str) -> tuple[str, ...]:
+    """The six words that a stem encodes: `bbaf2n` → bin blue at f two now. Raises `BadInput`."""
+    if not is_stem(stem):
+        raise BadInput(f"{stem!r} is not a GRID stem", "stems look like bbaf2n")
+    return tuple(slot[letter] for slot, letter in zip(VOCABULARY, stem, strict=True))
+
+
+def sentence_of(stem: str) -> str:
+    """The sentence that a stem encodes, words separated by one space."""
+    return " ".join(words_of(stem))
+
+
+def stem_of(sentence: str) -> str:
+    """Inverse of `sentence_of`. Raises `BadInput` for a sentence outside the grammar."""
+    words = sentence.lower().split()
+    letters = []
+    if len(words) == len(SLOTS):
+        for slot, word in zip(VOCABULARY, words, strict=True):
+            letters += [letter for letter, known in slot.items() if known == word]
+    if len(letters) != len(SLOTS):
+        raise BadInput(f"{sentence!r} is not a sentence of GRID's grammar", "check the transcript")
+    return "".join(letters)

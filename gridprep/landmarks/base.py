@@ -1,0 +1,84 @@
+"""The interface of a landmark backend and the cleaning that all backends share.
+
+A backend turns frames into *named* points (`manifests.records.POINT_NAMES`); detectors disagree on
+what a point is (68, 468, 5), so each maps its own points to these names and one cropper serves all.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from manifests.records import POINT_NAMES, Landmarks
+
+Frames = NDArray[np.uint8]
+"""(T, H, W, 3) RGB."""
+
+
+class LandmarkBackend(Protocol):
+    """Finds the named points of one face in every frame of a clip.
+
+    A backend is created once per worker process and called for many clips; `detect` must not let
+    one clip influence the next (tracking is reset between clips) and must be deterministic.
+    """
+
+    name: str
+    version: str
+    """Part of the stage key: a new version means new points."""
+
+    def detect(self, frames: Frames, every: int = 1) -> Landmarks:
+        """Args:
+            frames: (T, H, W, 3) uint8 RGB.
+            every: look at frames 0, k, 2k, … and the last one; the other rows are NaN with
+                `found` False and are filled by `fill_gaps`.
+
+        Returns: landmarks in pixels of the frame, rows of NaN where no face was found.
+        """
+        ...
+
+    def close(self) -> None:
+        """Releases native memory."""
+        ...
+
+
+def looked_at(n_frames: int, every: int) -> NDArray[np.intp]:
+    """Indices of the frames that a backend looks at: every k-th and always the last."""
+    indices = np.arange(0, n_frames, every)
+    return indices if n_frames == 0 or indices[-1] == n_frames - 1 else np.append(indices, n_frames - 1)
+
+
+def empty_points(n_frames: int) -> NDArray[np.float32]:
+    """(T, N, 2) of NaN."""
+    return np.full((n_frames, len(POINT_NAMES), 2), np.nan, np.float32)
+
+
+def choose_face(
+    boxes: NDArray[np.float64], frame_hw: tuple[int, int], previous: NDArray[np.float64] | None
+) -> tuple[int, str]:
+    """Which of several faces to keep, and why.
+
+    The face nearest to the one kept before, if it is within one face width; else the one with the
+    greatest area weighted down by its distance from the centre of the frame.
+
+    Args:
+        boxes: (K, 4) x0, y0, x1, y1 in pixels, K ≥ 1.
+        frame_hw: height and width of the frame.
+        previous: (4,) box kept in the frame before, or None.
+
+    Returns: (index, `only` | `tracked` | `central_largest`).
+    """
+    if len(boxes) == 1:
+        return 0, "only"
+    centres = (boxes[:, :2] + boxes[:, 2:]) / 2
+    widths = boxes[:, 2] - boxes[:, 0]
+    if previous is not None:
+        distance = np.linalg.norm(centres - (previous[:2] + previous[2:]) / 2, axis=1)
+        nearest = int(distance.argmin())
+        if distance[nearest] <= widths[nearest]:
+            return nearest, "tracked"
+    height, width = frame_hw
+    off_centre = np.linalg.norm(centres - np.array([width, height]) / 2, axis=1)
+    area = widths * (boxes[:, 3] - boxes[:, 1])
+    return int((area / (1 + (2 * off_centre / width) ** 2)).argmax()), "central_largest"

@@ -1,0 +1,1 @@
+"""SynthGRID: a GRID made here."""

@@ -1,0 +1,1 @@
+"""The contract between the programs: records, specs, errors, files and splits. Imports nobody of ours."""

@@ -1,0 +1,241 @@
+"""Files of the contract: atomic writes, JSONL with a schema version, and `validate`.
+
+A JSONL file starts with a header line `{"schema": "<kind>", "schema_version": 1, ...}` so that a
+reader knows what it holds before it reads a row.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import hashlib
+import json
+import math
+import os
+import tempfile
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import IO, Any, TypeVar
+
+from manifests.errors import ManifestError, ToolkitError
+from manifests.records import SCHEMA_VERSION, ManifestRow, Record
+from manifests.specs import CLIP_FRAMES, CLIP_SECONDS, VIDEO_FPS
+
+T = TypeVar("T", bound=Record)
+SUBSETS = ("train", "val", "test")
+
+
+@contextlib.contextmanager
+def atomic_path(target: str | os.PathLike[str]) -> Iterator[Path]:
+    """Yields a temporary path beside `target`; on success it is renamed over `target`, on any
+    error (Ctrl-C and a full disk included) it is removed and `target` is as it was.
+
+    The temporary name keeps the suffix, since encoders choose a container by it. A file left by
+    kill -9 starts with `.tmp-` and is swept by the next build.
+    """
+    target = Path(target)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(prefix=".tmp-", suffix=target.suffix, dir=target.parent)
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        yield temporary
+        umask = os.umask(0)
+        os.umask(umask)
+        os.chmod(temporary, 0o666 & ~umask)  # mkstemp makes 0600: others could not read the features
+        os.replace(temporary, target)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+        raise
+
+
+@contextlib.contextmanager
+def atomic_open(target: str | os.PathLike[str], mode: str = "w") -> Iterator[IO[Any]]:
+    """Like `open(target, mode)` for writing, but through `atomic_path` and flushed to disk."""
+    with atomic_path(target) as temporary:
+        text = {} if "b" in mode else {"encoding": "utf-8", "newline": ""}
+        with open(temporary, mode, **text) as file:  # type: ignore[call-overload]
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+
+
+def write_json(target: str | os.PathLike[str], value: Any, indent: int | None = 2) -> None:
+    """Atomically writes JSON; NaN is refused, since no other reader of JSON knows it."""
+    with atomic_open(target) as file:
+        json.dump(value, file, indent=indent, allow_nan=False, ensure_ascii=False)
+        file.write("\n")
+
+
+def read_json(path: str | os.PathLike[str]) -> Any:
+    """Reads JSON. Raises `ManifestError` that names the file when absent or damaged."""
+    try:
+        with open(path, encoding="utf-8") as file:
+            return json.load(file)
+    except FileNotFoundError:
+        raise ManifestError(f"{path} does not exist", "check the path") from None
+    except (OSError, ValueError) as error:
+        raise ManifestError(f"{path} cannot be read as JSON ({error})", "write it again") from None
+
+
+def write_jsonl(
+    target: str | os.PathLike[str], kind: str, records: Iterable[Record], **header: Any
+) -> int:
+    """Atomically writes a header and one record a line; returns the number of records."""
+    count = 0
+    with atomic_open(target) as file:
+        head = {"schema": kind, "schema_version": SCHEMA_VERSION, **header}
+        file.write(json.dumps(head, ensure_ascii=False, allow_nan=False) + "\n")
+        for record in records:
+            file.write(json.dumps(record.to_dict(), ensure_ascii=False, allow_nan=False) + "\n")
+            count += 1
+    return count
+
+
+def read_jsonl(
+    path: str | os.PathLike[str], kind: str, record_type: type[T]
+) -> tuple[dict[str, Any], list[T]]:
+    """Reads what `write_jsonl` wrote: (header, records).
+
+    Raises `ManifestError` naming file and line for another kind, a newer schema or a damaged line.
+    """
+    records: list[T] = []
+    header: dict[str, Any] | None = None
+    try:
+        with open(path, encoding="utf-8") as file:
+            for number, line in enumerate(file, 1):
+                try:
+                    values = json.loads(line)
+                    if not isinstance(values, dict):
+                        raise ValueError("not an object")
+                except ValueError as error:
+                    raise ManifestError(
+                        f"{path}, line {number}: {error}", "write the file again"
+                    ) from None
+                if header is None:
+                    header = values
+                    _check_header(path, kind, header)
+                    continue
+                try:
+                    records.append(record_type.from_dict(values))
+                except (ToolkitError, TypeError) as error:
+                    raise ManifestError(
+                        f"{path}, line {number}: {error}", "write the file again"
+                    ) from None
+    except FileNotFoundError:
+        raise ManifestError(f"{path} does not exist", "run `gridprep build` first") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ManifestError(f"{path} cannot be read ({error})", "check the file") from None
+    if header is None:
+        raise ManifestError(f"{path} is empty", "write the file again")
+    return header, records
+
+
+def _check_header(path: str | os.PathLike[str], kind: str, header: dict[str, Any]) -> None:
+    if header.get("schema") != kind:
+        raise ManifestError(
+            f"{path} holds {header.get('schema', 'no schema line')!s}, not {kind}", "check the path"
+        )
+    if int(header.get("schema_version", 0)) > SCHEMA_VERSION:
+        raise ManifestError(
+            f"{path} has schema version {header['schema_version']}, this version reads up to "
+            f"{SCHEMA_VERSION}",
+            "update the toolkit",
+        )
+
+
+def read_manifest(path: str | os.PathLike[str]) -> tuple[dict[str, Any], list[ManifestRow]]:
+    """Header and rows of `manifest.jsonl`; a folder stands for the manifest inside it."""
+    path = Path(path)
+    if path.is_dir():
+        path = path / "manifest.jsonl"
+    return read_jsonl(path, "manifest", ManifestRow)
+
+
+def write_csv(
+    target: str | os.PathLike[str], columns: Sequence[str], rows: Iterable[Sequence[Any]]
+) -> None:
+    """Atomically writes a CSV with a header line."""
+    with atomic_open(target) as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(columns)
+        writer.writerows(rows)
+
+
+def sha256_file(path: str | os.PathLike[str]) -> str:
+    """Hex SHA-256 of a file, read in 1 MiB pieces."""
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:
+        while piece := file.read(1 << 20):
+            digest.update(piece)
+    return digest.hexdigest()
+
+
+def check_row(row: ManifestRow) -> list[str]:
+    """The physics of one row, as a list of complaints (empty when sound).
+
+    75 video frames ↔ 48,000 samples at 16 kHz ↔ 150 mel frames: 3 s each; words inside the clip,
+    in order, without overlap, and spelling the sentence; frames agreeing with seconds.
+    """
+    complaints = []
+    if row.video_frames != CLIP_FRAMES:
+        complaints.append(f"{row.video_frames} video frames, not {CLIP_FRAMES}")
+    expected = round(CLIP_SECONDS * row.sample_rate_hz)
+    if row.audio_samples != expected:
+        complaints.append(
+            f"{row.audio_samples} samples, not {expected} at {row.sample_rate_hz} Hz"
+        )
+    if row.mel_frames != 2 * row.video_frames:
+        complaints.append(
+            f"{row.mel_frames} mel frames, not twice the {row.video_frames} video frames"
+        )
+    if not 0 <= row.samples_added <= row.audio_samples:
+        complaints.append(f"{row.samples_added} samples added of {row.audio_samples}")
+    if row.subset not in SUBSETS:
+        complaints.append(f"subset {row.subset!r}")
+    if row.gender not in ("male", "female"):
+        complaints.append(f"gender {row.gender!r}")
+    if " ".join(w.word for w in row.words) != row.sentence:
+        complaints.append(f"words do not spell {row.sentence!r}")
+    previous_end_s = 0.0
+    for word in row.words:
+        if not previous_end_s - 1e-9 <= word.start_s < word.end_s <= CLIP_SECONDS + 1e-9:
+            complaints.append(f"word {word.word!r} at {word.start_s}–{word.end_s} s")
+        if word.start_frame != math.floor(word.start_s * VIDEO_FPS + 1e-6) or (
+            word.end_frame != math.ceil(word.end_s * VIDEO_FPS - 1e-6)
+        ):
+            complaints.append(f"word {word.word!r}: frames disagree with seconds")
+        previous_end_s = word.end_s
+    for name, path in {**row.paths, **row.extra_mels}.items():
+        if path.startswith("/") or "\\" in path or ".." in path.split("/"):
+            complaints.append(f"path of {name} is not relative: {path}")
+    return complaints
+
+
+def validate(rows: Iterable[ManifestRow], root: str | os.PathLike[str] | None = None) -> None:
+    """Raises `ManifestError` naming the first clips that break the contract.
+
+    Args:
+        rows: manifest rows.
+        root: folder of the manifest; when given, every artifact must exist there and not be empty.
+    """
+    complaints: list[str] = []
+    seen: set[str] = set()
+    for row in rows:
+        found = check_row(row)
+        if row.clip_id in seen:
+            found.append("listed twice")
+        seen.add(row.clip_id)
+        if root is not None:
+            for name, path in {**row.paths, **row.extra_mels}.items():
+                try:
+                    if os.path.getsize(os.path.join(root, path)) == 0:
+                        found.append(f"{name} is empty: {path}")
+                except OSError:
+                    found.append(f"{name} is missing: {path}")
+        complaints += [f"{row.clip_id}: {c}" for c in found]
+    if complaints:
+        shown = "; ".join(complaints[:5])
+        more = f" (and {len(complaints) - 5} more)" if len(complaints) > 5 else ""
+        raise ManifestError(f"{shown}{more}", "rebuild these clips")

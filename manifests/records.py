@@ -1,0 +1,324 @@
+"""What crosses a boundary between programs. All frozen, all plain values, all with `to_dict`/`from_dict`.
+
+Conventions: times in seconds carry `_s`, video frames `_frame(s)`; intervals are half-open
+[start, end); paths inside a build or a run are POSIX and relative to its folder.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import types
+import typing
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from manifests.errors import ManifestError
+
+SCHEMA_VERSION = 1
+
+STAGES = ("find", "decode", "audio", "alignment", "align", "crop", "mels", "manifest", "worker")
+"""Where a clip can fail, in the order of the walk."""
+
+POINT_NAMES: tuple[str, ...] = (
+    # Subject's right is the viewer's left; iBUG-68 numbers in brackets.
+    "right_eye_outer",  # 36
+    "right_eye_inner",  # 39
+    "left_eye_inner",  # 42
+    "left_eye_outer",  # 45
+    "nose_bridge",  # 27
+    "nose_tip",  # 30
+    "nose_base",  # 33
+    "mouth_right",  # 48
+    "mouth_left",  # 54
+    "lip_top_outer",  # 51
+    "lip_bottom_outer",  # 57
+    "lip_top_inner",  # 62
+    "lip_bottom_inner",  # 66
+    "lip_upper_right",  # 50
+    "lip_upper_left",  # 52
+    "lip_lower_right",  # 58
+    "lip_lower_left",  # 56
+    "chin",  # 8
+    "jaw_right",  # 4
+    "jaw_left",  # 12
+)
+"""The named points that every landmark backend fills, NaN where it has no such point."""
+
+STABLE_POINTS = (
+    "right_eye_outer",
+    "right_eye_inner",
+    "left_eye_inner",
+    "left_eye_outer",
+    "nose_bridge",
+    "nose_base",
+)
+"""Eyes and nose: they do not move with speech, so they alone steer the warp."""
+
+LIP_POINTS = (
+    "mouth_right",
+    "mouth_left",
+    "lip_top_outer",
+    "lip_bottom_outer",
+    "lip_upper_right",
+    "lip_upper_left",
+    "lip_lower_right",
+    "lip_lower_left",
+)
+"""The outer lip outline; its mean is the mouth centre."""
+
+RecordT = TypeVar("RecordT", bound="Record")
+
+
+@lru_cache(maxsize=None)
+def _hints(cls: type) -> dict[str, Any]:
+    return typing.get_type_hints(cls)
+
+
+def _parse(hint: Any, value: Any) -> Any:
+    """Turns JSON values back into the (possibly nested) records that a type hint names."""
+    if isinstance(hint, type) and issubclass(hint, Record):
+        return hint.from_dict(value)
+    origin = typing.get_origin(hint)
+    if origin is tuple and value is not None:
+        item = typing.get_args(hint)[0]
+        return tuple(_parse(item, v) for v in value)
+    if origin in (typing.Union, types.UnionType) and value is not None:
+        options = [a for a in typing.get_args(hint) if a is not type(None)]
+        return _parse(options[0], value) if len(options) == 1 else value
+    return value
+
+
+@dataclass(frozen=True)
+class Record:
+    """Base of all records."""
+
+    def to_dict(self) -> dict[str, Any]:
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_dict(cls: type[RecordT], values: dict[str, Any]) -> RecordT:
+        """Inverse of `to_dict`. Unknown fields are ignored (a newer minor version may have written
+        them); a missing required field raises `ManifestError`."""
+        fields = dataclasses.fields(cls)
+        hints = _hints(cls)
+        missing = [
+            f.name
+            for f in fields
+            if f.name not in values
+            and f.default is dataclasses.MISSING
+            and f.default_factory is dataclasses.MISSING
+        ]
+        if missing:
+            raise ManifestError(f"{cls.__name__} lacks {', '.join(missing)}", "rebuild the manifest")
+        return cls(
+            **{f.name: _parse(hints[f.name], values[f.name]) for f in fields if f.name in values}
+        )
+
+
+@dataclass(frozen=True)
+class Clip(Record):
+    """One GRID clip as found on disk, before anything was decoded.
+
+    Attributes:
+        speaker: the *true* talker, `s1` … `s34`, by stem where the folder is misplaced.
+        stem: six-letter sentence code, `bbaf2n`.
+        video: absolute path of the audio-video file.
+        alignment: absolute path of the `.align` file that belongs to the stem, or "".
+        found_speaker: the talker that the folder claims.
+        repairs: what was put right while finding it (`speaker_folder`, `alignment_folder`).
+    """
+
+    speaker: str
+    stem: str
+    video: str
+    alignment: str = ""
+    found_speaker: str = ""
+    repairs: tuple[str, ...] = ()
+
+    @property
+    def clip_id(self) -> str:
+        return f"{self.speaker}/{self.stem}"
+
+
+@dataclass(frozen=True)
+class WordSpan(Record):
+    """One word of a clip, half-open, silences (`sil`, `sp`) left out.
+
+    `start_frame`/`end_frame` are video frames: floor of the start and ceiling of the end, so every
+    frame in which the word sounds is inside.
+    """
+
+    word: str
+    start_s: float
+    end_s: float
+    start_frame: int
+    end_frame: int
+
+
+@dataclass(frozen=True)
+class Landmarks:
+    """Named points over a clip. (Holds arrays, so it is stored as .npz, not JSON.)
+
+    Attributes:
+        points_px: (T, N, 2) float32, x then y in pixels of the source frame, NaN where not found.
+        names: the N point names, `POINT_NAMES`.
+        found: (T,) bool, True where the backend itself saw the face in that frame.
+        faces: (T,) int16, how many faces the backend saw; the one kept is recorded in `choice`.
+        backend: name and version of what found them.
+        choice: how the face was chosen: `only`, `tracked`, `central_largest`.
+    """
+
+    points_px: NDArray[np.float32]
+    found: NDArray[np.bool_]
+    faces: NDArray[np.int16]
+    backend: str
+    choice: str = "only"
+    names: tuple[str, ...] = POINT_NAMES
+
+    def named(self, *names: str) -> NDArray[np.float32]:
+        """(T, len(names), 2) points, in the order asked for."""
+        return self.points_px[:, [self.names.index(n) for n in names]]
+
+
+@dataclass(frozen=True)
+class ClipFailure(Record):
+    """A clip that did not become a row, and why."""
+
+    speaker: str
+    stem: str
+    stage: str
+    reason: str
+    detail: str
+    video: str = ""
+    evidence: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def clip_id(self) -> str:
+        return f"{self.speaker}/{self.stem}"
+
+
+@dataclass(frozen=True)
+class ManifestRow(Record):
+    """One usable clip of a build.
+
+    Attributes:
+        subset: `train`, `val` or `test` of the build's split.
+        sentence: six words, lower case.
+        words: spans of the six words.
+        paths: artifact → path relative to the manifest's folder; keys `lips`, `face`, `audio`, `mel`,
+            `prosody` (F0 and energy), `landmarks`.
+        video_frames, audio_samples, mel_frames: the physics, checked by `manifests.io.validate`.
+        samples_added: zeros appended to the right of the sound.
+        flags: oddities that were repaired or tolerated (`frames_repeated`, `alignment_folder`, …).
+        qc: numbers per clip: `found_share`, `interpolated_frames`, `jitter_px`, `lips_border_px`,
+            `rms_dbfs`, `av_offset_frames`, …
+        source_path: path as found, relative to the corpus.
+        source_sha256: of the whole source file.
+        fingerprints: spec name → fingerprint (`audio`, `mel`, `crop`, `landmarks`).
+        extra_mels: further mels of the same clip, preset → path.
+    """
+
+    speaker: str
+    gender: str
+    stem: str
+    sentence: str
+    subset: str
+    words: tuple[WordSpan, ...]
+    paths: dict[str, str]
+    video_frames: int
+    audio_samples: int
+    sample_rate_hz: int
+    mel_frames: int
+    samples_added: int
+    flags: tuple[str, ...]
+    qc: dict[str, Any]
+    source_path: str
+    source_sha256: str
+    fingerprints: dict[str, str]
+    extra_mels: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def clip_id(self) -> str:
+        return f"{self.speaker}/{self.stem}"
+
+
+@dataclass(frozen=True)
+class RunClip(Record):
+    """One synthesised clip in a run directory (a line of `clips.jsonl`).
+
+    Attributes:
+        speaker, stem, sentence, gender: whose lips, and what was really said.
+        wav: the synthesised speech, relative to the run directory.
+        reference: the real recording of the same clip, relative to the run directory or absolute; "" if
+            there is none.
+        mel: the mel that the vocoder was given, relative, or "".
+        voice: the talker whose face was used; equals `speaker` except in swaps.
+        seen: whether that talker was in the training of the model; None where it is not known.
+        transcript: what the lip encoder read, or "".
+    """
+
+    speaker: str
+    stem: str
+    sentence: str
+    gender: str
+    wav: str
+    reference: str = ""
+    mel: str = ""
+    voice: str = ""
+    seen: bool | None = None
+    transcript: str = ""
+
+    @property
+    def clip_id(self) -> str:
+        return f"{self.speaker}/{self.stem}"
+
+
+@dataclass(frozen=True)
+class RunInfo(Record):
+    """`run.json`: what made a run directory. Any model of anybody's can write one.
+
+    Attributes:
+        name: the row's name in tables (`Facetron`, `Lip2Wav`, `analysis-synthesis (Griffin-Lim)`).
+        kind: `model`, `resynthesis` or `recording`.
+        split, subset: which clips were asked for.
+        n_expected: how many clips the run was asked for; fewer lines in `clips.jsonl` are missing
+            clips and are reported as such.
+        manifest_sha256: of the manifest that the clips were taken from, or "".
+        parameters: everything needed to make it again.
+        versions: library → version.
+    """
+
+    name: str
+    kind: str
+    split: str
+    subset: str
+    sample_rate_hz: int
+    n_expected: int
+    manifest_sha256: str = ""
+    parameters: dict[str, Any] = field(default_factory=dict)
+    versions: dict[str, str] = field(default_factory=dict)
+    schema_version: int = SCHEMA_VERSION
+
+
+@dataclass(frozen=True)
+class Score(Record):
+    """One metric of one clip (a line of `scores.jsonl`).
+
+    A metric that cannot be computed is `status="failed"` with `value=None` and a reason: it counts
+    in n_failed and never enters a mean.
+    """
+
+    speaker: str
+    stem: str
+    metric: str
+    value: float | None
+    status: str  # "ok" or "failed"
+    reason: str = ""
+    unit: str = ""
+    parameters: dict[str, Any] = field(default_factory=dict)
+    key: str = ""
+    """Hash of the inputs' content, the parameters and the versions: the cache key."""

@@ -1,0 +1,93 @@
+"""Packaging. Packages are listed by name: `find_packages()` would ship `tests` and `benchmarks`."""
+
+from pathlib import Path
+
+from setuptools import setup
+
+HERE = Path(__file__).parent
+
+setup(
+    name="facetron-toolkit",
+    version="0.1.0",
+    description="GRID preprocessing, the Facetron face-to-speech model, and evaluation in the form of papers",
+    long_description=(HERE / "README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    license="MIT",
+    python_requires=">=3.10",
+    packages=[
+        "manifests",
+        "manifests.splits",
+        "gridprep",
+        "gridprep.commands",
+        "gridprep.data",
+        "gridprep.landmarks",
+        "gridprep.synth",
+        "facetron",
+        "facetron.baselines",
+        "evaluation",
+        "evaluation.metrics",
+    ],
+    package_data={
+        "manifests": ["*.csv", "*.csv.gz", "py.typed"],
+        "manifests.splits": ["*.csv", "*.csv.gz", "*.json"],
+        "gridprep.data": ["*.json", "*.png", "*.npz"],
+        "gridprep": ["py.typed"],
+        "gridprep.synth": ["*.json", "*.npz", "*.png"],
+        "facetron": ["py.typed"],
+        "evaluation": ["*.json", "*.html", "*.js", "*.css", "py.typed"],
+    },
+    entry_points={
+        "console_scripts": [
+            "gridprep = gridprep.cli:main",
+            "facetron = facetron.cli:main",
+            "facetron-eval = evaluation.cli:main",
+        ]
+    },
+    install_requires=[
+        "numpy>=1.26",
+        "scipy>=1.11",
+        "pandas>=2.1",
+        "click>=8.1",
+        "tqdm>=4.66",
+        "joblib>=1.3",
+        "av>=12",  # bundles FFmpeg: no system FFmpeg is needed
+        # mediapipe brings opencv-contrib-python 4.11; the same version of both shares one cv2 folder.
+        "opencv-python>=4.10,<4.12; python_version<'3.13'",
+        "opencv-python>=4.10; python_version>='3.13'",
+        # The last release whose wheel carries its models; wheels end at Python 3.12.
+        "mediapipe==0.10.21; python_version<'3.13'",
+        "face-alignment>=1.5,<2; python_version>='3.13'",
+        "librosa>=0.10.2",
+        "soundfile>=0.12",
+        "soxr>=0.3.7",
+        "scikit-image>=0.22",  # the public-domain photograph that SynthGRID's talkers start from
+        "espeakng-loader>=0.2.4",  # espeak-ng with its voices in a wheel
+        "pystoi>=0.4.1",
+        "scikit-learn>=1.3",
+        "matplotlib>=3.8",
+        "torch>=2.8,<2.14",
+    ],
+    extras_require={
+        "face-alignment": ["face-alignment>=1.5,<2"],
+        "dask": ["dask[distributed]>=2024.1"],
+        "dev": [
+            "dask[distributed]>=2024.1",
+            "face-alignment>=1.5,<2",
+            "mypy>=1.11",
+            "pandas-stubs",
+            "psutil",
+            "pytest>=8",
+            "pytest-timeout",
+            "pytest-xdist",
+            "ruff>=0.6",
+            "types-psutil",
+            "types-tqdm",
+        ],
+    },
+    classifiers=[
+        "License :: OSI Approved :: MIT License",
+        "Programming Language :: Python :: 3.10",
+        "Programming Language :: Python :: 3.11",
+        "Programming Language :: Python :: 3.12",
+    ],
+)
