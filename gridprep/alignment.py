@@ -49,7 +49,9 @@ def parse_alignment(text: str, name: str = "alignment") -> list[AlignedToken]:
             (token,) = parts[2:]
         except (ValueError, IndexError):
             raise _fail(
-                "alignment_garbled", f"{name}, line {number} is not `start end word`", line=line[:80]
+                "alignment_garbled",
+                f"{name}, line {number} is not `start end word`",
+                line=line[:80],
             ) from None
         if end_units < start_units or (tokens and start_units < tokens[-1].end_units):
             raise _fail(

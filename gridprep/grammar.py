@@ -16,7 +16,9 @@ VOCABULARY: tuple[dict[str, str], ...] = (
     {"b": "bin", "l": "lay", "p": "place", "s": "set"},
     {"b": "blue", "g": "green", "r": "red", "w": "white"},
     {"a": "at", "b": "by", "i": "in", "w": "with"},
-    {letter: letter for letter in "abcdefghijklmnopqrstuvxyz"},  # no w: its name has three syllables
+    {
+        letter: letter for letter in "abcdefghijklmnopqrstuvxyz"
+    },  # no w: its name has three syllables
     {
         "1": "one",
         "2": "two",

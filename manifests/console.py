@@ -53,7 +53,9 @@ def run(group: click.Group, program: str) -> None:
         click.echo(f"{program}: {error}", err=True)
         sys.exit(error.exit_code)
     except click.exceptions.Abort:
-        click.echo(f"{program}: interrupted; what was finished is kept, run it again to go on", err=True)
+        click.echo(
+            f"{program}: interrupted; what was finished is kept, run it again to go on", err=True
+        )
         sys.exit(130)
     except click.ClickException as error:
         error.show()
@@ -76,7 +78,7 @@ class Progress:
     Args:
         total: number of items.
         description: what is being done, `build`.
-        unit: name of an item, `clip`.
+        unit: name of an item, `clip`; `B` counts bytes and is shown in MB.
     """
 
     def __init__(self, total: int, description: str, unit: str = "clip") -> None:
@@ -86,7 +88,9 @@ class Progress:
         self._started_s = time.monotonic()
         self._logged_s = self._started_s
         self._bar = (
-            tqdm(total=total, desc=description, unit=unit, dynamic_ncols=True)
+            tqdm(
+                total=total, desc=description, unit=unit, unit_scale=unit == "B", dynamic_ncols=True
+            )
             if sys.stderr.isatty()
             else None
         )
@@ -108,11 +112,11 @@ class Progress:
         rate = self.done / elapsed_s
         left_s = (self.total - self.done) / rate if rate > 0 else float("nan")
         notes = "".join(f", {value} {key}" for key, value in self.notes.items())
-        click.echo(
-            f"{self.description}: {self.done}/{self.total} {self.unit}s, {rate:.1f} {self.unit}s/s"
-            f"{notes}, {left_s:.0f} s left",
-            err=True,
-        )
+        if self.unit == "B":
+            count = f"{self.done / 1e6:.1f}/{self.total / 1e6:.1f} MB, {rate / 1e6:.1f} MB/s"
+        else:
+            count = f"{self.done}/{self.total} {self.unit}s, {rate:.1f} {self.unit}s/s"
+        click.echo(f"{self.description}: {count}{notes}, {left_s:.0f} s left", err=True)
 
     def __enter__(self) -> Progress:
         return self

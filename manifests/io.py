@@ -42,7 +42,9 @@ def atomic_path(target: str | os.PathLike[str]) -> Iterator[Path]:
         yield temporary
         umask = os.umask(0)
         os.umask(umask)
-        os.chmod(temporary, 0o666 & ~umask)  # mkstemp makes 0600: others could not read the features
+        os.chmod(
+            temporary, 0o666 & ~umask
+        )  # mkstemp makes 0600: others could not read the features
         os.replace(temporary, target)
     except BaseException:
         with contextlib.suppress(OSError):
@@ -172,24 +174,23 @@ def sha256_file(path: str | os.PathLike[str]) -> str:
     return digest.hexdigest()
 
 
-def check_row(row: ManifestRow) -> list[str]:
+def check_row(row: ManifestRow, mel_frames: int = 2 * CLIP_FRAMES) -> list[str]:
     """The physics of one row, as a list of complaints (empty when sound).
 
     75 video frames ↔ 48,000 samples at 16 kHz ↔ 150 mel frames: 3 s each; words inside the clip,
     in order, without overlap, and spelling the sentence; frames agreeing with seconds.
+
+    Args:
+        mel_frames: what 3 s are in the build's mel (other presets have other hops).
     """
     complaints = []
     if row.video_frames != CLIP_FRAMES:
         complaints.append(f"{row.video_frames} video frames, not {CLIP_FRAMES}")
     expected = round(CLIP_SECONDS * row.sample_rate_hz)
     if row.audio_samples != expected:
-        complaints.append(
-            f"{row.audio_samples} samples, not {expected} at {row.sample_rate_hz} Hz"
-        )
-    if row.mel_frames != 2 * row.video_frames:
-        complaints.append(
-            f"{row.mel_frames} mel frames, not twice the {row.video_frames} video frames"
-        )
+        complaints.append(f"{row.audio_samples} samples, not {expected} at {row.sample_rate_hz} Hz")
+    if row.mel_frames != mel_frames:
+        complaints.append(f"{row.mel_frames} mel frames, not {mel_frames}")
     if not 0 <= row.samples_added <= row.audio_samples:
         complaints.append(f"{row.samples_added} samples added of {row.audio_samples}")
     if row.subset not in SUBSETS:
@@ -213,17 +214,22 @@ def check_row(row: ManifestRow) -> list[str]:
     return complaints
 
 
-def validate(rows: Iterable[ManifestRow], root: str | os.PathLike[str] | None = None) -> None:
+def validate(
+    rows: Iterable[ManifestRow],
+    root: str | os.PathLike[str] | None = None,
+    mel_frames: int = 2 * CLIP_FRAMES,
+) -> None:
     """Raises `ManifestError` naming the first clips that break the contract.
 
     Args:
         rows: manifest rows.
         root: folder of the manifest; when given, every artifact must exist there and not be empty.
+        mel_frames: as in `check_row`.
     """
     complaints: list[str] = []
     seen: set[str] = set()
     for row in rows:
-        found = check_row(row)
+        found = check_row(row, mel_frames)
         if row.clip_id in seen:
             found.append("listed twice")
         seen.add(row.clip_id)

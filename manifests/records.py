@@ -10,7 +10,7 @@ import dataclasses
 import types
 import typing
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import cache
 from typing import Any, TypeVar
 
 import numpy as np
@@ -20,7 +20,18 @@ from manifests.errors import ManifestError
 
 SCHEMA_VERSION = 1
 
-STAGES = ("find", "decode", "audio", "alignment", "align", "crop", "mels", "manifest", "worker")
+STAGES = (
+    "find",
+    "decode",
+    "alignment",
+    "audio",
+    "align",
+    "crop",
+    "mels",
+    "sync",
+    "manifest",
+    "worker",
+)
 """Where a clip can fail, in the order of the walk."""
 
 POINT_NAMES: tuple[str, ...] = (
@@ -73,8 +84,8 @@ LIP_POINTS = (
 RecordT = TypeVar("RecordT", bound="Record")
 
 
-@lru_cache(maxsize=None)
-def _hints(cls: type) -> dict[str, Any]:
+@cache
+def _hints(cls: Any) -> dict[str, Any]:
     return typing.get_type_hints(cls)
 
 
@@ -113,7 +124,9 @@ class Record:
             and f.default_factory is dataclasses.MISSING
         ]
         if missing:
-            raise ManifestError(f"{cls.__name__} lacks {', '.join(missing)}", "rebuild the manifest")
+            raise ManifestError(
+                f"{cls.__name__} lacks {', '.join(missing)}", "rebuild the manifest"
+            )
         return cls(
             **{f.name: _parse(hints[f.name], values[f.name]) for f in fields if f.name in values}
         )

@@ -16,6 +16,9 @@ from manifests.records import POINT_NAMES, Landmarks
 Frames = NDArray[np.uint8]
 """(T, H, W, 3) RGB."""
 
+IBUG_68 = (36, 39, 42, 45, 27, 30, 33, 48, 54, 51, 57, 62, 66, 50, 52, 58, 56, 8, 4, 12)
+"""Numbers of `POINT_NAMES`, in their order, for detectors with the 68 points of iBUG 300-W."""
+
 
 class LandmarkBackend(Protocol):
     """Finds the named points of one face in every frame of a clip.
@@ -46,7 +49,11 @@ class LandmarkBackend(Protocol):
 def looked_at(n_frames: int, every: int) -> NDArray[np.intp]:
     """Indices of the frames that a backend looks at: every k-th and always the last."""
     indices = np.arange(0, n_frames, every)
-    return indices if n_frames == 0 or indices[-1] == n_frames - 1 else np.append(indices, n_frames - 1)
+    return (
+        indices
+        if n_frames == 0 or indices[-1] == n_frames - 1
+        else np.append(indices, n_frames - 1)
+    )
 
 
 def empty_points(n_frames: int) -> NDArray[np.float32]:

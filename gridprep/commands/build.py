@@ -1,0 +1,211 @@
+"""`gridprep build` and its single stages `align`, `crop`, `mels`, `manifest`."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any, TypeVar
+
+import click
+
+from gridprep.build import ALL_STAGES, Options, Report, estimate, run
+from gridprep.corpus import parse_speakers
+from gridprep.landmarks.registry import BACKENDS, default_backend
+from gridprep.mel import PRESETS
+from gridprep.stages import DEFAULT_MEL, Recipe
+from manifests.errors import BadInput
+from manifests.specs import CropSpec, LandmarkSpec
+
+CommandT = TypeVar("CommandT", bound=Callable[..., Any])
+
+FINISHED_WITH_FAILURES = 6
+"""Exit code when everything ran, the manifest is written, and some clips are failures."""
+
+_SHARED = [
+    click.option("--corpus", required=True, type=click.Path(), help="Folder that holds GRID."),
+    click.option("--out", required=True, type=click.Path(), help="Folder of the build."),
+    click.option("--speakers", default="all", show_default=True, help="s1,s2 or s1-s5."),
+    click.option(
+        "--limit", default=0, help="At most so many clips, dealt over the talkers; 0: all."
+    ),
+    click.option(
+        "--jobs",
+        default=lambda: os.cpu_count() or 1,
+        show_default="all cores",
+        type=click.IntRange(1),
+        help="Worker processes.",
+    ),
+    click.option("--backend", default="local", show_default=True, help="local or dask."),
+    click.option("--scheduler", default="", help="Address of a Dask scheduler, tcp://host:8786."),
+    click.option(
+        "--max-failures",
+        default=-1,
+        help="Stop when more clips fail; -1: never.",
+        show_default=True,
+    ),
+]
+_LANDMARKS = [
+    click.option(
+        "--landmarks", default="", help=f"Landmark backend: {', '.join(BACKENDS)}.", show_default="best here"
+    ),
+    click.option("--device", default="cpu", show_default=True, help="cpu, cuda or cuda:1."),
+    click.option(
+        "--every", default=LandmarkSpec().every, show_default=True, type=click.IntRange(1, 25),
+        help="Landmarks on every k-th frame, the others interpolated.",
+    ),
+    click.option(
+        "--landmark-option", "landmark_options", multiple=True, metavar="NAME=VALUE",
+        help="Option of the landmark backend, e.g. fan_weights=PATH.",
+    ),
+]  # fmt: skip
+_CROPS = [
+    click.option(
+        "--lips-format", default=CropSpec().lips_codec, show_default=True,
+        help="Storage of the lip crops; docs/formats.md compares them.",
+    ),
+    click.option(
+        "--face-every", default=CropSpec().face_every, show_default=True, type=click.IntRange(1, 75),
+        help="A face still on every k-th frame.",
+    ),
+]  # fmt: skip
+_MELS = [
+    click.option(
+        "--mel", "mel_presets", multiple=True, default=(DEFAULT_MEL,), show_default=True,
+        help=f"Mel preset, the build's own first; repeat for more: {', '.join(PRESETS)}.",
+    ),
+]  # fmt: skip
+
+
+def _with(*groups: list[Callable[[CommandT], CommandT]]) -> Callable[[CommandT], CommandT]:
+    def decorate(function: CommandT) -> CommandT:
+        for option in reversed([o for group in groups for o in group]):
+            function = option(function)
+        return function
+
+    return decorate
+
+
+def _pairs(options: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
+    pairs = []
+    for text in options:
+        name, equals, value = text.partition("=")
+        if not equals:
+            raise BadInput(f"--landmark-option {text!r}", "write NAME=VALUE")
+        pairs.append((name, value))
+    return tuple(sorted(pairs))
+
+
+def _recipe(given: dict[str, Any]) -> Recipe:
+    """The recipe that the options name. Raises `BadInput` for unknown names."""
+    recipe = Recipe()
+    backend = given.get("landmarks") or default_backend()
+    if backend not in BACKENDS:
+        raise BadInput(f"unknown landmark backend {backend!r}", f"use one of {', '.join(BACKENDS)}")
+    for name in given.get("mel_presets", ()):
+        if name not in PRESETS:
+            raise BadInput(f"unknown mel preset {name!r}", f"use one of {', '.join(PRESETS)}")
+    return replace(
+        recipe,
+        landmarks=replace(
+            recipe.landmarks,
+            backend=backend,
+            every=given.get("every", recipe.landmarks.every),
+            options=_pairs(given.get("landmark_options", ())),
+        ),
+        crop=replace(
+            recipe.crop,
+            lips_codec=given.get("lips_format", recipe.crop.lips_codec),
+            face_every=given.get("face_every", recipe.crop.face_every),
+        ),
+        mels=tuple(given.get("mel_presets", recipe.mels)),
+        device=given.get("device", recipe.device),
+    )
+
+
+def _options(targets: tuple[str, ...], given: dict[str, Any]) -> Options:
+    speakers = given["speakers"]
+    return Options(
+        corpus=given["corpus"],
+        out=given["out"],
+        recipe=_recipe(given),
+        split=given.get("split", ""),
+        speakers=() if speakers == "all" else parse_speakers(speakers),
+        limit=given["limit"],
+        jobs=given["jobs"],
+        backend=given["backend"],
+        scheduler=given["scheduler"],
+        max_failures=given["max_failures"],
+        targets=targets,
+    )
+
+
+def _tell(report: Report, what: str, max_failures: int, failures_at: str) -> int:
+    """Prints the balance and returns the exit code."""
+    for reason, count in Counter(f.reason for f in report.failures).most_common():
+        example = next(f for f in report.failures if f.reason == reason)
+        click.echo(f"  {count} × {reason}: e.g. {example.clip_id}: {example.detail}")
+    rate = report.processed / report.wall_s if report.wall_s else 0.0
+    click.echo(
+        f"{report.rows} {what} + {len(report.failures)} failures = {report.clips} clips"
+        f" ({report.processed} worked on, {report.reused} unchanged, {report.wall_s:.1f} s,"
+        f" {rate:.1f} clips/s)"
+    )
+    if report.manifest:
+        click.echo(f"manifest: {report.manifest}")
+    if report.failures:
+        click.echo(failures_at)
+    allowed = max(max_failures, 0)
+    return FINISHED_WITH_FAILURES if len(report.failures) > allowed else 0
+
+
+def _stage_command(
+    name: str, targets: tuple[str, ...], help_text: str, *groups: Any
+) -> click.Command:
+    def callback(**given: Any) -> int:
+        report = run(_options(targets, given))
+        return _tell(
+            report, "done", given["max_failures"], "run `gridprep build` for failures.jsonl"
+        )
+
+    return click.command(name, help=help_text)(_with(_SHARED, *groups)(callback))
+
+
+align = _stage_command("align", ("align",), "Find landmarks in every clip.", _LANDMARKS)
+crop = _stage_command(
+    "crop", ("crop",), "Crop lips (144×144) and faces (160×160).", _LANDMARKS, _CROPS
+)
+mels = _stage_command("mels", ("mels",), "Sound, mels, F0 and energy of every clip.", _MELS)
+
+
+@click.command()
+@_with(_SHARED, _LANDMARKS, _CROPS, _MELS)
+@click.option("--split", default="large-unseen", show_default=True, help="See `gridprep splits`.")
+def manifest(**given: Any) -> int:
+    """Write the manifest from what is built already."""
+    report = run(_options((), given))
+    return _tell(report, "rows", given["max_failures"], f"why: {given['out']}/failures.jsonl")
+
+
+@click.command()
+@_with(_SHARED, _LANDMARKS, _CROPS, _MELS)
+@click.option("--split", default="large-unseen", show_default=True, help="See `gridprep splits`.")
+@click.option("--dry-run", is_flag=True, help="Only say how many clips, how much time and space.")
+def build(dry_run: bool, **given: Any) -> int:
+    """All stages: from a GRID folder to features and a manifest.
+
+    Exit codes: 0 every clip is a row (or no more failures than --max-failures); 6 finished, some
+    clips are failures; 5 stopped by --max-failures; 4 another build writes to --out; 2 bad input.
+    """
+    options = _options(ALL_STAGES, given)
+    if dry_run:
+        expected = estimate(options)
+        click.echo(
+            f"{expected.clips} clips, {expected.to_do} to work on, {expected.failures_known} known "
+            f"failures; about {expected.size_bytes / 1e9:.2f} GB and {expected.wall_s / 60:.1f} min "
+            f"with {options.jobs} jobs (from {expected.sampled} clips tried in a temporary folder)"
+        )
+        return 0
+    report = run(options)
+    return _tell(report, "rows", given["max_failures"], f"why: {given['out']}/failures.jsonl")

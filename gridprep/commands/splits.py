@@ -1,0 +1,101 @@
+"""`gridprep splits`: the frozen splits, listed, explained and counted."""
+
+from __future__ import annotations
+
+import textwrap
+from pathlib import Path
+
+import click
+
+from manifests import corpus_lists
+from manifests import splits as frozen
+from manifests.console import format_table
+from manifests.io import SUBSETS, write_csv
+
+
+def _paragraph(label: str, text: str) -> str:
+    return textwrap.fill(
+        f"{label}: {text}", width=96, subsequent_indent="  ", break_on_hyphens=False
+    )
+
+
+def _genders(speakers: tuple[str, ...]) -> str:
+    men, women = corpus_lists.gender_counts(speakers)
+    return f"{men}+{women}"
+
+
+@click.group(invoke_without_command=True)
+@click.pass_context
+def splits(context: click.Context) -> None:
+    """Lists and explains the frozen splits; `show NAME` counts one."""
+    if context.invoked_subcommand is not None:
+        return
+    loaded = [frozen.load(name) for name in frozen.names()]
+    rows = [
+        [
+            split.name,
+            f"v{split.version}",
+            *(split.counts()[subset] for subset in SUBSETS),
+            *(len(split.speakers(subset)) for subset in SUBSETS),
+            split.sha256[:12],
+        ]
+        for split in loaded
+    ]
+    columns = ["split", "version", *(f"{s} clips" for s in SUBSETS)]
+    columns += [*(f"{s} talkers" for s in SUBSETS), "sha256"]
+    click.echo(format_table(columns, rows))
+    for split in loaded:
+        click.echo(f"\n{split.name}")
+        click.echo(textwrap.indent(_paragraph("from", split.origin), "  "))
+        click.echo(textwrap.indent(_paragraph("rule", split.rule), "  "))
+    places = next(split.places_rule for split in loaded if split.places_rule)
+    click.echo("\n" + _paragraph("Places", places))
+    click.echo("\nNot here:")
+    for name, reason in frozen.left_out().items():
+        click.echo(textwrap.indent(_paragraph(name, reason), "  "))
+    click.echo("\ngridprep splits show NAME counts talkers, genders and clips of one.")
+
+
+@splits.command()
+@click.argument("name")
+@click.option(
+    "--csv",
+    "csv_path",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Also write its clips (speaker, stem, subset, gender) to this file.",
+)
+def show(name: str, csv_path: Path | None) -> None:
+    """Counts the talkers, genders and clips of the split NAME."""
+    split = frozen.load(name)
+    click.echo(f"{split.name} v{split.version}, sha256 {split.sha256}")
+    click.echo(_paragraph("from", split.origin))
+    click.echo(_paragraph("rule", split.rule))
+    if split.places_rule:
+        click.echo(_paragraph("places", split.places_rule))
+    summary = []
+    for subset in SUBSETS:
+        speakers = split.speakers(subset)
+        summary.append([subset, len(speakers), _genders(speakers), split.counts()[subset]])
+    everybody = split.speakers()
+    summary.append(["all", len(everybody), _genders(everybody), sum(split.counts().values())])
+    click.echo("\n" + format_table(["subset", "talkers", "men+women", "clips"], summary))
+    rows = []
+    for speaker in everybody:
+        counts = split.counts(speaker)
+        shown = [counts[subset] or "" for subset in SUBSETS]
+        rows.append([speaker, corpus_lists.gender_of(speaker), *shown, sum(counts.values())])
+    click.echo("\n" + format_table(["talker", "gender", *SUBSETS, "clips"], rows))
+    held_out = split.held_out_speakers
+    if held_out:
+        click.echo(f"\nNever in training: {' '.join(held_out)}")
+    click.echo("\n" + textwrap.fill(corpus_lists.gender_note(), width=96))
+    if csv_path is not None:
+        write_csv(
+            csv_path,
+            ["speaker", "stem", "subset", "gender"],
+            (
+                (speaker, stem, split.subset_of(speaker, stem), corpus_lists.gender_of(speaker))
+                for speaker, stem in split.clips()
+            ),
+        )
+        click.echo(f"\n{csv_path}: {sum(split.counts().values())} clips")

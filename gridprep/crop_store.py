@@ -1,0 +1,167 @@
+"""Crops on disk, one file a clip: the formats, and reading them back for training.
+
+Which format is the default was decided by `python -m benchmarks.crop_formats` (size, PSNR, time to
+encode and to decode a whole clip); its table is in docs/formats.md. Readers always decode from the
+first frame: nothing here seeks.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+from fractions import Fraction
+from typing import Any
+
+import av
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from manifests.errors import BadInput
+from manifests.io import atomic_path
+from manifests.specs import VIDEO_FPS
+
+Pictures = NDArray[np.uint8]
+"""(T, H, W, 3) uint8 RGB."""
+
+_VIDEO: dict[str, tuple[str, str, str, dict[str, str]]] = {
+    # name → FFmpeg codec, pixel format, suffix, options. yuv444p keeps lip colour at full resolution.
+    "h264-crf10": ("libx264", "yuv420p", ".mp4", {"crf": "10", "preset": "veryfast", "bf": "0"}),
+    "h264-crf10-444": (
+        "libx264",
+        "yuv444p",
+        ".mp4",
+        {"crf": "10", "preset": "veryfast", "bf": "0"},
+    ),
+    "h264-crf14": ("libx264", "yuv420p", ".mp4", {"crf": "14", "preset": "veryfast", "bf": "0"}),
+    "h264-crf18": ("libx264", "yuv420p", ".mp4", {"crf": "18", "preset": "veryfast", "bf": "0"}),
+    "ffv1": ("ffv1", "bgr0", ".mkv", {}),
+}
+CODECS = (*_VIDEO, "mjpeg95", "mjpeg90", "jpeg95", "jpeg90", "png", "npy")
+
+
+def suffix_of(codec: str) -> str:
+    """File suffix of a codec. Raises `BadInput` for an unknown one."""
+    if codec in _VIDEO:
+        return _VIDEO[codec][2]
+    if codec in ("mjpeg95", "mjpeg90"):
+        return ".avi"
+    if codec in ("jpeg95", "jpeg90"):
+        return ".jpg"
+    if codec in ("png", "npy"):
+        return f".{codec}"
+    raise BadInput(f"unknown crop format {codec!r}", f"use one of {', '.join(CODECS)}")
+
+
+def encode(pictures: Pictures, codec: str) -> bytes:
+    """The bytes of one clip's pictures. The same pictures give the same bytes.
+
+    Args:
+        pictures: (T, H, W, 3) uint8 RGB with even H and W.
+        codec: one of `CODECS`. The picture formats hold the clip as one tall strip.
+    """
+    suffix_of(codec)
+    if codec in _VIDEO:
+        return _encode_video(pictures, codec)
+    if codec.startswith("mjpeg"):
+        return _encode_mjpeg(pictures, int(codec[5:]))
+    if codec == "npy":
+        buffer = io.BytesIO()
+        np.save(buffer, pictures)
+        return buffer.getvalue()
+    strip = pictures.reshape(-1, *pictures.shape[2:])
+    return _jpeg(strip, int(codec[4:])) if codec != "png" else _image(strip, ".png", [])
+
+
+def _image(rgb: Pictures, suffix: str, options: list[int]) -> bytes:
+    ok, data = cv2.imencode(suffix, cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR), options)
+    if not ok:
+        raise BadInput(f"a picture of shape {rgb.shape} cannot be stored as {suffix}")
+    return bytes(data.tobytes())
+
+
+def _jpeg(rgb: Pictures, quality: int) -> bytes:
+    # 4:4:4, or red lips bleed into skin.
+    sampling = [cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444]
+    return _image(rgb, ".jpg", [cv2.IMWRITE_JPEG_QUALITY, quality, *sampling])
+
+
+def _encode_mjpeg(pictures: Pictures, quality: int) -> bytes:
+    """Motion JPEG in AVI: any player shows it, and libjpeg-turbo (through OpenCV) makes and reads
+    its pictures several times faster than FFmpeg's own JPEG or H.264."""
+    buffer = io.BytesIO()
+    with av.open(buffer, "w", format="avi", options={"fflags": "+bitexact"}) as out:
+        stream: Any = out.add_stream("mjpeg", rate=VIDEO_FPS)
+        stream.height, stream.width = pictures.shape[1:3]
+        stream.pix_fmt = "yuvj444p"
+        for i, picture in enumerate(pictures):
+            packet = av.Packet(_jpeg(picture, quality))
+            packet.stream = stream
+            packet.time_base = Fraction(1, VIDEO_FPS)
+            packet.pts = packet.dts = i
+            packet.is_keyframe = True
+            out.mux(packet)
+    return buffer.getvalue()
+
+
+def _encode_video(pictures: Pictures, codec: str) -> bytes:
+    name, pixels, suffix, options = _VIDEO[codec]
+    buffer = io.BytesIO()
+    with av.open(
+        buffer, "w", format=suffix[1:].replace("mkv", "matroska"), options={"fflags": "+bitexact"}
+    ) as out:
+        stream: Any = out.add_stream(name, rate=VIDEO_FPS, options=options)
+        stream.height, stream.width = pictures.shape[1:3]
+        stream.pix_fmt = pixels
+        stream.codec_context.thread_count = 1  # more threads would change the bytes
+        for picture in pictures:
+            frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), format="rgb24")
+            out.mux(stream.encode(frame))
+        out.mux(stream.encode())
+    return buffer.getvalue()
+
+
+def write_pictures(target: str | os.PathLike[str], pictures: Pictures, codec: str) -> None:
+    """Atomically writes one clip's pictures."""
+    data = encode(pictures, codec)
+    with atomic_path(target) as temporary:
+        temporary.write_bytes(data)
+
+
+def read_pictures(path: str | os.PathLike[str]) -> Pictures:
+    """Reads any of the formats back: (T, H, W, 3) uint8 RGB.
+
+    Strips are cut into squares: T = height / width.
+
+    Raises `BadInput` naming the file when it is absent or damaged.
+    """
+    path = os.fspath(path)
+    try:
+        if path.endswith(".npy"):
+            return np.asarray(np.load(path, allow_pickle=False), np.uint8)
+        if path.endswith((".jpg", ".png")):
+            strip = cv2.imread(path, cv2.IMREAD_COLOR)
+            if strip is None or strip.shape[0] % strip.shape[1]:
+                raise ValueError("not a strip of square pictures")
+            side = strip.shape[1]
+            rgb = cv2.cvtColor(strip, cv2.COLOR_BGR2RGB)
+            return np.asarray(rgb.reshape(-1, side, side, 3), np.uint8)
+        with av.open(path) as container:
+            stream = container.streams.video[0]
+            if stream.codec_context.name == "mjpeg":
+                packets = [bytes(p) for p in container.demux(stream) if p.size]
+                return np.stack([_decode_jpeg(p) for p in packets])
+            stream.codec_context.thread_count = 1
+            frames = [f.to_ndarray(format="rgb24") for f in container.decode(stream)]
+        if not frames:
+            raise ValueError("no frames")
+        return np.stack(frames)
+    except (OSError, ValueError, IndexError, av.error.FFmpegError) as error:
+        raise BadInput(f"{path} cannot be read ({error})", "run `gridprep crop` again") from None
+
+
+def _decode_jpeg(data: bytes) -> Pictures:
+    picture = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+    if picture is None:
+        raise ValueError("a damaged picture")
+    return np.asarray(cv2.cvtColor(picture, cv2.COLOR_BGR2RGB), np.uint8)

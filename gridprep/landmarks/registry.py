@@ -1,0 +1,145 @@
+"""Landmark backends by name: `name → "module:Class"`, imported only when one is created."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import cast
+
+from gridprep.landmarks.base import LandmarkBackend
+from manifests.errors import BadInput, MissingDependency
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What is known of a backend before anything heavy is imported.
+
+    Attributes:
+        target: "module:Class". The class is called with `device=`, and with `options=` (a mapping
+            of strings) where it has any.
+        library: the import name of the library that it stands on.
+        install: how to get that library, as told to the user.
+        gpu: whether it can run on CUDA.
+        options: names of the options that it understands.
+        silent: those among them that do not change the points (speed, where weights lie; the
+            weights' content is part of the backend's version).
+    """
+
+    target: str
+    library: str
+    install: str
+    gpu: bool = False
+    options: tuple[str, ...] = ()
+    silent: tuple[str, ...] = ()
+
+
+BACKENDS: dict[str, Entry] = {
+    "mediapipe": Entry(
+        target="gridprep.landmarks.mediapipe:MediapipeBackend",
+        library="mediapipe",
+        install="use Python 3.10–3.12 with mediapipe 0.10.21, or --landmarks face-alignment",
+    ),
+    "face-alignment": Entry(
+        target="gridprep.landmarks.face_alignment:FaceAlignmentBackend",
+        library="face_alignment",
+        install="pip install 'facetron-toolkit[face-alignment]'",
+        gpu=True,
+        options=(
+            "batch_size",
+            "detector",
+            "detector_weights",
+            "fan_weights",
+            "flip",
+            "key_every",
+            "min_confidence",
+            "precision",
+        ),
+        silent=("batch_size", "detector_weights", "fan_weights"),
+    ),
+}
+
+DEFAULT = "mediapipe"
+FALLBACK = "face-alignment"
+
+
+def names() -> list[str]:
+    """The registered names, the default first."""
+    return list(BACKENDS)
+
+
+def entry(name: str) -> Entry:
+    """What is known of a backend. Raises `BadInput` that lists the choices for an unknown name."""
+    if name not in BACKENDS:
+        raise BadInput(f"unknown landmark backend {name!r}", f"choose from {', '.join(names())}")
+    return BACKENDS[name]
+
+
+def is_installed(name: str) -> bool:
+    """Whether the backend's library can be found (it is not imported)."""
+    return importlib.util.find_spec(entry(name).library) is not None
+
+
+def default_backend() -> str:
+    """`mediapipe` where it is installed, else `face-alignment`; `default_note` says why."""
+    return DEFAULT if is_installed(DEFAULT) else FALLBACK
+
+
+def default_note() -> str:
+    """One line for the user where the default had to fall back, else ""."""
+    if default_backend() == DEFAULT:
+        return ""
+    version = f"{sys.version_info[0]}.{sys.version_info[1]}"
+    why = (
+        f"has no release for Python {version} (3.10–3.12 have it)"
+        if sys.version_info >= (3, 13)
+        else "is not installed (pip install mediapipe==0.10.21)"
+    )
+    return (
+        f"landmarks by {FALLBACK}, since mediapipe {why}; "
+        f"on a CPU {FALLBACK} is over 100 times slower, on a GPU pass --device cuda"
+    )
+
+
+def spec_options(name: str, options: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
+    """The options that change the points, in the form of `LandmarkSpec.options`."""
+    silent = entry(name).silent
+    return tuple(sorted((key, value) for key, value in options.items() if key not in silent))
+
+
+def create(
+    name: str,
+    device: str = "cpu",
+    options: Mapping[str, str] | tuple[tuple[str, str], ...] = (),
+) -> LandmarkBackend:
+    """A new backend, for one worker process.
+
+    Args:
+        name: one of `names()`.
+        device: `cpu`, `cuda` or `cuda:N`.
+        options: backend options as a mapping or as the pairs of `LandmarkSpec.options`.
+
+    Raises: `BadInput` for an unknown name or option and for a GPU where the backend has no use for
+        one; `MissingDependency` where the library or its weights are absent.
+    """
+    known = entry(name)
+    wanted = dict(options)
+    unknown = sorted(set(wanted) - set(known.options))
+    if unknown:
+        choices = ", ".join(known.options) or "it has none"
+        raise BadInput(
+            f"landmark backend {name} has no option {', '.join(unknown)}", f"options: {choices}"
+        )
+    if device != "cpu" and not known.gpu:
+        raise BadInput(
+            f"landmark backend {name} runs on the CPU only, not on {device!r}",
+            f"drop --device or use --landmarks {FALLBACK}",
+        )
+    if not is_installed(name):
+        raise MissingDependency(f"landmark backend {name} needs {known.library}", known.install)
+    module, attribute = known.target.split(":")
+    backend = getattr(importlib.import_module(module), attribute)
+    made = backend(device=device, options=wanted) if known.options else backend(device=device)
+    return cast(LandmarkBackend, made)

@@ -1,0 +1,178 @@
+"""Who is in GRID and which clips they have: the packaged `speakers.csv` and `stems.csv.gz`.
+
+A stem belongs to one talker only, over the whole corpus. So a stem alone tells whose clip a file
+is, whatever folder it lies in, and no sentence of a held-out talker is ever heard in training.
+Both files are read once and looked up in dictionaries after that. `manifests.build_lists` made
+them.
+"""
+
+from __future__ import annotations
+
+import csv
+import gzip
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+from manifests.errors import BadInput
+
+HERE = Path(__file__).parent
+SPEAKERS: tuple[str, ...] = tuple(f"s{n}" for n in range(1, 35) if n != 21)
+"""The 33 talkers with video, in the order of their numbers."""
+
+
+@dataclass(frozen=True)
+class Speaker:
+    """A line of `speakers.csv`.
+
+    Attributes:
+        speaker: `s1` … `s34`.
+        gender: `male` or `female`.
+        clips_list_a: clips in a public listing of the files as distributed.
+        clips_list_b: clips in lists that leave damaged clips out.
+        clips_known: clips that either list names.
+        note: what is odd about this talker, or "".
+    """
+
+    speaker: str
+    gender: str
+    clips_list_a: int
+    clips_list_b: int
+    clips_known: int
+    note: str = ""
+
+
+@lru_cache(maxsize=1)
+def _speakers_text() -> tuple[str, ...]:
+    text = (HERE / "speakers.csv").read_text(encoding="utf-8")
+    return tuple(text.splitlines())
+
+
+@lru_cache(maxsize=1)
+def _speakers() -> dict[str, Speaker]:
+    rows = csv.DictReader(line for line in _speakers_text() if not line.startswith("#"))
+    return {
+        row["speaker"]: Speaker(
+            row["speaker"],
+            row["gender"],
+            int(row["clips_list_a"]),
+            int(row["clips_list_b"]),
+            int(row["clips_known"]),
+            row["note"],
+        )
+        for row in rows
+    }
+
+
+@dataclass(frozen=True)
+class _Stems:
+    owner: dict[str, str]  # stem → talker
+    known: dict[str, tuple[str, ...]]  # talker → sorted stems
+    expected: dict[str, tuple[str, ...]]  # the same, list A only
+
+
+@lru_cache(maxsize=1)
+def _stems() -> _Stems:
+    text = gzip.decompress((HERE / "stems.csv.gz").read_bytes()).decode("ascii")
+    owner: dict[str, str] = {}
+    known: dict[str, list[str]] = {speaker: [] for speaker in SPEAKERS}
+    expected: dict[str, list[str]] = {speaker: [] for speaker in SPEAKERS}
+    for line in text.splitlines()[1:]:
+        speaker, stem, in_list_a, _ = line.split(",")
+        owner[stem] = speaker
+        known[speaker].append(stem)
+        if in_list_a == "1":
+            expected[speaker].append(stem)
+    return _Stems(
+        owner,
+        {speaker: tuple(sorted(stems)) for speaker, stems in known.items()},
+        {speaker: tuple(sorted(stems)) for speaker, stems in expected.items()},
+    )
+
+
+def speaker_info(speaker: str) -> Speaker:
+    """The line of `speakers.csv` of s1 … s34, s21 without video too. Raises `BadInput`."""
+    try:
+        return _speakers()[speaker]
+    except KeyError:
+        raise BadInput(
+            f"{speaker!r} is not a GRID talker", "talkers are s1 to s34, s21 without video"
+        ) from None
+
+
+def gender_of(speaker: str) -> str:
+    """`male` or `female`. Raises `BadInput` for anybody but s1 … s34."""
+    return speaker_info(speaker).gender
+
+
+def gender_counts(speakers: Iterable[str]) -> tuple[int, int]:
+    """(men, women) among `speakers`. Raises `BadInput` for an unknown talker."""
+    genders = [gender_of(speaker) for speaker in speakers]
+    return genders.count("male"), genders.count("female")
+
+
+def stems_of(speaker: str) -> tuple[str, ...]:
+    """Every known stem of a talker, sorted; none for s21. Raises `BadInput`."""
+    speaker_info(speaker)
+    return _stems().known.get(speaker, ())
+
+
+def expected_stems_of(speaker: str) -> tuple[str, ...]:
+    """The stems that a complete download of a talker holds (list A), sorted. Raises `BadInput`."""
+    speaker_info(speaker)
+    return _stems().expected.get(speaker, ())
+
+
+def speaker_of(stem: str) -> str | None:
+    """The talker whose stem this is, or None where no public list names it."""
+    return _stems().owner.get(stem)
+
+
+def expected_counts() -> dict[str, int]:
+    """Clips that a complete download of each talker in `SPEAKERS` holds; 32,870 together.
+
+    These are the counts of list A, a listing of the files as distributed: 1000 each, but s4 999,
+    s7 999, s8 889 and s15 983. Six more clips (five of s8, one of s4) are known from list B alone;
+    `known_counts` has them, so a talker may hold up to that many without anything being wrong.
+    """
+    return {speaker: speaker_info(speaker).clips_list_a for speaker in SPEAKERS}
+
+
+def known_counts() -> dict[str, int]:
+    """Clips of each talker that either list names, `len(stems_of(speaker))`; 32,876 together."""
+    return {speaker: speaker_info(speaker).clips_known for speaker in SPEAKERS}
+
+
+def gender_note() -> str:
+    """Where the genders come from and how their numbers disagree with the paper's."""
+    lines = [line[1:].strip() for line in _speakers_text() if line.startswith("#")]
+    return " ".join(line for line in lines if not line.startswith("clips_"))
+
+
+def parse_speakers(text: str) -> tuple[str, ...]:
+    """Talkers out of an option's text, in the order of their numbers, each once.
+
+    Understands `s1,s2`, spaces instead of commas, ranges as `s30-s34` and `all`; a range steps over
+    s21. Raises `BadInput` for anybody who is not in `SPEAKERS`.
+    """
+    chosen: set[str] = set()
+    for item in text.replace(",", " ").split():
+        if item == "all":
+            chosen.update(SPEAKERS)
+            continue
+        first, dash, last = item.partition("-")
+        for name in (first, last) if dash else (first,):
+            if name not in SPEAKERS:
+                known = "; s21 has no video" if name == "s21" else ""
+                raise BadInput(
+                    f"{name!r} is not a talker with video{known}",
+                    "name talkers as s1,s2 or s30-s34 or all (s1 to s34 without s21)",
+                )
+        start, end = int(first[1:]), int((last or first)[1:])
+        if end < start:
+            raise BadInput(f"the range {item} runs backwards", f"write {last}-{first}")
+        chosen.update(s for s in SPEAKERS if start <= int(s[1:]) <= end)
+    if not chosen:
+        raise BadInput(f"{text!r} names no talker", "name talkers as s1,s2 or s30-s34 or all")
+    return tuple(speaker for speaker in SPEAKERS if speaker in chosen)

@@ -1,0 +1,422 @@
+"""The house rules that a reader would otherwise have to trust: who imports whom, where heavy
+libraries live, what is packaged, and what no file may hold. Lazy imports count like any other.
+
+Every rule is a function over source text, and each is shown below to find what it forbids.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+MAY_IMPORT = {
+    "manifests": ("manifests",),
+    "gridprep": ("gridprep", "manifests"),
+    "facetron": ("facetron", "manifests", "gridprep.mel", "gridprep.grammar"),
+    "evaluation": ("evaluation", "manifests", "gridprep.mel", "gridprep.grammar"),
+}
+"""Package → what it may import of ours. Nothing else crosses."""
+
+OURS = (*MAY_IMPORT, "benchmarks", "tests")
+
+SHARED_LEAVES = ("gridprep/mel.py", "gridprep/grammar.py")
+"""What other programs import of gridprep must not bring the rest of it along."""
+
+HOMES = {
+    # PyAV: decoding has one site; the others are the two writers of containers.
+    "av": ("gridprep/media.py", "gridprep/crop_store.py", "gridprep/synth/container.py"),
+    # The second is a script that made a file of the repository; no program runs it.
+    "mediapipe": ("gridprep/landmarks/mediapipe.py", "gridprep/synth/make_portrait.py"),
+    "face_alignment": ("gridprep/landmarks/face_alignment.py",),
+    "dask": ("gridprep/execution.py",),
+    "distributed": ("gridprep/execution.py",),
+    "speechbrain": (),
+}
+"""Heavy or optional library → the only files that may import it."""
+
+FORBIDDEN_TEXT = {
+    "a path of one machine": re.compile(r"(?<![\w.:/-])/(?:work|root|home/\w+)/"),
+    "a package registry's host": re.compile("pypi" + r"\.org|python" + "hosted", re.IGNORECASE),
+}
+
+
+# --- the rules -----------------------------------------------------------------------------------
+
+
+def imported(tree: ast.AST, module: str) -> Iterator[tuple[str, int]]:
+    """(dotted name, line) of everything that a module imports, at the top or lazily: `import`,
+    `from … import`, `import_module("…")`, `__import__("…")` and registry entries "module:Class".
+
+    Args:
+        module: dotted name of the module's package, to resolve relative imports.
+    """
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                yield alias.name, node.lineno
+        elif isinstance(node, ast.ImportFrom):
+            base = node.module or ""
+            if node.level:
+                parents = module.split(".")[: len(module.split(".")) - node.level + 1]
+                base = ".".join([*parents, *([node.module] if node.module else [])])
+            for alias in node.names:
+                yield f"{base}.{alias.name}", node.lineno
+        elif isinstance(node, ast.Call) and node.args:
+            function = node.func
+            called = getattr(function, "attr", None) or getattr(function, "id", None)
+            if called in ("import_module", "__import__"):
+                start = _leading_text(node.args[0])
+                if start:
+                    yield start, node.lineno
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+            entry = re.fullmatch(r"([a-z_]+(?:\.\w+)+):\w+", node.value)
+            if entry and entry.group(1).split(".")[0] in OURS:
+                yield entry.group(1), node.lineno
+
+
+def _leading_text(node: ast.expr) -> str:
+    """The text that a string or an f-string certainly starts with."""
+    if isinstance(node, ast.JoinedStr) and node.values:
+        node = node.values[0]
+    return node.value if isinstance(node, ast.Constant) and isinstance(node.value, str) else ""
+
+
+def _package(path: str) -> str:
+    """`gridprep/landmarks/base.py` → `gridprep.landmarks`."""
+    return ".".join(path.split("/")[:-1])
+
+
+def crossings(path: str, source: str) -> list[str]:
+    """Imports that break the table of who may import whom."""
+    allowed = MAY_IMPORT[path.split("/")[0]]
+    if path in SHARED_LEAVES:
+        allowed = ("manifests", *(leaf[:-3].replace("/", ".") for leaf in SHARED_LEAVES))
+    return [
+        f"{path}:{line} imports {name}"
+        for name, line in imported(ast.parse(source), _package(path))
+        if name.split(".")[0] in OURS and not any(f"{name}.".startswith(f"{a}.") for a in allowed)
+    ]
+
+
+def strays(path: str, source: str) -> list[str]:
+    """Heavy libraries imported outside their homes."""
+    return [
+        f"{path}:{line} imports {name}"
+        for name, line in imported(ast.parse(source), _package(path))
+        if path not in HOMES.get(name.split(".")[0], (path,))
+    ]
+
+
+def prints(path: str, source: str) -> list[str]:
+    """Calls of `print`: programs speak through click, libraries not at all."""
+    return [
+        f"{path}:{node.lineno} prints"
+        for node in ast.walk(ast.parse(source))
+        if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "print"
+    ]
+
+
+def swallowed(path: str, source: str) -> list[str]:
+    """`except:` without a type, and handlers that do nothing but `pass` or `continue`."""
+    found = []
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.ExceptHandler):
+            if node.type is None:
+                found.append(f"{path}:{node.lineno} catches everything")
+            elif len(node.body) == 1 and isinstance(node.body[0], ast.Pass):
+                found.append(f"{path}:{node.lineno} swallows an error")
+    return found
+
+
+def forbidden_text(path: str, text: str) -> list[str]:
+    """Lines that hold what speaks of one machine or of where packages come from."""
+    return [
+        f"{path}:{number} holds {what}: {line.strip()[:80]}"
+        for number, line in enumerate(text.splitlines(), 1)
+        for what, pattern in FORBIDDEN_TEXT.items()
+        if pattern.search(line)
+    ]
+
+
+def listed_in_setup(source: str) -> dict[str, Any]:
+    """The literal arguments of `setup(...)`, by name."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "setup":
+            return {
+                keyword.arg: ast.literal_eval(keyword.value)
+                for keyword in node.keywords
+                if keyword.arg in ("packages", "package_data", "entry_points")
+            }
+    return {}
+
+
+def packaging_faults(listed: list[str], present: list[str]) -> list[str]:
+    """Packages that are listed and absent, or present and not listed."""
+    absent = [f"{name} is listed in setup.py but is no package" for name in listed]
+    unlisted = [f"{name} is a package but not listed in setup.py" for name in present]
+    return [
+        fault
+        for fault, name in zip(absent + unlisted, listed + present, strict=True)
+        if (name in listed) != (name in present)
+    ]
+
+
+def missing_targets(path: str, source: str, root: Path) -> list[str]:
+    """Registry entries "module:Name" whose module or name does not exist."""
+    found = []
+    for node in ast.walk(ast.parse(source)):
+        if not (isinstance(node, ast.Constant) and isinstance(node.value, str)):
+            continue
+        entry = re.fullmatch(
+            r"((?:gridprep|facetron|evaluation|manifests)(?:\.\w+)+):(\w+)", node.value
+        )
+        if entry is None:
+            continue
+        file = root / (entry.group(1).replace(".", "/") + ".py")
+        if not file.is_file():
+            found.append(f"{path}:{node.lineno} {node.value}: no such module")
+        elif entry.group(2) not in _top_level_names(file.read_text(encoding="utf-8")):
+            found.append(f"{path}:{node.lineno} {node.value}: no such name in it")
+    return found
+
+
+def _top_level_names(source: str) -> set[str]:
+    names: set[str] = set()
+    for node in ast.parse(source).body:
+        if isinstance(node, ast.FunctionDef | ast.ClassDef):
+            names.add(node.name)
+        elif isinstance(node, ast.Assign):
+            names |= {t.id for t in node.targets if isinstance(t, ast.Name)}
+        elif isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
+            names.add(node.target.id)
+        elif isinstance(node, ast.ImportFrom):
+            names |= {alias.asname or alias.name for alias in node.names}
+    return names
+
+
+# --- the project ---------------------------------------------------------------------------------
+
+
+def sources() -> dict[str, str]:
+    """Path → source of every module of the four packages."""
+    return {
+        file.relative_to(ROOT).as_posix(): file.read_text(encoding="utf-8")
+        for package in MAY_IMPORT
+        for file in sorted((ROOT / package).rglob("*.py"))
+    }
+
+
+def texts() -> dict[str, str]:
+    """Path → text of every file that git tracks or would track."""
+    try:
+        listing = subprocess.run(
+            ["git", "ls-files", "-co", "--exclude-standard"],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout.splitlines()
+    except (OSError, subprocess.CalledProcessError):
+        pytest.skip("no git here: tracked files are not known")
+    found = {}
+    for name in listing:
+        file = ROOT / name
+        data = file.read_bytes() if file.is_file() else b"\0"
+        if b"\0" not in data:
+            found[name] = data.decode("utf-8", errors="replace")
+    return found
+
+
+def check_all(rule: Any) -> None:
+    faults = [fault for path, source in sources().items() for fault in rule(path, source)]
+    assert not faults, "\n".join(faults)
+
+
+def test_only_allowed_imports_cross() -> None:
+    check_all(crossings)
+
+
+def test_heavy_libraries_stay_in_their_files() -> None:
+    check_all(strays)
+
+
+def test_homes_of_heavy_libraries_exist() -> None:
+    gone = [path for homes in HOMES.values() for path in homes if not (ROOT / path).is_file()]
+    assert not gone
+
+
+def test_packages_do_not_print() -> None:
+    check_all(prints)
+
+
+def test_no_error_is_swallowed() -> None:
+    check_all(swallowed)
+
+
+def test_every_registered_target_exists() -> None:
+    check_all(lambda path, source: missing_targets(path, source, ROOT))
+
+
+def test_no_text_speaks_of_one_machine() -> None:
+    faults = [fault for path, text in texts().items() for fault in forbidden_text(path, text)]
+    assert not faults, "\n".join(faults)
+
+
+def test_setup_lists_exactly_the_packages() -> None:
+    arguments = listed_in_setup((ROOT / "setup.py").read_text(encoding="utf-8"))
+    present = [
+        file.parent.relative_to(ROOT).as_posix().replace("/", ".")
+        for package in MAY_IMPORT
+        for file in (ROOT / package).rglob("__init__.py")
+    ]
+    faults = packaging_faults(arguments["packages"], present)
+    assert not faults, "\n".join(faults)
+    assert set(arguments["package_data"]) <= set(arguments["packages"])
+
+
+def test_every_folder_with_modules_is_a_package() -> None:
+    folders = {str(Path(path).parent) for path in sources()}
+    bare = [folder for folder in sorted(folders) if not (ROOT / folder / "__init__.py").is_file()]
+    assert not bare
+
+
+def test_package_data_is_there() -> None:
+    arguments = listed_in_setup((ROOT / "setup.py").read_text(encoding="utf-8"))
+    shipped = {
+        file.relative_to(ROOT).as_posix()
+        for package, patterns in arguments["package_data"].items()
+        for pattern in patterns
+        for file in (ROOT / package.replace(".", "/")).glob(pattern)
+    }
+    tracked = [
+        path
+        for path in [*texts(), *_binary_files()]
+        if path.split("/")[0] in MAY_IMPORT and not path.endswith(".py")
+    ]
+    forgotten = [path for path in tracked if path not in shipped]
+    assert not forgotten, f"not in package_data of setup.py: {forgotten}"
+
+
+def _binary_files() -> list[str]:
+    known = texts()
+    return [
+        name
+        for package in MAY_IMPORT
+        for file in (ROOT / package).rglob("*")
+        if file.is_file()
+        and "__pycache__" not in file.parts
+        and (name := file.relative_to(ROOT).as_posix()) not in known
+        and not file.name.startswith(".")
+    ]
+
+
+# --- the rules find what they forbid -------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("path", "source"),
+    [
+        ("manifests/io.py", "import gridprep"),
+        ("manifests/io.py", "from evaluation.metrics import base"),
+        ("manifests/splits/rules.py", "from ...gridprep import mel"),
+        ("gridprep/crops.py", "import evaluation.score"),
+        ("gridprep/crops.py", "def f():\n    from facetron import data"),
+        ("facetron/data.py", "import gridprep"),
+        ("facetron/data.py", "from gridprep import corpus"),
+        ("facetron/data.py", "import gridprep.melody"),
+        ("evaluation/score.py", "from gridprep.media import decode"),
+        ("evaluation/score.py", "import importlib\nimportlib.import_module('facetron.models')"),
+        ("evaluation/score.py", "__import__('facetron')"),
+        ("evaluation/score.py", "importlib.import_module(f'facetron.{name}')"),
+        ("evaluation/metrics/registry.py", "METRICS = {'x': 'facetron.losses:Loss'}"),
+        ("gridprep/build.py", "from benchmarks import demo"),
+        ("gridprep/mel.py", "from gridprep import media"),
+        ("gridprep/grammar.py", "from gridprep.corpus import Clip"),
+        ("gridprep/mel.py", "from . import media"),
+    ],
+)
+def test_crossings_are_found(path: str, source: str) -> None:
+    assert len(crossings(path, source)) == 1
+
+
+@pytest.mark.parametrize(
+    ("path", "source"),
+    [
+        ("facetron/data.py", "from gridprep import mel, grammar"),
+        ("facetron/data.py", "from gridprep.mel import log_mel"),
+        ("evaluation/score.py", "import gridprep.grammar as g\nfrom manifests.io import read_json"),
+        ("evaluation/metrics/base.py", "from . import registry\nfrom ..score import f"),
+        ("gridprep/mel.py", "import numpy\nfrom manifests.specs import MelSpec"),
+        ("gridprep/build.py", "TEXT = 'a: b'; URL = 'http://evaluation.example:80'"),
+    ],
+)
+def test_allowed_imports_pass(path: str, source: str) -> None:
+    assert crossings(path, source) == []
+
+
+@pytest.mark.parametrize(
+    ("path", "source"),
+    [
+        ("gridprep/crops.py", "import av"),
+        ("gridprep/crops.py", "def f():\n    import av.error"),
+        ("evaluation/score.py", "from mediapipe.python import solutions"),
+        ("gridprep/landmarks/registry.py", "importlib.import_module('face_alignment.api')"),
+        ("gridprep/build.py", "from dask.distributed import Client"),
+        ("gridprep/build.py", "if x:\n    import distributed"),
+        ("facetron/models.py", "import speechbrain"),
+    ],
+)
+def test_strays_are_found(path: str, source: str) -> None:
+    assert len(strays(path, source)) == 1
+    assert strays("gridprep/media.py", "import av, numpy, cv2") == []
+
+
+def test_prints_are_found() -> None:
+    assert len(prints("gridprep/a.py", "def f():\n    print('x')")) == 1
+    assert prints("gridprep/a.py", "'print(1)'\nclick.echo('x')\nx.print()") == []
+
+
+def test_swallowed_errors_are_found() -> None:
+    assert len(swallowed("a.py", "try:\n    f()\nexcept:\n    raise")) == 1
+    assert len(swallowed("a.py", "try:\n    f()\nexcept OSError:\n    pass")) == 1
+    assert swallowed("a.py", "try:\n    f()\nexcept OSError:\n    return 1") == []
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "see /" + "work/data for more",
+        "'/" + "root/.cache'",
+        "PATH=/" + "home/me/x",
+        "pip install --index-url https://py" + "pi.org/simple",
+    ],
+)
+def test_forbidden_text_is_found(text: str) -> None:
+    assert len(forbidden_text("README.md", f"fine\n{text}\n")) == 1
+    assert forbidden_text("README.md", "https://a.example/work/x framework/ ./home/") == []
+
+
+def test_packaging_faults_are_found() -> None:
+    assert len(packaging_faults(["a", "b"], ["a"])) == 1
+    assert len(packaging_faults(["a"], ["a", "a.c"])) == 1
+    assert packaging_faults(["a"], ["a"]) == []
+    assert listed_in_setup("setup(name=f(), packages=['a'])") == {"packages": ["a"]}
+
+
+def test_missing_targets_are_found(tmp_path: Path) -> None:
+    (tmp_path / "gridprep").mkdir()
+    (tmp_path / "gridprep" / "cli.py").write_text(
+        "def main(): ...\nX: int = 1\nfrom a import b as c"
+    )
+    source = "T = ['gridprep.cli:main', 'gridprep.cli:X', 'gridprep.cli:c', 'other.mod:f']"
+    assert missing_targets("x.py", source, tmp_path) == []
+    assert len(missing_targets("x.py", "T = 'gridprep.cli:gone'", tmp_path)) == 1
+    assert len(missing_targets("x.py", "T = 'gridprep.gone:main'", tmp_path)) == 1

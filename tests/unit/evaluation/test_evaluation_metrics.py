@@ -1,0 +1,208 @@
+"""Each metric's pure function: pinned numbers, closed forms, and what must fail."""
+
+from __future__ import annotations
+
+import sys
+import types
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+from numpy.typing import NDArray
+
+from evaluation.inputs import Pair, Recording, Unscorable
+from evaluation.metrics import base, cepstrum, intelligibility, offset, pesq, pitch
+from gridprep.mel import mel_spectrogram
+from manifests.errors import BadInput
+from manifests.records import RunClip
+
+RATE_HZ = 16_000
+Make = Callable[..., NDArray[np.float64]]
+
+
+def make_pair(folder: Path, reference: NDArray[np.float64], degraded: NDArray[np.float64]) -> Pair:
+    soundfile.write(folder / "reference.wav", reference, RATE_HZ, subtype="FLOAT")
+    soundfile.write(folder / "degraded.wav", degraded, RATE_HZ, subtype="FLOAT")
+    clip = RunClip("s1", "bbaf2n", "bin blue at f two now", "male", "degraded.wav")
+    return Pair(clip, Recording(folder / "degraded.wav"), Recording(folder / "reference.wav"))
+
+
+def test_stoi_equals_pystoi(make_sound: Make) -> None:
+    import pystoi
+
+    a = make_sound(1)
+    b = a + 0.05 * np.random.default_rng(0).standard_normal(len(a))
+    assert intelligibility.stoi(a, b, RATE_HZ) == pystoi.stoi(a, b, RATE_HZ)
+    assert intelligibility.estoi(a, b, RATE_HZ) == pytest.approx(
+        pystoi.stoi(a, b, RATE_HZ, extended=True)
+    )
+
+
+def test_stoi_with_too_little_speech_is_no_score(make_sound: Make) -> None:
+    short = make_sound(1, 0.25)
+    with pytest.raises(Unscorable) as failure:
+        intelligibility.stoi(short, short, RATE_HZ)
+    assert failure.value.reason == "too_little_speech"
+
+
+def test_mcd_closed_form() -> None:
+    """A difference along one DCT-II basis vector moves one coefficient by its length."""
+    mel = np.random.default_rng(0).normal(size=(80, 30))
+    k = np.arange(80)
+    for coefficient, seen in ((1, 1.0), (13, 1.0), (14, 0.0), (0, 0.0)):
+        basis = np.cos(np.pi * coefficient * (k + 0.5) / 80)
+        basis /= np.linalg.norm(basis)
+        found = cepstrum.mcd(mel, mel + 0.3 * basis[:, None])
+        assert found == pytest.approx(seen * 0.3 * 10 * np.sqrt(2) / np.log(10), abs=1e-9)
+
+
+def test_mcd_ignores_level_and_mel_l1_does_not(make_sound: Make) -> None:
+    a = mel_spectrogram(make_sound(2))
+    # Above the floor, a gain is a constant in the logarithm: c0 alone.
+    assert cepstrum.mcd(a, a + np.log(0.5)) == pytest.approx(0, abs=1e-5)
+    assert cepstrum.mel_l1(a, a + np.log(0.5)) == pytest.approx(np.log(2), abs=1e-5)
+
+
+def test_dtw_equals_librosa() -> None:
+    import librosa
+
+    distances = np.random.default_rng(1).random((23, 31))
+    total, path = librosa.sequence.dtw(C=distances)
+    ours = cepstrum.dtw_path(distances)
+    assert distances[ours[:, 0], ours[:, 1]].sum() == pytest.approx(total[-1, -1])
+    assert np.array_equal(ours, path[::-1])
+
+
+def test_dtw_undoes_a_stretch() -> None:
+    mel = np.random.default_rng(2).normal(size=(80, 40)).cumsum(axis=1)
+    slow = np.repeat(mel, 2, axis=1)
+    assert cepstrum.mcd_dtw(mel, slow) == pytest.approx(0, abs=1e-5)
+    assert cepstrum.mcd(mel, slow[:, :40]) > 1
+
+
+def test_f0_metrics_closed_form() -> None:
+    a = np.r_[np.linspace(100, 200, 40), np.full(10, np.nan)]
+    b = a * 2 ** (100 / 1200)
+    found = pitch.f0_metrics(a, b)
+    assert found.rmse_cents == pytest.approx(100)
+    assert found.correlation == pytest.approx(1)
+    assert found.vuv_error_percent == 0
+    b[:5] = np.nan
+    b[-5:] = 100
+    assert pitch.f0_metrics(a, b).vuv_error_percent == pytest.approx(20)
+    assert pitch.f0_metrics(a, b).n_voiced_both == 35
+
+
+def test_f0_metrics_without_common_voicing() -> None:
+    voiced, unvoiced = np.full(50, 100.0), np.full(50, np.nan)
+    found = pitch.f0_metrics(voiced, unvoiced)
+    assert found.rmse_cents is None
+    assert found.correlation is None
+    assert found.vuv_error_percent == 100
+    constant = pitch.f0_metrics(voiced, voiced)
+    assert constant.rmse_cents == 0
+    assert constant.correlation is None
+
+
+def test_track_f0_of_a_known_tone() -> None:
+    t = np.arange(RATE_HZ) / RATE_HZ
+    tone = sum(np.sin(2 * np.pi * 150 * k * t) / k for k in range(1, 15))
+    f0 = pitch.track_f0(np.asarray(tone))
+    assert np.nanmedian(f0) == pytest.approx(150, rel=0.005)
+    assert np.isfinite(f0[3:-3]).all()
+
+
+@pytest.mark.parametrize("delay", [0, 640, -640, 123, -1777])
+def test_offset_of_a_shift(tmp_path: Path, make_sound: Make, delay: int) -> None:
+    sound = make_sound(3, 3.4)
+    reference, degraded = sound[3200:-3200], sound[3200 - delay : len(sound) - 3200 - delay]
+    pair = make_pair(tmp_path, reference, degraded)
+    assert offset.offset_samples(pair) == pytest.approx(delay, abs=8)  # half a millisecond
+    a, b = offset.aligned(pair)
+    assert len(a) == len(b)
+
+
+def test_offset_survives_new_phases_and_noise(tmp_path: Path, make_sound: Make) -> None:
+    """A vocoder keeps envelopes, not waveforms: here every phase is turned round."""
+    sound = make_sound(4, 3.0)
+    flipped = -np.roll(sound, 480) + 0.01 * np.random.default_rng(0).standard_normal(len(sound))
+    pair = make_pair(tmp_path, sound, flipped)
+    assert offset.offset_samples(pair) == pytest.approx(480, abs=16)
+
+
+def test_pesq_maps_its_errors(monkeypatch: pytest.MonkeyPatch) -> None:
+    class PesqError(RuntimeError):
+        pass
+
+    library = types.ModuleType("pesq")
+    library.PesqError = PesqError  # type: ignore[attr-defined]
+    answers: list[object] = [1.77, PesqError(b"No utterances detected"), ValueError("NaN")]
+
+    def fake(rate_hz: int, _a: object, _b: object, mode: str) -> float:
+        assert (rate_hz, mode) == (RATE_HZ, "wb")
+        answer = answers.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        return float(answer)  # type: ignore[arg-type]
+
+    library.pesq = fake  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "pesq", library)
+    sound = np.zeros(10)
+    assert pesq.pesq(sound, sound, RATE_HZ, "wb") == 1.77
+    for text in ("No utterances detected", "NaN"):
+        with pytest.raises(Unscorable, match=text) as failure:
+            pesq.pesq(sound, sound, RATE_HZ, "wb")
+        assert failure.value.reason == "no_utterances"
+
+
+def test_missing_library_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    real = base.library_version
+    monkeypatch.setattr(
+        base, "library_version", lambda name: "absent" if name == "pesq" else real(name)
+    )
+    metrics, absent = base.select(["pesq_wb", "stoi"])
+    assert [m.info.name for m in metrics] == ["stoi"]
+    assert len(absent) == 1
+    assert "facetron-toolkit[pesq]" in absent[0]
+
+
+def test_unknown_metric_lists_the_choices() -> None:
+    with pytest.raises(BadInput, match="choose from stoi, estoi"):
+        base.get_metric("stooi")
+
+
+def test_default_selection_leaves_optional_ones_out() -> None:
+    metrics, absent = base.select(None)
+    assert not absent
+    assert not {m.info.name for m in metrics} & set(base.OPTIONAL)
+
+
+class Broken(base.Metric):
+    info = base.get_metric("stoi").info
+
+    def __init__(self, answer: float | Exception) -> None:
+        self.answer = answer
+
+    def value(self, pair: Pair) -> float:
+        if isinstance(self.answer, Exception):
+            raise self.answer
+        return self.answer
+
+
+@pytest.mark.parametrize(
+    ("answer", "reason"),
+    [
+        (float("nan"), "not_a_number"),
+        (float("inf"), "not_a_number"),
+        (Unscorable("silent", "really"), "silent: really"),
+        (ZeroDivisionError("oops"), "raised: ZeroDivisionError: oops"),
+    ],
+)
+def test_what_goes_wrong_is_a_failed_score(
+    tmp_path: Path, answer: float | Exception, reason: str
+) -> None:
+    score = Broken(answer).score(make_pair(tmp_path, np.zeros(10), np.zeros(10)))
+    assert (score.status, score.value) == ("failed", None)
+    assert score.reason.startswith(reason)
