@@ -20,11 +20,14 @@ setup(
         "gridprep",
         "gridprep.commands",
         "gridprep.data",
+        "gridprep.download",
         "gridprep.landmarks",
         "gridprep.synth",
         "facetron",
         "facetron.baselines",
+        "facetron.commands",
         "evaluation",
+        "evaluation.commands",
         "evaluation.metrics",
     ],
     package_data={
@@ -70,6 +73,7 @@ setup(
     extras_require={
         "face-alignment": ["face-alignment>=1.5,<2"],
         "dask": ["dask[distributed]>=2024.1"],
+        "pesq": ["pesq>=0.0.4"],  # source only: needs a C compiler
         "dev": [
             "dask[distributed]>=2024.1",
             "face-alignment>=1.5,<2",

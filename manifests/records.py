@@ -115,7 +115,8 @@ class Record:
         """Inverse of `to_dict`. Unknown fields are ignored (a newer minor version may have written
         them); a missing required field raises `ManifestError`."""
         fields = dataclasses.fields(cls)
-        hints = _hints(cls)
+        identity: Any = cls  # mypy does not take type[RecordT] for hashable
+        hints = _hints(identity)
         missing = [
             f.name
             for f in fields

@@ -1,0 +1,98 @@
+"""`gridprep download`: GRID from Zenodo into a corpus folder."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+from tqdm import tqdm
+
+from gridprep.download import corpus
+from gridprep.download.network import Network
+from gridprep.download.record import BASE_URL, GRID_RECORD, fetch_record
+from manifests.console import Progress, format_table
+from manifests.corpus_lists import parse_speakers
+
+
+def _say(line: str) -> None:
+    tqdm.write(line, file=sys.stderr)  # above the progress bar instead of through it
+
+
+@click.command()
+@click.option(
+    "--out",
+    type=click.Path(file_okay=False, path_type=Path),
+    required=True,
+    help="Corpus folder to make or to complete.",
+)
+@click.option("--speakers", default="all", show_default=True, help="s1,s2 or s30-s34 or all.")
+@click.option(
+    "--alignments/--no-alignments", default=True, help="Word alignments too.", show_default=True
+)
+@click.option("--keep-zips", is_flag=True, help="Keep the archives in OUT/.download.")
+@click.option("--dry-run", is_flag=True, help="Show sizes, licence and space, fetch nothing.")
+@click.option("--base-url", default=BASE_URL, show_default=True, help="Server of the record.")
+@click.option("--record", "number", default=GRID_RECORD, show_default=True, help="Record number.")
+@click.option(
+    "--retries", type=click.IntRange(0), default=6, show_default=True, help="Tries after the first."
+)
+@click.option(
+    "--timeout",
+    "timeout_s",
+    type=click.FloatRange(0.1),
+    default=60.0,
+    show_default=True,
+    help="Seconds of silence after which a connection is given up.",
+)
+@click.pass_context
+def download(
+    context: click.Context,
+    out: Path,
+    speakers: str,
+    alignments: bool,
+    keep_zips: bool,
+    dry_run: bool,
+    base_url: str,
+    number: str,
+    retries: int,
+    timeout_s: float,
+) -> None:
+    """Fetches GRID from its Zenodo record: video by talker, and the word alignments.
+
+    Interrupted, it goes on where it stopped. Every archive is verified against the record's
+    checksum, and unpacked only if nothing in it leads out of its folder. The record's
+    audio_25k.zip is left alone: its silence is trimmed, so it does not align with the video.
+    """
+    network = Network(timeout_s=timeout_s, retries=retries, say=_say)
+    chosen = parse_speakers(speakers)
+    record = fetch_record(network, base_url, number)
+    archives = corpus.plan(record, out, chosen, alignments)
+    missing_bytes = sum(a.file.size_bytes - a.have_bytes for a in archives)
+    licence = record.licence or "none named; ask before you use it"
+    click.echo(f"{record.title or 'record'} ({base_url}/records/{number}), licence: {licence}")
+    if dry_run:
+        rows = [[a.name, f"{a.file.size_bytes / 1e6:.1f}", a.state()] for a in archives]
+        click.echo(format_table(["archive", "MB", "state"], rows))
+    needed_bytes = corpus.space_needed_bytes(archives, keep_zips)
+    click.echo(
+        f"{missing_bytes / 1e9:.2f} GB to fetch, {needed_bytes / 1e9:.2f} GB of space needed, "
+        f"{corpus.free_bytes(out) / 1e9:.2f} GB free"
+    )
+    if dry_run:
+        corpus.check_space(archives, out, keep_zips)
+        return
+    with Progress(missing_bytes, "download", "B") as progress:
+        report = corpus.download(archives, out, network, keep_zips, progress.update)
+    counts = corpus.clip_counts(archives)
+    if counts:
+        click.echo(format_table(["talker", "clips", "expected"], counts))
+    click.echo(
+        f"{len(archives)} archives: {len(report.fetched)} fetched, {len(report.already)} there "
+        f"already, {len(report.failed)} failed"
+    )
+    for name, problem in report.failed.items():
+        click.echo(f"{name}: {problem}", err=True)
+    if report.failed:
+        context.exit(1)
+    click.echo(f"next: gridprep verify {out}")

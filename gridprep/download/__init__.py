@@ -1,0 +1,1 @@
+"""Fetching GRID from its Zenodo record: the record, resumable transfers, careful unpacking."""
