@@ -8,6 +8,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 DEMO ?= demo
+DEMO_SENTENCES ?= 20
 JOBS ?= 2
 
 .DEFAULT_GOAL := help
@@ -29,8 +30,17 @@ $(STAMP): setup.py
 	$(BIN)/python -m pip install --quiet --editable '.[dev]'
 	touch $@
 
+# The whole walk, each step the command that a user would type. Every step resumes where it stopped.
 demo: $(STAMP)
-	$(BIN)/python -m benchmarks.demo --out $(DEMO) --jobs $(JOBS)
+	$(BIN)/gridprep synth $(DEMO)/corpus --sentences $(DEMO_SENTENCES) --jobs $(JOBS)
+	$(BIN)/gridprep build --split large-unseen --corpus $(DEMO)/corpus --out $(DEMO)/features --jobs $(JOBS)
+	$(BIN)/gridprep inspect $(DEMO)/features --out $(DEMO)/inspect
+	$(BIN)/facetron resynth --manifest $(DEMO)/features --subset test --out $(DEMO)/runs/resynth --jobs $(JOBS)
+	$(BIN)/facetron-eval report $(DEMO)/runs/resynth --out $(DEMO)/report --jobs $(JOBS)
+	@echo
+	@echo "look at:"
+	@echo "  $(DEMO)/inspect/index.html   what was cut out of the clips"
+	@echo "  $(DEMO)/report/report.html   the table, with sound"
 
 test: $(STAMP)
 	$(BIN)/python -m pytest -n $(JOBS) -m "not slow"

@@ -1,6 +1,6 @@
 """Which file format for the crops: size, fidelity and time, measured on the clips of a GRID folder.
 
-    python -m benchmarks.crop_formats CORPUS [--clips 30]
+    python -m benchmarks --only crop-formats
 
 Prints the table of docs/formats.md. Times are ratios to the fastest in the same run as well as
 milliseconds, since only ratios travel between machines.
@@ -12,7 +12,6 @@ import tempfile
 import time
 from pathlib import Path
 
-import click
 import numpy as np
 
 from gridprep.corpus import find_clips
@@ -52,11 +51,10 @@ def measure(clips: list[np.ndarray], codec: str) -> dict[str, float]:
     return dict(zip(("kib", "psnr_db", "encode_ms", "decode_ms"), mean.tolist(), strict=True))
 
 
-@click.command()
-@click.argument("corpus", type=click.Path(exists=True, file_okay=False, path_type=Path))
-@click.option("--clips", default=30, help="How many clips, spread over the corpus.")
-def main(corpus: Path, clips: int) -> None:
-    """Measures the crop formats on clips of CORPUS."""
+def table(corpus: Path, clips: int, scratch: Path) -> str:
+    """Both tables, over about `clips` / 6 clips spread over the corpus."""
+    del scratch
+    clips = max(8, clips // 6)
     backend, landmark_spec, crop_spec = create("mediapipe"), LandmarkSpec(), CropSpec()
     found = find_clips(corpus).clips
     lips: list[np.ndarray] = []
@@ -69,6 +67,7 @@ def main(corpus: Path, clips: int) -> None:
             continue
         lips.append(crop_lips(frames, geometry, crop_spec)[0])
         faces.append(crop_faces(frames, geometry, crop_spec)[0])
+    texts = []
     for name, pictures in (("lips 144×144×75", lips), ("face 160×160×15", faces)):
         results = {codec: measure(pictures, codec) for codec in CODECS}
         fastest = min(r["decode_ms"] for r in results.values())
@@ -83,13 +82,10 @@ def main(corpus: Path, clips: int) -> None:
             )
             for codec, r in results.items()
         ]
-        click.echo(f"\n{name}, mean over {len(pictures)} clips, one thread")
-        click.echo(
-            format_table(
+        texts.append(
+            f"{name}, mean over {len(pictures)} clips, one thread\n"
+            + format_table(
                 ("format", "KiB", "PSNR dB", "encode ms", "decode ms", "decode ratio"), rows
             )
         )
-
-
-if __name__ == "__main__":
-    main()
+    return "\n\n".join(texts)

@@ -83,6 +83,8 @@ def _walk(root: str) -> Iterator[tuple[str, str, str]]:
             ) from None
         for entry in entries:
             if entry.is_dir(follow_symlinks=True):
+                if entry.name.startswith(".") and entry.name.lower() not in _JUNK_FOLDERS:
+                    continue  # our own bookkeeping and other people's
                 if entry.name.lower() in _JUNK_FOLDERS:
                     yield folder, entry.name, ""
                     continue

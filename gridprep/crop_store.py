@@ -1,6 +1,6 @@
 """Crops on disk, one file a clip: the formats, and reading them back for training.
 
-Which format is the default was decided by `python -m benchmarks.crop_formats` (size, PSNR, time to
+Which format is the default was decided by `python -m benchmarks --only crop-formats` (size, PSNR, time to
 encode and to decode a whole clip); its table is in docs/formats.md. Readers always decode from the
 first frame: nothing here seeks.
 """

@@ -1,0 +1,176 @@
+"""Speed of a build: per stage beside its floor, by workers, with nothing to do, on Dask."""
+
+from __future__ import annotations
+
+import shutil
+import threading
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import psutil
+
+from gridprep import stages as stage_module
+from gridprep.build import ALL_STAGES, Options, plan, run, select, with_versions
+from gridprep.landmarks.registry import create
+from gridprep.media import decode
+from gridprep.stages import Recipe, process_clip
+from manifests.console import format_table
+
+SPLIT = "large-unseen"
+
+
+def _options(corpus: Path, out: Path, clips: int, jobs: int, backend: str = "local") -> Options:
+    recipe = with_versions(Recipe())
+    return Options(
+        corpus=str(corpus),
+        out=str(out),
+        recipe=recipe,
+        split=SPLIT,
+        limit=clips,
+        jobs=jobs,
+        backend=backend,
+    )
+
+
+class PeakMemory:
+    """Watches the resident memory of this process's children; `peak_mb` is the largest of one."""
+
+    def __init__(self) -> None:
+        self.peak_mb = 0.0
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._watch, daemon=True)
+
+    def _watch(self) -> None:
+        while not self._stop.wait(0.2):
+            for child in psutil.Process().children(recursive=True):
+                try:
+                    self.peak_mb = max(self.peak_mb, child.memory_info().rss / 1e6)
+                except psutil.Error:
+                    continue  # it ended between being listed and being asked
+
+    def __enter__(self) -> PeakMemory:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self._thread.join()
+
+
+def stages(corpus: Path, clips: int, scratch: Path) -> str:
+    """Time per stage in one process, beside the floors: decoding alone, landmarks alone."""
+    options = _options(corpus, scratch / "stages", min(clips, 60), 1)
+    tasks, _ = plan(options, select(options).clips)
+    spent: dict[str, float] = {}
+    original = dict(stage_module._RUN)
+
+    def timed(name: str):  # type: ignore[no-untyped-def]
+        def run_stage(work: stage_module._Work) -> None:
+            started_s = time.perf_counter()
+            try:
+                original[name](work)
+            finally:
+                spent[name] = spent.get(name, 0.0) + time.perf_counter() - started_s
+
+        return run_stage
+
+    process_clip(tasks[0])  # loads libraries and models
+    shutil.rmtree(options.out)
+    stage_module._RUN.update({name: timed(name) for name in original})
+    try:
+        started_s = time.perf_counter()
+        for task in tasks:
+            process_clip(task)
+        total_s = time.perf_counter() - started_s
+    finally:
+        stage_module._RUN.update(original)
+    backend = create(options.recipe.landmarks.backend)
+    decode_s = landmarks_s = 0.0
+    for task in tasks:
+        started_s = time.perf_counter()
+        frames = decode(task.clip.video).frames
+        decode_s += time.perf_counter() - started_s
+        started_s = time.perf_counter()
+        backend.detect(frames, options.recipe.landmarks.every)
+        landmarks_s += time.perf_counter() - started_s
+    n = len(tasks)
+    floor_s = decode_s + landmarks_s
+    rows = [
+        (name, f"{spent.get(name, 0.0) / n * 1e3:.1f}", f"{spent.get(name, 0.0) / total_s:.0%}")
+        for name in ALL_STAGES
+    ]
+    other_s = total_s - sum(spent.values())
+    rows += [
+        ("keys, state, hashing", f"{other_s / n * 1e3:.1f}", f"{other_s / total_s:.0%}"),
+        ("whole clip", f"{total_s / n * 1e3:.1f}", "100%"),
+        ("floor: decode alone", f"{decode_s / n * 1e3:.1f}", f"{decode_s / total_s:.0%}"),
+        ("floor: landmarks alone", f"{landmarks_s / n * 1e3:.1f}", f"{landmarks_s / total_s:.0%}"),
+    ]
+    return (
+        format_table(("stage", "ms a clip", "share"), rows)
+        + f"\n{n} clips, one process, one thread; whole / (decode + landmarks) = {total_s / floor_s:.2f}"
+    )
+
+
+def workers(corpus: Path, clips: int, scratch: Path) -> str:
+    """Build rate with one worker and with two, and the memory of one."""
+    rates, rows = {}, []
+    for jobs in (1, 2):
+        options = _options(corpus, scratch / f"workers{jobs}", clips, jobs)
+        with PeakMemory() as memory:
+            report = run(options)
+        rates[jobs] = report.processed / report.wall_s
+        rows.append(
+            (
+                jobs,
+                f"{rates[jobs]:.2f}",
+                f"{rates[jobs] / rates[1]:.2f}×",
+                f"{memory.peak_mb:.0f}",
+                f"{32_870 / rates[jobs] / 60:.0f}",
+            )
+        )
+    return format_table(
+        ("workers", "clips/s", "ratio", "peak MB a worker", "min for all of GRID"), rows
+    )
+
+
+def unchanged(corpus: Path, clips: int, scratch: Path) -> str:
+    """A second build over a finished one: nothing to do."""
+    options = _options(corpus, scratch / "workers2", clips, 2)
+    run(options)
+    best_s = min(_timed_run(options) for _ in range(3))
+    # The state of a few clips, multiplied, shows the rate without the fixed cost of starting up.
+    selection = select(options)
+    started_s = time.perf_counter()
+    repeats = max(1, 3000 // len(selection.clips))
+    for _ in range(repeats):
+        to_do, _ = plan(replace(options, out=str(Path(options.out).resolve())), selection.clips)
+    plan_s = (time.perf_counter() - started_s) / repeats
+    n = len(selection.clips)
+    return format_table(
+        ("what", "clips", "clips/s"),
+        [
+            ("whole build, nothing to do", n, f"{n / best_s:.0f}"),
+            ("  of it planning alone", n, f"{n / plan_s:.0f}"),
+        ],
+    ) + ("" if not to_do else f"\nWARNING: {len(to_do)} clips were not up to date")
+
+
+def _timed_run(options: Options) -> float:
+    started_s = time.perf_counter()
+    run(options)
+    return time.perf_counter() - started_s
+
+
+def dask_against_local(corpus: Path, clips: int, scratch: Path) -> str:
+    """The same build on local processes and on a Dask cluster of this machine."""
+    rates = {}
+    for backend in ("local", "dask"):
+        options = _options(corpus, scratch / f"backend-{backend}", clips, 2, backend)
+        report = run(options)
+        rates[backend] = report.processed / report.wall_s
+    return format_table(
+        ("backend", "clips/s", "ratio"),
+        [(name, f"{rate:.2f}", f"{rate / rates['local']:.2f}×") for name, rate in rates.items()],
+    )
