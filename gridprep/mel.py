@@ -1,7 +1,8 @@
 """The project's one mel function: audio → log-mel, in NumPy for features and in torch for losses.
 
-Both paths run the same steps from the same `MelSpec` and the same cached filter bank. `PRESETS` are
-equal to their originals' formulas, so that a mel made here can be fed to their published weights:
+Both paths (the other is `gridprep.mel_torch`, imported when a tensor comes) run the same steps from
+the same `MelSpec` and the same cached filter bank. `PRESETS` are equal to their originals'
+formulas, so that a mel made here can be fed to their published weights:
 
 | preset | rate | n_fft / win / hop | Hz | before the STFT | after the mel |
 |---|---|---|---|---|---|
@@ -98,7 +99,9 @@ def mel_spectrogram(audio: ArrayT, spec: MelSpec = DEFAULT) -> ArrayT:
         return cast(ArrayT, _numpy_mel(audio, spec))
     torch = sys.modules.get("torch")  # a tensor cannot exist before its library was imported
     if torch is not None and isinstance(audio, torch.Tensor):
-        return cast(ArrayT, _torch_mel(audio, spec))
+        from gridprep.mel_torch import torch_mel
+
+        return cast(ArrayT, torch_mel(audio, spec))
     raise BadInput(
         f"audio is a {type(audio).__name__}", "pass a NumPy array or a torch tensor of samples"
     )
@@ -194,13 +197,15 @@ def window(spec: MelSpec) -> NDArray[np.float64]:
 
 
 @lru_cache(maxsize=8)
-def _highpass(spec: MelSpec) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def highpass(spec: MelSpec) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Numerator and denominator of VCA-GAN's Butterworth filter."""
     # Coefficients, not second-order sections: the original's rounding belongs to its formula.
     b, a = signal.butter(HIGHPASS_ORDER, spec.highpass_hz / (spec.sample_rate_hz / 2), "high")
     return b, a
 
 
-def _check(n_samples: int, spec: MelSpec) -> None:
+def check_length(n_samples: int, spec: MelSpec) -> None:
+    """Raises `BadInput` where the spec's padding or filter needs more samples."""
     if spec.padding == "hop" and (spec.n_fft - spec.hop_samples) % 2:
         raise BadInput(
             f"n_fft {spec.n_fft} with hop {spec.hop_samples} cannot be padded evenly",
@@ -223,7 +228,7 @@ def _numpy_mel(audio: NDArray[Any], spec: MelSpec) -> NDArray[np.float32]:
             f"audio is {audio.dtype} of shape {audio.shape}",
             "pass floating-point samples in [-1, 1] (PCM16 divided by 32768)",
         )
-    _check(audio.shape[-1], spec)
+    check_length(audio.shape[-1], spec)
     largest = float(np.abs(audio).max(initial=0.0))
     if not math.isfinite(largest):
         raise BadInput("audio has NaN or infinite samples", "decode it again")
@@ -233,7 +238,7 @@ def _numpy_mel(audio: NDArray[Any], spec: MelSpec) -> NDArray[np.float32]:
     # float64 costs a millisecond and makes the stored feature independent of the FFT's rounding.
     x = audio.astype(np.float64)
     if spec.highpass_hz:
-        x = signal.filtfilt(*_highpass(spec), x, axis=-1)
+        x = signal.filtfilt(*highpass(spec), x, axis=-1)
     if spec.peak:
         peaks = np.abs(x).max(axis=-1, keepdims=True)
         x = x * (spec.peak / np.where(peaks > 0, peaks, 1.0))  # silence stays silence
@@ -257,93 +262,3 @@ def _numpy_mel(audio: NDArray[Any], spec: MelSpec) -> NDArray[np.float32]:
     if spec.clip_min is not None or spec.clip_max is not None:
         mel = np.clip(mel, spec.clip_min, spec.clip_max)
     return np.asarray(mel, dtype=np.float32)
-
-
-@lru_cache(maxsize=32)
-def _constants(spec: MelSpec, device: str, dtype: str) -> tuple[torch.Tensor, torch.Tensor]:
-    """(window, basis) on a device; the arrays behind them are the NumPy path's own."""
-    import torch
-
-    kind = getattr(torch, dtype)
-    return (
-        torch.from_numpy(window(spec).copy()).to(device, kind),
-        torch.from_numpy(mel_basis(spec).copy()).to(device, kind),
-    )
-
-
-def _torch_mel(audio: torch.Tensor, spec: MelSpec) -> torch.Tensor:
-    import torch
-
-    if not audio.is_floating_point() or audio.ndim == 0:
-        raise BadInput(
-            f"audio is {audio.dtype} of shape {tuple(audio.shape)}",
-            "pass floating-point samples in [-1, 1] (PCM16 divided by 32768)",
-        )
-    _check(audio.shape[-1], spec)
-    # An STFT in half precision overflows, so autocast must not reach it.
-    with torch.autocast(audio.device.type, enabled=False):
-        # float64 as in the NumPy path, so that both agree in the quietest bands too; Apple's GPUs
-        # have none and stay within 1e-3.
-        x = audio.reshape(-1, audio.shape[-1])
-        x = x.float() if x.device.type == "mps" else x.double()
-        if spec.highpass_hz:
-            x = _torch_highpass(x, spec)
-        if spec.peak:
-            peaks = x.abs().amax(dim=-1, keepdim=True)
-            x = x * (spec.peak / torch.where(peaks > 0, peaks, torch.ones_like(peaks)))
-        if spec.preemphasis:
-            x = torch.cat([x[:, :1], x[:, 1:] - spec.preemphasis * x[:, :-1]], dim=-1)
-        if spec.clip_audio:
-            x = x.clamp(-1.0, 1.0)
-
-        pad = padding_samples(spec)
-        x = torch.nn.functional.pad(x.unsqueeze(1), (pad, pad), mode="reflect").squeeze(1)
-        hann, basis = _constants(spec, str(x.device), str(x.dtype).removeprefix("torch."))
-        spectrum = torch.stft(
-            x, spec.n_fft, spec.hop_samples, window=hann, center=False, return_complex=True
-        )
-        if spec.magnitude_eps:
-            magnitude = (spectrum.real**2 + spectrum.imag**2 + spec.magnitude_eps).sqrt()
-        else:
-            magnitude = spectrum.abs()  # its gradient at zero is zero; that of sqrt is infinite
-        mel = (basis @ magnitude).clamp(min=spec.floor)
-        mel = mel.log() if spec.log == "ln" else 20 * mel.log10()
-        mel = mel * spec.scale + spec.offset
-        if spec.clip_min is not None or spec.clip_max is not None:
-            mel = mel.clamp(spec.clip_min, spec.clip_max)
-        return mel.float().reshape(*audio.shape[:-1], *mel.shape[-2:])
-
-
-@lru_cache(maxsize=8)
-def _highpass_response(spec: MelSpec, n_samples: int, n_fft: int) -> NDArray[np.complex128]:
-    """Spectrum of the high-pass filter's impulse response, cut at `n_samples`."""
-    impulse = np.zeros(n_samples)
-    impulse[0] = 1.0
-    return np.asarray(fft.rfft(signal.lfilter(*_highpass(spec), impulse), n_fft))
-
-
-def _torch_highpass(x: torch.Tensor, spec: MelSpec) -> torch.Tensor:
-    """`scipy.signal.filtfilt` with a gradient: (B, samples) → (B, samples).
-
-    The gradient is that of two convolutions: filtfilt extends the ends by odd reflection and starts
-    each pass in the state that the first sample settles to, and since a high-pass answers a
-    constant with zero, that is filtering the signal minus its first sample from rest. The value is
-    SciPy's own: in coefficient form this filter carries rounding noise of 1e-4, which is part of
-    the original's mels (up to 3e-3 of their range of 2) and which only the same code reproduces.
-    """
-    import torch
-
-    edge = 3 * (HIGHPASS_ORDER + 1)
-    left = 2 * x[:, :1] - x[:, 1 : edge + 1].flip(-1)
-    right = 2 * x[:, -1:] - x[:, -edge - 1 : -1].flip(-1)
-    y = torch.cat([left, x, right], dim=-1)
-    n_samples = y.shape[-1]
-    n_fft = fft.next_fast_len(2 * n_samples, real=True)
-    response = torch.from_numpy(_highpass_response(spec, n_samples, n_fft))
-    response = response.to(x.device, torch.complex64 if x.dtype == torch.float32 else None)
-    for _ in range(2):
-        spectrum = torch.fft.rfft(y - y[:, :1], n_fft) * response
-        y = torch.fft.irfft(spectrum, n_fft)[:, :n_samples].flip(-1)
-    y = y[:, edge:-edge]
-    exact = signal.filtfilt(*_highpass(spec), x.detach().cpu().numpy(), axis=-1)
-    return y + (torch.from_numpy(exact.copy()).to(y) - y).detach()

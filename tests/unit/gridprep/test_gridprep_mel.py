@@ -162,6 +162,15 @@ def test_autocast_does_not_reach_the_mel() -> None:
     torch.testing.assert_close(mel, mel_spectrogram(audio))
 
 
+def test_first_use_in_inference_mode_leaves_gradients_possible() -> None:
+    spec = dataclasses.replace(MelSpec(), fmin_hz=33.0)  # used nowhere else, so not cached yet
+    with torch.inference_mode():
+        mel_spectrogram(torch.zeros(16000), spec)
+    audio = torch.from_numpy(speechlike(16000)).requires_grad_()
+    mel_spectrogram(audio, spec).sum().backward()
+    assert audio.grad is not None
+
+
 def test_one_clip_is_exactly_150_frames_and_frames_agree_with_the_spec() -> None:
     for n_samples in (48000, 47999, 16000, 1500):
         for spec in PRESETS.values():

@@ -1,0 +1,25 @@
+"""The `facetron` program: one subcommand a file in `facetron.commands`."""
+
+from __future__ import annotations
+
+import click
+
+from manifests.console import LazyGroup, run
+
+COMMANDS = {
+    "resynth": "facetron.commands.resynth:resynth",
+}
+
+
+@click.group(cls=LazyGroup, lazy=COMMANDS, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="facetron-toolkit")
+def cli() -> None:
+    """From a manifest of features to run directories of speech."""
+
+
+def main() -> None:
+    run(cli, "facetron")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,164 @@
+"""Run directories: what a model said, in a form that `facetron-eval` scores whoever made it.
+
+    run_dir/
+      run.json                   RunInfo: name, kind, split, parameters, versions, clips asked for
+      clips.jsonl                RunClip lines, written last: without it a run is not finished
+      failures.jsonl             ClipFailure lines, with the reason
+      wavs/<speaker>/<stem>.wav  PCM16 mono
+
+The recordings are not copied. `reference` is their path relative to the run directory, so a run and
+the build beside it can be moved together; it is absolute only where no relative path exists (another
+drive). Every wav carries the key of what it was made from in its comment, in the file itself, so a
+run killed at any moment goes on where it stopped and never keeps a wav of other parameters.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import platform
+from collections.abc import Iterable
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import soundfile
+from numpy.typing import NDArray
+
+from manifests.errors import BadInput, ManifestError
+from manifests.io import atomic_path, read_json, read_jsonl, write_json, write_jsonl
+from manifests.records import ClipFailure, RunClip, RunInfo
+
+RUN_FILE = "run.json"
+CLIPS_FILE = "clips.jsonl"
+FAILURES_FILE = "failures.jsonl"
+SAME_RUN = ("name", "kind", "split", "subset")
+
+
+def wav_path(speaker: str, stem: str) -> str:
+    """Path of a clip's wav inside a run directory."""
+    return f"wavs/{speaker}/{stem}.wav"
+
+
+def content_key(*parts: Any) -> str:
+    """16 hex digits over plain values and bytes: equal keys mean that equal sound would be made."""
+    digest = hashlib.sha256()
+    for part in parts:
+        data = part if isinstance(part, bytes) else json.dumps(part, sort_keys=True).encode()
+        digest.update(f"{len(data)}:".encode() + data)
+    return digest.hexdigest()[:16]
+
+
+def relative_reference(run_dir: Path, target: Path) -> str:
+    """POSIX path from the run directory to a file elsewhere; absolute where there is none."""
+    # Real paths: `..` after a symbolic link leads out of the link's target, not back.
+    run_dir, target = Path(os.path.realpath(run_dir)), Path(os.path.realpath(target))
+    try:
+        return Path(os.path.relpath(target, run_dir)).as_posix()
+    except ValueError:
+        return target.as_posix()
+
+
+def write_wav(path: Path, sound: NDArray[np.floating[Any]], rate_hz: int, key: str = "") -> None:
+    """Atomically writes (samples,) in ±1 as PCM16 with `key` in the file's comment.
+
+    Raises:
+        BadInput: not mono, empty, or NaN or infinite samples.
+    """
+    if sound.ndim != 1 or sound.size == 0 or not np.isfinite(sound).all():
+        raise BadInput(
+            f"sound for {path} has shape {sound.shape} or samples that are no numbers",
+            "check the vocoder",
+        )
+    pcm = np.clip(np.rint(sound.astype(np.float64) * 32768), -32768, 32767).astype(np.int16)
+    with (
+        atomic_path(path) as temporary,
+        soundfile.SoundFile(temporary, "w", rate_hz, 1, "PCM_16", format="WAV") as file,
+    ):
+        if key:
+            file.comment = key
+        file.write(pcm)
+
+
+def wav_key(path: Path, n_samples: int) -> str:
+    """The key that a wav was written with; "" where it is absent, damaged, of another length or
+    from elsewhere."""
+    try:
+        with soundfile.SoundFile(path) as file:
+            return str(file.comment) if file.frames == n_samples else ""
+    except (soundfile.SoundFileError, OSError):
+        return ""
+
+
+def open_run(root: Path, info: RunInfo) -> None:
+    """Prepares a new run directory, or an earlier one of the same run to go on with.
+
+    The old `clips.jsonl` goes first, so that an interrupted run is never scored as a finished one.
+
+    Raises:
+        BadInput: the folder holds another run, or something that is no run.
+    """
+    run_file = root / RUN_FILE
+    if run_file.exists():
+        earlier = read_info(root)
+        for field in SAME_RUN:
+            mine, theirs = getattr(info, field), getattr(earlier, field)
+            if mine != theirs:
+                raise BadInput(
+                    f"{root} holds a run whose {field} is {theirs!r}, not {mine!r}",
+                    "choose another --out or delete that folder",
+                )
+    elif root.exists() and (not root.is_dir() or any(root.iterdir())):
+        raise BadInput(f"{root} exists and is no run directory", "choose another --out")
+    for name in (CLIPS_FILE, FAILURES_FILE):
+        (root / name).unlink(missing_ok=True)
+    for leftover in root.rglob(".tmp-*"):  # of a killed run
+        leftover.unlink(missing_ok=True)
+    write_json(run_file, info.to_dict())
+
+
+def close_run(root: Path, clips: Iterable[RunClip], failures: Iterable[ClipFailure]) -> None:
+    """Writes the lists, sorted by speaker and stem; `clips.jsonl` last."""
+    failed: list[ClipFailure] = sorted(failures, key=_order)
+    made: list[RunClip] = sorted(clips, key=_order)
+    write_jsonl(root / FAILURES_FILE, "failures", failed)
+    write_jsonl(root / CLIPS_FILE, "run-clips", made)
+
+
+def _order(item: RunClip | ClipFailure) -> tuple[int, str, str]:
+    digits = "".join(c for c in item.speaker if c.isdigit())
+    return (int(digits or 0), item.speaker, item.stem)
+
+
+def read_info(root: Path) -> RunInfo:
+    """`run.json` of a run directory. Raises `ManifestError` that names the file."""
+    values = read_json(root / RUN_FILE)
+    if not isinstance(values, dict):
+        raise ManifestError(f"{root / RUN_FILE} is not a JSON object", "delete the folder")
+    try:
+        return RunInfo.from_dict(values)
+    except (ManifestError, TypeError) as error:
+        raise ManifestError(f"{root / RUN_FILE}: {error}", "delete the folder") from None
+
+
+def read_run(root: Path) -> tuple[RunInfo, list[RunClip], list[ClipFailure]]:
+    """A finished run directory. Raises `ManifestError` where a file is absent or damaged."""
+    info = read_info(root)
+    _, clips = read_jsonl(root / CLIPS_FILE, "run-clips", RunClip)
+    failures: list[ClipFailure] = []
+    if (root / FAILURES_FILE).exists():
+        _, failures = read_jsonl(root / FAILURES_FILE, "failures", ClipFailure)
+    return info, clips, failures
+
+
+def versions(*libraries: str) -> dict[str, str]:
+    """Versions for `RunInfo.versions`: ours, Python's and those of the libraries named."""
+    found = {"python": platform.python_version()}
+    for name in ("facetron-toolkit", *libraries):
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            found[name] = "unknown"
+    return found
