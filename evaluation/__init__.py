@@ -1,1 +1,1 @@
-"""Scores and tables for any model's speech; never imports `facetron`."""
+"""From a run directory to the tables that papers print. Never imports `facetron`."""

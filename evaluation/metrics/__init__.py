@@ -1,1 +1,1 @@
-"""Metrics, one file a family, behind one registry."""
+"""The metrics, one file a family; `base.REGISTRY` names them all."""

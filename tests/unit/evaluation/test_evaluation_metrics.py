@@ -114,6 +114,16 @@ def test_track_f0_of_a_known_tone() -> None:
     assert np.isfinite(f0[3:-3]).all()
 
 
+def test_hum_and_pauses_are_unvoiced() -> None:
+    """50 Hz hum through the whole file, and a faint tone in the pause, are not speech."""
+    t = np.arange(2 * RATE_HZ) / RATE_HZ
+    speech = sum(np.sin(2 * np.pi * 150 * k * t) / k for k in range(1, 15)) * (t < 1)
+    faint = 0.005 * np.sin(2 * np.pi * 200 * t) * (t > 1)
+    f0 = pitch.track_f0(np.asarray(speech + faint + 0.1 * np.sin(2 * np.pi * 50 * t)))
+    assert np.isfinite(f0[5:45]).all()
+    assert not np.isfinite(f0[55:]).any()
+
+
 @pytest.mark.parametrize("delay", [0, 640, -640, 123, -1777])
 def test_offset_of_a_shift(tmp_path: Path, make_sound: Make, delay: int) -> None:
     sound = make_sound(3, 3.4)

@@ -1,0 +1,26 @@
+"""The `facetron-eval` program: one subcommand a file in `evaluation.commands`."""
+
+from __future__ import annotations
+
+import click
+
+from manifests.console import LazyGroup, run
+
+COMMANDS = {
+    "score": "evaluation.commands.score:score",
+    "report": "evaluation.commands.report:report",
+}
+
+
+@click.group(cls=LazyGroup, lazy=COMMANDS, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="facetron-toolkit")
+def cli() -> None:
+    """From a run directory (anybody's speech beside its recordings) to scores and tables."""
+
+
+def main() -> None:
+    run(cli, "facetron-eval")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,88 @@
+"""`facetron-eval report`: scores what is missing, then writes tables and the page."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from evaluation import report as reports
+from evaluation import statistics
+from evaluation.commands.options import jobs_option, metrics_option, name_list
+from evaluation.inputs import check_comparable, read_run
+from evaluation.metrics.base import select
+from evaluation.score import score_runs
+from evaluation.tables import Options
+from manifests.errors import MissingDependency, TooManyFailures
+
+
+@click.command()
+@click.argument("run_dirs", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("--out", type=click.Path(path_type=Path), help="Default: RUN_DIR/report or ./report.")
+@click.option(
+    "--format",
+    "formats",
+    callback=name_list(reports.FORMATS, "format"),
+    default=",".join(reports.FORMATS),
+    show_default=True,
+)
+@metrics_option
+@click.option(
+    "--interval",
+    type=click.Choice(statistics.METHODS),
+    default="bootstrap",
+    show_default=True,
+    help="t suits few speakers.",
+)
+@click.option("--seed", default=0, show_default=True, help="Of the bootstrap.")
+@click.option("--resamples", type=click.IntRange(min=100), default=statistics.RESAMPLES)
+@click.option("--rank-by", help="Metric that chooses the clips shown. Default: estoi.")
+@click.option(
+    "--clips",
+    type=click.IntRange(min=0),
+    default=3,
+    show_default=True,
+    help="Best and worst clips of each system in the page.",
+)
+@jobs_option
+def report(
+    run_dirs: tuple[Path, ...],
+    out: Path | None,
+    formats: tuple[str, ...],
+    metrics: tuple[str, ...] | None,
+    interval: statistics.Method,
+    seed: int,
+    resamples: int,
+    rank_by: str | None,
+    clips: int,
+    jobs: int,
+) -> int:
+    """Tables, figures and a page from one or several RUN_DIRS of the same clips."""
+    runs = [read_run(path) for path in run_dirs]
+    check_comparable(runs)
+    chosen, absent = select(metrics)
+    for line in absent:
+        click.echo(line, err=True)
+    if not chosen:
+        return MissingDependency.exit_code
+    ranking = reports.ranking_metric(rank_by, chosen)
+    scored = score_runs(runs, chosen, jobs)
+    options = Options(interval, resamples, seed=seed)
+    made = reports.build_report(scored, chosen, options, absent)
+    paths = reports.write_report(
+        made, out or reports.default_out(runs), formats, rank_by=ranking, n_clips=clips
+    )
+    click.echo(reports.terminal_table(made))
+    for item in scored:
+        total = len(item.scores)
+        click.echo(
+            f"{item.run.info.name}: {len(item.run.clips)} clips, {item.run.n_missing} missing; "
+            f"{total - item.n_failed} scores ok, {item.n_failed} failed, {item.n_new} computed now"
+        )
+    for path in paths:
+        click.echo(path)
+    if all(item.n_failed == len(item.scores) for item in scored):
+        raise TooManyFailures(
+            "no clip could be scored", "see `Failed and missing` in the report for the reasons"
+        )
+    return MissingDependency.exit_code if absent else 0

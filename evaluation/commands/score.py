@@ -1,0 +1,35 @@
+"""`facetron-eval score`: scores what is missing, prints counts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from evaluation.commands.options import jobs_option, metrics_option
+from evaluation.inputs import read_run
+from evaluation.metrics.base import select
+from evaluation.score import score_runs
+from manifests.errors import BadInput, MissingDependency
+
+
+@click.command()
+@click.argument("run_dirs", nargs=-1, required=True, type=click.Path(path_type=Path))
+@metrics_option
+@jobs_option
+def score(run_dirs: tuple[Path, ...], metrics: tuple[str, ...] | None, jobs: int) -> int:
+    """Score the clips of RUN_DIRS into RUN_DIR/scores.jsonl; what is known stays."""
+    runs = [read_run(path) for path in run_dirs]
+    if len({run.root.resolve() for run in runs}) < len(runs):
+        raise BadInput("a run directory was given twice", "name each once")
+    chosen, absent = select(metrics)
+    for line in absent:
+        click.echo(line, err=True)
+    for item in score_runs(runs, chosen, jobs):
+        total = len(item.scores)
+        click.echo(
+            f"{item.run.root}: {len(item.run.clips)} clips, {item.run.n_missing} missing; "
+            f"{total} scores, {total - item.n_failed} ok, {item.n_failed} failed, "
+            f"{item.n_new} computed now"
+        )
+    return MissingDependency.exit_code if absent else 0

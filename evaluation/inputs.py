@@ -1,0 +1,297 @@
+"""What is scored: run directories, and the pairs of recordings in them, checked before any metric.
+
+A run directory holds `run.json` (`RunInfo`), `clips.jsonl` (kind `run-clips`, `RunClip` lines) and
+the wavs that they name. Nothing here knows which model made it.
+
+Every signal is brought to 16 kHz mono. A file of a lower rate is resampled too: what its system
+never made above its own band stays missing and costs what it costs.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from manifests.errors import BadInput, ManifestError
+from manifests.io import read_json, read_jsonl
+from manifests.records import RunClip, RunInfo
+
+Samples = NDArray[np.float64]
+ValueT = TypeVar("ValueT")
+
+SCORING_RATE_HZ = 16_000
+SHORTEST_S = 0.1
+"""Below this there is no speech to score."""
+SILENCE_DBFS = -70.0
+"""RMS level under which a file counts as silent: quieter than the noise of any GRID recording."""
+FULL_SCALE = 0.999
+"""Samples at or above this count as clipped (16-bit full scale is 0.99997)."""
+LENGTH_TOLERANCE_S = 0.25
+"""Published systems cut 3 s to 2.8 s; a larger difference is not the same clip."""
+
+RULES = {
+    "scoring_rate_hz": SCORING_RATE_HZ,
+    "shortest_s": SHORTEST_S,
+    "silence_dbfs": SILENCE_DBFS,
+    "length_tolerance_s": LENGTH_TOLERANCE_S,
+    "resampler": "soxr_hq",
+}
+"""What the checks above decide with: part of every score's cache key."""
+
+KINDS = ("model", "resynthesis", "recording")
+
+
+class Unscorable(Exception):
+    """One metric of one clip has no value. Recorded as a failed score, never fatal.
+
+    Args:
+        reason: short stable identifier, so that failures can be counted.
+        detail: one sentence with the evidence.
+    """
+
+    def __init__(self, reason: str, detail: str) -> None:
+        self.reason, self.detail = reason, detail
+        super().__init__(f"{reason}: {detail}")
+
+
+@dataclass(frozen=True)
+class Sound:
+    """A decoded file at `SCORING_RATE_HZ`, beside what it was before.
+
+    Attributes:
+        samples: (n,) float64, mono, full scale ±1.
+        file_rate_hz, file_channels, file_samples: as stored.
+        clipped_share: samples at full scale, of all, before resampling.
+        level_dbfs: RMS level before resampling.
+    """
+
+    samples: Samples
+    file_rate_hz: int
+    file_channels: int
+    file_samples: int
+    clipped_share: float
+    level_dbfs: float
+
+    @property
+    def duration_s(self) -> float:
+        return self.file_samples / self.file_rate_hz
+
+
+def load_sound(path: Path) -> Sound:
+    """Reads and checks one file.
+
+    Raises:
+        Unscorable: `file_missing`, `unreadable`, `too_short`, `not_finite` or `silent`.
+    """
+    import soundfile
+
+    if not path.is_file():
+        raise Unscorable("file_missing", f"{path.name} does not exist")
+    try:
+        stored, rate_hz = soundfile.read(path, dtype="float64", always_2d=True)
+    except (soundfile.SoundFileError, OSError) as error:
+        raise Unscorable("unreadable", f"{path.name} is no sound file ({error})") from None
+    n, channels = stored.shape
+    if n < SHORTEST_S * rate_hz:
+        raise Unscorable("too_short", f"{path.name} has {n} samples at {rate_hz} Hz")
+    if not np.isfinite(stored).all():
+        share = 1 - np.isfinite(stored).mean()
+        raise Unscorable(
+            "not_finite", f"{path.name}: {share:.1%} of the samples are NaN or infinite"
+        )
+    mono = stored.mean(axis=1)
+    rms = float(np.sqrt(np.mean(mono**2)))
+    level_dbfs = 20 * np.log10(max(rms, 1e-12))
+    if level_dbfs < SILENCE_DBFS:
+        raise Unscorable("silent", f"{path.name} has an RMS level of {level_dbfs:.0f} dBFS")
+    samples = mono
+    if rate_hz != SCORING_RATE_HZ:
+        import soxr
+
+        samples = soxr.resample(mono, rate_hz, SCORING_RATE_HZ, quality="HQ")
+    return Sound(
+        samples=np.ascontiguousarray(samples),
+        file_rate_hz=int(rate_hz),
+        file_channels=channels,
+        file_samples=n,
+        clipped_share=float(np.mean(np.abs(stored) >= FULL_SCALE)),
+        level_dbfs=float(level_dbfs),
+    )
+
+
+class Recording:
+    """One file, decoded at most once; whatever is derived from it (mel, F0) is kept beside it."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._memory: dict[str, Any] = {}
+
+    def once(self, key: str, compute: Callable[[], ValueT]) -> ValueT:
+        """`compute()`, remembered under `key`; an `Unscorable` is remembered and raised again."""
+        if key not in self._memory:
+            try:
+                self._memory[key] = compute()
+            except Unscorable as failure:
+                self._memory[key] = failure
+        value = self._memory[key]
+        if isinstance(value, Unscorable):
+            raise Unscorable(value.reason, value.detail)
+        return value  # type: ignore[no-any-return]
+
+    @property
+    def sound(self) -> Sound:
+        return self.once("sound", lambda: load_sound(self.path))
+
+    @property
+    def samples(self) -> Samples:
+        return self.sound.samples
+
+
+class Pair:
+    """One synthesised clip and, where there is one, the recording of the same clip."""
+
+    def __init__(self, clip: RunClip, degraded: Recording, reference: Recording | None) -> None:
+        self.clip = clip
+        self.degraded = degraded
+        self._reference = reference
+        self._memory: dict[str, Any] = {}
+
+    def once(self, key: str, compute: Callable[[], ValueT]) -> ValueT:
+        """Like `Recording.once`, for what depends on both sides."""
+        if key not in self._memory:
+            self._memory[key] = compute()
+        return self._memory[key]  # type: ignore[no-any-return]
+
+    @property
+    def reference(self) -> Recording:
+        """Raises `Unscorable`: `no_reference`, or what is wrong with its file."""
+        if self._reference is None:
+            raise Unscorable("no_reference", "the run names no recording of this clip")
+        try:
+            _ = self._reference.sound
+        except Unscorable as failure:
+            raise Unscorable(f"reference_{failure.reason}", failure.detail) from None
+        return self._reference
+
+    def check_lengths(self) -> None:
+        """Raises `Unscorable("length_mismatch")` when the two cannot be the same clip."""
+        here_s, there_s = self.degraded.sound.duration_s, self.reference.sound.duration_s
+        if abs(here_s - there_s) > LENGTH_TOLERANCE_S:
+            raise Unscorable(
+                "length_mismatch",
+                f"{here_s:.2f} s against {there_s:.2f} s of the recording "
+                f"(at most {LENGTH_TOLERANCE_S} s apart)",
+            )
+
+    def trimmed(self) -> tuple[Samples, Samples]:
+        """(reference, degraded), both cut at the end to the shorter one's length."""
+        self.check_lengths()
+        reference, degraded = self.reference.samples, self.degraded.samples
+        n = min(len(reference), len(degraded))
+        return reference[:n], degraded[:n]
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run directory as read.
+
+    Attributes:
+        root: the directory.
+        info: `run.json`.
+        clips: lines of `clips.jsonl`, in their order.
+    """
+
+    root: Path
+    info: RunInfo
+    clips: tuple[RunClip, ...]
+
+    @property
+    def n_missing(self) -> int:
+        """Clips that the run was asked for and has no line for."""
+        return max(0, self.info.n_expected - len(self.clips))
+
+    def wav(self, clip: RunClip) -> Path:
+        return self.root / clip.wav
+
+    def reference(self, clip: RunClip) -> Path | None:
+        return self.root / clip.reference if clip.reference else None
+
+
+def clip_label(clip: RunClip) -> str:
+    """`s1/bbaf2n`, or `s1/bbaf2n→s4` where another talker's face gave the voice."""
+    swapped = clip.voice and clip.voice != clip.speaker
+    return f"{clip.clip_id}→{clip.voice}" if swapped else clip.clip_id
+
+
+def read_run(root: Path) -> Run:
+    """Reads a run directory.
+
+    Raises:
+        BadInput: not a run directory.
+        ManifestError: `run.json` or `clips.jsonl` is damaged, or a clip is listed twice.
+    """
+    if not root.is_dir():
+        raise BadInput(f"{root} is not a folder", "pass a run directory (the folder of a run.json)")
+    for name in ("run.json", "clips.jsonl"):
+        if not (root / name).is_file():
+            raise BadInput(
+                f"{root} is no run directory: {name} is missing",
+                "pass the folder that `facetron` wrote, or write run.json and clips.jsonl",
+            )
+    values = read_json(root / "run.json")
+    if not isinstance(values, dict):
+        raise ManifestError(f"{root / 'run.json'} is not a JSON object", "write it again")
+    try:
+        info = RunInfo.from_dict(values)
+    except (ManifestError, TypeError) as error:
+        raise ManifestError(f"{root / 'run.json'}: {error}", "write it again") from None
+    _check_info(root / "run.json", info)
+    _, clips = read_jsonl(root / "clips.jsonl", "run-clips", RunClip)
+    seen: set[str] = set()
+    for clip in clips:
+        label = clip_label(clip)
+        if label in seen:
+            raise ManifestError(f"{root / 'clips.jsonl'} lists {label} twice", "remove one line")
+        if not clip.wav:
+            raise ManifestError(f"{root / 'clips.jsonl'}: {label} names no wav", "write it again")
+        seen.add(label)
+    return Run(root, info, tuple(clips))
+
+
+def _check_info(path: Path, info: RunInfo) -> None:
+    complaints = []
+    if not isinstance(info.name, str) or not info.name.strip():
+        complaints.append("name is empty")
+    if info.kind not in KINDS:
+        complaints.append(f"kind {json.dumps(info.kind)} is none of {', '.join(KINDS)}")
+    if not isinstance(info.n_expected, int) or info.n_expected < 0:
+        complaints.append(f"n_expected is {json.dumps(info.n_expected)}")
+    if complaints:
+        raise ManifestError(f"{path}: {'; '.join(complaints)}", "correct it")
+
+
+def check_comparable(runs: list[Run]) -> None:
+    """Raises `BadInput` unless all runs were asked for the same clips and have different names."""
+    first = runs[0]
+    for run in runs[1:]:
+        for field in ("split", "subset"):
+            mine, theirs = getattr(first.info, field), getattr(run.info, field)
+            if mine != theirs:
+                raise BadInput(
+                    f"{run.root} was made for {field} {theirs!r}, {first.root} for {mine!r}",
+                    "report them separately: their numbers do not compare",
+                )
+    names: dict[str, Path] = {}
+    for run in runs:
+        if run.info.name in names:
+            raise BadInput(
+                f"{names[run.info.name]} and {run.root} are both named {run.info.name!r}",
+                "give one of them another name in run.json",
+            )
+        names[run.info.name] = run.root

@@ -1,0 +1,79 @@
+"""What the files are, beside how good they sound: level, clipping, length, rate. Never ranked, but
+recorded for every clip, since each of them moves some metric."""
+
+from __future__ import annotations
+
+from evaluation.inputs import FULL_SCALE, LENGTH_TOLERANCE_S, Pair
+from evaluation.metrics.base import Metric, MetricInfo
+
+
+class LengthDifference(Metric):
+    info = MetricInfo(
+        name="length_difference_ms",
+        label="Length diff.",
+        unit="ms",
+        direction="none",
+        definition=(
+            "Duration minus that of the recording; beyond "
+            f"±{LENGTH_TOLERANCE_S * 1000:.0f} ms frame-by-frame metrics fail."
+        ),
+        citation="this toolkit",
+        group="input",
+        decimals=0,
+    )
+
+    def value(self, pair: Pair) -> float:
+        return 1000 * (pair.degraded.sound.duration_s - pair.reference.sound.duration_s)
+
+
+class Level(Metric):
+    info = MetricInfo(
+        name="level_dbfs",
+        label="Level",
+        unit="dBFS",
+        direction="none",
+        definition="RMS level of the whole file; nothing is normalised before scoring.",
+        citation="this toolkit",
+        group="input",
+        decimals=1,
+        needs_reference=False,
+    )
+
+    def value(self, pair: Pair) -> float:
+        return pair.degraded.sound.level_dbfs
+
+
+class Clipped(Metric):
+    info = MetricInfo(
+        name="clipped_percent",
+        label="Clipped",
+        unit="%",
+        direction="none",
+        definition=f"Samples of absolute value ≥ {FULL_SCALE}, of all.",
+        citation="this toolkit",
+        parameters={"full_scale": FULL_SCALE},
+        group="input",
+        decimals=3,
+        needs_reference=False,
+    )
+
+    def value(self, pair: Pair) -> float:
+        return 100 * pair.degraded.sound.clipped_share
+
+
+class SampleRate(Metric):
+    info = MetricInfo(
+        name="sample_rate_hz",
+        label="File rate",
+        unit="Hz",
+        direction="none",
+        definition="Rate of the files as stored; all are scored at 16 kHz (soxr HQ).",
+        citation="this toolkit",
+        group="input",
+        decimals=0,
+        needs_reference=False,
+        libraries=("soundfile",),
+    )
+
+    def value(self, pair: Pair) -> float:
+        return float(pair.degraded.sound.file_rate_hz)

@@ -1,0 +1,130 @@
+"""Scores → a folder with the report in every form that was asked for. Computes no score."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from evaluation import tables, writers
+from evaluation.inputs import Run
+from evaluation.metrics.base import Metric, MetricInfo, library_version
+from evaluation.score import ScoredRun
+from evaluation.tables import Options, format_interval, format_mean
+from evaluation.writers import Report
+from manifests.console import format_table
+from manifests.errors import BadInput
+
+FORMATS = ("md", "latex", "csv", "html")
+RANKING = ("estoi", "stoi", "mcd")
+"""Which metric chooses the clips to show, the first of these that was computed."""
+
+
+def build_report(
+    scored: Sequence[ScoredRun],
+    metrics: Sequence[Metric],
+    options: Options,
+    notes: Sequence[str] = (),
+) -> Report:
+    """Everything the writers need. The runs must be comparable (`inputs.check_comparable`)."""
+    return Report(
+        scored=tuple(scored),
+        metrics=tuple(metrics),
+        tables=tuple(tables.system_tables(scored, metrics, options)),
+        speakers=tables.speaker_table(scored, metrics, options),
+        options=options,
+        versions=scoring_versions(metrics),
+        notes=(*notes, *_warnings(scored)),
+    )
+
+
+def scoring_versions(metrics: Sequence[Metric]) -> dict[str, str]:
+    """Versions of the toolkit and of whatever library decided a value."""
+    names = ["facetron-toolkit", *sorted({n for m in metrics for n in m.info.libraries}), "numpy"]
+    return {name: library_version(name) for name in names}
+
+
+def _warnings(scored: Sequence[ScoredRun]) -> list[str]:
+    """What the inputs themselves give away."""
+    notes = []
+    for item in scored:
+        info = item.run.info
+        if item.run.n_missing:
+            notes.append(
+                f"{info.name}: {item.run.n_missing} of {info.n_expected} clips are missing."
+            )
+        rates = {
+            int(score.value)
+            for (_, metric), score in item.scores.items()
+            if metric == "sample_rate_hz" and score.value is not None
+        }
+        if rates - {info.sample_rate_hz}:
+            found = ", ".join(str(rate) for rate in sorted(rates))
+            notes.append(
+                f"{info.name}: files have {found} Hz, run.json says {info.sample_rate_hz} Hz."
+            )
+        if not item.run.clips:
+            notes.append(f"{info.name}: clips.jsonl lists no clip.")
+    return notes
+
+
+def default_out(runs: Sequence[Run]) -> Path:
+    """`RUN_DIR/report` of a single run, else `report` here."""
+    return runs[0].root / "report" if len(runs) == 1 else Path("report")
+
+
+def ranking_metric(name: str | None, metrics: Sequence[Metric]) -> MetricInfo:
+    """The metric that chooses best and worst clips. Raises `BadInput` if it was not computed or
+    ranks nothing."""
+    ranked = {m.info.name: m.info for m in metrics if m.info.direction != "none"}
+    if name is not None:
+        if name not in ranked:
+            raise BadInput(
+                f"clips cannot be ranked by {name!r}", f"choose from {', '.join(ranked)}"
+            )
+        return ranked[name]
+    for candidate in (*RANKING, *ranked):
+        if candidate in ranked:
+            return ranked[candidate]
+    return metrics[0].info
+
+
+def write_report(
+    report: Report, out: Path, formats: Sequence[str], *, rank_by: MetricInfo, n_clips: int
+) -> list[Path]:
+    """Writes `report.md`, `.tex`, `.csv` (and `report_clips.csv`) and `.html`; returns paths."""
+    paths = []
+    if "md" in formats:
+        paths.append(out / "report.md")
+        writers.write_markdown(paths[-1], report)
+    if "latex" in formats:
+        paths.append(out / "report.tex")
+        writers.write_latex(paths[-1], report)
+    if "csv" in formats:
+        paths += [out / "report.csv", out / "report_clips.csv"]
+        writers.write_summary_csv(paths[-2], report)
+        writers.write_clips_csv(paths[-1], report)
+    if "html" in formats:
+        from evaluation.page import write_page
+
+        paths.append(out / "report.html")
+        write_page(paths[-1], report, rank_by=rank_by, n_clips=n_clips)
+    return paths
+
+
+def terminal_table(report: Report) -> str:
+    """The summary turned round, a row a metric and a column a system: it fits a terminal."""
+    names = [item.run.info.name for item in report.scored]
+    shared = all(map(tables.same_counts, report.tables))
+    rows = []
+    for table in report.tables:
+        for column, info in enumerate(table.columns):
+            cells = []
+            for row in table.rows:
+                cell = row.cells[column]
+                text = f"{format_mean(cell, info)} {format_interval(cell, info)}".rstrip()
+                counts = "" if shared else f" ({cell.counts})"
+                cells.append(f"{text}{'*' if cell.best else ' '}{counts}")
+            rows.append([info.heading, *cells])
+    if shared:
+        rows.append(["n ok/failed", *(f"{row.cells[0].counts} " for row in report.tables[0].rows)])
+    return format_table(["Metric", *names], rows)
