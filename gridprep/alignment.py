@@ -93,11 +93,17 @@ def format_alignment(tokens: list[AlignedToken]) -> str:
 def read_alignment(path: str | os.PathLike[str], stem: str) -> tuple[WordSpan, ...]:
     """Reads the word spans of a clip and checks that they spell its stem.
 
+    Args:
+        path: the `.align` file, or "" where the corpus has none (`Clip.alignment`).
+        stem: of the clip.
+
     Raises `ClipError` with reason `alignment_missing`, `alignment_garbled`,
     `alignment_out_of_range` or `alignment_wrong_sentence`.
     """
+    if not os.fspath(path):
+        raise _fail("alignment_missing", f"no {stem}.align in the corpus")
     try:
-        with open(path, encoding="utf-8") as file:
+        with open(path, encoding="utf-8-sig") as file:
             text = file.read()
     except FileNotFoundError:
         raise _fail("alignment_missing", f"{path} does not exist") from None

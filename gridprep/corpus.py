@@ -16,12 +16,17 @@ from dataclasses import dataclass
 
 from gridprep.grammar import is_stem
 from gridprep.media import VIDEO_SUFFIXES
-from manifests.corpus_lists import SPEAKERS, speaker_of
+from manifests.corpus_lists import speaker_of
 from manifests.errors import BadInput
 from manifests.records import Clip, ClipFailure
 
 _SPEAKER_FOLDER = re.compile(r"s(\d{1,2})(?:[._-].*)?", re.IGNORECASE)
-_JUNK_FOLDERS = frozenset({"__macosx", ".git", "@eadir", ".trashes"})
+_JUNK_FOLDERS = frozenset(
+    {"__macosx", "@eadir", "lost+found", "$recycle.bin", "system volume information"}
+)
+_JUNK_FILES = frozenset({"thumbs.db", ".ds_store", "desktop.ini"})
+_BUILD_MARK = ".state"
+"""Every build folder has this inside; its lip clips must not pass for clips of the corpus."""
 
 
 @dataclass(frozen=True)
@@ -33,12 +38,16 @@ class FolderClaim:
         claimed: the talker that the folder's name says.
         holds: the talker that the stems say.
         files: how many.
+        folder: where they lie, relative to the corpus.
+        own: files of the claimed talker that lie there too.
     """
 
     kind: str
     claimed: str
     holds: str
     files: int
+    folder: str = ""
+    own: int = 0
 
 
 @dataclass(frozen=True)
@@ -52,7 +61,7 @@ class Corpus:
         claims: folders that hold another talker's files, i.e. the repairs.
         duplicates: further files of a stem, not used: (used, not used) relative paths.
         orphan_alignments: alignments whose stem has no clip here.
-        junk_files: files passed over (`._x`, `Thumbs.db`, `__MACOSX/…`).
+        junk_files: files and folders of litter passed over (`._x`, `Thumbs.db`, `__MACOSX`).
     """
 
     root: str
@@ -71,27 +80,49 @@ def speaker_order(speaker: str) -> tuple[int, str]:
 
 
 def _walk(root: str) -> Iterator[tuple[str, str, str]]:
-    """(folder, file name, talker claimed by the nearest enclosing folder or "") of every file."""
+    """(folder, file name, talker claimed by the nearest enclosing folder or "") of every file.
+
+    Links to folders are followed, each folder once, so that a link to its own parent does not walk
+    for ever.
+    """
     stack = [(root, "")]
+    walked: set[tuple[int, int]] = set()
     while stack:
         folder, claimed = stack.pop()
         try:
+            stat = os.stat(folder)
             entries = sorted(os.scandir(folder), key=lambda e: e.name)
         except OSError as error:
             raise BadInput(
                 f"{folder} cannot be read ({error.strerror})", "check its permissions"
             ) from None
+        if (stat.st_dev, stat.st_ino) in walked:
+            continue
+        walked.add((stat.st_dev, stat.st_ino))
+        if any(entry.name == _BUILD_MARK for entry in entries):
+            continue
         for entry in entries:
-            if entry.is_dir(follow_symlinks=True):
-                if entry.name.startswith(".") and entry.name.lower() not in _JUNK_FOLDERS:
-                    continue  # our own bookkeeping and other people's
+            if _is_folder(entry):
                 if entry.name.lower() in _JUNK_FOLDERS:
                     yield folder, entry.name, ""
                     continue
+                if entry.name.startswith("."):
+                    continue  # our own bookkeeping and other people's
                 match = _SPEAKER_FOLDER.fullmatch(entry.name)
                 stack.append((entry.path, f"s{int(match[1])}" if match else claimed))
             else:
                 yield folder, entry.name, claimed
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir(follow_symlinks=True)
+    except OSError:  # a link to itself
+        return False
+
+
+def _is_litter(name: str) -> bool:
+    return name.startswith("._") or name.lower() in _JUNK_FILES or name.lower() in _JUNK_FOLDERS
 
 
 def _preference(path: str, claimed: str, speaker: str) -> tuple[bool, int, str]:
@@ -117,7 +148,7 @@ def find_clips(corpus: str | os.PathLike[str]) -> Corpus:
         suffix = suffix.lower()
         is_video = suffix in VIDEO_SUFFIXES
         if name.startswith(".") or not (is_video or suffix == ".align"):
-            junk += name.startswith("._") or name.lower() in ("thumbs.db", ".ds_store", "__macosx")
+            junk += _is_litter(name)
             continue
         path = os.path.join(folder, name)
         stem = base.lower()
@@ -143,7 +174,7 @@ def find_clips(corpus: str | os.PathLike[str]) -> Corpus:
         )
     clips: list[Clip] = []
     duplicates: list[tuple[str, str]] = []
-    wrong: Counter[tuple[str, str, str]] = Counter()
+    used: Counter[tuple[str, str, str, str]] = Counter()  # kind, folder, claimed, talker
     for stem, found in videos.items():
         speaker = speaker_of(stem)
         found.sort(key=lambda f: _preference(f[0], f[1], speaker or ""))
@@ -165,11 +196,14 @@ def find_clips(corpus: str | os.PathLike[str]) -> Corpus:
         repairs = []
         if claimed and claimed != speaker:
             repairs.append("speaker_folder")
-            wrong["speaker_folder", claimed, speaker] += 1
+        used["speaker_folder", os.path.dirname(relative), claimed, speaker] += 1
         aligned = sorted(alignments.pop(stem, []), key=lambda a: (a[1] != speaker, a[0]))
-        if aligned and aligned[0][1] not in ("", speaker):
-            repairs.append("alignment_folder")
-            wrong["alignment_folder", aligned[0][1], speaker] += 1
+        if aligned:
+            path_of_words, claimed_words = aligned[0]
+            if claimed_words not in ("", speaker):
+                repairs.append("alignment_folder")
+            folder = os.path.relpath(os.path.dirname(path_of_words), root)
+            used["alignment_folder", folder, claimed_words, speaker] += 1
         clips.append(
             Clip(
                 speaker=speaker,
@@ -185,29 +219,11 @@ def find_clips(corpus: str | os.PathLike[str]) -> Corpus:
         clips=tuple(sorted(clips, key=lambda c: (speaker_order(c.speaker), c.stem))),
         failures=tuple(sorted(failures, key=lambda f: (speaker_order(f.speaker), f.stem))),
         claims=tuple(
-            FolderClaim(kind, claimed, holds, n)
-            for (kind, claimed, holds), n in sorted(wrong.items())
+            FolderClaim(kind, claimed, holds, n, folder, used[kind, folder, claimed, claimed])
+            for (kind, folder, claimed, holds), n in sorted(used.items())
+            if claimed not in ("", holds)
         ),
         duplicates=tuple(sorted(duplicates)),
         orphan_alignments=sum(len(found) for found in alignments.values()),
         junk_files=junk,
     )
-
-
-def parse_speakers(text: str) -> tuple[str, ...]:
-    """`s1,s2-s5,34` → ("s1", "s2", …); "" or `all` is everybody. Raises `BadInput`."""
-    if text.strip() in ("", "all"):
-        return SPEAKERS
-    chosen: set[str] = set()
-    for part in text.split(","):
-        match = re.fullmatch(r"\s*s?(\d+)(?:\s*-\s*s?(\d+))?\s*", part)
-        if not match:
-            raise BadInput(f"{part.strip()!r} is not a talker", "write s1,s2 or s1-s5")
-        first, last = int(match[1]), int(match[2] or match[1])
-        named = {f"s{n}" for n in range(first, last + 1)} & set(SPEAKERS)
-        if not named:
-            raise BadInput(
-                f"GRID has no talker {part.strip()}", "talkers are s1 to s34 without s21"
-            )
-        chosen |= named
-    return tuple(s for s in SPEAKERS if s in chosen)

@@ -1,7 +1,7 @@
 """What is wrong with a decoded clip, and what of it can be repaired.
 
 Decisions (docs/formats.md has them as a table): a clip is 75 frames at 25 fps. One or two frames too few
-are completed by repeating the last, one or two too many are cut, both flagged. Another frame rate above
+are completed by repeating the one before, one or two too many are cut, both flagged. Another frame rate above
 25 is resampled by time and flagged, one below is refused. Grey, black or more missing frames, or no
 usable sound, make the clip a failure: its features would look fine and be wrong.
 """
@@ -32,6 +32,8 @@ RECOVERED_SHARE = 0.75
 reaches this share of the clip's median."""
 
 BLACK_MEAN = 40.0
+COLOURED = 20.0
+"""Spread of the mean red, green and blue above which plain frames are not called grey."""
 MIN_AUDIO_S = 2.5
 MIN_SAMPLE_RATE_HZ = 8000
 SILENT_DBFS = -60.0
@@ -72,11 +74,12 @@ class CheckedAudio:
 def plain_frames(frames: NDArray[np.uint8]) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:
     """Which frames show nothing: (T,) bool, and the mean grey level (T,) of each.
 
-    A frame is plain when its contrast is under `PLAIN_STD`. If any is, the frames around it that have
-    not yet recovered (see `RECOVERED_SHARE`) count too: after a lost key frame, eleven more are ghosts.
+    A frame is plain when its contrast is under `PLAIN_STD`, whatever its colour. If any is, the frames
+    around it that have not yet recovered (see `RECOVERED_SHARE`) count too: after a lost key frame,
+    eleven more are ghosts.
     """
     sampled = frames[:, ::8, ::8].astype(np.float64)
-    contrast = sampled.std((1, 2, 3))
+    contrast = sampled.std((1, 2)).mean(-1)
     plain = contrast < PLAIN_STD
     if plain.any() and not plain.all():
         weak = contrast < RECOVERED_SHARE * np.median(contrast[~plain])
@@ -137,7 +140,7 @@ def check_video(media: Media) -> CheckedVideo:
             "decode", "damaged_bitstream", f"{media.damaged_frames} frames are damaged", qc
         )
     if missing > 0:
-        frames = np.concatenate([frames, np.repeat(frames[-1:], missing, axis=0)])
+        frames = _completed(frames, media.frame_times_s)
         flags.append("frames_repeated")
         qc["frames_repeated"] = missing
     elif missing < 0:
@@ -147,11 +150,14 @@ def check_video(media: Media) -> CheckedVideo:
     plain, level = plain_frames(frames)
     if plain.any():
         black = bool(level[plain].mean() < BLACK_MEAN)
+        # The first of a run is plain itself, the ones after it may show ghosts.
+        colours = frames[int(np.argmax(plain))].mean((0, 1))
+        grey = "plain grey" if np.ptp(colours) < COLOURED else "of one plain colour"
+        what = "black" if black else grey
         raise ClipError(
             "decode",
             "black_frames" if black else "grey_frames",
-            f"{int(plain.sum())} of {len(frames)} frames are {'black' if black else 'plain grey'} "
-            f"({_ranges(plain)})",
+            f"{int(plain.sum())} of {len(frames)} frames are {what} ({_ranges(plain)})",
             {
                 **qc,
                 "plain_frames": int(plain.sum()),
@@ -159,6 +165,22 @@ def check_video(media: Media) -> CheckedVideo:
             },
         )
     return CheckedVideo(frames, tuple(flags), qc)
+
+
+def _completed(frames: NDArray[np.uint8], times_s: NDArray[np.float64]) -> NDArray[np.uint8]:
+    """75 frames out of a few less: each stays on screen until the next one's time.
+
+    Where a frame was lost in mid-clip its place shows in the times; repeating the last one instead
+    would put all later pictures ahead of the sound. Times that make no sense are passed over.
+    """
+    places = np.arange(len(frames))
+    if len(times_s) == len(frames) and np.isfinite(times_s).all():
+        timed = np.round(times_s * VIDEO_FPS).astype(np.int64)
+        if (np.diff(timed) > 0).all() and timed[0] == 0 and timed[-1] < CLIP_FRAMES:
+            places = timed
+    shown = np.searchsorted(places, np.arange(CLIP_FRAMES), side="right") - 1
+    completed: NDArray[np.uint8] = frames[shown]
+    return completed
 
 
 def _to_25_fps(media: Media, qc: dict[str, object]) -> tuple[NDArray[np.uint8], list[str]]:
@@ -230,6 +252,8 @@ def check_audio(media: Media, spec: AudioSpec) -> CheckedAudio:
             else samples[-shift:]
         )
         flags.append("audio_shifted")
+    if media.audio_gap_samples:
+        flags.append("audio_gap")
     seconds = len(samples) / spec.sample_rate_hz
     evidence["source_seconds"] = round(seconds, 3)
     if seconds < MIN_AUDIO_S:
@@ -259,4 +283,6 @@ def check_audio(media: Media, spec: AudioSpec) -> CheckedAudio:
         "rms_dbfs": round(float(rms_dbfs), 2),
         "peak": round(float(np.abs(fitted).max()), 4),
     }
+    if media.audio_gap_samples:
+        qc["audio_gap_s"] = round(media.audio_gap_samples / rate, 3)
     return CheckedAudio(fitted, max(added, 0), tuple(flags), qc)

@@ -34,21 +34,28 @@ def atomic_path(target: str | os.PathLike[str]) -> Iterator[Path]:
     kill -9 starts with `.tmp-` and is swept by the next build.
     """
     target = Path(target)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=".tmp-", suffix=target.suffix, dir=target.parent)
-    os.close(handle)
-    temporary = Path(name)
+    temporary = None
     try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(prefix=".tmp-", suffix=target.suffix, dir=target.parent)
+        os.close(handle)
+        temporary = Path(name)
         yield temporary
         umask = os.umask(0)
         os.umask(umask)
-        os.chmod(
-            temporary, 0o666 & ~umask
-        )  # mkstemp makes 0600: others could not read the features
+        # mkstemp makes 0600: others could not read the features
+        os.chmod(temporary, 0o666 & ~umask)
         os.replace(temporary, target)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
+    except BaseException as error:
+        if temporary is not None:
+            with contextlib.suppress(OSError):
+                temporary.unlink()
+        if isinstance(error, OSError) and (
+            error.filename is None or ".tmp-" in os.fspath(error.filename)
+        ):
+            error.filename = str(
+                target
+            )  # a full disk names no file, and nobody knows the temporary
         raise
 
 
@@ -56,7 +63,12 @@ def atomic_path(target: str | os.PathLike[str]) -> Iterator[Path]:
 def atomic_open(target: str | os.PathLike[str], mode: str = "w") -> Iterator[IO[Any]]:
     """Like `open(target, mode)` for writing, but through `atomic_path` and flushed to disk."""
     with atomic_path(target) as temporary:
-        text = {} if "b" in mode else {"encoding": "utf-8", "newline": ""}
+        # File names may hold bytes that are no UTF-8; they are escaped, which JSON reads back.
+        text = (
+            {}
+            if "b" in mode
+            else {"encoding": "utf-8", "newline": "", "errors": "backslashreplace"}
+        )
         with open(temporary, mode, **text) as file:  # type: ignore[call-overload]
             yield file
             file.flush()

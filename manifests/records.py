@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import types
 import typing
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any, TypeVar
@@ -85,21 +86,43 @@ RecordT = TypeVar("RecordT", bound="Record")
 
 
 @cache
-def _hints(cls: Any) -> dict[str, Any]:
-    return typing.get_type_hints(cls)
-
-
-def _parse(hint: Any, value: Any) -> Any:
-    """Turns JSON values back into the (possibly nested) records that a type hint names."""
+def _parser(hint: Any) -> Callable[[Any], Any] | None:
+    """What turns a JSON value back into the (possibly nested) records that a type hint names; None
+    where the value stays as it is."""
     if isinstance(hint, type) and issubclass(hint, Record):
-        return hint.from_dict(value)
-    origin = typing.get_origin(hint)
-    if origin is tuple and value is not None:
-        item = typing.get_args(hint)[0]
-        return tuple(_parse(item, v) for v in value)
-    if origin in (typing.Union, types.UnionType) and value is not None:
-        options = [a for a in typing.get_args(hint) if a is not type(None)]
-        return _parse(options[0], value) if len(options) == 1 else value
+        return hint.from_dict
+    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    if origin is tuple:
+        item = _parser(arguments[0])
+        whole: Callable[[Any], Any] = tuple if item is None else lambda v: tuple(map(item, v))
+        return lambda value: None if value is None else whole(value)
+    if origin in (typing.Union, types.UnionType):
+        options = [a for a in arguments if a is not type(None)]
+        inner = _parser(options[0]) if len(options) == 1 else None
+        return inner and (lambda value: None if value is None else inner(value))
+    return None
+
+
+@cache
+def _fields(cls: Any) -> tuple[tuple[str, bool, Callable[[Any], Any] | None], ...]:
+    """(name, whether it must be given, parser) of each field. Looked up once a class, since a build
+    with nothing to do does little else than turn 33,000 clips from JSON and back."""
+    hints = typing.get_type_hints(cls)
+    return tuple(
+        (
+            f.name,
+            f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING,
+            _parser(hints[f.name]),
+        )
+        for f in dataclasses.fields(cls)
+    )
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Record):
+        return value.to_dict()
+    if isinstance(value, tuple):
+        return tuple(map(_plain, value))
     return value
 
 
@@ -108,29 +131,27 @@ class Record:
     """Base of all records."""
 
     def to_dict(self) -> dict[str, Any]:
-        return dataclasses.asdict(self)
+        """Plain values for JSON. Dictionaries are the record's own, not copies."""
+        identity: Any = type(self)  # mypy does not take a type for hashable
+        return {name: _plain(getattr(self, name)) for name, _, _ in _fields(identity)}
 
     @classmethod
     def from_dict(cls: type[RecordT], values: dict[str, Any]) -> RecordT:
         """Inverse of `to_dict`. Unknown fields are ignored (a newer minor version may have written
         them); a missing required field raises `ManifestError`."""
-        fields = dataclasses.fields(cls)
-        identity: Any = cls  # mypy does not take type[RecordT] for hashable
-        hints = _hints(identity)
-        missing = [
-            f.name
-            for f in fields
-            if f.name not in values
-            and f.default is dataclasses.MISSING
-            and f.default_factory is dataclasses.MISSING
-        ]
+        identity: Any = cls
+        given: dict[str, Any] = {}
+        missing = []
+        for name, required, parse in _fields(identity):
+            if name in values:
+                given[name] = values[name] if parse is None else parse(values[name])
+            elif required:
+                missing.append(name)
         if missing:
             raise ManifestError(
                 f"{cls.__name__} lacks {', '.join(missing)}", "rebuild the manifest"
             )
-        return cls(
-            **{f.name: _parse(hints[f.name], values[f.name]) for f in fields if f.name in values}
-        )
+        return cls(**given)
 
 
 @dataclass(frozen=True)
@@ -324,6 +345,9 @@ class Score(Record):
 
     A metric that cannot be computed is `status="failed"` with `value=None` and a reason: it counts
     in n_failed and never enters a mean.
+
+    `weight` is the clip's share in a mean (the words of its sentence for a WER, so that the mean is
+    the corpus's rate); `details` holds what the value was made of (the text heard, counts of errors).
     """
 
     speaker: str
@@ -334,5 +358,7 @@ class Score(Record):
     reason: str = ""
     unit: str = ""
     parameters: dict[str, Any] = field(default_factory=dict)
+    weight: float = 1.0
+    details: dict[str, Any] = field(default_factory=dict)
     key: str = ""
     """Hash of the inputs' content, the parameters and the versions: the cache key."""

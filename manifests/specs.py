@@ -11,6 +11,7 @@ import dataclasses
 import hashlib
 import json
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, Literal, TypeVar
 
 from manifests.errors import BadInput, SpecMismatch
@@ -40,12 +41,11 @@ class Spec:
             raise BadInput(
                 f"{cls.__name__} has no field {', '.join(unknown)}", "use the version that wrote it"
             )
-        return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})
+        return cls(**{name: _frozen(value) for name, value in values.items()})
 
     def fingerprint(self) -> str:
         """16 hex digits over the class name and every field."""
-        text = json.dumps([type(self).__name__, self.to_dict()], sort_keys=True)
-        return hashlib.sha256(text.encode()).hexdigest()[:16]
+        return _fingerprint(self)
 
     def require(self, other_fingerprint: str, what: str) -> None:
         """Raises `SpecMismatch` unless `what` was made with exactly this spec."""
@@ -55,6 +55,17 @@ class Spec:
                 f"but {self.fingerprint()} is needed",
                 "rebuild it with the same parameters",
             )
+
+
+def _frozen(value: Any) -> Any:
+    """JSON's lists as tuples, at any depth: a spec can be compared and hashed."""
+    return tuple(map(_frozen, value)) if isinstance(value, list) else value
+
+
+@cache
+def _fingerprint(spec: Spec) -> str:
+    text = json.dumps([type(spec).__name__, spec.to_dict()], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 @dataclass(frozen=True)

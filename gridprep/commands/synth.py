@@ -22,8 +22,8 @@ def synth(
 
     An interrupted run goes on where it stopped; finished clips are kept.
     """
-    from manifests.corpus_lists import parse_speakers
     from gridprep.synth.corpus import make_corpus
+    from manifests.corpus_lists import parse_speakers
 
     report = make_corpus(out, parse_speakers(speakers), sentences, seed, jobs, faults, force)
     click.echo(

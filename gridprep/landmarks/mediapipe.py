@@ -148,8 +148,10 @@ class MediapipeBackend:
             faces[i] = max(len(meshes), several if i in (0, n // 2) else 0)
             if not meshes:
                 continue
+            # FaceMesh measures from the picture's edge, OpenCV from the centre of its first pixel.
             shapes = [
                 np.array([(p.x, p.y) for p in (m.landmark[k] for k in _INDICES)], np.float32) * size
+                - 0.5
                 for m in meshes
             ]
             boxes = np.array([(*s.min(0), *s.max(0)) for s in shapes], np.float64)

@@ -27,7 +27,7 @@ MAY_IMPORT = {
 
 OURS = (*MAY_IMPORT, "benchmarks", "tests")
 
-SHARED_LEAVES = ("gridprep/mel.py", "gridprep/grammar.py")
+SHARED_LEAVES = ("gridprep/mel.py", "gridprep/mel_torch.py", "gridprep/grammar.py")
 """What other programs import of gridprep must not bring the rest of it along."""
 
 HOMES = {
@@ -101,7 +101,7 @@ def crossings(path: str, source: str) -> list[str]:
         allowed = ("manifests", *(leaf[:-3].replace("/", ".") for leaf in SHARED_LEAVES))
     return [
         f"{path}:{line} imports {name}"
-        for name, line in imported(ast.parse(source), _package(path))
+        for name, line in imported(ast.parse(source, path), _package(path))
         if name.split(".")[0] in OURS and not any(f"{name}.".startswith(f"{a}.") for a in allowed)
     ]
 
@@ -110,7 +110,7 @@ def strays(path: str, source: str) -> list[str]:
     """Heavy libraries imported outside their homes."""
     return [
         f"{path}:{line} imports {name}"
-        for name, line in imported(ast.parse(source), _package(path))
+        for name, line in imported(ast.parse(source, path), _package(path))
         if path not in HOMES.get(name.split(".")[0], (path,))
     ]
 
@@ -119,7 +119,7 @@ def prints(path: str, source: str) -> list[str]:
     """Calls of `print`: programs speak through click, libraries not at all."""
     return [
         f"{path}:{node.lineno} prints"
-        for node in ast.walk(ast.parse(source))
+        for node in ast.walk(ast.parse(source, path))
         if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "print"
     ]
 
@@ -127,7 +127,7 @@ def prints(path: str, source: str) -> list[str]:
 def swallowed(path: str, source: str) -> list[str]:
     """`except:` without a type, and handlers that do nothing but `pass` or `continue`."""
     found = []
-    for node in ast.walk(ast.parse(source)):
+    for node in ast.walk(ast.parse(source, path)):
         if isinstance(node, ast.ExceptHandler):
             if node.type is None:
                 found.append(f"{path}:{node.lineno} catches everything")
@@ -172,7 +172,7 @@ def packaging_faults(listed: list[str], present: list[str]) -> list[str]:
 def missing_targets(path: str, source: str, root: Path) -> list[str]:
     """Registry entries "module:Name" whose module or name does not exist."""
     found = []
-    for node in ast.walk(ast.parse(source)):
+    for node in ast.walk(ast.parse(source, path)):
         if not (isinstance(node, ast.Constant) and isinstance(node.value, str)):
             continue
         entry = re.fullmatch(
