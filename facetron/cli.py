@@ -7,6 +7,7 @@ import click
 from manifests.console import LazyGroup, run
 
 COMMANDS = {
+    "info": "facetron.commands.info:info",
     "resynth": "facetron.commands.resynth:resynth",
 }
 

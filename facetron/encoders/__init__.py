@@ -1,0 +1,1 @@
+"""The three encoders of the paper: lips → words, face → speaker, mel → speaker."""

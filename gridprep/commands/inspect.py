@@ -1,0 +1,63 @@
+"""`gridprep inspect`: a page and sheets that show what a build made, and which clips stand out."""
+
+from __future__ import annotations
+
+import os
+
+import click
+
+from manifests.console import format_table
+from manifests.corpus_lists import parse_speakers
+
+DAMAGED = 1
+"""Exit code when artifacts of the build could not be read."""
+
+
+@click.command()
+@click.argument("build", type=click.Path(exists=True, file_okay=False))
+@click.option(
+    "--out", type=click.Path(file_okay=False), help="Folder of the page.  [default: BUILD/inspect]"
+)
+@click.option(
+    "--per-speaker", default=1, show_default=True, type=click.IntRange(0), help="Sheets a talker."
+)
+@click.option("--speakers", default="all", show_default=True, help="s1,s2 or s1-s5.")
+@click.option(
+    "--seed", default=0, show_default=True, type=click.IntRange(0), help="Which clips get a sheet."
+)
+@click.option(
+    "--worst",
+    default=12,
+    show_default=True,
+    type=click.IntRange(1),
+    help="Clips in each outlier table.",
+)
+def inspect(
+    build: str, out: str | None, per_speaker: int, speakers: str, seed: int, worst: int
+) -> int:
+    """Show what BUILD made: a page with sheets per talker, outliers and failures.
+
+    Exit codes: 0 written; 1 written, but artifacts of some clips are damaged or missing; 2 bad input.
+    """
+    # matplotlib and OpenCV are not for `--help` to wait for.
+    from gridprep.inspection.run import inspect_build
+
+    found = inspect_build(
+        build,
+        out or os.path.join(build, "inspect"),
+        per_speaker=per_speaker,
+        speakers=() if speakers == "all" else parse_speakers(speakers),
+        seed=seed,
+        worst=worst,
+    )
+    rows = [
+        [r.criterion.title, r.criterion.rule, r.n_flagged, r.n_judged]
+        for r in found.rankings
+        if r.n_judged
+    ]
+    click.echo(format_table(["outliers", "limit", "rows", "of"], rows))
+    for problem in found.problems:
+        click.echo(problem, err=True)
+    click.echo(f"{found.rows} rows, {found.failures} failures, {len(found.sheets)} sheets")
+    click.echo(f"page: {found.page}")
+    return DAMAGED if found.problems else 0
