@@ -28,8 +28,11 @@ FloatArray = NDArray[np.float64]
 class ProsodySpec(Spec):
     """Everything that decides F0 and energy, beside the mel spec that gives the time grid.
 
-    Costs and thresholds are Boersma's (1993, section 4), in units of correlation; jumps and
-    changes of voicing are priced per 10 ms.
+    The quantities are Boersma's (1993, section 4), in units of correlation; jumps and changes of
+    voicing are priced per 10 ms. Three values are stricter than his (0.03, 0.45 and 0.14): with those,
+    7.3 % of the voiced frames of 87 real GRID clips lie over 0.8 octaves from the clip's median
+    (breath and fricatives taken for a voice), with these 3.0 %; and against SynthGRID's true F0, half
+    of it in noise at 20 dB, the voicing error falls from 2.8 % to 2.1 %, without a gross error.
     """
 
     fmin_hz: float = 60.0
@@ -37,11 +40,11 @@ class ProsodySpec(Spec):
     window_periods: float = 3.0
     """Length of the Hann window in periods of `fmin_hz`: 50 ms, of which 25 ms count."""
     candidates: int = 14
-    silence_threshold: float = 0.03
-    voicing_threshold: float = 0.45
+    silence_threshold: float = 0.06
+    voicing_threshold: float = 0.55
     octave_cost: float = 0.01
     octave_jump_cost: float = 0.35
-    voicing_change_cost: float = 0.14
+    voicing_change_cost: float = 0.28
     energy: Literal["hann_rms"] = "hann_rms"
 
 
