@@ -11,10 +11,12 @@ from pathlib import Path
 import psutil
 
 from gridprep import stages as stage_module
-from gridprep.build import ALL_STAGES, Options, plan, run, select, with_versions
+from gridprep.build import plan, run
 from gridprep.landmarks.registry import create
 from gridprep.media import decode
-from gridprep.stages import Recipe, process_clip
+from gridprep.recipe import ALL_STAGES, Recipe
+from gridprep.selection import Options, select, with_versions
+from gridprep.stages import process_clip
 from manifests.console import format_table
 
 SPLIT = "large-unseen"

@@ -8,72 +8,36 @@ fewer targets; all share this path and one cache.
 
 from __future__ import annotations
 
-import hashlib
+import contextlib
 import importlib.metadata
 import os
 import platform
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
-from importlib import resources
 from typing import Any
 
-from gridprep.corpus import Corpus, find_clips, speaker_order
-from gridprep.execution import Died, create_executor
+from gridprep.execution import Died, Executor, create_executor
 from gridprep.lock import build_lock
-from gridprep.rows import row_or_failure
-from gridprep.stages import (
-    UPSTREAM,
-    ClipResult,
-    Recipe,
+from gridprep.recipe import (
+    ALL_STAGES,
     Task,
+    expected_keys,
+    failure_among,
     is_done,
-    process_clip,
+    sources_current,
     with_upstreams,
 )
-from gridprep.state import ClipState, load_state
+from gridprep.rows import not_built, row_or_failure, write_rows
+from gridprep.selection import Options, Selection, checked, select
+from gridprep.stages import ClipResult, process_clip
+from gridprep.state import STATE_FOLDER, ClipState, load_state
 from manifests.console import Progress
-from manifests.errors import BadInput, TooManyFailures
-from manifests.io import SUBSETS, sha256_file, write_csv, write_json, write_jsonl
+from manifests.errors import TooManyFailures
+from manifests.io import SUBSETS, sha256_file, write_json
 from manifests.records import Clip, ClipFailure, ManifestRow
-from manifests.splits.frozen import Split, load
-
-ALL_STAGES = tuple(UPSTREAM)
-
-
-@dataclass(frozen=True)
-class Options:
-    """What a build is asked for. `recipe` decides the features, the rest which clips and how.
-
-    Attributes:
-        split: name of a frozen split; "" for the single-stage commands, which take every clip.
-        limit: at most this many clips, dealt over the talkers in turn; 0 is all.
-        max_failures: stop when more clips fail; -1 never.
-    """
-
-    corpus: str
-    out: str
-    recipe: Recipe = Recipe()
-    split: str = ""
-    speakers: tuple[str, ...] = ()
-    limit: int = 0
-    jobs: int = 1
-    backend: str = "local"
-    scheduler: str = ""
-    max_failures: int = -1
-    targets: tuple[str, ...] = ALL_STAGES
-
-
-@dataclass(frozen=True)
-class Selection:
-    """The clips of a build and what the corpus said about them."""
-
-    corpus: Corpus
-    split: Split | None
-    clips: tuple[Clip, ...]
-    find_failures: tuple[ClipFailure, ...]
 
 
 @dataclass(frozen=True)
@@ -101,64 +65,6 @@ class Estimate:
     sampled: int
 
 
-def with_versions(recipe: Recipe) -> Recipe:
-    """The recipe with the versions of the libraries whose change would change features."""
-
-    def version(name: str) -> str:
-        try:
-            return f"{name} {importlib.metadata.version(name)}"
-        except importlib.metadata.PackageNotFoundError:
-            return f"{name} absent"
-
-    face = resources.files("gridprep.data").joinpath("mean_face.json").read_bytes()
-    return replace(
-        recipe,
-        library_versions=(
-            ("decode", version("av")),
-            ("audio", version("soxr")),
-            ("align", version(recipe.landmarks.backend)),
-            ("crop", f"{version('opencv-python')} face {hashlib.sha256(face).hexdigest()[:12]}"),
-            ("mels", version("scipy")),
-        ),
-    )
-
-
-def select(options: Options) -> Selection:
-    """Finds the corpus and picks the clips. Raises `BadInput` when none is left."""
-    split = load(options.split) if options.split else None
-    corpus = find_clips(options.corpus)
-    wanted = set(options.speakers)
-    clips = [
-        clip
-        for clip in corpus.clips
-        if (not wanted or clip.speaker in wanted)
-        and (split is None or split.subset_of(clip.speaker, clip.stem) is not None)
-    ]
-    failures = [f for f in corpus.failures if not wanted or f.speaker in wanted]
-    if options.limit:
-        clips = _deal(clips, options.limit)
-        failures = []
-    if not clips and not failures:
-        found = ", ".join(sorted({c.speaker for c in corpus.clips}, key=speaker_order)) or "none"
-        raise BadInput(
-            f"{corpus.root} has no clip for this choice (talkers found: {found})",
-            "check --split and --speakers",
-        )
-    return Selection(corpus, split, tuple(clips), tuple(failures))
-
-
-def _deal(clips: list[Clip], limit: int) -> list[Clip]:
-    """The first `limit` clips when one is taken from each talker in turn: a small build that still
-    has every talker."""
-    turn: Counter[str] = Counter()
-    order = []
-    for position, clip in enumerate(clips):
-        order.append((turn[clip.speaker], position))
-        turn[clip.speaker] += 1
-    kept = sorted(position for _, position in sorted(order)[:limit])
-    return [clips[i] for i in kept]
-
-
 def plan(options: Options, clips: tuple[Clip, ...]) -> tuple[list[Task], dict[str, ClipState]]:
     """(tasks that have something to do, states of the clips that have not)."""
     parameters = options.recipe.stage_parameters()
@@ -176,43 +82,46 @@ def plan(options: Options, clips: tuple[Clip, ...]) -> tuple[list[Task], dict[st
 
 
 def _execute(
-    options: Options, tasks: list[Task], known_failures: int
-) -> Iterator[tuple[Clip, ClipState]]:
-    """Runs the tasks with progress; yields each clip's new state."""
-    by_id = {task.clip.clip_id: task.clip for task in tasks}
-    failures = known_failures
-    executor = create_executor(
-        options.backend, min(options.jobs, max(len(tasks), 1)), options.scheduler
-    )
+    options: Options, executor: Executor, tasks: list[Task], known: list[ClipFailure]
+) -> Iterator[tuple[str, ClipState]]:
+    """Runs the tasks with progress; yields (clip id, new state). Raises `TooManyFailures`."""
+    stages = with_upstreams(options.targets)
+    failures = list(known)
+    _check_failures(options, failures)
     results = executor.map(process_clip, tasks)
-    try:
-        with Progress(len(tasks), "build") as progress:
-            for result in results:
-                if isinstance(result, Died):
-                    clip = result.item.clip
-                    state = ClipState(
-                        failure=ClipFailure(
-                            clip.speaker,
-                            clip.stem,
-                            "worker",
-                            "worker_died",
-                            result.cause,
-                            clip.video,
-                        )
-                    )
-                else:
-                    clip, state = by_id[result.clip_id], result.state
-                failures += state.failure is not None
-                progress.update(1, failures=failures)
-                yield clip, state
-                if 0 <= options.max_failures < failures:
-                    raise TooManyFailures(
-                        f"{failures} clips failed, --max-failures is {options.max_failures}",
-                        f"look at the failures below {options.out}/.state, then run it again to go on",
-                    )
-    finally:
-        # Closing the generator shuts the pool down, also on Ctrl-C.
-        results.close()  # type: ignore[attr-defined]
+    with contextlib.closing(results), Progress(len(tasks), "build") as progress:
+        for result in results:
+            if isinstance(result, Died):
+                clip_id, state = result.item.clip.clip_id, _died(result)
+            else:
+                clip_id, state = result.clip_id, result.state
+            failure = failure_among(state, stages)
+            if failure is not None:
+                failures.append(failure)
+            progress.update(1, failures=len(failures))
+            yield clip_id, state
+            _check_failures(options, failures)
+
+
+def _died(died: Died[Task]) -> ClipState:
+    clip = died.item.clip
+    return ClipState(
+        failure=ClipFailure(
+            clip.speaker, clip.stem, "worker", "worker_died", died.cause, clip.video
+        )
+    )
+
+
+def _check_failures(options: Options, failures: list[ClipFailure]) -> None:
+    if 0 <= options.max_failures < len(failures):
+        reasons = Counter(f.reason for f in failures)
+        last = failures[-1]
+        raise TooManyFailures(
+            f"{len(failures)} clips failed ("
+            + ", ".join(f"{count} {reason}" for reason, count in reasons.most_common())
+            + f"; the last: {last.clip_id}: {last.detail}), --max-failures is {options.max_failures}",
+            "what is done is kept: raise it to go on",
+        )
 
 
 def run(options: Options) -> Report:
@@ -224,38 +133,72 @@ def run(options: Options) -> Report:
         BadInput, ToolkitError: for a corpus, option or folder that cannot be used.
     """
     started_s = time.monotonic()
-    options = replace(
-        options,
-        recipe=with_versions(options.recipe),
-        corpus=os.path.abspath(options.corpus),
-        out=os.path.abspath(options.out),
-    )
+    options = checked(options)
     selection = select(options)
     with build_lock(options.out):
-        tasks, states = plan(options, selection.clips) if options.targets else ([], {})
+        # Marks the folder as a build before anything else is in it; `find_clips` passes over such.
+        os.makedirs(os.path.join(options.out, STATE_FOLDER), exist_ok=True)
         if not options.targets:
-            states = {c.clip_id: load_state(options.out, c.clip_id) for c in selection.clips}
-        known = sum(s.failure is not None for s in states.values()) + len(selection.find_failures)
+            states = _states_as_built(options, selection.clips)
+            return _write_manifest(options, selection, states, 0, len(states), started_s)
+        tasks, states = plan(options, selection.clips)
         reused = len(states)
+        known = [*selection.find_failures, *_failures(states.values(), options.targets)]
         if tasks:
-            for clip, state in _execute(options, tasks, known):
-                states[clip.clip_id] = state
-        find_failures = selection.find_failures
-        if set(options.targets) not in (set(), set(ALL_STAGES)):
-            failures = (
-                *find_failures,
-                *(s.failure for c in selection.clips if (s := states[c.clip_id]).failure),
-            )
-            total = len(selection.clips) + len(find_failures)
-            return Report(
-                clips=total,
-                rows=total - len(failures),
-                failures=failures,
-                processed=len(tasks),
-                reused=reused,
-                wall_s=time.monotonic() - started_s,
-            )
-        return _write_manifest(options, selection, states, len(tasks), reused, started_s)
+            if _will_change(tasks):
+                _retire_manifest(options.out)
+            executor = create_executor(options.backend, options.jobs, options.scheduler)
+            states.update(_execute(options, executor, tasks, known))
+        if set(options.targets) == set(ALL_STAGES):
+            return _write_manifest(options, selection, states, len(tasks), reused, started_s)
+        ordered = (states[clip.clip_id] for clip in selection.clips)
+        failures = (*selection.find_failures, *_failures(ordered, options.targets))
+        total = len(selection.clips) + len(selection.find_failures)
+        return Report(
+            clips=total,
+            rows=total - len(failures),
+            failures=failures,
+            processed=len(tasks),
+            reused=reused,
+            wall_s=time.monotonic() - started_s,
+        )
+
+
+def _failures(states: Iterable[ClipState], targets: tuple[str, ...]) -> list[ClipFailure]:
+    """The failures that concern the targets."""
+    stages = with_upstreams(targets)
+    return [f for state in states if (f := failure_among(state, stages)) is not None]
+
+
+def _states_as_built(options: Options, clips: tuple[Clip, ...]) -> dict[str, ClipState]:
+    """The states of all clips, with a failure where the features are not there or are others."""
+    parameters = options.recipe.stage_parameters()
+    states = {}
+    for clip in clips:
+        state = load_state(options.out, clip.clip_id)
+        failure = not_built(clip, state, parameters, options.out)
+        states[clip.clip_id] = state if failure is None else ClipState(failure=failure)
+    return states
+
+
+def _will_change(tasks: list[Task]) -> bool:
+    """Whether features that are there will be replaced by others."""
+    for task in tasks:
+        state = load_state(task.build, task.clip.clip_id)
+        if state.stages and not sources_current(state, task.clip):
+            return True
+        keys = expected_keys(state, task.clip, task.recipe.stage_parameters())
+        if any(done.key != keys[stage] for stage, done in state.stages.items()):
+            return True
+    return False
+
+
+def _retire_manifest(out: str) -> None:
+    """Removes a manifest that is about to become untrue: were the run stopped half way, it would
+    vouch for a mixture of old and new features."""
+    for name in ("manifest.jsonl", *(f"{subset}.csv" for subset in SUBSETS)):
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(os.path.join(out, name))
 
 
 def _write_manifest(
@@ -269,21 +212,20 @@ def _write_manifest(
     """Rows and failures of the selection, then the files that hold them."""
     rows: list[ManifestRow] = []
     failures = list(selection.find_failures)
+    split, recipe = selection.split, options.recipe
     for clip in selection.clips:
-        subset = selection.split.subset_of(clip.speaker, clip.stem) if selection.split else "train"
-        result = row_or_failure(
-            clip, states[clip.clip_id], subset or "", options.recipe, selection.corpus.root
-        )
+        subset = (split.subset_of(clip.speaker, clip.stem) or "") if split else "train"
+        state = states[clip.clip_id]
+        result = row_or_failure(clip, state, subset, recipe, selection.corpus.root)
         if isinstance(result, ManifestRow):
             rows.append(result)
         else:
             failures.append(result)
-    recipe = options.recipe
     header: dict[str, Any] = {
-        "split": selection.split.name if selection.split else "",
-        "split_version": selection.split.version if selection.split else 0,
-        "split_sha256": selection.split.sha256 if selection.split else "",
-        "held_out_speakers": list(selection.split.held_out_speakers) if selection.split else [],
+        "split": split.name if split else "",
+        "split_version": split.version if split else 0,
+        "split_sha256": split.sha256 if split else "",
+        "held_out_speakers": list(split.held_out_speakers) if split else [],
         "specs": {
             "audio": recipe.audio.to_dict(),
             "mel": recipe.mel.to_dict(),
@@ -293,19 +235,9 @@ def _write_manifest(
         },
         "rows": len(rows),
     }
-    out = options.out
-    manifest = os.path.join(out, "manifest.jsonl")
-    write_jsonl(manifest, "manifest", rows, **header)
-    write_jsonl(os.path.join(out, "failures.jsonl"), "failures", failures)
-    for subset in SUBSETS:
-        write_csv(
-            os.path.join(out, f"{subset}.csv"),
-            CSV_COLUMNS,
-            (_csv_row(row) for row in rows if row.subset == subset),
-        )
-    clips = len(selection.clips) + len(selection.find_failures)
+    manifest = write_rows(options.out, rows, failures, header)
     report = Report(
-        clips=clips,
+        clips=len(selection.clips) + len(selection.find_failures),
         rows=len(rows),
         failures=tuple(failures),
         processed=processed,
@@ -313,36 +245,9 @@ def _write_manifest(
         wall_s=time.monotonic() - started_s,
         manifest=manifest,
     )
-    write_json(os.path.join(out, "provenance.json"), _provenance(options, selection, report))
+    provenance = os.path.join(options.out, "provenance.json")
+    write_json(provenance, _provenance(options, selection, report))
     return report
-
-
-CSV_COLUMNS = (
-    "speaker",
-    "gender",
-    "stem",
-    "sentence",
-    "lips",
-    "face",
-    "audio",
-    "mel",
-    "prosody",
-    "samples_added",
-    "flags",
-)
-
-
-def _csv_row(row: ManifestRow) -> list[Any]:
-    paths = [row.paths[name] for name in ("lips", "face", "audio", "mel", "prosody")]
-    return [
-        row.speaker,
-        row.gender,
-        row.stem,
-        row.sentence,
-        *paths,
-        row.samples_added,
-        " ".join(row.flags),
-    ]
 
 
 def _provenance(options: Options, selection: Selection, report: Report) -> dict[str, Any]:
@@ -388,12 +293,7 @@ def _provenance(options: Options, selection: Selection, report: Report) -> dict[
 
 def estimate(options: Options, sample: int = 4) -> Estimate:
     """What a build would do, by doing it for a few clips in a temporary folder."""
-    options = replace(
-        options,
-        recipe=with_versions(options.recipe),
-        corpus=os.path.abspath(options.corpus),
-        out=os.path.abspath(options.out),
-    )
+    options = checked(options)
     selection = select(options)
     tasks, states = plan(options, selection.clips)
     size = wall_s = 0.0
@@ -411,7 +311,7 @@ def estimate(options: Options, sample: int = 4) -> Estimate:
     return Estimate(
         clips=len(selection.clips),
         to_do=len(tasks),
-        failures_known=sum(s.failure is not None for s in states.values()),
+        failures_known=len(_failures(states.values(), options.targets)),
         size_bytes=size * share,
         wall_s=wall_s * share / options.jobs,
         sampled=len(chosen),

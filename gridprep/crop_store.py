@@ -156,7 +156,7 @@ def read_pictures(path: str | os.PathLike[str]) -> Pictures:
         if not frames:
             raise ValueError("no frames")
         return np.stack(frames)
-    except (OSError, ValueError, IndexError, av.error.FFmpegError) as error:
+    except (OSError, EOFError, ValueError, IndexError, av.error.FFmpegError) as error:
         raise BadInput(f"{path} cannot be read ({error})", "run `gridprep crop` again") from None
 
 

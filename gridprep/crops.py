@@ -89,20 +89,33 @@ class Track:
 def fill_gaps(points_px: Points, found: NDArray[np.bool_]) -> Points:
     """Interpolates missing frames monotonically (PCHIP, which cannot overshoot); edges are copied.
 
+    A point that a backend does not have stays NaN; one that it misses in some of the found frames is
+    interpolated over the others.
+
     Args:
         points_px: (T, N, 2).
         found: (T,) which rows are real; at least one.
     """
     known = np.flatnonzero(found)
+    whole = np.isfinite(points_px[known]).all((0, 2))
+    if not whole.all():
+        filled = np.full_like(points_px, np.nan)
+        if whole.any():
+            filled[:, whole] = fill_gaps(points_px[:, whole], found)
+        for n in np.flatnonzero(~whole):
+            own = found & np.isfinite(points_px[:, n]).all(-1)
+            if own.any():
+                filled[:, [n]] = fill_gaps(points_px[:, [n]], own)
+        return filled
     if len(known) == len(found):
         return points_px
     if len(known) == 1:
         return np.repeat(points_px[known], len(found), axis=0)
     at = np.clip(np.arange(len(found)), known[0], known[-1])
-    filled: Points = PchipInterpolator(known, points_px[known].astype(np.float64), axis=0)(
+    interpolated: Points = PchipInterpolator(known, points_px[known].astype(np.float64), axis=0)(
         at
     ).astype(np.float32)
-    return filled
+    return interpolated
 
 
 def smooth(values: NDArray[np.floating[Any]], sigma_frames: float) -> NDArray[np.float64]:
@@ -184,11 +197,32 @@ def track(landmarks: Landmarks, landmark_spec: LandmarkSpec, crop_spec: CropSpec
     )
 
 
+def lip_matrix(geometry: Track, frame: int, spec: CropSpec) -> NDArray[np.float64]:
+    """(2, 3) similarity from source pixels to the lip crop of one frame."""
+    matrix: NDArray[np.float64] = geometry.warps[frame].copy()
+    matrix[:, 2] += spec.lips_px / 2 - geometry.lip_centres_px[frame]
+    return matrix
+
+
+def face_matrix(geometry: Track, frame: int, spec: CropSpec) -> NDArray[np.float64]:
+    """(2, 3) similarity from source pixels to the face still of one frame."""
+    centre_x, centre_y, box = (v * spec.reference_px / 384 for v in FACE_BOX_384)
+    zoom = spec.face_px / box
+    matrix: NDArray[np.float64] = geometry.warps[frame] * zoom
+    matrix[:, 2] += spec.face_px / 2 - np.array([centre_x, centre_y]) * zoom
+    return matrix
+
+
+def corners_px(matrix: NDArray[np.float64], side_px: int) -> NDArray[np.float64]:
+    """(4, 2) corners of a crop in source pixels, round the square from its top left."""
+    corners = np.array([[0, 0], [side_px, 0], [side_px, side_px], [0, side_px]], np.float64)
+    inverse = np.linalg.inv(matrix[:, :2])
+    return np.asarray((corners - matrix[:, 2]) @ inverse.T)
+
+
 def _overhang_px(matrix: NDArray[np.float64], side_px: int, width: int, height: int) -> float:
     """How far the crop's corners lie outside the source picture, in source pixels (0 when inside)."""
-    corners = np.array([[0, 0], [side_px, 0], [0, side_px], [side_px, side_px]], np.float64)
-    inverse = np.linalg.inv(matrix[:, :2])
-    x, y = (inverse @ (corners - matrix[:, 2]).T).astype(np.float64)
+    x, y = corners_px(matrix, side_px).T
     return float(max(0.0, -x.min(), x.max() - width, -y.min(), y.max() - height))
 
 
@@ -216,8 +250,7 @@ def crop_lips(
     crops = np.empty((len(frames), side, side, 3), np.uint8)
     overhang = 0.0
     for i, frame in enumerate(frames):
-        matrix = geometry.warps[i].copy()
-        matrix[:, 2] += side / 2 - geometry.lip_centres_px[i]
+        matrix = lip_matrix(geometry, i, spec)
         overhang = max(overhang, _overhang_px(matrix, side, frame.shape[1], frame.shape[0]))
         crops[i] = _warp(frame, matrix, side)
     return crops, overhang
@@ -228,13 +261,11 @@ def crop_faces(
 ) -> tuple[NDArray[np.uint8], float]:
     """Face stills of every `face_every`-th frame: (K, face_px, face_px, 3), and the overhang."""
     side = spec.face_px
-    centre_x, centre_y, box = (v * spec.reference_px / 384 for v in FACE_BOX_384)
     indices = range(0, len(frames), spec.face_every)
     stills = np.empty((len(indices), side, side, 3), np.uint8)
     overhang = 0.0
     for k, i in enumerate(indices):
-        matrix = geometry.warps[i] * (side / box)
-        matrix[:, 2] += side / 2 - np.array([centre_x, centre_y]) * (side / box)
+        matrix = face_matrix(geometry, i, spec)
         height, width = frames.shape[1:3]
         overhang = max(overhang, _overhang_px(matrix, side, width, height))
         stills[k] = _warp(frames[i], matrix, side)
@@ -242,7 +273,7 @@ def crop_faces(
 
 
 def mouth_opening_px(points_px: Points) -> NDArray[np.float64]:
-    """(T,) distance between the inner lips in source pixels: the lip signal for A/V offsets."""
+    """(T,) gap between the inner lips in source pixels, 0 where they touch."""
     top = points_px[:, POINT_NAMES.index("lip_top_inner")]
     bottom = points_px[:, POINT_NAMES.index("lip_bottom_inner")]
     distance: NDArray[np.float64] = np.linalg.norm((bottom - top).astype(np.float64), axis=1)

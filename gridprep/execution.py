@@ -7,17 +7,26 @@ before it is given up, so that one poisonous clip cannot take a build down.
 
 from __future__ import annotations
 
+import contextlib
+import logging
 import os
+import threading
+import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, wait
+from collections.abc import Callable, Generator, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, CancelledError, Future, wait
 from dataclasses import dataclass
-from typing import Generic, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
-from manifests.errors import BadInput, MissingDependency
+from manifests.errors import BadInput, MissingDependency, ToolkitError
 
 ItemT = TypeVar("ItemT")
 ResultT = TypeVar("ResultT")
+
+STILLBORN_POOLS = 3
+"""Pools in a row that break before they take any work: something is wrong with the machine."""
+
+CONNECT_TIMEOUT = "10s"
 
 
 @dataclass(frozen=True)
@@ -33,13 +42,27 @@ class Executor(Protocol):
 
     def map(
         self, function: Callable[[ItemT], ResultT], items: Sequence[ItemT]
-    ) -> Iterator[ResultT | Died[ItemT]]: ...
+    ) -> Generator[ResultT | Died[ItemT], None, None]: ...
 
 
 def limit_threads() -> None:
     """One thread a worker: parallelism is over clips, and more threads only fight for the cores."""
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"):
         os.environ.setdefault(name, "1")
+
+
+def start_worker() -> None:
+    """Prepares a local worker process."""
+    limit_threads()
+    threading.Thread(target=_die_with, args=(os.getppid(),), daemon=True).start()
+
+
+def _die_with(parent: int) -> None:
+    """Ends this process soon after its parent: loky's workers would outlive a build that was killed,
+    hold its memory for ever and finish what they were at while the next build runs."""
+    while os.getppid() == parent:
+        time.sleep(0.5)
+    os._exit(1)
 
 
 class LocalExecutor:
@@ -57,41 +80,62 @@ class LocalExecutor:
 
     def map(
         self, function: Callable[[ItemT], ResultT], items: Sequence[ItemT]
-    ) -> Iterator[ResultT | Died[ItemT]]:
+    ) -> Generator[ResultT | Died[ItemT], None, None]:
         """See the module for the promise."""
         limit_threads()
         waiting = deque(items)
+        stillborn = 0
         while waiting:
-            suspects: list[ItemT] = []
-            yield from self._run(function, waiting, suspects)
+            suspects: deque[ItemT] = deque()
+            left = len(waiting)
+            yield from self._run(function, waiting, suspects, self.jobs, ahead=2)
+            stillborn = stillborn + 1 if len(waiting) == left else 0
+            if stillborn == STILLBORN_POOLS:
+                raise ToolkitError(
+                    "worker processes die before they take any work",
+                    "look for the cause in the system's log (memory limits?) or use fewer --jobs",
+                )
             # One of the few items that were in flight when a process died did it; nobody knows
-            # which. Each is run in a process of its own, so that only the culprit is lost.
-            for item in suspects:
-                alone: list[ItemT] = []
-                yield from LocalExecutor(1)._run(function, deque([item]), alone)
-                if alone:
+            # which. They are run again one at a time, so that only the culprit is lost.
+            while suspects:
+                culprits: deque[ItemT] = deque()
+                left = len(suspects)
+                yield from self._run(function, suspects, culprits, jobs=1, ahead=1)
+                if len(suspects) == left:
+                    culprits.append(suspects.popleft())
+                for item in culprits:
                     yield Died(item, "the worker process died on it twice")
 
     def _run(
         self,
         function: Callable[[ItemT], ResultT],
         waiting: deque[ItemT],
-        suspects: list[ItemT],
+        suspects: deque[ItemT],
+        jobs: int,
+        ahead: int,
     ) -> Iterator[ResultT]:
-        """Works `waiting` off; items that were in flight when a process died land in `suspects`."""
+        """Works `waiting` off, until it is done or a process dies: what was in flight then lands in
+        `suspects`.
+
+        Args:
+            ahead: items in flight a worker; with 2 the next one lies ready when one is done.
+        """
         from joblib.externals.loky import ProcessPoolExecutor
         from joblib.externals.loky.process_executor import BrokenProcessPool
 
-        pool = ProcessPoolExecutor(max_workers=self.jobs, initializer=limit_threads)
+        jobs = min(jobs, len(waiting))
+        pool = ProcessPoolExecutor(max_workers=jobs, initializer=start_worker)
         flying: dict[Future[ResultT], ItemT] = {}
         try:
             while waiting or flying:
-                while waiting and len(flying) < 2 * self.jobs:
+                while waiting and len(flying) < ahead * jobs:
                     item = waiting.popleft()
                     try:
                         flying[pool.submit(function, item)] = item
                     except BrokenProcessPool:
                         waiting.appendleft(item)
+                        if not flying:
+                            return
                         break
                 done, _ = wait(flying, return_when=FIRST_COMPLETED)
                 for future in done:
@@ -99,7 +143,7 @@ class LocalExecutor:
                     try:
                         result = future.result()
                     except BrokenProcessPool:
-                        suspects += [item, *flying.values()]
+                        suspects.extend((item, *flying.values()))
                         return
                     yield result
         finally:
@@ -110,7 +154,12 @@ class DaskExecutor:
     """A Dask cluster: `--scheduler ADDRESS`, or one started on this machine.
 
     Workers must see the corpus and the build folder under the same paths. Dask itself reruns the
-    items of a dead worker elsewhere; an item that killed several workers comes back as `Died`.
+    items of a dead worker elsewhere; it blames every item that the worker held, so those blamed too
+    often are tried again one by one when all others are done.
+
+    Args:
+        jobs: number of worker processes of a cluster on this machine.
+        scheduler: address of a running one, or "".
     """
 
     def __init__(self, jobs: int, scheduler: str = "") -> None:
@@ -124,45 +173,62 @@ class DaskExecutor:
         self.jobs = jobs
         self.scheduler = scheduler
 
-    def map(
-        self, function: Callable[[ItemT], ResultT], items: Sequence[ItemT]
-    ) -> Iterator[ResultT | Died[ItemT]]:
-        limit_threads()
+    @contextlib.contextmanager
+    def _client(self, n_items: int) -> Iterator[Any]:
         distributed = self._distributed
         if self.scheduler:
             try:
-                client = distributed.Client(self.scheduler, timeout="10s")
+                client = distributed.Client(self.scheduler, timeout=CONNECT_TIMEOUT)
             except (OSError, ValueError) as error:
                 raise BadInput(
                     f"no Dask scheduler answers at {self.scheduler} ({error})", "check --scheduler"
                 ) from None
-            cluster = None
-        else:
-            cluster = distributed.LocalCluster(
-                n_workers=self.jobs,
+            with client:
+                yield client
+            return
+        limit_threads()
+        with (
+            distributed.LocalCluster(
+                n_workers=min(self.jobs, n_items),
                 threads_per_worker=1,
                 processes=True,
                 dashboard_address=None,
-                silence_logs=40,
-            )
-            client = distributed.Client(cluster)
+                # Even without a dashboard it serves its health; any free port, or two builds clash.
+                scheduler_kwargs={"dashboard_address": "127.0.0.1:0"},
+                silence_logs=logging.CRITICAL,
+            ) as cluster,
+            distributed.Client(cluster) as client,
+        ):
+            yield client
+
+    def map(
+        self, function: Callable[[ItemT], ResultT], items: Sequence[ItemT]
+    ) -> Generator[ResultT | Died[ItemT], None, None]:
+        """See the module for the promise."""
+        if not items:
+            return
+        suspects: list[ItemT] = []
         try:
-            futures = {
-                future: index
-                for index, future in enumerate(
-                    client.map(function, list(items), pure=False, retries=1, batch_size=256)
-                )
-            }
-            for future in distributed.as_completed(futures):
-                try:
-                    yield future.result()
-                except distributed.KilledWorker:
-                    yield Died(items[futures[future]], "several Dask workers died on it")
-                future.release()
-        finally:
-            client.close()
-            if cluster is not None:
-                cluster.close()
+            with self._client(len(items)) as client:
+                # Longer names would travel with every item; pure=False because files are written.
+                futures = client.map(function, list(items), pure=False, batch_size=256)
+                waiting = dict(zip(futures, items, strict=True))
+                del futures
+                for future in self._distributed.as_completed(list(waiting)):
+                    item = waiting.pop(future)
+                    try:
+                        yield future.result()
+                    except self._distributed.KilledWorker:
+                        suspects.append(item)
+                for item in suspects:
+                    try:
+                        yield client.submit(function, item, pure=False).result()
+                    except self._distributed.KilledWorker:
+                        yield Died(item, "several Dask workers died on it")
+        except CancelledError as error:
+            raise ToolkitError(
+                f"the Dask scheduler went away ({error})", "start it and run this again to go on"
+            ) from None
 
 
 def create_executor(backend: str, jobs: int, scheduler: str = "") -> Executor:

@@ -41,10 +41,13 @@ def build_lock(folder: str | os.PathLike[str]) -> Iterator[None]:
         file.write(f"process {os.getpid()} on {socket.gethostname()}")
         file.flush()
         running = root / RUNNING
-        if running.exists():
+        was_killed = running.exists()
+        if was_killed:
             sweep(root)
         running.touch()
         yield
+        if was_killed:
+            sweep(root)  # its workers live on for a moment and may have left one more
         running.unlink()
 
 

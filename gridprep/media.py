@@ -20,6 +20,11 @@ from numpy.typing import NDArray
 
 from manifests.errors import ClipError
 
+_LENIENT: dict[str, str] = (
+    {"metadata_errors": "ignore"} if int(av.__version__.split(".")[0]) < 19 else {}
+)
+"""Titles that are not UTF-8 are no reason to refuse a clip; PyAV 19 dropped the option and the fuss."""
+
 VIDEO_SUFFIXES = (".mpg", ".mpeg", ".mp4", ".mkv", ".avi", ".mov")
 
 MAX_FRAMES = 1000
@@ -168,7 +173,7 @@ def decode(path: str | os.PathLike[str], video: bool = True, audio: bool = True)
     try:
         # FFmpeg takes a text file for a playlist if it looks like one; it must not call anywhere.
         only_files = {"protocol_whitelist": "file"}
-        with av.open(path, metadata_errors="ignore", options=only_files) as container:
+        with av.open(path, options=only_files, **_LENIENT) as container:
             return _decode(container, path, video, audio)
     except (av.error.FFmpegError, UnicodeError, ValueError) as error:
         why = getattr(error, "strerror", None) or str(error)  # FFmpeg's own would repeat the path

@@ -1,12 +1,8 @@
 """One clip through the stages: what is done already is kept, what changed is redone.
 
-    decode ─┬─ align ── crop        (pictures)
-            └─ audio ── mels        (sound)
-    alignment                       (words)
-    align + mels ── sync            (A/V offset)
-
 `process_clip` is what `build` and the single-stage commands run for every clip, in a worker process; it
-never raises for a bad clip, only for a build folder that cannot be written.
+never raises for a bad clip, only for a build folder that cannot be written. `gridprep.recipe` says what
+is to be done.
 """
 
 from __future__ import annotations
@@ -15,7 +11,8 @@ import contextlib
 import errno
 import io
 import os
-from dataclasses import dataclass, field, replace
+import traceback
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
@@ -29,113 +26,32 @@ from gridprep.crop_store import suffix_of, write_pictures
 from gridprep.landmarks.base import LandmarkBackend
 from gridprep.landmarks.registry import create
 from gridprep.media import Media, decode
-from gridprep.mel import PRESETS, mel_spectrogram
-from gridprep.prosody import ProsodySpec, prosody
-from gridprep.state import (
-    ClipState,
-    StageState,
-    chain,
-    files_present,
-    load_state,
-    save_state,
-    stamp,
+from gridprep.mel import DEFAULT, PRESETS, mel_spectrogram
+from gridprep.prosody import prosody
+from gridprep.recipe import (
+    Recipe,
+    Task,
+    expected_keys,
+    failure_among,
+    failure_stands,
+    stale_stages,
+    with_upstreams,
 )
-from gridprep.sync import av_offset
-from manifests.errors import ClipError, ToolkitError
+from gridprep.state import ClipState, FileStamp, StageState, load_state, save_state, stamp
+from gridprep.sync import av_offset, lip_height_px, loudness
+from manifests.errors import BadInput, ClipError, ToolkitError
 from manifests.io import atomic_path
 from manifests.records import Clip, ClipFailure, Landmarks
-from manifests.specs import VIDEO_FPS, AudioSpec, CropSpec, LandmarkSpec, MelSpec
+from manifests.specs import MelSpec
 
-DEFAULT_MEL = "facetron"
-
-# Raised by hand when the code of a stage changes what it writes; the key of the stage contains it.
-STAGE_VERSIONS = {
-    "decode": "1",
-    "alignment": "1",
-    "audio": "1",
-    "align": "1",
-    "crop": "1",
-    "mels": "1",
-    "sync": "1",
+_FOLDER_ERRNOS = {
+    getattr(errno, name)
+    for name in (
+        *("ENOSPC", "EDQUOT", "EFBIG", "EROFS", "EACCES", "EPERM", "EIO", "ESTALE"),
+        *("EEXIST", "ENOTDIR", "EISDIR", "EMFILE", "ENFILE", "ENAMETOOLONG"),
+    )
 }
-
-UPSTREAM: dict[str, tuple[str, ...]] = {
-    "decode": (),
-    "alignment": (),
-    "audio": ("decode",),
-    "align": ("decode",),
-    "crop": ("align",),
-    "mels": ("audio",),
-    "sync": ("align", "mels"),
-}
-"""Stage → the stages whose keys its own contains; also the order of work."""
-
-_FATAL_ERRNOS = {
-    errno.ENOSPC,
-    errno.EDQUOT,
-    errno.EROFS,
-    errno.EACCES,
-    errno.EPERM,
-    errno.EFBIG,
-    errno.EMFILE,
-    errno.ENFILE,
-}
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """Everything that decides the features, the same for all clips of a build.
-
-    Attributes:
-        mels: preset names; the first one is the build's own mel, the others are stored beside it.
-        backend_version: of the landmark library, part of the key.
-        library_versions: of the libraries whose change would change bytes, stage → version text.
-    """
-
-    audio: AudioSpec = AudioSpec()
-    landmarks: LandmarkSpec = LandmarkSpec()
-    crop: CropSpec = CropSpec()
-    prosody: ProsodySpec = ProsodySpec()
-    mels: tuple[str, ...] = (DEFAULT_MEL,)
-    device: str = "cpu"
-    library_versions: tuple[tuple[str, str], ...] = ()
-
-    @property
-    def mel(self) -> MelSpec:
-        return PRESETS[self.mels[0]]
-
-    def stage_parameters(self) -> dict[str, str]:
-        """Stage → one text of its parameters and versions."""
-        versions = dict(self.library_versions)
-        own = {
-            "decode": "",
-            "alignment": "",
-            "audio": self.audio.fingerprint(),
-            "align": self.landmarks.fingerprint(),
-            "crop": self.crop.fingerprint(),
-            "mels": " ".join(
-                [
-                    *(f"{m}:{PRESETS[m].fingerprint()}" for m in self.mels),
-                    self.prosody.fingerprint(),
-                ]
-            ),
-            "sync": "",
-        }
-        return {
-            stage: f"{stage} {STAGE_VERSIONS[stage]} {own[stage]} {versions.get(stage, '')}"
-            for stage in UPSTREAM
-        }
-
-
-@dataclass(frozen=True)
-class Task:
-    """One clip's work, sent to a worker."""
-
-    clip: Clip
-    build: str
-    recipe: Recipe
-    targets: tuple[str, ...]
-    """Stages wanted; their upstreams are implied."""
+"""What the file system says when it is the build folder that cannot be used, and not one clip."""
 
 
 @dataclass
@@ -145,61 +61,6 @@ class ClipResult:
     clip_id: str
     state: ClipState
     done_stages: tuple[str, ...] = ()
-
-
-def with_upstreams(targets: tuple[str, ...]) -> tuple[str, ...]:
-    """The targets and everything they need, in order of work."""
-    wanted = set(targets)
-    for stage in reversed(list(UPSTREAM)):
-        if stage in wanted:
-            wanted |= set(UPSTREAM[stage])
-    return tuple(stage for stage in UPSTREAM if stage in wanted)
-
-
-def expected_keys(state: ClipState, clip: Clip, parameters: dict[str, str]) -> dict[str, str]:
-    """Stage → the key that it must have to count as done, for the source that `state` has stamped."""
-    source = state.source.sha256 if state.source else ""
-    keys: dict[str, str] = {}
-    for stage, upstream in UPSTREAM.items():
-        if stage == "alignment":
-            words = state.alignment.sha256 if state.alignment else "none"
-            inputs: tuple[str, ...] = (clip.stem, words)
-        else:
-            inputs = tuple(keys[u] for u in upstream) or (source,)
-        keys[stage] = chain(parameters[stage], *inputs)
-    return keys
-
-
-def sources_current(state: ClipState, clip: Clip) -> bool:
-    """Whether the files that the state was made from are still the clip's files, unchanged."""
-    if state.source is None or state.source.path != clip.video or not state.source.is_current():
-        return False
-    if state.alignment is None:
-        return clip.alignment == ""
-    return state.alignment.path == clip.alignment and state.alignment.is_current()
-
-
-def stale_stages(
-    state: ClipState, keys: dict[str, str], targets: tuple[str, ...], build: str
-) -> tuple[str, ...]:
-    """Stages among the targets that must be (re)done; a recorded failure of the same key stands."""
-    if state.failure is not None and state.failure_key in keys.values():
-        return ()
-    return tuple(
-        stage
-        for stage in targets
-        if stage not in state.stages
-        or state.stages[stage].key != keys[stage]
-        or not files_present(build, state.stages[stage])
-    )
-
-
-def is_done(task: Task, state: ClipState, parameters: dict[str, str]) -> bool:
-    """Whether nothing is to be done for a clip. Reads no media: this is what a rerun costs."""
-    if not sources_current(state, task.clip):
-        return False
-    keys = expected_keys(state, task.clip, parameters)
-    return not stale_stages(state, keys, task.targets, task.build)
 
 
 @lru_cache(maxsize=2)
@@ -216,14 +77,15 @@ class _Work:
     state: ClipState
     keys: dict[str, str]
     stale: tuple[str, ...]
-    done: list[str] = field(default_factory=list)
+    done: list[str]
     _media: Media | None = None
     _video: quality.CheckedVideo | None = None
 
     @property
     def media(self) -> Media:
         if self._media is None:
-            need_video = bool({"decode", "align", "crop"} & set(self.stale))
+            # Sound lies on the time axis of the pictures, so it is never decoded without them.
+            need_video = bool({"decode", "audio", "align", "crop"} & set(self.stale))
             need_audio = bool({"decode", "audio"} & set(self.stale))
             self._media = decode(self.task.clip.video, video=need_video, audio=need_audio)
         return self._media
@@ -253,9 +115,22 @@ class _Work:
         self.done.append(stage)
 
 
-def _save_npz(target: str, arrays: dict[str, Any]) -> None:
+def _write(target: str, data: bytes) -> None:
+    """Atomically writes a file at once: NumPy's own writers lose the errno of a full disk."""
     with atomic_path(target) as temporary:
-        np.savez(temporary, **arrays)
+        temporary.write_bytes(data)
+
+
+def _npz(arrays: dict[str, Any]) -> bytes:
+    buffer = io.BytesIO()
+    np.savez(buffer, **arrays)
+    return buffer.getvalue()
+
+
+def _npy(array: NDArray[Any]) -> bytes:
+    buffer = io.BytesIO()
+    np.save(buffer, array)
+    return buffer.getvalue()
 
 
 def _decode(work: _Work) -> None:
@@ -276,8 +151,7 @@ def _audio(work: _Work) -> None:
     path = work.path("audio", ".wav")
     buffer = io.BytesIO()
     soundfile.write(buffer, sound.samples, spec.sample_rate_hz, format="WAV", subtype="PCM_16")
-    with atomic_path(work.full(path)) as temporary:
-        temporary.write_bytes(buffer.getvalue())
+    _write(work.full(path), buffer.getvalue())
     work.finish(
         "audio",
         {"audio": path},
@@ -291,21 +165,19 @@ def _audio(work: _Work) -> None:
 def _align(work: _Work) -> None:
     recipe = work.task.recipe
     spec = recipe.landmarks
-    backend = _backend(spec.backend, recipe.device, spec.options)
+    backend = _backend(spec.backend, recipe.device, recipe.landmark_options)
     landmarks = backend.detect(work.video.frames, spec.every)
     geometry = crops.track(landmarks, spec, recipe.crop)
     path = work.path("landmarks", ".npz")
-    _save_npz(
-        work.full(path),
-        {
-            "points_px": landmarks.points_px,
-            "found": landmarks.found,
-            "faces": landmarks.faces,
-            "names": np.array(landmarks.names),
-            "backend": np.array(landmarks.backend),
-            "choice": np.array(landmarks.choice),
-        },
-    )
+    arrays = {
+        "points_px": landmarks.points_px,
+        "found": landmarks.found,
+        "faces": landmarks.faces,
+        "names": np.array(landmarks.names),
+        "backend": np.array(landmarks.backend),
+        "choice": np.array(landmarks.choice),
+    }
+    _write(work.full(path), _npz(arrays))
     flags = []
     if geometry.interpolated_frames:
         flags.append("landmarks_interpolated")
@@ -390,13 +262,12 @@ def _mels(work: _Work) -> None:
         mel = mel_spectrogram(audio, spec)
         artifact, folder = ("mel", "mel") if i == 0 else (f"mel:{name}", f"mel-{name}")
         files[artifact] = work.path(folder, ".npy")
-        with atomic_path(work.full(files[artifact])) as temporary:
-            np.save(temporary, mel)
+        _write(work.full(files[artifact]), _npy(mel))
         if i == 0:
             frames = int(mel.shape[-1])
     pitch = prosody(samples, _prosody_grid(recipe), recipe.prosody)
     files["prosody"] = work.path("prosody", ".npz")
-    _save_npz(work.full(files["prosody"]), pitch.to_arrays())
+    _write(work.full(files["prosody"]), _npz(pitch.to_arrays()))
     voiced = pitch.f0_hz[pitch.voiced]
     work.finish(
         "mels",
@@ -420,17 +291,21 @@ def _sync(work: _Work) -> None:
     recipe, stages = work.task.recipe, work.state.stages
     landmarks = read_landmarks(work.full(stages["align"].files["landmarks"][0]))
     geometry = crops.track(landmarks, recipe.landmarks, recipe.crop)
-    grid = _prosody_grid(recipe)
-    with np.load(work.full(stages["mels"].files["prosody"][0]), allow_pickle=False) as arrays:
-        energy = arrays["energy"]
-    # From the mel's frame rate to the video's.
-    at = np.arange(len(geometry.points_px)) * grid.frame_rate_hz / VIDEO_FPS
-    energy = np.interp(at, np.arange(len(energy)), energy)
-    offset_frames, correlation = av_offset(crops.mouth_opening_px(geometry.points_px), energy)
+    # Always the default mel: the offset must not depend on which preset a build stores.
+    samples = quality.to_mono(
+        _read_audio(work), recipe.audio.sample_rate_hz, DEFAULT.sample_rate_hz
+    )
+    offset = av_offset(
+        lip_height_px(geometry.points_px), loudness(mel_spectrogram(samples, DEFAULT))
+    )
     work.finish(
         "sync",
         {},
-        qc={"av_offset_frames": offset_frames, "av_correlation": round(correlation, 3)},
+        qc={
+            "av_offset_frames": round(offset.frames, 2),
+            "av_correlation": round(offset.correlation, 3),
+            "av_margin": round(offset.margin, 3),
+        },
     )
 
 
@@ -445,73 +320,119 @@ _RUN = {
 }
 
 
-def _stamp_sources(state: ClipState, clip: Clip) -> None:
-    """Reads size, time and hash of the sources where they changed. Raises `ClipError`."""
+def _stamp_again(old: FileStamp | None, path: str, stage: str) -> FileStamp:
+    """The stamp of a source, read again only where its size or time changed. Raises `ClipError`."""
+    if old is not None and old.path == path and old.is_current():
+        return old
     try:
-        if state.source is None or state.source.path != clip.video or not state.source.is_current():
-            state.source = stamp(clip.video)
+        return stamp(path)
     except OSError as error:
-        state.source = None
-        raise ClipError("decode", "unreadable", f"{clip.video}: {error.strerror}") from None
+        raise ClipError(stage, "unreadable", f"{path}: {error.strerror}") from None
+
+
+def _stamp_sources(state: ClipState, clip: Clip, stages: tuple[str, ...]) -> None:
+    """Reads size, time and hash of the sources where they changed. Raises `ClipError`."""
+    video, words, state.source, state.alignment = state.source, state.alignment, None, None
+    state.source = _stamp_again(video, clip.video, "decode")
     if not clip.alignment:
-        state.alignment = None
         return
     try:
-        if (
-            state.alignment is None
-            or state.alignment.path != clip.alignment
-            or not state.alignment.is_current()
-        ):
-            state.alignment = stamp(clip.alignment)
-    except OSError as error:
-        state.alignment = None
-        raise ClipError("alignment", "unreadable", f"{clip.alignment}: {error.strerror}") from None
+        state.alignment = _stamp_again(words, clip.alignment, "alignment")
+    except ClipError:
+        if "alignment" in stages:
+            raise
+
+
+class _Crash(Exception):
+    """An error that nobody foresaw, with the stage in which it came; its cause is the error."""
+
+    def __init__(self, stage: str) -> None:
+        super().__init__(stage)
+        self.stage = stage
+
+
+def _update(task: Task, state: ClipState, afresh: bool) -> tuple[str, ...]:
+    """Does what is stale, or everything when `afresh`, and saves the state; a `ClipError` is recorded
+    in it. Returns the stages done. Raises `_Crash`, and what `process_clip` raises."""
+    clip = task.clip
+    stages = with_upstreams(task.targets)
+    parameters = task.recipe.stage_parameters()
+    done: list[str] = []
+    at = "decode"
+    try:
+        try:
+            _stamp_sources(state, clip, stages)
+            keys = expected_keys(state, clip, parameters)
+            stale = stages if afresh else stale_stages(state, keys, stages, task.build)
+            if failure_among(state, stages) and (afresh or not failure_stands(state, keys, stages)):
+                state.failure, state.failure_key = None, ""
+            _disown(task, state, stale)
+            work = _Work(task, state, keys, stale, done)
+            for at in stale:
+                _RUN[at](work)
+        except ClipError as error:
+            state.failure = _failure(clip, error.stage, error.reason, error.detail, error.evidence)
+            # Permissions come back without a trace in a file's time: such a clip is tried every time.
+            lasting = error.reason != "unreadable"
+            state.failure_key = expected_keys(state, clip, parameters)[at] if lasting else ""
+        save_state(task.build, clip.clip_id, state)
+    except ToolkitError:
+        raise
+    except Exception as error:
+        if isinstance(error, OSError) and error.errno in _FOLDER_ERRNOS:
+            raise BadInput(
+                f"{error.filename or task.build}: {error.strerror}",
+                "free space or choose another --out, then run it again",
+            ) from None
+        raise _Crash(at) from error
+    return tuple(done)
+
+
+def _failure(
+    clip: Clip, stage: str, reason: str, detail: str, evidence: dict[str, Any]
+) -> ClipFailure:
+    return ClipFailure(clip.speaker, clip.stem, stage, reason, detail, clip.video, evidence)
+
+
+def _disown(task: Task, state: ClipState, stale: tuple[str, ...]) -> None:
+    """Takes the keys off finished stages before their files are replaced, on disk too.
+
+    Else a kill -9 after the files changed and before the new state is saved would leave new files
+    under an old key, and going back to the old parameters would take them for done.
+    """
+    disowned = [name for name in stale if name in state.stages and state.stages[name].key]
+    for name in disowned:
+        state.stages[name] = replace(state.stages[name], key="")
+    if disowned:
+        save_state(task.build, task.clip.clip_id, state)
 
 
 def process_clip(task: Task) -> ClipResult:
     """Brings one clip's target stages up to date and saves its state.
 
+    An error that nobody foresaw is first taken for the fault of an artifact that was damaged under
+    way: the clip is done once more from its source. If that crashes too it is recorded as `crashed`
+    with the end of the traceback, and tried again by the next run: one clip never takes a build down.
+
     Raises:
-        ToolkitError: when the build folder cannot be written (full disk, read-only): that is no
-            fault of the clip and must stop the build.
+        BadInput: when the build folder cannot be written (full disk, read-only): that is no fault of
+            the clip and must stop the build.
+        ToolkitError: when a library or a file of weights is missing.
     """
     clip = task.clip
     state = load_state(task.build, clip.clip_id)
-    parameters = task.recipe.stage_parameters()
-    done: list[str] = []
+    done: tuple[str, ...] = ()
     try:
-        failing = "decode"
+        done = _update(task, state, afresh=False)
+    except _Crash:
         try:
-            _stamp_sources(state, clip)
-            keys = expected_keys(state, clip, parameters)
-            targets = with_upstreams(task.targets)
-            stale = stale_stages(state, keys, targets, task.build)
-            if stale:
-                state.failure, state.failure_key = None, ""
-            work = _Work(task, state, keys, stale)
-            for stage in stale:
-                failing = stage
-                _RUN[stage](work)
-            done = work.done
-        except ClipError as error:
-            state.failure = ClipFailure(
-                clip.speaker,
-                clip.stem,
-                error.stage,
-                error.reason,
-                error.detail,
-                clip.video,
-                error.evidence,
+            done = _update(task, state, afresh=True)
+        except _Crash as crash:
+            error = crash.__cause__
+            trace = traceback.format_exception(error)[-4:]
+            detail = f"{type(error).__name__}: {error}"
+            state = ClipState(
+                failure=_failure(clip, crash.stage, "crashed", detail, {"trace": trace})
             )
-            keys = expected_keys(state, clip, parameters)
-            state.failure_key = keys.get(failing, "")
-        save_state(task.build, clip.clip_id, state)
-    except OSError as error:
-        if error.errno in _FATAL_ERRNOS:
-            where = error.filename or task.build
-            raise ToolkitError(
-                f"{where}: {error.strerror}",
-                "free space or choose another --out, then run it again",
-            ) from None
-        raise
-    return ClipResult(clip.clip_id, state, tuple(done))
+            save_state(task.build, clip.clip_id, state)
+    return ClipResult(clip.clip_id, state, done)

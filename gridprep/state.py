@@ -114,7 +114,7 @@ class ClipState:
 
 
 def state_path(build: str, clip_id: str) -> str:
-    return os.path.join(build, STATE_FOLDER, f"{clip_id}.json")
+    return f"{build}/{STATE_FOLDER}/{clip_id}.json"
 
 
 def load_state(build: str, clip_id: str) -> ClipState:
@@ -146,7 +146,7 @@ def files_present(build: str, stage: StageState) -> bool:
     """Whether every file of a stage is there with its recorded size."""
     for path, size in stage.files.values():
         try:
-            if os.stat(os.path.join(build, path)).st_size != size:
+            if os.stat(f"{build}/{path}").st_size != size:
                 return False
         except OSError:
             return False

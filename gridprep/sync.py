@@ -1,45 +1,167 @@
-"""An estimate of the offset between picture and sound that needs no model: lip opening against energy.
+"""An estimate of the offset between picture and sound that needs no model: lip height against loudness.
 
-GRID's asynchrony varies by clip (Niu & Mak, arXiv 2303.00502). Energy peaks where the mouth is open, so
-the lag that maximises the correlation of the two is the offset; the correlation itself says how far to
-trust it.
+GRID's asynchrony varies by clip (Niu & Mak, arXiv 2303.00502). Syllables open the mouth and sound at the
+same time, so the lag that maximises the correlation of the two is the offset, once both have lost what
+is slower than a syllable: the sentence as a whole is loud, and lips that part before it or rest open
+after it pull a plain correlation frames away.
+
+Measured on 1,036 real clips of ten talkers (929 of them s1; MediaPipe landmarks). "Gross" is the share
+of clips further than 2 frames from their talker's median, "spread" the median distance from it:
+
+| lips ~ sound | gross s1 | gross others | spread s1 | spread others |
+|---|---|---|---|---|
+| inner gap ~ log energy, as they are | 29 % | 63 % | 0.66 | 2.60 |
+| inner gap ~ log energy, high-passed | 26 % | 21 % | 0.58 | 0.49 |
+| inner gap ~ log energy 300–3400 Hz, high-passed | 19 % | 24 % | 0.49 | 0.49 |
+| outer height ~ log energy 300–3400 Hz, high-passed | 17 % | 10 % | 0.47 | 0.32 |
+| speed of both lips ~ change of log energy 300–3400 Hz | 16 % | 20 % | 0.46 | 0.41 |
+| outer height ~ log energy 300–3400 Hz, phase transform | 31 % | 38 % | 0.72 | 0.90 |
+| outer height ~ mean log-mel, high-passed | 9 % | 5 % | 0.41 | 0.25 |
+| the same with `LAG_COST` (this file) | 3 % | 2 % | 0.38 | 0.24 |
+
+The constants below were chosen on 307 of these clips; neighbouring values do much the same.
+
+With a margin of `CONFIDENT_MARGIN` or more (86 % of the clips) 0.5 % are gross. On some 200 clips that are
+not gross, sound moved by 2, 4, 6 or 8 frames either way moves the estimate as far, within one frame, in
+99, 97, 94 and 88 %, and in 99 % or more of those that are confident then (8 frames: 98 %).
+
+The check that does not depend on any of this is the release of a bilabial, where the lips part as the
+burst sounds. Over 292 clear releases (blue, by, place, please; both answers within 3 frames, confident)
+it puts the sound 0.2 frames (9 ms) later than the estimate does, for s1 as for the others, and release by
+release the two correlate by 0.57: the medians of −0.7 frames for s1 and −0.7 … 0.1 for the others are
+the recordings' own rather than a bias of the estimate.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import signal
+
+from manifests.records import POINT_NAMES
+from manifests.specs import VIDEO_FPS
 
 MAX_LAG_FRAMES = 10
 
+SYLLABLE_HZ = 1.5
+"""Slower movement than this belongs to the sentence, not to its syllables (2 to 5 a second)."""
 
-def av_offset(
-    opening: NDArray[np.floating[Any]],
-    energy: NDArray[np.floating[Any]],
-    max_lag_frames: int = MAX_LAG_FRAMES,
-) -> tuple[int, float]:
-    """The lag at which lip opening and energy agree best.
+SPEECH_RANGE = 5.0
+"""Log-mel this far (43 dB) under the clip's loudest is taken for silence."""
 
-    Args:
-        opening: (T,) distance between the lips per video frame.
-        energy: (T,) root mean square of the sound per video frame.
+LAG_COST = 0.03
+"""Share of the correlation that a candidate loses per frame of lag. GRID's words follow each other every
+6 to 8 frames, so the next word over correlates too; real offsets are small, but one of 8 frames still
+wins if its correlation is a third better."""
 
-    Returns: (video frames by which the sound comes after the lips, Pearson correlation at that lag);
-        (0, 0.0) where one of the two does not move.
+RIVAL_FRAMES = 3
+"""A second peak at least this far off is another answer, not the flank of the first."""
+
+CONFIDENT_MARGIN = 0.15
+
+
+@dataclass(frozen=True)
+class AvOffset:
+    """How the sound of a clip lies against its picture.
+
+    Attributes:
+        frames: video frames by which the sound comes after the lips, to a fraction of a frame.
+        correlation: Pearson correlation of lips and sound at that lag.
+        margin: by how much it beats the best rival lag; near 0 the answer is a toss-up.
     """
-    n = min(len(opening), len(energy))
-    lips = np.asarray(opening[:n], np.float64)
-    # Loudness: speech energy spans decades, lip opening does not.
-    sound = np.log10(np.asarray(energy[:n], np.float64) + 1e-4)
-    best, best_correlation = 0, 0.0
-    for lag in range(-max_lag_frames, max_lag_frames + 1):
+
+    frames: float
+    correlation: float
+    margin: float
+
+    @property
+    def confident(self) -> bool:
+        return self.margin >= CONFIDENT_MARGIN
+
+
+def lip_height_px(points_px: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
+    """(T,) distance between the outer edges of both lips, in the units of (T, N, 2) `points_px`.
+
+    The outer edge follows the jaw as well, and the inner one flickers where lips touch.
+    """
+    top = points_px[:, POINT_NAMES.index("lip_top_outer")]
+    bottom = points_px[:, POINT_NAMES.index("lip_bottom_outer")]
+    height: NDArray[np.float64] = np.linalg.norm((bottom - top).astype(np.float64), axis=1)
+    return height
+
+
+def loudness(log_mel: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
+    """(T,) loudness per video frame of a (80, 2T) natural-log mel at 50 Hz (`gridprep.mel.DEFAULT`).
+
+    The mean of the logarithms, not the logarithm of the mean: every band counts, so a vowel beats a
+    louder but narrower hiss. Video frame i is on screen for mel frames 2i and 2i + 1.
+    """
+    mel = np.asarray(log_mel, np.float64)
+    bands = np.maximum(mel, np.percentile(mel, 99) - SPEECH_RANGE).mean(0)
+    return np.asarray(bands[: len(bands) // 2 * 2].reshape(-1, 2).mean(1))
+
+
+def _syllables(values: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
+    """High-pass without delay."""
+    sections = signal.butter(2, SYLLABLE_HZ, "highpass", fs=VIDEO_FPS, output="sos")
+    return np.asarray(signal.sosfiltfilt(sections, np.asarray(values, np.float64)))
+
+
+def _correlations(
+    lips: NDArray[np.float64], sound: NDArray[np.float64], max_lag_frames: int
+) -> NDArray[np.float64]:
+    """(2 · max_lag + 1,) Pearson correlations, from sound first to lips first; 0 where one rests."""
+    n = len(lips)
+    found = np.zeros(2 * max_lag_frames + 1)
+    for i, lag in enumerate(range(-max_lag_frames, max_lag_frames + 1)):
         a = lips[max(0, -lag) : n - max(0, lag)]
         b = sound[max(0, lag) : n - max(0, -lag)]
-        if a.std() < 1e-9 or b.std() < 1e-9:
-            continue
-        correlation = float(np.corrcoef(a, b)[0, 1])
-        if correlation > best_correlation:
-            best, best_correlation = lag, correlation
-    return best, best_correlation
+        if a.std() > 1e-9 and b.std() > 1e-9:
+            found[i] = np.corrcoef(a, b)[0, 1]
+    return found
+
+
+def av_offset(
+    lips: NDArray[np.floating[Any]],
+    sound: NDArray[np.floating[Any]],
+    max_lag_frames: int = MAX_LAG_FRAMES,
+) -> AvOffset:
+    """The lag at which lips and sound agree best.
+
+    Args:
+        lips: (T,) opening of the mouth per video frame, in any unit (`lip_height_px`).
+        sound: (T,) loudness per video frame (`loudness`).
+        max_lag_frames: the greatest offset looked for, either way.
+
+    Returns: offset, correlation and margin; all 0 where one of the two does not move, or where there
+        are too few frames to tell.
+    """
+    n = min(len(lips), len(sound))
+    nothing = AvOffset(0.0, 0.0, 0.0)
+    if n < 2 * max_lag_frames + 1 or np.ptp(lips[:n]) < 1e-6 or np.ptp(sound[:n]) < 1e-6:
+        return nothing
+    correlations = _correlations(_syllables(lips[:n]), _syllables(sound[:n]), max_lag_frames)
+    lags = np.arange(-max_lag_frames, max_lag_frames + 1)
+    scores = correlations * (1 - LAG_COST * np.abs(lags))
+    best = int(scores.argmax())
+    if scores[best] <= 0:
+        return nothing
+    peaks = np.flatnonzero(
+        (scores >= np.append(scores[1:], -np.inf)) & (scores >= np.insert(scores[:-1], 0, -np.inf))
+    )
+    rivals = scores[peaks[np.abs(peaks - best) >= RIVAL_FRAMES]]
+    fraction = 0.0
+    if 0 < best < len(lags) - 1:
+        # The parabola through the correlations, not the scores: their cost has a kink at 0.
+        left, middle, right = correlations[best - 1 : best + 2]
+        bend = left - 2 * middle + right
+        if bend < 0:
+            fraction = float(np.clip(0.5 * (left - right) / bend, -0.5, 0.5))
+    return AvOffset(
+        frames=float(lags[best]) + fraction,
+        correlation=float(correlations[best]),
+        margin=float(scores[best] - max(0.0, rivals.max(initial=0.0))),
+    )

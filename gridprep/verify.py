@@ -18,14 +18,14 @@ from typing import TypeVar
 
 from gridprep import crops, quality
 from gridprep.alignment import read_alignment
-from gridprep.build import Options as BuildOptions
-from gridprep.build import Selection, select
 from gridprep.corpus import speaker_order
 from gridprep.execution import Died, create_executor
 from gridprep.landmarks.base import LandmarkBackend
 from gridprep.landmarks.registry import create, default_backend
 from gridprep.media import Media, decode
 from gridprep.repairs import repairs_of
+from gridprep.selection import Options as BuildOptions
+from gridprep.selection import Selection, select
 from gridprep.verification import Finding, Options, Problem, SpeakerCounts, Verification
 from manifests.console import Progress
 from manifests.corpus_lists import SPEAKERS, expected_stems_of

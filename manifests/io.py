@@ -151,10 +151,10 @@ def _check_header(path: str | os.PathLike[str], kind: str, header: dict[str, Any
         raise ManifestError(
             f"{path} holds {header.get('schema', 'no schema line')!s}, not {kind}", "check the path"
         )
-    if int(header.get("schema_version", 0)) > SCHEMA_VERSION:
+    version = header.get("schema_version", 0)
+    if not isinstance(version, int) or version > SCHEMA_VERSION:
         raise ManifestError(
-            f"{path} has schema version {header['schema_version']}, this version reads up to "
-            f"{SCHEMA_VERSION}",
+            f"{path} has schema version {version!r}, this version reads up to {SCHEMA_VERSION}",
             "update the toolkit",
         )
 

@@ -10,11 +10,12 @@ from typing import Any, TypeVar
 
 import click
 
-from gridprep.build import ALL_STAGES, Options, Report, estimate, run
-from gridprep.corpus import parse_speakers
-from gridprep.landmarks.registry import BACKENDS, default_backend
+from gridprep.build import Report, estimate, run
+from gridprep.landmarks.registry import BACKENDS, default_backend, default_note, spec_options
 from gridprep.mel import PRESETS
-from gridprep.stages import DEFAULT_MEL, Recipe
+from gridprep.recipe import ALL_STAGES, DEFAULT_MEL, Recipe
+from gridprep.selection import Options
+from manifests.corpus_lists import parse_speakers
 from manifests.errors import BadInput
 from manifests.specs import CropSpec, LandmarkSpec
 
@@ -28,7 +29,10 @@ _SHARED = [
     click.option("--out", required=True, type=click.Path(), help="Folder of the build."),
     click.option("--speakers", default="all", show_default=True, help="s1,s2 or s1-s5."),
     click.option(
-        "--limit", default=0, help="At most so many clips, dealt over the talkers; 0: all."
+        "--limit",
+        default=0,
+        type=click.IntRange(0),
+        help="At most so many clips, dealt over the talkers; 0: all.",
     ),
     click.option(
         "--jobs",
@@ -42,6 +46,7 @@ _SHARED = [
     click.option(
         "--max-failures",
         default=-1,
+        type=click.IntRange(-1),
         help="Stop when more clips fail; -1: never.",
         show_default=True,
     ),
@@ -101,25 +106,29 @@ def _recipe(given: dict[str, Any]) -> Recipe:
     """The recipe that the options name. Raises `BadInput` for unknown names."""
     recipe = Recipe()
     backend = given.get("landmarks") or default_backend()
+    if given.get("landmarks") == "" and default_note():
+        click.echo(default_note(), err=True)
     if backend not in BACKENDS:
         raise BadInput(f"unknown landmark backend {backend!r}", f"use one of {', '.join(BACKENDS)}")
     for name in given.get("mel_presets", ()):
         if name not in PRESETS:
             raise BadInput(f"unknown mel preset {name!r}", f"use one of {', '.join(PRESETS)}")
+    landmark_options = _pairs(given.get("landmark_options", ()))
     return replace(
         recipe,
         landmarks=replace(
             recipe.landmarks,
             backend=backend,
             every=given.get("every", recipe.landmarks.every),
-            options=_pairs(given.get("landmark_options", ())),
+            options=spec_options(backend, dict(landmark_options)),
         ),
+        landmark_options=landmark_options,
         crop=replace(
             recipe.crop,
             lips_codec=given.get("lips_format", recipe.crop.lips_codec),
             face_every=given.get("face_every", recipe.crop.face_every),
         ),
-        mels=tuple(given.get("mel_presets", recipe.mels)),
+        mels=tuple(dict.fromkeys(given.get("mel_presets", recipe.mels))),
         device=given.get("device", recipe.device),
     )
 
@@ -146,11 +155,11 @@ def _tell(report: Report, what: str, max_failures: int, failures_at: str) -> int
     for reason, count in Counter(f.reason for f in report.failures).most_common():
         example = next(f for f in report.failures if f.reason == reason)
         click.echo(f"  {count} × {reason}: e.g. {example.clip_id}: {example.detail}")
-    rate = report.processed / report.wall_s if report.wall_s else 0.0
+    handled = report.processed or report.clips
     click.echo(
         f"{report.rows} {what} + {len(report.failures)} failures = {report.clips} clips"
         f" ({report.processed} worked on, {report.reused} unchanged, {report.wall_s:.1f} s,"
-        f" {rate:.1f} clips/s)"
+        f" {handled / max(report.wall_s, 1e-9):.1f} clips/s)"
     )
     if report.manifest:
         click.echo(f"manifest: {report.manifest}")
@@ -158,6 +167,14 @@ def _tell(report: Report, what: str, max_failures: int, failures_at: str) -> int
         click.echo(failures_at)
     allowed = max(max_failures, 0)
     return FINISHED_WITH_FAILURES if len(report.failures) > allowed else 0
+
+
+def _size(n_bytes: float) -> str:
+    return f"{n_bytes / 1e9:.1f} GB" if n_bytes >= 1e9 else f"{n_bytes / 1e6:.0f} MB"
+
+
+def _time(seconds: float) -> str:
+    return f"{seconds / 60:.0f} min" if seconds >= 100 else f"{seconds:.0f} s"
 
 
 def _stage_command(
@@ -203,8 +220,8 @@ def build(dry_run: bool, **given: Any) -> int:
         expected = estimate(options)
         click.echo(
             f"{expected.clips} clips, {expected.to_do} to work on, {expected.failures_known} known "
-            f"failures; about {expected.size_bytes / 1e9:.2f} GB and {expected.wall_s / 60:.1f} min "
-            f"with {options.jobs} jobs (from {expected.sampled} clips tried in a temporary folder)"
+            f"failures; about {_size(expected.size_bytes)} and {_time(expected.wall_s)} with "
+            f"{options.jobs} jobs (from {expected.sampled} clips tried in a temporary folder)"
         )
         return 0
     report = run(options)

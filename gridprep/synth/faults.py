@@ -162,14 +162,15 @@ def _break_bytes(kind: str, data: bytes) -> bytes:
         return b"This is not a video.\n" * 20
     if kind == "truncated":
         return data[: len(data) * 2 // 5]
-    # A few bytes inside one slice of a picture near the middle: the container and the pictures' own
-    # headers, all of which start with 00 00 01, stay whole.
+    # A few bytes inside one slice of a picture near the middle, well away from the headers of the
+    # container and of the pictures, all of which start with 00 00 01.
     rng = np.random.default_rng(len(data))
     broken = bytearray(data)
     for place in (0.4, 0.5, 0.6):
-        at = data.index(b"\0\0\1\x01", int(len(data) * place)) + 40
-        end = min(at + 60, data.index(b"\0\0\1", at))
-        broken[at:end] = rng.integers(1, 256, end - at, np.uint8).tobytes()
+        at = data.index(b"\0\0\1\x01", int(len(data) * place))
+        while b"\0\0\1" in data[at + 4 : at + 120]:
+            at = data.index(b"\0\0\1\x01", at + 4)
+        broken[at + 40 : at + 100] = rng.integers(1, 256, 60, np.uint8).tobytes()
     return bytes(broken)
 
 

@@ -31,14 +31,24 @@ SHARED_LEAVES = ("gridprep/mel.py", "gridprep/mel_torch.py", "gridprep/grammar.p
 """What other programs import of gridprep must not bring the rest of it along."""
 
 HOMES = {
-    # PyAV: decoding has one site; the others are the two writers of containers.
-    "av": ("gridprep/media.py", "gridprep/crop_store.py", "gridprep/synth/container.py"),
+    # PyAV: clips are decoded at one site and other people's speech at another, since evaluation may
+    # not import gridprep's; the others are the two writers of containers.
+    "av": (
+        "gridprep/media.py",
+        "gridprep/crop_store.py",
+        "gridprep/synth/container.py",
+        "evaluation/audio_import.py",
+    ),
     # The second is a script that made a file of the repository; no program runs it.
     "mediapipe": ("gridprep/landmarks/mediapipe.py", "gridprep/synth/make_portrait.py"),
     "face_alignment": ("gridprep/landmarks/face_alignment.py",),
     "dask": ("gridprep/execution.py",),
     "distributed": ("gridprep/execution.py",),
-    "speechbrain": (),
+    "speechbrain": ("evaluation/models/speechbrain_pretrained.py",),
+    "whisper": ("evaluation/models/whisper.py",),
+    "transformers": ("evaluation/models/whisper.py",),
+    "torchaudio": ("evaluation/models/torchaudio_placeholder.py",),
+    "jiwer": ("evaluation/text.py",),
 }
 """Heavy or optional library → the only files that may import it."""
 
