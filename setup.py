@@ -28,9 +28,12 @@ setup(
         "facetron.baselines",
         "facetron.commands",
         "facetron.encoders",
+        "facetron.train",
         "evaluation",
         "evaluation.commands",
         "evaluation.metrics",
+        "evaluation.models",
+        "evaluation.mos",
     ],
     package_data={
         "manifests": ["*.csv", "*.csv.gz", "py.typed"],
@@ -40,7 +43,8 @@ setup(
         "gridprep.inspection": ["*.html"],
         "gridprep.synth": ["*.json", "*.npz", "*.png"],
         "facetron": ["py.typed"],
-        "evaluation": ["*.json", "*.html", "*.js", "*.css", "py.typed"],
+        "evaluation": ["data/*.json", "*.json", "*.html", "*.js", "*.css", "py.typed"],
+        "evaluation.mos": ["*.html", "*.css", "*.js", "*.ogg"],
     },
     entry_points={
         "console_scripts": [
@@ -57,6 +61,7 @@ setup(
         "tqdm>=4.66",
         "pyyaml>=6.0",
         "joblib>=1.3",
+        "threadpoolctl>=3.1",
         "av>=13,<20",  # bundles FFmpeg: no system FFmpeg is needed
         # mediapipe brings opencv-contrib-python 4.11; the same version of both shares one cv2 folder.
         "opencv-python>=4.10,<4.12; python_version<'3.13'",
@@ -70,9 +75,12 @@ setup(
         "scikit-image>=0.22",  # the public-domain photograph that SynthGRID's talkers start from
         "espeakng-loader>=0.2.4",  # espeak-ng with its voices in a wheel
         "pystoi>=0.4.1",
+        "jiwer>=4,<5",
         "scikit-learn>=1.3",
         "matplotlib>=3.8",
         "torch>=2.8,<2.14",
+        "safetensors>=0.4.5",
+        "lightning-fabric>=2.4",  # the training loop on CPU, one GPU or many
     ],
     extras_require={
         "face-alignment": ["face-alignment>=1.5,<2"],

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
 
 from facetron.run_dir import (
     close_run,
@@ -168,8 +169,10 @@ def _map(
     vocoder: Vocoder, tasks: list[_Task], jobs: int
 ) -> Iterator[tuple[RunClip | ClipFailure, bool]]:
     if jobs <= 1 or len(tasks) < 2:
-        for task in tasks:
-            yield _one_clip(vocoder, task)
+        # As in the processes below: with more threads the last bits of a matrix product differ.
+        with threadpool_limits(1):
+            for task in tasks:
+                yield _one_clip(vocoder, task)
         return
     from joblib import Parallel, delayed
     from joblib.externals.loky.process_executor import TerminatedWorkerError

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import signal
 import threading
 import time
 from collections import deque
@@ -51,9 +52,24 @@ def limit_threads() -> None:
         os.environ.setdefault(name, "1")
 
 
+@contextlib.contextmanager
+def _interrupts_held() -> Iterator[None]:
+    """Holds Ctrl-C back; processes and threads started meanwhile never see one.
+
+    A terminal sends it to every process of the group. The build itself answers it, by ending its
+    workers; a worker that answered too, with a traceback, would only make noise.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def start_worker() -> None:
     """Prepares a local worker process."""
     limit_threads()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent answers it, by ending this process
     threading.Thread(target=_die_with, args=(os.getppid(),), daemon=True).start()
 
 
@@ -121,9 +137,12 @@ class LocalExecutor:
             ahead: items in flight a worker; with 2 the next one lies ready when one is done.
         """
         from joblib.externals.loky import ProcessPoolExecutor
+        from joblib.externals.loky.backend import resource_tracker
         from joblib.externals.loky.process_executor import BrokenProcessPool
 
         jobs = min(jobs, len(waiting))
+        # Starting loky's tracker lets Ctrl-C through again, so that must be over before workers start.
+        resource_tracker.ensure_running()
         pool = ProcessPoolExecutor(max_workers=jobs, initializer=start_worker)
         flying: dict[Future[ResultT], ItemT] = {}
         try:
@@ -131,7 +150,8 @@ class LocalExecutor:
                 while waiting and len(flying) < ahead * jobs:
                     item = waiting.popleft()
                     try:
-                        flying[pool.submit(function, item)] = item
+                        with _interrupts_held():  # workers are started when they are needed
+                            flying[pool.submit(function, item)] = item
                     except BrokenProcessPool:
                         waiting.appendleft(item)
                         if not flying:
