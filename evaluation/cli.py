@@ -7,8 +7,10 @@ import click
 from manifests.console import LazyGroup, run
 
 COMMANDS = {
+    "import": "evaluation.commands.import_run:import_run",
     "score": "evaluation.commands.score:score",
     "report": "evaluation.commands.report:report",
+    "mos": "evaluation.commands.mos:mos",
 }
 
 

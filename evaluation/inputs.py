@@ -66,12 +66,14 @@ class Sound:
 
     Attributes:
         samples: (n,) float64, mono, full scale ±1.
+        file_mono: (file_samples,) float64, the same at the file's own rate.
         file_rate_hz, file_channels, file_samples: as stored.
         clipped_share: samples at full scale, of all, before resampling.
         level_dbfs: RMS level before resampling.
     """
 
     samples: Samples
+    file_mono: Samples
     file_rate_hz: int
     file_channels: int
     file_samples: int
@@ -117,6 +119,7 @@ def load_sound(path: Path) -> Sound:
         samples = soxr.resample(mono, rate_hz, SCORING_RATE_HZ, quality="HQ")
     return Sound(
         samples=np.ascontiguousarray(samples),
+        file_mono=mono,
         file_rate_hz=int(rate_hz),
         file_channels=channels,
         file_samples=n,
@@ -156,8 +159,16 @@ class Recording:
 class Pair:
     """One synthesised clip and, where there is one, the recording of the same clip."""
 
-    def __init__(self, clip: RunClip, degraded: Recording, reference: Recording | None) -> None:
+    def __init__(
+        self,
+        clip: RunClip,
+        degraded: Recording,
+        reference: Recording | None,
+        root: Path | None = None,
+    ) -> None:
+        """`root` is the run directory, for what lies in it beside the sound."""
         self.clip = clip
+        self.root = root
         self.degraded = degraded
         self._reference = reference
         self._memory: dict[str, Any] = {}

@@ -12,7 +12,7 @@ from string import Template
 
 import numpy as np
 
-from evaluation import figures
+from evaluation import confusions, figures
 from evaluation.inputs import Recording, Unscorable, clip_label
 from evaluation.metrics.base import MetricInfo
 from evaluation.metrics.cepstrum import log_mel
@@ -26,6 +26,7 @@ from evaluation.tables import (
     format_interval,
     format_mean,
     natural,
+    row_counts,
     same_counts,
 )
 from evaluation.writers import Report, definition, row_heads, row_labels
@@ -46,10 +47,14 @@ def write_page(path: Path, report: Report, *, rank_by: MetricInfo, n_clips: int)
     """
     names = [item.run.info.name for item in report.scored]
     sections = [
-        *((t.key, t.title, _table_section(report, t)) for t in report.tables),
+        *(
+            (t.key, t.title, _table_section(report, t))
+            for t in (*report.paper, *report.tables, *report.listening)
+        ),
         ("distributions", "Distributions", _distributions(report)),
         ("speakers", report.speakers.title, _table_section(report, report.speakers)),
         ("clips", "Best and worst clips", _clips(report, rank_by, n_clips) if n_clips else ""),
+        ("confusions", "Letters heard", confusions.section(report.scored)),
         ("failures", "Failed and missing", _failures(report)),
         ("every-clip", "Every clip", _every_clip(report)),
         ("definitions", "Definitions", _definitions(report)),
@@ -100,6 +105,7 @@ def _cell(cell: Cell, info: MetricInfo, *, counts: bool) -> str:
     spread = format_interval(cell, info)
     below = f'<span class="spread">{esc(spread)}</span>' if spread else ""
     why = "; ".join(f"{n} × {reason}" for reason, n in cell.reasons.items())
+    counts = counts and not cell.shown
     shown = f'<span class="n" title="{esc(why)}">{cell.counts}</span>' if counts else ""
     value = "" if cell.mean is None else repr(cell.mean)
     return f'<td data-value="{value}">{mean}{below}{shown}</td>'
@@ -108,7 +114,7 @@ def _cell(cell: Cell, info: MetricInfo, *, counts: bool) -> str:
 def _row(table: Table, row: Row, *, shared: bool) -> str:
     *before, label = row_labels(table, row)
     cells = [_text(text) for text in before]
-    plain = row.kind in ("model", row.label.casefold())
+    plain = row.kind in ("model", "reported", row.label.casefold())
     kind = "" if plain else f'<span class="kind">{esc(row.kind)}</span>'
     cells.append(f'<td class="text" data-value="{esc(label)}">{esc(label)}{kind}</td>')
     cells += [
@@ -116,7 +122,7 @@ def _row(table: Table, row: Row, *, shared: bool) -> str:
         for cell, info in zip(row.cells, table.columns, strict=True)
     ]
     if shared:
-        cells.append(f"<td>{row.cells[0].counts}</td>")
+        cells.append(f"<td>{row_counts(row)}</td>")
     return f"<tr>{''.join(cells)}</tr>"
 
 
@@ -134,7 +140,7 @@ def _table_section(report: Report, table: Table) -> str:
 
 
 def _every_clip(report: Report) -> str:
-    columns = [metric.info for metric in report.metrics]
+    columns = [metric.info for metric in report.metrics if metric.info.group != "floor"]
     n_rows = sum(len(item.run.clips) for item in report.scored)
     if n_rows > LARGEST_CLIP_TABLE:
         return (
@@ -177,9 +183,9 @@ def _failures(report: Report) -> str:
 
 
 def _distributions(report: Report) -> str:
-    table = report.tables[0]
+    chosen = [t for t in report.tables if t.key in ("headline", "main")] or report.tables[:1]
     panels = []
-    for column, info in enumerate(table.columns):
+    for table, (column, info) in ((t, c) for t in chosen for c in enumerate(t.columns)):
         strips = []
         for item, row in zip(report.scored, table.rows, strict=True):
             values = {
@@ -192,7 +198,7 @@ def _distributions(report: Report) -> str:
     legend = "".join(
         f'<span><i style="background:{figures.PALETTE[i % len(figures.PALETTE)]}"></i>'
         f"{esc(row.label)}</span>"
-        for i, row in enumerate(table.rows)
+        for i, row in enumerate(report.tables[0].rows)
     )
     return (
         f'<p class="legend">{legend}</p><div class="panels">{"".join(panels)}</div>'
@@ -256,6 +262,8 @@ def _card(item: ScoredRun, clip: RunClip, tag: str, columns: Sequence[MetricInfo
             content = f'<p class="bad">{esc(str(failure))}</p>'
         figure_parts.append(f"<figure><figcaption>{esc(name)}</figcaption>{content}</figure>")
     numbers = []
+    wer = item.scores.get((label, "wer"))
+    heard = f" · heard: {wer.details['heard'] or '–'}" if wer and "heard" in wer.details else ""
     for info in columns:
         value = item.scores[label, info.name].value
         if value is not None and info.group != "input":
@@ -263,7 +271,7 @@ def _card(item: ScoredRun, clip: RunClip, tag: str, columns: Sequence[MetricInfo
             numbers.append(f"{info.label} {value:.{info.decimals}f}{unit}")
     return (
         f'<article class="card"><header><b>{esc(label)}</b><span class="tag">{tag}</span></header>'
-        f'<p class="sentence">{esc(clip.sentence)}</p>'
+        f'<p class="sentence">{esc(clip.sentence)}{esc(heard)}</p>'
         f'<div class="pair">{"".join(figure_parts)}</div>'
         f'<p class="scores">{esc(" · ".join(numbers))}</p></article>'
     )
@@ -274,9 +282,10 @@ def _card(item: ScoredRun, clip: RunClip, tag: str, columns: Sequence[MetricInfo
 
 def _definitions(report: Report) -> str:
     entries = "".join(
-        f"<dt>{esc(metric.info.heading)}</dt><dd>{esc(definition(metric.info))} "
-        f"<code>{esc(metric.info.name)}</code>, licence {esc(metric.info.licence)}.</dd>"
-        for metric in report.metrics
+        f"<dt>{esc(info.heading)}</dt><dd>{esc(definition(info))} "
+        f"<code>{esc(info.name)}</code>{esc(f', licence {info.licence}.' if info.licence else '.')}"
+        "</dd>"
+        for info in report.columns
     )
     return f"<dl>{entries}</dl>"
 

@@ -6,10 +6,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from evaluation import tables, writers
+from evaluation.floors import annotate
 from evaluation.inputs import Run
 from evaluation.metrics.base import Metric, MetricInfo, library_version
+from evaluation.reported import paper_tables
 from evaluation.score import ScoredRun
-from evaluation.tables import Options, format_interval, format_mean
+from evaluation.tables import Options, Table, format_interval, format_mean
 from evaluation.writers import Report
 from manifests.console import format_table
 from manifests.errors import BadInput
@@ -24,13 +26,25 @@ def build_report(
     metrics: Sequence[Metric],
     options: Options,
     notes: Sequence[str] = (),
+    paper: str = "",
+    listening: Sequence[Table] = (),
 ) -> Report:
-    """Everything the writers need. The runs must be comparable (`inputs.check_comparable`)."""
+    """Everything the writers need. The runs must be comparable (`inputs.check_comparable`).
+
+    Args:
+        paper: which of the paper's tables to add, one of `reported.CHOICES`, or "".
+        listening: tables of listening tests, a row a system; their columns `mos`, `smos_speaker` and
+            `smos_gender_share` fill the paper's tables.
+    """
+    own = tables.system_tables(scored, metrics, options)
+    reported = paper_tables(paper, scored, metrics, options, listening) if paper else []
     return Report(
         scored=tuple(scored),
         metrics=tuple(metrics),
-        tables=tuple(tables.system_tables(scored, metrics, options)),
-        speakers=tables.speaker_table(scored, metrics, options),
+        tables=tuple(annotate(table, scored, options) for table in own),
+        speakers=annotate(tables.speaker_table(scored, metrics, options), scored, options),
+        paper=tuple(annotate(table, scored, options) for table in reported),
+        listening=tuple(listening),
         options=options,
         versions=scoring_versions(metrics),
         notes=(*notes, *_warnings(scored)),
@@ -75,7 +89,11 @@ def default_out(runs: Sequence[Run]) -> Path:
 def ranking_metric(name: str | None, metrics: Sequence[Metric]) -> MetricInfo:
     """The metric that chooses best and worst clips. Raises `BadInput` if it was not computed or
     ranks nothing."""
-    ranked = {m.info.name: m.info for m in metrics if m.info.direction != "none"}
+    ranked = {
+        m.info.name: m.info
+        for m in metrics
+        if m.info.direction != "none" and m.info.group != "floor"
+    }
     if name is not None:
         if name not in ranked:
             raise BadInput(
@@ -114,7 +132,7 @@ def write_report(
 def terminal_table(report: Report) -> str:
     """The summary turned round, a row a metric and a column a system: it fits a terminal."""
     names = [item.run.info.name for item in report.scored]
-    shared = all(map(tables.same_counts, report.tables))
+    shared = all(map(tables.same_counts, report.tables)) and len(_all_counts(report)) == 1
     rows = []
     for table in report.tables:
         for column, info in enumerate(table.columns):
@@ -127,4 +145,26 @@ def terminal_table(report: Report) -> str:
             rows.append([info.heading, *cells])
     if shared:
         rows.append(["n ok/failed", *(f"{row.cells[0].counts} " for row in report.tables[0].rows)])
-    return format_table(["Metric", *names], rows)
+    parts = [_paper_table(table) for table in (*report.paper, *report.listening)]
+    parts.append(format_table(["Metric", *names], rows))
+    remarks = dict.fromkeys(text for t in report.tables for text in t.remarks)
+    return "\n".join([*parts, *remarks])
+
+
+def _all_counts(report: Report) -> set[tuple[str, ...]]:
+    """Counts of the systems, table by table: one line can say them where all tables agree."""
+    return {tuple(map(tables.row_counts, table.rows)) for table in report.tables}
+
+
+def _paper_table(table: Table) -> str:
+    """A table of the paper as it is: few columns, so it fits."""
+    heads = [*writers.row_heads(table), *(info.heading for info in table.columns)]
+    rows = []
+    for row in table.rows:
+        cells = [
+            f"{format_mean(cell, info)} {format_interval(cell, info)}".rstrip()
+            + ("*" if cell.best else " ")
+            for cell, info in zip(row.cells, table.columns, strict=True)
+        ]
+        rows.append([*writers.row_labels(table, row), *cells])
+    return "\n".join([table.title, format_table(heads, rows), *table.remarks, ""])

@@ -1,7 +1,8 @@
 """Scoring: run directories → `scores.jsonl`, what is known already left alone.
 
 A score's key is a hash of both files' content, the rules of the input checks, and the metric's
-parameters, revision and library versions; an unchanged key is never computed again.
+parameters, revision and library versions; an unchanged key is never computed again. Scores of
+several recognisers or weights stand beside each other, told apart by their parameters.
 
 `scores.jsonl` is only ever replaced as a whole. While scoring runs, finished scores are appended
 to `scores.journal.jsonl`, one write a clip; after kill -9 the next call takes the journal's whole
@@ -15,7 +16,7 @@ import fcntl
 import hashlib
 import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +24,7 @@ from pathlib import Path
 import joblib
 
 from evaluation.inputs import RULES, Pair, Recording, Run, clip_label
-from evaluation.metrics.base import OPTIONAL, REGISTRY, Metric, get_metric
+from evaluation.metrics.base import REGISTRY, Metric, get_metric
 from manifests.console import Progress
 from manifests.errors import Locked
 from manifests.io import read_jsonl, sha256_file, write_jsonl
@@ -61,6 +62,7 @@ class Task:
     reference: Path | None
     keys: tuple[tuple[str, str], ...]
     """(metric name, key)."""
+    root: Path | None = None
 
 
 def score_runs(
@@ -79,7 +81,7 @@ def score_runs(
     """
     hashes = _Hashes()
     with _locks([run.root for run in runs]):
-        known = [_load(run, hashes) for run in runs]
+        known = [_load(run, hashes, metrics) for run in runs]
         tasks: list[Task] = []
         wanted: list[dict[tuple[str, str], str]] = []
         for index, run in enumerate(runs):
@@ -98,9 +100,16 @@ def score_runs(
                 ]
                 if absent:
                     tasks.append(
-                        Task(index, clip, run.wav(clip), run.reference(clip), tuple(absent))
+                        Task(
+                            index,
+                            clip,
+                            run.wav(clip),
+                            run.reference(clip),
+                            tuple(absent),
+                            run.root,
+                        )
                     )
-        _compute(runs, tasks, known, jobs, progress=progress)
+        _compute(runs, tasks, metrics, known, jobs, progress=progress)
         for index, run in enumerate(runs):
             _store(run, known[index])
     n_new = [0] * len(runs)
@@ -144,15 +153,16 @@ class _Hashes:
 
     def key(self, run: Run, clip: RunClip, metric: Metric) -> str:
         identity = [
-            self.file(run.wav(clip)),
+            self.file(run.wav(clip)) if metric.info.needs_degraded else "",
             self.file(run.reference(clip)) if metric.info.needs_reference else "",
             RULES,
             metric.info.identity(),
+            *metric.clip_inputs(run.root, clip),
         ]
         return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:32]
 
 
-def _load(run: Run, hashes: _Hashes) -> dict[str, Score]:
+def _load(run: Run, hashes: _Hashes, asked: Sequence[Metric]) -> dict[str, Score]:
     """Known scores by key, the journal of an interrupted call included, outdated ones dropped."""
     scores: list[Score] = []
     if (run.root / SCORES).exists():
@@ -164,10 +174,29 @@ def _load(run: Run, hashes: _Hashes) -> dict[str, Score]:
     if not scores:
         return {}
     # Scores of metrics that were not asked for this time stay, as long as they are still true.
-    metrics = [get_metric(name) for name in REGISTRY if name not in OPTIONAL]
-    metrics += [get_metric(name) for name in OPTIONAL if any(s.metric == name for s in scores)]
-    valid = {hashes.key(run, clip, metric) for clip in run.clips for metric in metrics}
-    return {score.key: score for score in scores if score.key in valid}
+    there = {score.metric for score in scores}
+    metrics = {name: get_metric(name) for name in REGISTRY if name in there}
+    metrics.update((metric.info.name, metric) for metric in asked)
+    valid = {hashes.key(run, clip, metric) for clip in run.clips for metric in metrics.values()}
+    by_name: dict[tuple[str, str], list[RunClip]] = {}
+    for clip in run.clips:
+        by_name.setdefault((clip.speaker, clip.stem), []).append(clip)
+
+    def still_true(score: Score) -> bool:
+        metric = metrics.get(score.metric)
+        if score.key in valid:
+            return True
+        if metric is None:  # of another version of the toolkit
+            return False
+        source = score.parameters.get("source")
+        if source is None or source == metric.info.parameters.get("source"):
+            return False
+        # Of another recogniser, or of other weights: true under the parameters that it states.
+        other = metric.stated(score.parameters)
+        clips = by_name.get((score.speaker, score.stem), ())
+        return any(hashes.key(run, clip, other) == score.key for clip in clips)
+
+    return {score.key: score for score in scores if still_true(score)}
 
 
 def _store(run: Run, known: dict[str, Score]) -> None:
@@ -183,6 +212,7 @@ def _store(run: Run, known: dict[str, Score]) -> None:
 def _compute(
     runs: Sequence[Run],
     tasks: Sequence[Task],
+    metrics: Sequence[Metric],
     known: list[dict[str, Score]],
     jobs: int,
     *,
@@ -196,7 +226,7 @@ def _compute(
         groups.setdefault(shared, []).append(task)
     failed = 0
     with Progress(len(tasks), "score") as bar, _journals(runs) as journals:
-        for results in _map(list(groups.values()), jobs):
+        for results in _map(list(groups.values()), {m.info.name: m for m in metrics}, jobs):
             for index, scores in results:
                 lines = "".join(
                     json.dumps(s.to_dict(), ensure_ascii=False, allow_nan=False) + "\n"
@@ -209,15 +239,20 @@ def _compute(
                     bar.update(1, **{"failed scores": failed})
 
 
-def _map(groups: list[list[Task]], jobs: int) -> Iterator[list[tuple[int, list[Score]]]]:
+def _map(
+    groups: list[list[Task]], metrics: Mapping[str, Metric], jobs: int
+) -> Iterator[list[tuple[int, list[Score]]]]:
     if jobs == 1 or len(groups) == 1:
-        yield from map(score_group, groups)
+        for group in groups:
+            yield score_group(group, metrics)
         return
     parallel = joblib.Parallel(n_jobs=jobs, return_as="generator_unordered", batch_size=1)
-    yield from parallel(joblib.delayed(score_group)(group) for group in groups)
+    yield from parallel(joblib.delayed(score_group)(group, metrics) for group in groups)
 
 
-def score_group(tasks: Sequence[Task]) -> list[tuple[int, list[Score]]]:
+def score_group(
+    tasks: Sequence[Task], metrics: Mapping[str, Metric]
+) -> list[tuple[int, list[Score]]]:
     """Scores clips that share a recording; a score for every key of every task."""
     references: dict[Path, Recording] = {}
     results = []
@@ -225,9 +260,9 @@ def score_group(tasks: Sequence[Task]) -> list[tuple[int, list[Score]]]:
         reference = None
         if task.reference is not None:
             reference = references.setdefault(task.reference.resolve(), Recording(task.reference))
-        pair = Pair(task.clip, Recording(task.wav), reference)
+        pair = Pair(task.clip, Recording(task.wav), reference, task.root)
         scores = [
-            dataclasses.replace(get_metric(name).score(pair), key=key) for name, key in task.keys
+            dataclasses.replace(metrics[name].score(pair), key=key) for name, key in task.keys
         ]
         results.append((task.run_index, scores))
     return results

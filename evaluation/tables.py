@@ -9,16 +9,17 @@ from __future__ import annotations
 import collections
 import dataclasses
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
 from evaluation import statistics
-from evaluation.inputs import clip_label
+from evaluation.inputs import Run, clip_label
 from evaluation.metrics.base import Group, Metric, MetricInfo
 from evaluation.score import ScoredRun
+from manifests.records import RunClip
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,7 @@ class Cell:
         best: the best of its comparable rows.
         reasons: reason → count of the failures.
         is_range: `low` and `high` are the least and the largest value, not an interval.
+        shown: the number as somebody else printed it; such a cell counts no clips of ours.
     """
 
     mean: float | None
@@ -43,22 +45,36 @@ class Cell:
     best: bool = False
     reasons: dict[str, int] = field(default_factory=dict)
     is_range: bool = False
+    shown: str = ""
 
     @property
     def counts(self) -> str:
-        """`60/0`, or `58/1/1` where clips are missing: ok/failed(/missing)."""
+        """`60/0`, or `58/1/1` where clips are missing: ok/failed(/missing); a dash of others'."""
+        if self.shown:
+            return "–"
         missing = f"/{self.n_missing}" if self.n_missing else ""
         return f"{self.n_ok}/{self.n_failed}{missing}"
 
 
 @dataclass(frozen=True)
 class Row:
-    """A system, or a speaker of one."""
+    """A system, or a speaker of one.
+
+    Attributes:
+        kind: of the run, or `reported` for a number out of a paper.
+        section: what part of the table it belongs to, "" where it has only one.
+    """
 
     label: str
     kind: str
     cells: tuple[Cell, ...]
     speaker: str = ""
+    section: str = ""
+
+    @property
+    def part(self) -> str:
+        """What is printed once for neighbouring rows that share it."""
+        return self.speaker or self.section
 
 
 @dataclass(frozen=True)
@@ -70,6 +86,7 @@ class Table:
         columns: what each cell is.
         rows: in the order the runs were given.
         by_speaker: whether rows are speakers of systems.
+        remarks: sentences of its caption beyond what the cells tell.
     """
 
     key: str
@@ -77,6 +94,14 @@ class Table:
     columns: tuple[MetricInfo, ...]
     rows: tuple[Row, ...]
     by_speaker: bool = False
+    remarks: tuple[str, ...] = ()
+
+    @property
+    def part_head(self) -> str:
+        """Head of the column that names the rows' parts, "" where there are none."""
+        if self.by_speaker:
+            return "Speaker"
+        return "Rows" if any(row.section for row in self.rows) else ""
 
 
 @dataclass(frozen=True)
@@ -90,6 +115,8 @@ class Options:
 
 
 TITLES: dict[Group, str] = {
+    "headline": "Words and naturalness",
+    "recognition": "Recognition in detail",
     "main": "Scores against the recordings",
     "aligned": "Time-aligned scores",
     "input": "What the files are",
@@ -100,14 +127,14 @@ def system_tables(
     scored: Sequence[ScoredRun], metrics: Sequence[Metric], options: Options
 ) -> list[Table]:
     """One table for each group of metrics that was asked for: a row a system, all speakers."""
-    rows = _rows(scored, metrics, options)
+    rows = system_rows(scored, metrics, options)
     tables = []
     for group, title in TITLES.items():
         chosen = [i for i, metric in enumerate(metrics) if metric.info.group == group]
         if chosen:
             columns = tuple(metrics[i].info for i in chosen)
             picked = [Row(row.label, row.kind, tuple(row.cells[i] for i in chosen)) for row in rows]
-            tables.append(Table(group, title, columns, tuple(_mark_best(picked, columns))))
+            tables.append(Table(group, title, columns, tuple(mark_best(picked, columns))))
     return tables
 
 
@@ -115,15 +142,14 @@ def speaker_table(
     scored: Sequence[ScoredRun], metrics: Sequence[Metric], options: Options
 ) -> Table:
     """A row for each speaker of each system; intervals are over the speaker's clips alone."""
-    chosen = [metric for metric in metrics if metric.info.group == "main"] or list(metrics)
+    shown = [metric for metric in metrics if metric.info.group != "floor"]
+    chosen = [metric for metric in shown if metric.info.group in ("headline", "main")] or shown
     columns = tuple(metric.info for metric in chosen)
     rows: list[Row] = []
     for speaker in speakers_of(scored):
-        per_speaker = _rows(scored, chosen, options, speaker)
-        rows += _mark_best(per_speaker, columns)
-    return Table(
-        "speakers", "Per speaker", tuple(m.info for m in chosen), tuple(rows), by_speaker=True
-    )
+        per_speaker = system_rows(scored, chosen, options, speaker=speaker)
+        rows += mark_best(per_speaker, columns)
+    return Table("speakers", "Per speaker", columns, tuple(rows), by_speaker=True)
 
 
 def speakers_of(scored: Sequence[ScoredRun]) -> list[str]:
@@ -138,20 +164,24 @@ def natural(name: str) -> tuple[tuple[int, int | str], ...]:
     return tuple((0, int(p)) if p.isdecimal() else (1, p) for p in pieces)
 
 
-def _rows(
+def system_rows(
     scored: Sequence[ScoredRun],
     metrics: Sequence[Metric],
     options: Options,
+    *,
     speaker: str | None = None,
+    keep: Callable[[Run, RunClip], bool] | None = None,
 ) -> list[Row]:
+    """A row a run, a cell a metric, over the clips of one speaker or those that `keep` keeps."""
     labels: dict[str, str] = {}
     for item in scored:
         for clip in item.run.clips:
-            if speaker is None or clip.speaker == speaker:
+            if speaker in (None, clip.speaker) and (keep is None or keep(item.run, clip)):
                 labels.setdefault(clip_label(clip), clip.speaker)
     # In the order of the names, so that the interval does not depend on the order of the lines.
     clips = sorted(labels, key=natural)
     values = np.full((len(clips), len(scored) * len(metrics)), np.nan)
+    weights = np.ones_like(values)
     reasons: list[collections.Counter[str]] = [
         collections.Counter() for _ in range(values.shape[1])
     ]
@@ -163,12 +193,13 @@ def _rows(
                 if score is None:
                     continue
                 if score.status == "ok" and score.value is not None:
-                    values[k, column] = score.value
+                    values[k, column], weights[k, column] = score.value, score.weight
                 else:
                     reasons[column][score.reason.split(":")[0]] += 1
     found = statistics.intervals(
         values,
         [labels[clip] for clip in clips],
+        weights,
         method=options.method,
         n_resamples=options.n_resamples,
         confidence=options.confidence,
@@ -188,7 +219,7 @@ def _rows(
                 number(high),
                 int(found.n[c]),
                 sum(reasons[c].values()),
-                item.run.n_missing if speaker is None else 0,
+                item.run.n_missing if speaker is None and keep is None else 0,
                 reasons=dict(reasons[c]),
                 is_range=metric.info.direction == "none",
             )
@@ -209,7 +240,7 @@ def _bounds(
     return (float(known.min()), float(known.max())) if len(known) > 1 else (math.nan, math.nan)
 
 
-def _mark_best(rows: Sequence[Row], columns: Sequence[MetricInfo]) -> list[Row]:
+def mark_best(rows: Sequence[Row], columns: Sequence[MetricInfo]) -> list[Row]:
     """Bold is for systems that compete: rows of kind `model`, and only where there are several.
 
     Recordings and resyntheses have seen the answer.
@@ -226,7 +257,7 @@ def _mark_best(rows: Sequence[Row], columns: Sequence[MetricInfo]) -> list[Row]:
             for i, value in shown.items():
                 if value == best:  # equal as printed is equal
                     cells[i][j] = _bold(cells[i][j])
-    return [Row(row.label, row.kind, tuple(cells[i]), row.speaker) for i, row in enumerate(rows)]
+    return [dataclasses.replace(row, cells=tuple(cells[i])) for i, row in enumerate(rows)]
 
 
 def _bold(cell: Cell) -> Cell:
@@ -239,20 +270,23 @@ def _rounded(value: float | None, info: MetricInfo) -> float | None:
 
 def format_mean(cell: Cell, info: MetricInfo) -> str:
     """`0.873`, or an en dash where there is none."""
-    return "–" if cell.mean is None else _fixed(cell.mean, info.decimals)
+    if cell.shown:
+        return cell.shown
+    return "–" if cell.mean is None else fixed(cell.mean, info.decimals)
 
 
 def format_interval(cell: Cell, info: MetricInfo) -> str:
     """`[0.861, 0.885]`, `(−21 … 6)` of a range, or "" where there is none."""
     if cell.low is None or cell.high is None:
         return ""
-    low, high = _fixed(cell.low, info.decimals), _fixed(cell.high, info.decimals)
+    low, high = fixed(cell.low, info.decimals), fixed(cell.high, info.decimals)
     if cell.is_range:
         return "" if low == high else f"({low} … {high})"
     return f"[{low}, {high}]"
 
 
-def _fixed(value: float, decimals: int) -> str:
+def fixed(value: float, decimals: int) -> str:
+    """A number as tables print it: a real minus sign, and no minus before a rounded zero."""
     text = f"{value:.{decimals}f}"
     # A rounded −0.000 is zero; a real minus sign keeps columns of figures apart from ranges.
     return text.removeprefix("-") if float(text) == 0 else text.replace("-", "−")
@@ -260,7 +294,12 @@ def _fixed(value: float, decimals: int) -> str:
 
 def same_counts(table: Table) -> bool:
     """Whether every row has the same counts in all its cells, so that one column says them."""
-    return all(len({cell.counts for cell in row.cells}) == 1 for row in table.rows)
+    return all(len({c.counts for c in row.cells if not c.shown}) <= 1 for row in table.rows)
+
+
+def row_counts(row: Row) -> str:
+    """The counts of a row whose cells share them."""
+    return next((cell.counts for cell in row.cells if not cell.shown), "–")
 
 
 def caption(table: Table) -> list[str]:
@@ -273,7 +312,7 @@ def caption(table: Table) -> list[str]:
         parts.append(f"Bold: best of the models{each}; recordings and resyntheses do not compete.")
     if any(cell.is_range for row in table.rows for cell in row.cells):
         parts.append("(a … b): least and largest.")
-    return parts
+    return [*parts, *table.remarks]
 
 
 def reading(scored: Sequence[ScoredRun], options: Options, versions: dict[str, str]) -> list[str]:

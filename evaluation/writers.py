@@ -4,12 +4,14 @@ what its readers would take for markup or for a formula."""
 from __future__ import annotations
 
 import dataclasses
+import json
 import re
 import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from evaluation import confusions
 from evaluation.inputs import clip_label
 from evaluation.metrics.base import Metric, MetricInfo
 from evaluation.score import ScoredRun
@@ -24,6 +26,7 @@ from evaluation.tables import (
     format_mean,
     natural,
     reading,
+    row_counts,
     same_counts,
 )
 from manifests.io import atomic_open, write_csv
@@ -41,6 +44,8 @@ class Report:
         options: how intervals were made.
         versions: library → version.
         notes: what a reader must know beside the captions (metrics that could not be computed).
+        paper: the paper's tables, with its rows as reported.
+        listening: a table for each listening test that a run took part in.
     """
 
     scored: tuple[ScoredRun, ...]
@@ -50,10 +55,22 @@ class Report:
     options: Options
     versions: dict[str, str]
     notes: tuple[str, ...] = ()
+    paper: tuple[Table, ...] = ()
+    listening: tuple[Table, ...] = ()
 
     @property
     def all_tables(self) -> tuple[Table, ...]:
-        return (*self.tables, self.speakers)
+        return (*self.paper, *self.tables, *self.listening, self.speakers)
+
+    @property
+    def columns(self) -> tuple[MetricInfo, ...]:
+        """What is defined below the tables: every metric but the floors, then what only the papers
+        measured."""
+        found = {m.info.name: m.info for m in self.metrics if m.info.group != "floor"}
+        for table in self.all_tables:
+            for info in table.columns:
+                found.setdefault(info.name, info)
+        return tuple(found.values())
 
     def reading(self) -> list[str]:
         return reading(self.scored, self.options, self.versions)
@@ -65,11 +82,11 @@ def definition(info: MetricInfo) -> str:
 
 
 def row_heads(table: Table) -> tuple[str, ...]:
-    return ("Speaker", "System") if table.by_speaker else ("System",)
+    return (table.part_head, "System") if table.part_head else ("System",)
 
 
 def row_labels(table: Table, row: Row) -> tuple[str, ...]:
-    return (row.speaker, row.label) if table.by_speaker else (row.label,)
+    return (row.part, row.label) if table.part_head else (row.label,)
 
 
 # --- Markdown
@@ -85,7 +102,8 @@ def markdown(text: str) -> str:
 def markdown_cell(cell: Cell, info: MetricInfo, *, counts: bool) -> str:
     mean = format_mean(cell, info)
     mean = f"**{mean}**" if cell.best else mean
-    parts = [mean, format_interval(cell, info), f"({cell.counts})" if counts else ""]
+    counted = counts and not cell.shown
+    parts = [mean, format_interval(cell, info), f"({cell.counts})" if counted else ""]
     return " ".join(part for part in parts if part)
 
 
@@ -104,7 +122,7 @@ def markdown_table(table: Table) -> str:
         ]
         lines.append([*map(markdown, row_labels(table, row)), *cells])
         if shared:
-            lines[-1].append(row.cells[0].counts)
+            lines[-1].append(row_counts(row))
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
@@ -115,6 +133,10 @@ def write_markdown(path: Path, report: Report) -> None:
         parts += [f"## {table.title}", markdown_table(table)]
         if caption(table):
             parts.append(markdown(" ".join(caption(table))))
+    letters = confusions.lines(report.scored)
+    if letters:
+        parts.append("## Letters heard for others (said→heard, clips)")
+        parts.append("\n".join(f"- {markdown(f'{name}: {text}')}" for name, text in letters))
     failures = failure_lines(report.scored)
     if failures:
         parts.append("## Failed and missing")
@@ -124,9 +146,8 @@ def write_markdown(path: Path, report: Report) -> None:
     parts.append("## Definitions")
     parts.append(
         "\n".join(
-            f"- **{markdown(metric.info.heading)}** (`{metric.info.name}`): "
-            f"{markdown(definition(metric.info))}"
-            for metric in report.metrics
+            f"- **{markdown(info.heading)}** (`{info.name}`): {markdown(definition(info))}"
+            for info in report.columns
         )
     )
     with atomic_open(path) as file:
@@ -197,8 +218,8 @@ def latex_table(table: Table, caption_text: str) -> str:
     body = []
     for previous, row in zip((None, *table.rows), table.rows, strict=False):
         first = [latex(label) for label in row_labels(table, row)]
-        if previous is not None and table.by_speaker:
-            if previous.speaker == row.speaker:
+        if previous is not None and table.part_head:
+            if previous.part == row.part:
                 first[0] = ""
             else:
                 body.append(r"\addlinespace")
@@ -208,10 +229,11 @@ def latex_table(table: Table, caption_text: str) -> str:
             mean = latex(format_mean(cell, info))
             means.append(rf"\textbf{{{mean}}}" if cell.best else mean)
             spread = latex(format_interval(cell, info))
-            below = " ".join(filter(None, (spread, "" if shared else f"({cell.counts})")))
+            counts = "" if shared or cell.shown else f"({cell.counts})"
+            below = " ".join(filter(None, (spread, counts)))
             spreads.append(rf"{{\scriptsize {below}}}" if below else "")
         if shared:
-            means.append(row.cells[0].counts)
+            means.append(latex(row_counts(row)))
             spreads.append("")
         body.append(" & ".join([*first, *means]) + r" \\")
         if any(spreads):
@@ -292,27 +314,41 @@ SUMMARY_COLUMNS = (
     "high", "interval", "confidence", "n_ok", "n_failed", "n_missing", "best",
 )  # fmt: skip
 CLIP_COLUMNS = (
-    "system", "speaker", "stem", "voice", "metric", "value", "unit", "status", "reason",
+    "system", "speaker", "stem", "voice", "metric", "value", "unit", "status", "reason", "weight",
+    "details",
 )  # fmt: skip
 
 
 def write_summary_csv(path: Path, report: Report) -> None:
-    """Tidy long: a line for each system, speaker (`all` is everyone) and metric."""
+    """Tidy long: a line for each system, speaker (`all` is everyone) and metric. Of the paper's
+    tables the reported rows, with the table for a split and its part for a subset."""
     rows = []
+    runs = {item.run.info.name: item.run.info for item in report.scored}
     for table in report.all_tables:
         for row in table.rows:
-            info = next(s.run.info for s in report.scored if s.run.info.name == row.label)
-            names = (info.name, info.kind, info.split, info.subset, row.speaker or "all")
+            if row.kind == "reported":
+                names = (row.label, row.kind, table.key, row.section, "all")
+            elif table in report.paper:
+                continue  # measured: a line of the other tables
+            elif row.label not in runs:  # heard beside the runs by the listeners of a test
+                names = (row.label, row.kind, "", "", "all")
+            else:
+                info = runs[row.label]
+                names = (info.name, info.kind, info.split, info.subset, row.speaker or "all")
             for cell, column in zip(row.cells, table.columns, strict=True):
+                if cell.shown and cell.mean is None:
+                    continue
                 numbers = ["" if v is None else repr(v) for v in (cell.mean, cell.low, cell.high)]
+                counts = ("", "", "") if cell.shown else (cell.n_ok, cell.n_failed, cell.n_missing)
+                how = "range" if cell.is_range else report.options.method
+                sure = "" if cell.is_range else report.options.confidence
                 rows.append(
                     [
                         *map(csv_text, names),
                         *(column.name, column.unit, column.direction),
                         *numbers,
-                        "range" if cell.is_range else report.options.method,
-                        "" if cell.is_range else report.options.confidence,
-                        *(cell.n_ok, cell.n_failed, cell.n_missing, int(cell.best)),
+                        *(("", "") if cell.shown else (how, sure)),
+                        *(*counts, int(cell.best)),
                     ]
                 )
     write_csv(path, SUMMARY_COLUMNS, rows)
@@ -327,11 +363,13 @@ def write_clips_csv(path: Path, report: Report) -> None:
                 score = item.scores[clip_label(clip), metric.info.name]
                 names = (item.run.info.name, clip.speaker, clip.stem, clip.voice or clip.speaker)
                 value = "" if score.value is None else repr(score.value)
+                details = json.dumps(score.details, ensure_ascii=False) if score.details else ""
                 rows.append(
                     [
                         *map(csv_text, names),
                         *(metric.info.name, value, metric.info.unit, score.status),
                         csv_text(score.reason),
+                        *(score.weight, csv_text(details)),
                     ]
                 )
     write_csv(path, CLIP_COLUMNS, rows)

@@ -1,8 +1,8 @@
-"""Crops on disk, one file a clip: the formats, and reading them back for training.
+"""Crops on disk, one file a clip: the formats, and writing them.
 
 Which format is the default was decided by `python -m benchmarks --only crop-formats` (size, PSNR, time to
-encode and to decode a whole clip); its table is in docs/formats.md. Readers always decode from the
-first frame: nothing here seeks.
+encode and to decode a whole clip); its table is in docs/formats.md. Reading them back, which
+training needs too, is `manifests.pictures`.
 """
 
 from __future__ import annotations
@@ -15,14 +15,13 @@ from typing import Any
 import av
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
 from manifests.errors import BadInput
 from manifests.io import atomic_path
+from manifests.pictures import Pictures, read_pictures
 from manifests.specs import VIDEO_FPS
 
-Pictures = NDArray[np.uint8]
-"""(T, H, W, 3) uint8 RGB."""
+__all__ = ["CODECS", "Pictures", "encode", "read_pictures", "suffix_of", "write_pictures"]
 
 _VIDEO: dict[str, tuple[str, str, str, dict[str, str]]] = {
     # name → FFmpeg codec, pixel format, suffix, options. yuv444p keeps lip colour at full resolution.
@@ -126,42 +125,3 @@ def write_pictures(target: str | os.PathLike[str], pictures: Pictures, codec: st
     data = encode(pictures, codec)
     with atomic_path(target) as temporary:
         temporary.write_bytes(data)
-
-
-def read_pictures(path: str | os.PathLike[str]) -> Pictures:
-    """Reads any of the formats back: (T, H, W, 3) uint8 RGB.
-
-    Strips are cut into squares: T = height / width.
-
-    Raises `BadInput` naming the file when it is absent or damaged.
-    """
-    path = os.fspath(path)
-    try:
-        if path.endswith(".npy"):
-            return np.asarray(np.load(path, allow_pickle=False), np.uint8)
-        if path.endswith((".jpg", ".png")):
-            strip = cv2.imread(path, cv2.IMREAD_COLOR)
-            if strip is None or strip.shape[0] % strip.shape[1]:
-                raise ValueError("not a strip of square pictures")
-            side = strip.shape[1]
-            rgb = cv2.cvtColor(strip, cv2.COLOR_BGR2RGB)
-            return np.asarray(rgb.reshape(-1, side, side, 3), np.uint8)
-        with av.open(path) as container:
-            stream = container.streams.video[0]
-            if stream.codec_context.name == "mjpeg":
-                packets = [bytes(p) for p in container.demux(stream) if p.size]
-                return np.stack([_decode_jpeg(p) for p in packets])
-            stream.codec_context.thread_count = 1
-            frames = [f.to_ndarray(format="rgb24") for f in container.decode(stream)]
-        if not frames:
-            raise ValueError("no frames")
-        return np.stack(frames)
-    except (OSError, EOFError, ValueError, IndexError, av.error.FFmpegError) as error:
-        raise BadInput(f"{path} cannot be read ({error})", "run `gridprep crop` again") from None
-
-
-def _decode_jpeg(data: bytes) -> Pictures:
-    picture = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
-    if picture is None:
-        raise ValueError("a damaged picture")
-    return np.asarray(cv2.cvtColor(picture, cv2.COLOR_BGR2RGB), np.uint8)

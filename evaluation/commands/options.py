@@ -4,11 +4,19 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
 
 import click
 
-from evaluation.metrics.base import REGISTRY
+from evaluation.inputs import Run
+from evaluation.metrics.base import FLOORS, OPTIONAL, REGISTRY
+from evaluation.models.registry import RECOGNISERS
+from evaluation.models.transcripts import read_transcripts
+from evaluation.settings import Settings
 from manifests.errors import BadInput
+
+CommandT = TypeVar("CommandT", bound=Callable[..., Any])
 
 
 def name_list(
@@ -41,8 +49,91 @@ def default_jobs() -> int:
 metrics_option = click.option(
     "--metrics",
     callback=name_list(tuple(REGISTRY), "metric"),
-    help=f"Comma-separated, of: {', '.join(REGISTRY)}. Default: all but PESQ.",
+    help=(
+        f"Comma-separated, of: {', '.join(name for name in REGISTRY if name not in FLOORS)}. "
+        f"Default: all but {', '.join(name for name in OPTIONAL if name not in FLOORS)}, of which "
+        "those are added that a recogniser, weights or lip transcripts are given for."
+    ),
 )
 jobs_option = click.option(
     "--jobs", type=click.IntRange(min=1), default=default_jobs, help="Processes. Default: all CPUs."
 )
+
+
+def model_options(command: CommandT) -> CommandT:
+    """Recognisers and weights that the user brings; they arrive as keywords for `read_settings`."""
+    for option in (
+        click.option(
+            "--recogniser",
+            type=click.Choice(list(RECOGNISERS)),
+            help="Who listens for WER and CER. Default: the runs' transcripts, where there are any.",
+        ),
+        click.option(
+            "--recogniser-path",
+            type=click.Path(path_type=Path),
+            help="Its weights: a file or a folder.",
+        ),
+        click.option(
+            "--nisqa-weights",
+            type=click.Path(path_type=Path),
+            envvar="FACETRON_NISQA_WEIGHTS",
+            help="The official nisqa_tts.tar, for the metric nisqa_tts.",
+        ),
+        click.option(
+            "--any-nisqa-weights",
+            is_flag=True,
+            help="Accept other weights of that network; the report says so.",
+        ),
+    ):
+        command = option(command)
+    return command
+
+
+def read_settings(
+    runs: Sequence[Run],
+    *,
+    recogniser: str | None,
+    recogniser_path: Path | None,
+    nisqa_weights: Path | None,
+    any_nisqa_weights: bool,
+) -> Settings:
+    """The options of `model_options` with what the runs themselves hold.
+
+    Raises:
+        BadInput: transcripts of different recognisers, or options that do not fit.
+        ManifestError: transcripts that cannot be read.
+    """
+    if recogniser_path is not None and not recogniser:
+        raise BadInput("--recogniser-path without --recogniser", "name the recogniser")
+    transcripts_by = ""
+    if recogniser in (None, "transcripts"):
+        transcripts_by = _transcripts_by(runs)
+        if recogniser and not transcripts_by:
+            raise BadInput(
+                "no run directory holds transcripts", "put a transcripts.jsonl into each"
+            )
+        recogniser = "transcripts" if transcripts_by else ""
+    return Settings(
+        recogniser=recogniser or "",
+        recogniser_path=recogniser_path,
+        transcripts_by=transcripts_by,
+        lips=any(clip.transcript for run in runs for clip in run.clips),
+        nisqa_weights=nisqa_weights,
+        any_nisqa_weights=any_nisqa_weights,
+    )
+
+
+def _transcripts_by(runs: Sequence[Run]) -> str:
+    """The recogniser behind the runs' transcripts, "" where there are none."""
+    authors: dict[str, Path] = {}
+    for run in runs:
+        found = read_transcripts(run.root)
+        if found is not None:
+            authors.setdefault(found.recogniser, run.root)
+    if len(authors) > 1:
+        (one, here), (other, there), *_ = authors.items()
+        raise BadInput(
+            f"{here} was transcribed by {one!r}, {there} by {other!r}",
+            "use one recogniser for all: the rates of two do not compare",
+        )
+    return next(iter(authors), "")

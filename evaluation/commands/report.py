@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
 from evaluation import report as reports
 from evaluation import statistics
-from evaluation.commands.options import jobs_option, metrics_option, name_list
+from evaluation.commands.options import (
+    jobs_option,
+    metrics_option,
+    model_options,
+    name_list,
+    read_settings,
+)
 from evaluation.inputs import check_comparable, read_run
 from evaluation.metrics.base import select
+from evaluation.mos.columns import listening_tables
+from evaluation.reported import CHOICES
 from evaluation.score import score_runs
 from evaluation.tables import Options
 from manifests.errors import MissingDependency, TooManyFailures
@@ -36,6 +45,11 @@ from manifests.errors import MissingDependency, TooManyFailures
 )
 @click.option("--seed", default=0, show_default=True, help="Of the bootstrap.")
 @click.option("--resamples", type=click.IntRange(min=100), default=statistics.RESAMPLES)
+@click.option(
+    "--table",
+    type=click.Choice(CHOICES),
+    help="Add the paper's Table I, II or III, its rows as reported beside the measured ones.",
+)
 @click.option("--rank-by", help="Metric that chooses the clips shown. Default: estoi.")
 @click.option(
     "--clips",
@@ -44,6 +58,7 @@ from manifests.errors import MissingDependency, TooManyFailures
     show_default=True,
     help="Best and worst clips of each system in the page.",
 )
+@model_options
 @jobs_option
 def report(
     run_dirs: tuple[Path, ...],
@@ -53,14 +68,16 @@ def report(
     interval: statistics.Method,
     seed: int,
     resamples: int,
+    table: str | None,
     rank_by: str | None,
     clips: int,
     jobs: int,
+    **models: Any,
 ) -> int:
     """Tables, figures and a page from one or several RUN_DIRS of the same clips."""
     runs = [read_run(path) for path in run_dirs]
     check_comparable(runs)
-    chosen, absent = select(metrics)
+    chosen, absent = select(metrics, read_settings(runs, **models))
     for line in absent:
         click.echo(line, err=True)
     if not chosen:
@@ -68,7 +85,9 @@ def report(
     ranking = reports.ranking_metric(rank_by, chosen)
     scored = score_runs(runs, chosen, jobs)
     options = Options(interval, resamples, seed=seed)
-    made = reports.build_report(scored, chosen, options, absent)
+    made = reports.build_report(
+        scored, chosen, options, absent, table or "", listening_tables(runs, options)
+    )
     paths = reports.write_report(
         made, out or reports.default_out(runs), formats, rank_by=ranking, n_clips=clips
     )

@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
-from evaluation.commands.options import jobs_option, metrics_option
+from evaluation.commands.options import (
+    jobs_option,
+    metrics_option,
+    model_options,
+    read_settings,
+)
 from evaluation.inputs import read_run
 from evaluation.metrics.base import select
 from evaluation.score import score_runs
@@ -16,13 +22,16 @@ from manifests.errors import BadInput, MissingDependency
 @click.command()
 @click.argument("run_dirs", nargs=-1, required=True, type=click.Path(path_type=Path))
 @metrics_option
+@model_options
 @jobs_option
-def score(run_dirs: tuple[Path, ...], metrics: tuple[str, ...] | None, jobs: int) -> int:
+def score(
+    run_dirs: tuple[Path, ...], metrics: tuple[str, ...] | None, jobs: int, **models: Any
+) -> int:
     """Score the clips of RUN_DIRS into RUN_DIR/scores.jsonl; what is known stays."""
     runs = [read_run(path) for path in run_dirs]
     if len({run.root.resolve() for run in runs}) < len(runs):
         raise BadInput("a run directory was given twice", "name each once")
-    chosen, absent = select(metrics)
+    chosen, absent = select(metrics, read_settings(runs, **models))
     for line in absent:
         click.echo(line, err=True)
     for item in score_runs(runs, chosen, jobs):

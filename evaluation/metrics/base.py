@@ -6,6 +6,7 @@ declares what a table has to print about it and turns whatever goes wrong into a
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import importlib
 import importlib.metadata
@@ -14,16 +15,31 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cache
-from typing import Any, ClassVar, Literal
+from pathlib import Path
+from typing import Any, Literal, get_args
 
 from evaluation.inputs import Pair, Unscorable
-from manifests.errors import BadInput, MissingDependency
-from manifests.records import Score
+from evaluation.settings import Settings
+from manifests.errors import BadInput, MissingDependency, ToolkitError
+from manifests.records import RunClip, Score
 
 Direction = Literal["higher", "lower", "none"]
-Group = Literal["main", "aligned", "input"]
+Group = Literal["headline", "recognition", "main", "aligned", "input", "floor"]
+GROUPS: tuple[str, ...] = get_args(Group)
 
 REGISTRY: dict[str, str] = {
+    "nisqa_tts": "evaluation.metrics.quality:NisqaTts",
+    "cer": "evaluation.metrics.recognition:CharacterErrorRate",
+    "wer": "evaluation.metrics.recognition:WordErrorRate",
+    "lip_cer": "evaluation.metrics.recognition:LipCharacterErrorRate",
+    "lip_wer": "evaluation.metrics.recognition:LipWordErrorRate",
+    "keyword": "evaluation.metrics.recognition:Keywords",
+    "slot_command": "evaluation.metrics.recognition:CommandSlot",
+    "slot_colour": "evaluation.metrics.recognition:ColourSlot",
+    "slot_preposition": "evaluation.metrics.recognition:PrepositionSlot",
+    "slot_letter": "evaluation.metrics.recognition:LetterSlot",
+    "slot_digit": "evaluation.metrics.recognition:DigitSlot",
+    "slot_adverb": "evaluation.metrics.recognition:AdverbSlot",
     "stoi": "evaluation.metrics.intelligibility:Stoi",
     "estoi": "evaluation.metrics.intelligibility:Estoi",
     "pesq_wb": "evaluation.metrics.pesq:PesqWideBand",
@@ -41,11 +57,21 @@ REGISTRY: dict[str, str] = {
     "level_dbfs": "evaluation.metrics.input_checks:Level",
     "clipped_percent": "evaluation.metrics.input_checks:Clipped",
     "sample_rate_hz": "evaluation.metrics.input_checks:SampleRate",
+    "nisqa_tts_floor": "evaluation.metrics.quality:NisqaTtsFloor",
+    "cer_floor": "evaluation.metrics.recognition:CharacterErrorRateFloor",
+    "wer_floor": "evaluation.metrics.recognition:WordErrorRateFloor",
 }
 """Name → "module:Class", in the order of the columns."""
 
-OPTIONAL = ("pesq_wb", "pesq_nb")
-"""Computed when asked for by name."""
+FLOORS = ("nisqa_tts_floor", "cer_floor", "wer_floor")
+"""The same measure on the recordings: computed with the metric that it belongs to."""
+
+RECOGNITION = (
+    "cer", "wer", "lip_cer", "lip_wer", "keyword", "slot_command", "slot_colour",
+    "slot_preposition", "slot_letter", "slot_digit", "slot_adverb",
+)  # fmt: skip
+OPTIONAL = ("pesq_wb", "pesq_nb", "nisqa_tts", *RECOGNITION, *FLOORS)
+"""Computed when asked for by name, or when the settings bring what they need (`Metric.wanted`)."""
 
 
 @dataclass(frozen=True)
@@ -64,6 +90,9 @@ class MetricInfo:
         group: the table it belongs to.
         decimals: digits printed.
         needs_reference: whether the recording of the same clip is needed.
+        needs_degraded: whether the value depends on the system's own file.
+        floor: the metric that is this one on the recordings, "" where that says nothing.
+        note: what a caption must say of this configuration (which recogniser, whose weights).
         libraries: distributions whose version changes the value.
         extra: pip extra that brings them, "" where the toolkit itself does.
         revision: raised when our code changes the value.
@@ -80,6 +109,9 @@ class MetricInfo:
     group: Group = "main"
     decimals: int = 3
     needs_reference: bool = True
+    needs_degraded: bool = True
+    floor: str = ""
+    note: str = ""
     libraries: tuple[str, ...] = ()
     extra: str = ""
     revision: int = 1
@@ -107,17 +139,57 @@ class MetricInfo:
         return dataclasses.replace(self, **changes)
 
 
-class Metric(ABC):
-    """One column. Subclasses state `info` and compute `value`."""
+@dataclass(frozen=True)
+class Measured:
+    """A value with its weight in means and what it was made of; see `Score`."""
 
-    info: ClassVar[MetricInfo]
+    value: float
+    weight: float = 1.0
+    details: dict[str, Any] = field(default_factory=dict)
+
+
+class Metric(ABC):
+    """One column. Subclasses state `info` and compute `value`.
+
+    Instances travel to worker processes: they hold configuration, never a loaded model.
+    """
+
+    info: MetricInfo
+
+    @classmethod
+    def configured(cls, settings: Settings) -> Metric:
+        """The metric under these settings; most have nothing to set."""
+        return cls()
+
+    @classmethod
+    def wanted(cls, settings: Settings) -> bool:
+        """Whether an optional metric is computed although nobody named it."""
+        return False
 
     @abstractmethod
     def value(self, pair: Pair) -> float:
         """The number, or `Unscorable` with the reason why there is none."""
 
+    def measure(self, pair: Pair) -> Measured:
+        """`value` with what else there is to record."""
+        return Measured(self.value(pair))
+
+    def clip_inputs(self, root: Path, clip: RunClip) -> list[Any]:
+        """What decides the value beside both files and the parameters: plain values.
+
+        Args:
+            root: the run directory.
+        """
+        return []
+
+    def stated(self, parameters: dict[str, Any]) -> Metric:
+        """This metric as another configuration stated it, to see whether its scores still hold."""
+        other = copy.copy(self)
+        other.info = self.info.variant(parameters=parameters)
+        return other
+
     def require(self) -> None:
-        """Raises `MissingDependency` when an optional library is absent."""
+        """Raises `MissingDependency` when an optional library or its weights are absent."""
         missing = [n for n in self.info.libraries if library_version(n) == "absent"]
         if missing:
             remedy = (
@@ -130,13 +202,17 @@ class Metric(ABC):
     def score(self, pair: Pair) -> Score:
         """Never raises for what a clip may hold: every failure becomes a failed score."""
         value: float | None = None
+        measured = Measured(math.nan)
         try:
-            value = float(self.value(pair))
+            measured = self.measure(pair)
+            value = float(measured.value)
             if not math.isfinite(value):
                 raise Unscorable("not_a_number", f"the value is {value}")
             # Nine digits: below them lie the rounding of FFTs and ESTOI's random dither (1e-16).
             value = float(f"{value:.9g}")
             reason = ""
+        except ToolkitError:  # weights or transcripts that are broken for every clip
+            raise
         except Unscorable as failure:
             value, reason = None, str(failure)
         except Exception as error:  # a defect in one metric must not cost the others
@@ -150,6 +226,8 @@ class Metric(ABC):
             reason=reason,
             unit=self.info.unit,
             parameters=self.info.parameters,
+            weight=measured.weight,
+            details=measured.details,
         )
 
 
@@ -163,29 +241,51 @@ def library_version(name: str) -> str:
 
 
 @cache
-def get_metric(name: str) -> Metric:
-    """The metric of that name. Raises `BadInput` with the choices for an unknown one."""
+def _metric_class(target: str) -> type[Metric]:
+    module, attribute = target.split(":")
+    found = getattr(importlib.import_module(module), attribute)
+    if not (isinstance(found, type) and issubclass(found, Metric)):
+        raise TypeError(f"{target} is not a Metric")
+    return found
+
+
+def get_metric(name: str, settings: Settings | None = None) -> Metric:
+    """The metric of that name under these settings (or none).
+
+    Raises:
+        BadInput: an unknown name (the choices are listed), or a setting that cannot be.
+    """
     if name not in REGISTRY:
         raise BadInput(f"there is no metric {name!r}", f"choose from {', '.join(REGISTRY)}")
-    module, attribute = REGISTRY[name].split(":")
-    metric = getattr(importlib.import_module(module), attribute)()
-    if not isinstance(metric, Metric):
-        raise TypeError(f"{REGISTRY[name]} is not a Metric")
-    return metric
+    return _metric_class(REGISTRY[name]).configured(settings or Settings())
 
 
-def select(names: Sequence[str] | None) -> tuple[list[Metric], list[str]]:
-    """(metrics in the registry's order, one line for each one that was asked for and is absent).
+def select(
+    names: Sequence[str] | None, settings: Settings | None = None
+) -> tuple[list[Metric], list[str]]:
+    """(metrics in the registry's order, one line for what was asked for and is absent).
 
-    None asks for all but the optional ones. Raises `BadInput` for an unknown name.
+    None asks for all but the optional ones that the settings do not want. A metric brings its
+    floor along. Raises `BadInput` for an unknown name.
     """
-    asked = list(dict.fromkeys(names)) if names else [n for n in REGISTRY if n not in OPTIONAL]
-    metrics, absent = [], []
-    for metric in sorted(map(get_metric, asked), key=lambda m: list(REGISTRY).index(m.info.name)):
+    settings = settings or Settings()
+    asked = list(names or ())
+    if not asked:
+        asked = [
+            name
+            for name, target in REGISTRY.items()
+            if name not in OPTIONAL or _metric_class(target).wanted(settings)
+        ]
+    metrics: dict[str, Metric] = {}
+    absent: dict[str, None] = {}
+    for name in dict.fromkeys(asked):
+        metric = get_metric(name, settings)
         try:
             metric.require()
         except MissingDependency as error:
-            absent.append(str(error))
-        else:
-            metrics.append(metric)
-    return metrics, absent
+            absent[str(error)] = None
+            continue
+        metrics[name] = metric
+        if metric.info.floor:
+            metrics[metric.info.floor] = get_metric(metric.info.floor, settings)
+    return [metrics[name] for name in REGISTRY if name in metrics], list(absent)

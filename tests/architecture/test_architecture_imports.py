@@ -32,8 +32,10 @@ SHARED_LEAVES = ("gridprep/mel.py", "gridprep/mel_torch.py", "gridprep/grammar.p
 
 HOMES = {
     # PyAV: clips are decoded at one site and other people's speech at another, since evaluation may
-    # not import gridprep's; the others are the two writers of containers.
+    # not import gridprep's; stored crops are read where facetron may read them too; the others are
+    # the two writers of containers.
     "av": (
+        "manifests/pictures.py",
         "gridprep/media.py",
         "gridprep/crop_store.py",
         "gridprep/synth/container.py",

@@ -12,7 +12,7 @@ import soundfile
 from numpy.typing import NDArray
 
 from evaluation.inputs import Pair, Recording
-from evaluation.metrics.base import OPTIONAL, REGISTRY, get_metric
+from evaluation.metrics.base import GROUPS, OPTIONAL, REGISTRY, get_metric
 from manifests.records import RunClip
 
 RATE_HZ = 16_000
@@ -57,7 +57,7 @@ def test_information_is_complete(name: str) -> None:
     info = get_metric(name).info
     assert info.name == name
     assert info.direction in ("higher", "lower", "none")
-    assert info.group in ("main", "aligned", "input")
+    assert info.group in GROUPS
     assert all([info.label, info.definition, info.citation, info.licence])
     assert info.identity()["metric"] == name
 

@@ -1,0 +1,176 @@
+"""Decodes whatever other people publish their speech in: wav of any rate and sample format, and what
+FFmpeg reads (webm with Opus, mov with float PCM, mp4 whose AAC claims three channels).
+
+This is the only file of `evaluation` that may use PyAV.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+LONGEST_S = 60.0
+"""A longer file is no clip of one sentence."""
+SILENT_DBFS = -70.0
+"""A channel below this carries nothing."""
+EXACT_AS_PCM16 = ("PCM_16", "PCM_U8", "PCM_S8", "ULAW", "ALAW")
+INTEGER_SCALES = {"u8": 1 << 7, "s16": 1 << 15, "s32": 1 << 31, "s64": 1 << 63}
+
+
+class Undecodable(Exception):
+    """A file with no sound that can be read.
+
+    Args:
+        reason: short stable identifier.
+        detail: one sentence.
+    """
+
+    def __init__(self, reason: str, detail: str) -> None:
+        self.reason, self.detail = reason, detail
+        super().__init__(f"{reason}: {detail}")
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """A file's sound at its own rate.
+
+    Attributes:
+        samples: (n, channels) float64, full scale ±1 (float files may exceed it).
+        rate_hz: as stored.
+        codec: `wav PCM_16`, `webm opus`, …
+        exact_as_pcm16: whether 16-bit PCM holds the samples without loss.
+        notes: what happened on the way.
+    """
+
+    samples: NDArray[np.float64]
+    rate_hz: int
+    codec: str
+    exact_as_pcm16: bool
+    notes: tuple[str, ...] = field(default_factory=tuple)
+
+
+def decode(path: Path) -> Decoded:
+    """Reads a file by libsndfile, else by FFmpeg.
+
+    Raises:
+        Undecodable: `unreadable`, `no_audio`, `empty` or `too_long`.
+    """
+    import soundfile
+
+    try:
+        with soundfile.SoundFile(path) as file:
+            if file.frames > LONGEST_S * file.samplerate:
+                raise _too_long(file.frames / file.samplerate)
+            samples = file.read(dtype="float64", always_2d=True)
+            codec = f"{file.format.lower()} {file.subtype}"
+            # libsndfile reads what is there and tells only its log what the header promised.
+            wrong = "(should be" in file.extra_info
+            found = Decoded(
+                samples,
+                file.samplerate,
+                codec,
+                file.subtype in EXACT_AS_PCM16,
+                ("its header states another length",) if wrong else (),
+            )
+    except soundfile.SoundFileError:
+        found = _decode_by_ffmpeg(path)
+    except OSError as error:
+        raise Undecodable("unreadable", f"{error.strerror or error}") from None
+    if not found.samples.size:
+        raise Undecodable("empty", "the file holds no samples")
+    return found
+
+
+def _too_long(seconds: float) -> Undecodable:
+    return Undecodable("too_long", f"{seconds:.0f} s are no clip (at most {LONGEST_S:.0f} s)")
+
+
+def _decode_by_ffmpeg(path: Path) -> Decoded:
+    import av
+
+    pieces: list[NDArray[np.float64]] = []
+    notes = ["decoded by FFmpeg"]
+    rate_hz = n = claimed = 0
+    try:
+        with av.open(str(path)) as container:
+            if not container.streams.audio:
+                raise Undecodable("no_audio", "the file has no sound")
+            if len(container.streams.audio) > 1:
+                notes.append(f"first of {len(container.streams.audio)} audio streams")
+            stream = container.streams.audio[0]
+            codec = f"{container.format.name.split(',')[0]} {stream.codec_context.name}"
+            claimed = int(stream.codec_context.channels)  # before the decoder corrects it
+            try:
+                for frame in container.decode(stream):
+                    piece = _samples(frame)
+                    if pieces and (frame.rate, piece.shape[1]) != (rate_hz, pieces[0].shape[1]):
+                        notes.append("stopped where rate or channels change")
+                        break
+                    rate_hz, n = frame.rate, n + len(piece)
+                    if n > LONGEST_S * rate_hz:
+                        raise _too_long(n / rate_hz)
+                    pieces.append(piece)
+            except av.FFmpegError:
+                notes.append("damaged: kept what could be decoded")
+    except (av.FFmpegError, OSError, ValueError) as error:
+        text = getattr(error, "strerror", None) or str(error)
+        raise Undecodable("unreadable", f"no sound file that FFmpeg knows ({text})") from None
+    if not pieces:
+        raise Undecodable("empty", "no sample could be decoded")
+    samples = np.concatenate(pieces)
+    if claimed and claimed != samples.shape[1]:
+        notes.append(f"claims {claimed} channels, holds {samples.shape[1]}")
+    return Decoded(samples, rate_hz, codec, exact_as_pcm16=False, notes=tuple(notes))
+
+
+def _samples(frame: Any) -> NDArray[np.float64]:
+    """(samples, channels) float64 of an audio frame in any of FFmpeg's sample formats."""
+    values = frame.to_ndarray()
+    if not frame.format.is_planar:
+        values = values.reshape(-1, len(frame.layout.channels)).T
+    scale = INTEGER_SCALES.get(frame.format.name.removesuffix("p"), 1)
+    floats = values.astype(np.float64)
+    if values.dtype == np.uint8:
+        floats -= scale
+    return np.asarray(floats.T / scale)
+
+
+def to_mono(samples: NDArray[np.float64]) -> tuple[NDArray[np.float64], tuple[str, ...]]:
+    """Mean of the channels that carry sound, and what was done.
+
+    Args:
+        samples: (n, channels).
+
+    A silent channel (of a stereo file with one side, or one that only the container claims) is left
+    out: averaged in, it would only lower the level, on which predictors of quality depend.
+    """
+    channels = samples.shape[1]
+    if channels == 1:
+        return samples[:, 0], ()
+    with np.errstate(invalid="ignore", over="ignore"):
+        rms = np.sqrt(np.mean(samples**2, axis=0))
+    sounding = ~(rms < 10 ** (SILENT_DBFS / 20))  # NaN counts as sounding: scoring must see it
+    if not sounding.any():
+        return samples.mean(axis=1), (f"mean of {channels} channels, all silent",)
+    kept = samples[:, sounding]
+    if kept.shape[1] < channels:
+        return kept.mean(axis=1), (f"{int(sounding.sum())} of {channels} channels carry sound",)
+    if (kept == kept[:, :1]).all():
+        return kept[:, 0], (f"{channels} equal channels",)
+    return kept.mean(axis=1), (f"mean of {channels} channels",)
+
+
+def write_wav(path: Path, mono: NDArray[np.float64], rate_hz: int, *, pcm16: bool) -> None:
+    """Writes (n,) samples as 16-bit PCM (only where that loses nothing) or as 32-bit float."""
+    import soundfile
+
+    if pcm16:
+        # By hand: libsndfile scales floats by 32767, which changes samples that were 16 bit.
+        whole = np.clip(np.rint(mono * 32768), -32768, 32767).astype(np.int16)
+        soundfile.write(path, whole, rate_hz, subtype="PCM_16", format="WAV")
+    else:
+        soundfile.write(path, mono.astype(np.float32), rate_hz, subtype="FLOAT", format="WAV")

@@ -1,0 +1,113 @@
+"""`facetron-eval import`: anybody's folder of speech as a run directory."""
+
+from __future__ import annotations
+
+import itertools
+from pathlib import Path
+
+import click
+
+from evaluation import importing
+from evaluation.import_matching import OUTCOMES, Options
+from evaluation.inputs import KINDS
+from manifests.errors import TooManyFailures
+
+SHOWN = 3
+
+
+@click.command()
+@click.option(
+    "--wavs", type=click.Path(path_type=Path), required=True, help="Folder of the system's speech."
+)
+@click.option(
+    "--pattern",
+    required=True,
+    help="How paths in it name the clips: '{speaker}/{stem}.wav', '{speaker}_{stem}/lip2wav.wav', "
+    "with {voice} for swaps; * is any text, **/ any folders.",
+)
+@click.option("--name", required=True, help="The system's name in tables.")
+@click.option(
+    "--out", type=click.Path(path_type=Path), required=True, help="Run directory to write."
+)
+@click.option(
+    "--manifest",
+    type=click.Path(path_type=Path),
+    help="A `gridprep build` (or its manifest.jsonl): which clips there should be, and their "
+    "recordings.",
+)
+@click.option(
+    "--references", type=click.Path(path_type=Path), help="Without a build: folder of recordings."
+)
+@click.option("--reference-pattern", default="", help="As --pattern, which is the default.")
+@click.option(
+    "--subset",
+    default="test",
+    show_default=True,
+    help="Of the manifest's split (train, val, test, all); without one, a label.",
+)
+@click.option("--split", default="", help="Without a manifest: which split this is, for captions.")
+@click.option("--kind", type=click.Choice(KINDS), default="model", show_default=True)
+@click.option(
+    "--max-failures",
+    type=click.IntRange(min=0),
+    default=0,
+    show_default=True,
+    help="Files that may fail before the exit code says so.",
+)
+def import_run(
+    wavs: Path,
+    pattern: str,
+    name: str,
+    out: Path,
+    manifest: Path | None,
+    references: Path | None,
+    reference_pattern: str,
+    subset: str,
+    split: str,
+    kind: str,
+    max_failures: int,
+) -> None:
+    """Make a run directory of other people's speech, in any format and of any rate.
+
+    Nothing is resampled or cut. What became of every file stands in OUT/import.jsonl; clips without
+    a file count as missing.
+    """
+    options = Options(
+        wavs=wavs,
+        pattern=pattern,
+        name=name,
+        out=out,
+        kind=kind,
+        manifest=manifest,
+        references=references,
+        reference_pattern=reference_pattern,
+        subset=subset,
+        split=split,
+    )
+    report = importing.import_run(options)
+    click.echo(
+        f"{out}: imported {report.imported} + failed {report.failed} + missing "
+        f"{len(report.missing)} = asked {report.asked}"
+    )
+    for line in importing.summary(report):
+        click.echo(f"  {line}")
+    if report.missing:
+        click.echo(f"  missing: {_some(report.missing)}", err=True)
+    for of, outcome in itertools.product(("system", "recording"), OUTCOMES[1:]):
+        found = [line for line in report.lines if (line.of, line.outcome) == (of, outcome)]
+        if found:
+            where = "" if of == "system" else " among the recordings"
+            why = f" ({found[0].detail})" if found[0].detail else ""
+            names = _some([repr(line.file) for line in found])
+            what = outcome.replace("_", " ")
+            click.echo(f"  {len(found)} {what}{where}: {names}{why}", err=True)
+    if report.failed > max_failures:
+        raise TooManyFailures(
+            f"{report.failed} of {report.asked} files failed, --max-failures is {max_failures}",
+            f"see {out / 'failures.jsonl'}",
+        )
+
+
+def _some(names: list[str] | tuple[str, ...]) -> str:
+    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+    return f"{', '.join(names[:SHOWN])}{more}"

@@ -1,0 +1,247 @@
+"""`facetron-eval mos`: listening tests, from the design over the pages to the scores."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from evaluation import statistics
+from evaluation.inputs import read_run
+from evaluation.mos.comparisons import TESTS, UNITS, Test, Unit
+from evaluation.mos.options import PRESETS, from_preset
+from evaluation.mos.pages import TYPES, Encoding, large, write_pages
+from evaluation.mos.records import HANDOUT, read_handout, read_key
+from evaluation.mos.scales import SCALES
+from evaluation.mos.screening import Rules
+from manifests.console import format_table
+from manifests.errors import BadInput
+
+LONGEST_TEXT = 20_000
+CommandT = TypeVar("CommandT", bound=Callable[..., Any])
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+def mos() -> None:
+    """Listening tests (MOS, SMOS): design, pages, score."""
+
+
+def _parts(_context: click.Context, _parameter: click.Parameter, value: str | None) -> Any:
+    if value is None:
+        return None
+    names = tuple(name.strip().replace("-", "_") for name in value.split(",") if name.strip())
+    return names or ("",)
+
+
+def _talkers(value: str | None) -> dict[str, Any]:
+    """`4` is how many, `s1,s2` which."""
+    if value is None:
+        return {}
+    if value.strip().isdecimal():
+        return {"n_talkers": int(value)}
+    return {"talkers": tuple(dict.fromkeys(t.strip() for t in value.split(",") if t.strip()))}
+
+
+def _text(path: Path | None) -> str | None:
+    if path is None:
+        return None
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise BadInput(f"{path} cannot be read ({error})", "pass a UTF-8 text file") from None
+    if len(text) > LONGEST_TEXT:
+        raise BadInput(
+            f"{path} has {len(text)} characters", f"write a consent of up to {LONGEST_TEXT}"
+        )
+    return text
+
+
+@mos.command()
+@click.argument("run_dirs", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("--out", required=True, type=click.Path(path_type=Path), help="A new folder.")
+@click.option(
+    "--preset",
+    type=click.Choice(list(PRESETS)),
+    default="paper",
+    show_default=True,
+    help="paper: 10 clips of 4 talkers, 15 subjects. paper-swaps: 30 clips with another talker's "
+    "face, MOS and SMOS of the talker. all: every clip.",
+)
+@click.option("--parts", callback=_parts, help=f"Comma-separated, of: {', '.join(SCALES)}.")
+@click.option("--subjects", type=int, help="Listeners. Multiples of the number of systems balance.")
+@click.option("--talkers", help="How many, or which, comma-separated.")
+@click.option("--clips-per-talker", type=int)
+@click.option("--n-clips", type=int, help="Altogether, talkers in turn.")
+@click.option(
+    "--clips",
+    type=click.Choice(["own", "swapped"]),
+    help="With the talker's own face, or with another's.",
+)
+@click.option("--per-subject", type=int, help="A balanced subset of the sentences for each.")
+@click.option(
+    "--blocks",
+    type=int,
+    help="Times that a subject hears each sentence, each time by another system; 0: by every one.",
+)
+@click.option("--practice", type=int, help="Practice trials in each part.")
+@click.option("--traps", type=int, help="Trapping questions in each part.")
+@click.option("--golds", type=int, help="Gold questions in each part.")
+@click.option("--repeats", type=int, help="Repeated trials in each part.")
+@click.option("--reference/--no-reference", default=None, help="Recordings, unannounced.")
+@click.option("--anchor/--no-anchor", default=None, help="Something surely bad, unannounced.")
+@click.option("--headphones/--no-headphones", default=None, help="Check for headphones first.")
+@click.option("--max-plays", type=int, help="Of each sound; 0 for any number.")
+@click.option("--level", "level_dbov", type=float, help="Active speech level, dBov. Default: -26.")
+@click.option("--title", help="Of the page.")
+@click.option(
+    "--consent", type=click.Path(path_type=Path), help="Text file, paragraphs apart by blank lines."
+)
+@click.option("--seed", type=int, help="Decides everything random.")
+def design(
+    run_dirs: tuple[Path, ...],
+    out: Path,
+    preset: str,
+    talkers: str | None,
+    clips: str | None,
+    consent: Path | None,
+    **given: Any,
+) -> None:
+    """Draw a listening test on RUN_DIRS and their recordings.
+
+    Writes OUT/handout (sounds under meaningless names, who hears what) and OUT/key.json (what they
+    are): keep the key to yourself, `mos score` needs it.
+    """
+    from evaluation.mos.design import make_design
+    from evaluation.mos.handout import write_design
+
+    runs = [read_run(path) for path in run_dirs]
+    swapped = None if clips is None else clips == "swapped"
+    changes = {**given, **_talkers(talkers), "swapped": swapped, "consent": _text(consent)}
+    made = make_design(runs, from_preset(preset, **changes))
+    key = write_design(made, runs, out)
+    rows = []
+    for part in key.conditions:
+        roles = [trial.role for trial in key.trials if trial.part == part]
+        n = len(made.sessions)
+        controls = sum(role in ("trap", "gold", "repeat") for role in roles)
+        rows.append(
+            [
+                SCALES[part].label,
+                len(key.conditions[part]),
+                len({t.clip for t in key.trials if t.part == part and t.role == "rating"}),
+                roles.count("rating") // n,
+                controls // n,
+                roles.count("practice") // n,
+            ]
+        )
+    heads = ["Part", "systems", "sentences", "ratings a subject", "controls", "practice"]
+    click.echo(format_table(heads, rows))
+    for part in key.conditions:
+        names = ", ".join(condition.name for condition in key.conditions_of(part))
+        click.echo(f"{SCALES[part].label}: {names}")
+    for note in key.notes:
+        click.echo(note, err=True)
+    click.echo(f"test {key.design}: {len(made.sessions)} subjects, {len(key.sounds)} sounds")
+    click.echo(f"{out / HANDOUT}   to hand out, once `facetron-eval mos pages {out}` has run")
+    click.echo(f"{out / 'key.json'}   the key: keep it apart")
+
+
+@mos.command()
+@click.argument("test", type=click.Path(path_type=Path))
+@click.option(
+    "--encoding",
+    type=click.Choice(list(TYPES)),
+    default="flac",
+    show_default=True,
+    help="Of the sounds in the pages. FLAC is half as large; wav suits very old browsers.",
+)
+def pages(test: Path, encoding: Encoding) -> None:
+    """Write a page and a printable sheet for each subject of TEST."""
+    folder, handout = read_handout(test)
+    paths = write_pages(folder, handout, encoding)
+    pages_made = [path for path in paths if path.suffix == ".html"]
+    sizes = [path.stat().st_size / 1e6 for path in pages_made]
+    click.echo(f"{len(pages_made)} pages of {min(sizes):.1f}–{max(sizes):.1f} MB")
+    warning = large(paths)
+    if warning:
+        click.echo(warning, err=True)
+    for path in sorted({path.parent for path in paths}):
+        click.echo(path)
+
+
+def _rule(name: str, kind: type, default: float, text: str) -> Callable[[CommandT], CommandT]:
+    return click.option(
+        f"--{name}", type=kind, default=default, show_default=True, help=f"{text} -1: no such rule."
+    )
+
+
+@mos.command()
+@click.argument("key", type=click.Path(path_type=Path))
+@click.argument("results", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("--out", required=True, type=click.Path(path_type=Path), help="For the outcome.")
+@click.option("--test", type=click.Choice(TESTS), default="wilcoxon", show_default=True)
+@click.option(
+    "--over",
+    type=click.Choice(UNITS),
+    default="subjects",
+    show_default=True,
+    help="What the pairs of the tests are.",
+)
+@_rule("min-complete", float, 0.95, "Share of the trials that must be answered.")
+@_rule("min-headphones", int, 5, "Tones of 6 that must be right.")
+@_rule("max-trap-failures", int, 0, "Trapping questions that may be missed.")
+@_rule("min-gold-share", float, 0.5, "Share of the gold questions answered in range.")
+@_rule("max-repeat-difference", float, 1.5, "Mean difference of repeated ratings.")
+@_rule("max-same-share", float, 0.95, "Largest share of one rating in a part with an anchor.")
+@click.option(
+    "--min-correlation",
+    type=float,
+    default=0.25,
+    show_default=True,
+    help="With the other subjects. -1: no such rule.",
+)
+@click.option("--resamples", type=click.IntRange(min=100), default=statistics.RESAMPLES)
+@click.option("--seed", default=0, show_default=True, help="Of the bootstrap.")
+@click.option(
+    "--publish/--no-publish",
+    default=True,
+    show_default=True,
+    help="Leave the scores in the run directories, for `facetron-eval report`.",
+)
+def score(
+    key: Path,
+    results: tuple[Path, ...],
+    out: Path,
+    test: Test,
+    over: Unit,
+    resamples: int,
+    seed: int,
+    publish: bool,
+    **thresholds: float,
+) -> None:
+    """Score RESULTS (JSON, CSV, filled-in sheets, or folders of them) with KEY (key.json)."""
+    from evaluation.mos import writers
+    from evaluation.mos.results import read_results, result_files
+    from evaluation.mos.scoring import ScoreOptions, score_test
+
+    rules = Rules(**{name: None if v == -1 else v for name, v in thresholds.items()})  # type: ignore[arg-type]
+    found = read_key(key)
+    imported = read_results(result_files(results), found)
+    options = ScoreOptions(rules=rules, test=test, unit=over, n_resamples=resamples, seed=seed)
+    scored = score_test(found, imported, options)
+    paths = writers.write_scores(scored, out)
+    click.echo(writers.terminal_tables(scored))
+    for verdict in scored.verdicts:
+        if verdict.reasons:
+            click.echo(f"left out: {verdict.subject}: {'; '.join(verdict.reasons)}", err=True)
+    for line in writers.rejection_lines(scored):
+        click.echo(line, err=True)
+    if publish:
+        more, notes = writers.publish(scored, found, key)
+        paths += more
+        for note in notes:
+            click.echo(note, err=True)
+    for path in paths:
+        click.echo(path)

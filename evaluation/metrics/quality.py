@@ -1,0 +1,103 @@
+"""Naturalness as a network predicts it, without the recording."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from evaluation.inputs import Pair, Unscorable
+from evaluation.metrics.base import Measured, Metric, MetricInfo
+from evaluation.models.weights import weights_sha256
+from evaluation.settings import Settings
+from manifests.errors import MissingDependency
+
+OFFICIAL_SHA256 = "c556a954cd9536360b4fe6f524ad432816509cd22f436f345b281a7851360656"
+"""Of `nisqa_tts.tar` (`NISQA_TTS_v1`) as its authors publish it."""
+HOW = "give the official nisqa_tts.tar by --nisqa-weights PATH or FACETRON_NISQA_WEIGHTS"
+
+
+class NisqaTts(Metric):
+    of_recording = False
+    info = MetricInfo(
+        name="nisqa_tts",
+        label="NISQA-TTS",
+        unit="",
+        direction="higher",
+        definition=(
+            "Naturalness predicted from the file alone, at its own rate and level, which both move "
+            "it. Real recordings do not reach 5 (GRID's s1 averages 3.4, s4 4.5), so read it beside "
+            "their score."
+        ),
+        citation="Mittag and Möller, Interspeech 2020",
+        licence="MIT (the authors' weights: CC BY-NC-SA 4.0)",
+        group="headline",
+        decimals=2,
+        needs_reference=False,
+        floor="nisqa_tts_floor",
+        libraries=("librosa", "torch"),
+    )
+
+    def __init__(self, weights: Path | None = None, *, any_weights: bool = False) -> None:
+        self.weights, self.any_weights = weights, any_weights
+        sha256 = weights_sha256(weights)
+        parameters: dict[str, Any] = {"weights_sha256": sha256, "source": sha256}
+        note = ""
+        if sha256 and sha256 != OFFICIAL_SHA256:
+            parameters["official"] = False
+            note = f"NISQA-TTS with weights that are not the official ones (sha256 {sha256[:8]}…)."
+        self.info = type(self).info.variant(parameters=parameters, note=note)
+
+    @classmethod
+    def configured(cls, settings: Settings) -> Metric:
+        return cls(settings.nisqa_weights, any_weights=settings.any_nisqa_weights)
+
+    @classmethod
+    def wanted(cls, settings: Settings) -> bool:
+        return settings.nisqa_weights is not None and not cls.of_recording
+
+    def require(self) -> None:
+        super().require()
+        if self.weights is None:
+            raise MissingDependency("nisqa_tts needs its weights", HOW)
+        sha256 = self.info.parameters["weights_sha256"]
+        if not self.weights.is_file():
+            raise MissingDependency(f"nisqa_tts: {self.weights} is no file", HOW)
+        if sha256 != OFFICIAL_SHA256 and not self.any_weights:
+            raise MissingDependency(
+                f"nisqa_tts: {self.weights} is not the official checkpoint (sha256 {sha256[:8]}…, "
+                f"not {OFFICIAL_SHA256[:8]}…)",
+                f"{HOW}, or accept it with --any-nisqa-weights",
+            )
+
+    def measure(self, pair: Pair) -> Measured:
+        from evaluation.models.nisqa import TooShort, load_nisqa
+
+        if self.weights is None:
+            raise Unscorable("no_weights", "no weights were given")
+        # Silence is refused by `sound`: it outscored some real speech.
+        sound = (pair.reference if self.of_recording else pair.degraded).sound
+        try:
+            value = load_nisqa(self.weights).naturalness(sound.file_mono, sound.file_rate_hz)
+        except TooShort as error:
+            raise Unscorable("too_short", str(error)) from None
+        except ValueError as error:
+            raise Unscorable("too_long", str(error)) from None
+        details = {"rate_hz": sound.file_rate_hz, "level_dbfs": round(sound.level_dbfs, 2)}
+        # Below the fifth digit it depends on the number of threads.
+        return Measured(round(value, 5), details=details)
+
+    def value(self, pair: Pair) -> float:
+        return self.measure(pair).value
+
+
+class NisqaTtsFloor(NisqaTts):
+    of_recording = True
+    info = NisqaTts.info.variant(
+        name="nisqa_tts_floor",
+        label="NISQA-TTS of the recordings",
+        definition="The same network on the recordings of the same clips.",
+        group="floor",
+        needs_reference=True,
+        needs_degraded=False,
+        floor="",
+    )

@@ -1,0 +1,274 @@
+"""Words: what a recogniser hears in the speech against what was said, and what the lip reader read.
+
+Rates are weighted by the length of their reference, so that their mean over clips is the corpus's
+rate: all errors over all words. Means of per-clip rates, which some papers print, differ.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from evaluation.inputs import Pair, Unscorable
+from evaluation.metrics.base import Measured, Metric, MetricInfo
+from evaluation.models import registry
+from evaluation.models.recogniser import Recogniser
+from evaluation.settings import Settings
+from evaluation.text import NORMALISER, Comparison, compare
+from gridprep.grammar import SLOTS
+from manifests.errors import MissingDependency
+from manifests.records import RunClip
+
+KEYWORDS = ("letter", "digit")
+CITATION = "Morris, Maier, Green, Interspeech 2004; jiwer"
+
+
+class Recognition(Metric):
+    """A measure of what one recogniser hears in one of the two sides."""
+
+    of_recording = False
+
+    def __init__(self, recogniser: Recogniser | None = None) -> None:
+        self.recogniser = recogniser
+        stated = None
+        source = note = ""
+        if recogniser is not None:
+            stated = {"name": recogniser.name, "label": recogniser.label, **recogniser.parameters}
+            source = f"{recogniser.name}: {recogniser.label}"
+            note = f"Recogniser: {recogniser.label}."
+        self.info = type(self).info.variant(
+            parameters={"recogniser": stated, "source": source, "normaliser": NORMALISER},
+            note=note,
+        )
+
+    @classmethod
+    def configured(cls, settings: Settings) -> Metric:
+        if not settings.recogniser:
+            return cls()
+        label = settings.transcripts_by
+        return cls(registry.create(settings.recogniser, settings.recogniser_path, label))
+
+    @classmethod
+    def wanted(cls, settings: Settings) -> bool:
+        return bool(settings.recogniser) and not cls.of_recording
+
+    def require(self) -> None:
+        if self.recogniser is None:
+            raise MissingDependency(
+                "words cannot be scored without a recogniser",
+                f"name one with --recogniser ({', '.join(registry.RECOGNISERS)}) or put a "
+                "transcripts.jsonl into each run directory",
+            )
+        self.recogniser.require()
+        super().require()
+
+    def clip_inputs(self, root: Path, clip: RunClip) -> list[Any]:
+        stated = self.info.parameters["recogniser"] or {"name": ""}
+        heard = registry.clip_inputs(stated["name"], root, clip, of_recording=self.of_recording)
+        return [clip.sentence, *heard]
+
+    def comparison(self, pair: Pair) -> Comparison:
+        """Aligned once for all measures of a clip. Raises `Unscorable`."""
+        if self.recogniser is None:
+            raise Unscorable("no_recogniser", "no recogniser was named")
+        text = self.recogniser.transcript(pair, of_recording=self.of_recording)
+        side = "recording" if self.of_recording else "system"
+        return pair.once(f"comparison {side} {text}", lambda: _compare(pair.clip, text))
+
+    def value(self, pair: Pair) -> float:
+        return self.measure(pair).value
+
+
+def _compare(clip: RunClip, text: str) -> Comparison:
+    try:
+        return compare(clip.sentence, text)
+    except ValueError:
+        raise Unscorable("no_sentence", "clips.jsonl does not say what was said") from None
+
+
+class WordErrorRate(Recognition):
+    info = MetricInfo(
+        name="wer",
+        label="WER",
+        unit="%",
+        direction="lower",
+        definition=(
+            "Word errors (substitutions, deletions, insertions) of the recogniser over the words "
+            "of all sentences, pooled over the corpus; both texts normalised (lower case, digits "
+            "as words, z and 0 as zero)."
+        ),
+        citation=CITATION,
+        licence="Apache-2.0 (jiwer)",
+        group="headline",
+        decimals=1,
+        needs_reference=False,
+        floor="wer_floor",
+        libraries=("jiwer",),
+    )
+
+    def measure(self, pair: Pair) -> Measured:
+        return word_errors(self.comparison(pair))
+
+
+class CharacterErrorRate(Recognition):
+    info = WordErrorRate.info.variant(
+        name="cer",
+        label="CER",
+        definition=(
+            "Character errors of the recogniser over the characters of all sentences, spaces "
+            "between words included, pooled over the corpus; texts normalised as for the WER."
+        ),
+        floor="cer_floor",
+    )
+
+    def measure(self, pair: Pair) -> Measured:
+        return character_errors(self.comparison(pair))
+
+
+def word_errors(found: Comparison) -> Measured:
+    details = {"heard": found.hypothesis, **vars(found.words)}
+    return Measured(found.words.rate_percent, found.words.length, details)
+
+
+def character_errors(found: Comparison) -> Measured:
+    counts = found.characters
+    return Measured(counts.rate_percent, counts.length, dict(vars(counts)))
+
+
+FLOOR: dict[str, Any] = {
+    "group": "floor",
+    "needs_reference": True,
+    "needs_degraded": False,
+    "floor": "",
+}
+
+
+class WordErrorRateFloor(WordErrorRate):
+    of_recording = True
+    info = WordErrorRate.info.variant(
+        name="wer_floor",
+        label="WER of the recordings",
+        definition="The same recogniser's WER on the recordings of the same clips.",
+        **FLOOR,
+    )
+
+
+class CharacterErrorRateFloor(CharacterErrorRate):
+    of_recording = True
+    info = CharacterErrorRate.info.variant(
+        name="cer_floor",
+        label="CER of the recordings",
+        definition="The same recogniser's CER on the recordings of the same clips.",
+        **FLOOR,
+    )
+
+
+class Slot(Recognition):
+    """Whether the word of one slot was heard. The hypothesis is free: no grammar helps it."""
+
+    slot: str
+
+    def measure(self, pair: Pair) -> Measured:
+        said, heard = grid_slots(self.comparison(pair))[self.slot]
+        return Measured(100.0 * (said == heard), details={"said": said, "heard": heard})
+
+
+def grid_slots(found: Comparison) -> dict[str, tuple[str, str]]:
+    """Slot → (said, heard). Raises `Unscorable` where no sentence of GRID was said."""
+    if found.slots is None:
+        raise Unscorable("not_grid", f"{found.reference!r} has not the {len(SLOTS)} words of GRID")
+    return found.slots
+
+
+def slot_info(slot: str) -> MetricInfo:
+    return WordErrorRate.info.variant(
+        name=f"slot_{slot}",
+        label=slot.capitalize(),
+        direction="higher",
+        definition=f"Share of clips whose {slot} was heard, after aligning the words.",
+        citation="Cooke et al., JASA 120(5), 2006",
+        group="recognition",
+        floor="",
+    )
+
+
+class CommandSlot(Slot):
+    slot, info = "command", slot_info("command")
+
+
+class ColourSlot(Slot):
+    slot, info = "colour", slot_info("colour")
+
+
+class PrepositionSlot(Slot):
+    slot, info = "preposition", slot_info("preposition")
+
+
+class LetterSlot(Slot):
+    slot, info = "letter", slot_info("letter")
+
+
+class DigitSlot(Slot):
+    slot, info = "digit", slot_info("digit")
+
+
+class AdverbSlot(Slot):
+    slot, info = "adverb", slot_info("adverb")
+
+
+class Keywords(Recognition):
+    info = slot_info("letter").variant(
+        name="keyword",
+        label="Keywords",
+        definition="Share of letters and digits that were heard: GRID's classical score.",
+    )
+
+    def measure(self, pair: Pair) -> Measured:
+        slots = grid_slots(self.comparison(pair))
+        return Measured(100 * sum(slots[k][0] == slots[k][1] for k in KEYWORDS) / len(KEYWORDS))
+
+
+class LipWordErrorRate(Metric):
+    """Of what the system's own lip reader wrote: no speech and no recogniser is involved."""
+
+    info = WordErrorRate.info.variant(
+        name="lip_wer",
+        label="Lip WER",
+        definition=(
+            "WER of what the system's lip reader read (`transcript` in clips.jsonl), before any "
+            "speech was made of it."
+        ),
+        parameters={"normaliser": NORMALISER},
+        group="recognition",
+        needs_degraded=False,
+        floor="",
+    )
+
+    @classmethod
+    def wanted(cls, settings: Settings) -> bool:
+        return settings.lips
+
+    def clip_inputs(self, root: Path, clip: RunClip) -> list[Any]:
+        return [clip.sentence, clip.transcript]
+
+    def comparison(self, pair: Pair) -> Comparison:
+        if not pair.clip.transcript.strip():
+            raise Unscorable("no_lip_transcript", "clips.jsonl holds no transcript of this clip")
+        return pair.once("comparison lips", lambda: _compare(pair.clip, pair.clip.transcript))
+
+    def measure(self, pair: Pair) -> Measured:
+        return word_errors(self.comparison(pair))
+
+    def value(self, pair: Pair) -> float:
+        return self.measure(pair).value
+
+
+class LipCharacterErrorRate(LipWordErrorRate):
+    info = LipWordErrorRate.info.variant(
+        name="lip_cer",
+        label="Lip CER",
+        definition="CER of what the system's lip reader read, before any speech was made of it.",
+    )
+
+    def measure(self, pair: Pair) -> Measured:
+        return character_errors(self.comparison(pair))

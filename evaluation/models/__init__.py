@@ -1,0 +1,1 @@
+"""Networks that measure speech: recognisers and quality predictors, each loaded once a process."""

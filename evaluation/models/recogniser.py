@@ -1,0 +1,62 @@
+"""What a recogniser of speech is to the metrics."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+from evaluation.inputs import Pair, Samples
+from manifests.records import RunClip
+
+
+class Recogniser(Protocol):
+    """Gives the text of a clip. Travels to worker processes, so it holds no loaded model.
+
+    Attributes:
+        name: as in the registry.
+        label: what tables print: which model, of what size.
+        parameters: everything that changes its text: weights' sha256, decoding, versions.
+    """
+
+    name: str
+    label: str
+    parameters: dict[str, Any]
+
+    def require(self) -> None:
+        """Raises `MissingDependency` (one line: what is absent and how to give it)."""
+
+    def transcript(self, pair: Pair, *, of_recording: bool) -> str:
+        """Raw text of the system's speech or of the recording, "" where nothing was recognised.
+
+        Raises:
+            Unscorable: the sound or the text is absent.
+        """
+
+    def clip_inputs(self, root: Path, clip: RunClip, *, of_recording: bool) -> list[Any]:
+        """What decides a clip's text beside the sound and `parameters`: plain values."""
+
+
+class AcousticRecogniser(ABC):
+    """A recogniser that listens; subclasses turn sounds into texts."""
+
+    name: str
+    label: str
+    parameters: dict[str, Any]
+
+    @abstractmethod
+    def require(self) -> None: ...
+
+    @abstractmethod
+    def transcribe(self, sounds: Sequence[Samples]) -> list[str]:
+        """Texts of sounds, each (n,) mono at 16 kHz."""
+
+    def transcript(self, pair: Pair, *, of_recording: bool) -> str:
+        recording = pair.reference if of_recording else pair.degraded
+        # Systems of one group share the recording, and all metrics of a clip its text.
+        key = f"transcript {self.name} {self.parameters}"
+        return recording.once(key, lambda: self.transcribe([recording.samples])[0])
+
+    def clip_inputs(self, root: Path, clip: RunClip, *, of_recording: bool) -> list[Any]:
+        return []

@@ -1,0 +1,182 @@
+"""Texts from any recogniser, given as a file in the run directory.
+
+`transcripts.jsonl` starts with `{"schema": "transcripts", "schema_version": 1, "recogniser": "NAME"}`
+and holds a `Transcript` a line; `transcripts.csv` has the columns speaker, stem, text, recogniser
+and, where they are needed, voice and of. Lines with `of` = `recording` are what the same recogniser
+made of the recordings: without them its floor is not known.
+"""
+
+from __future__ import annotations
+
+import csv
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from evaluation.inputs import Pair, Unscorable
+from manifests.errors import BadInput, ManifestError, ToolkitError
+from manifests.io import read_jsonl
+from manifests.records import Record, RunClip
+
+JSONL, CSV = "transcripts.jsonl", "transcripts.csv"
+SIDES = ("system", "recording")
+
+
+@dataclass(frozen=True)
+class Transcript(Record):
+    """
+    Attributes:
+        speaker, stem: the clip.
+        text: as the recogniser wrote it; "" where it heard nothing.
+        voice: whose face gave the voice, in runs of swaps; "" is the speaker.
+        of: `system` or `recording`.
+    """
+
+    speaker: str
+    stem: str
+    text: str
+    voice: str = ""
+    of: str = "system"
+
+
+@dataclass(frozen=True)
+class Transcripts:
+    """
+    Attributes:
+        recogniser: who wrote them.
+        texts: (of, speaker, stem, voice) → text; voice is "" for recordings.
+    """
+
+    recogniser: str
+    texts: dict[tuple[str, str, str, str], str]
+
+    def text(self, clip: RunClip, *, of_recording: bool) -> str | None:
+        if of_recording:
+            return self.texts.get(("recording", clip.speaker, clip.stem, ""))
+        voice = "" if clip.voice == clip.speaker else clip.voice
+        return self.texts.get(("system", clip.speaker, clip.stem, voice))
+
+
+def find_transcripts(root: Path) -> Path | None:
+    """The file of a run directory, if it has one. Raises `BadInput` where it has both."""
+    found = [root / name for name in (JSONL, CSV) if (root / name).is_file()]
+    if len(found) > 1:
+        raise BadInput(f"{root} holds both {JSONL} and {CSV}", "remove one of them")
+    return found[0] if found else None
+
+
+def read_transcripts(root: Path) -> Transcripts | None:
+    """The transcripts of a run directory, or None.
+
+    Raises:
+        BadInput: both files are there.
+        ManifestError: damaged, a clip twice, or no recogniser named.
+    """
+    path = find_transcripts(root)
+    if path is None:
+        return None
+    status = path.stat()
+    return _read(path, status.st_mtime_ns, status.st_size)
+
+
+@lru_cache(maxsize=64)
+def _read(path: Path, _mtime_ns: int, _size: int) -> Transcripts:
+    recogniser, lines = _read_csv(path) if path.suffix == ".csv" else _read_jsonl(path)
+    if not recogniser:
+        raise ManifestError(
+            f"{path} does not say which recogniser wrote it",
+            "name it in the header line (JSONL) or in the column `recogniser` (CSV)",
+        )
+    texts: dict[tuple[str, str, str, str], str] = {}
+    for line in lines:
+        if line.of not in SIDES:
+            raise ManifestError(f"{path}: of is {line.of!r}", f"write {' or '.join(SIDES)}")
+        voice = "" if line.of == "recording" or line.voice == line.speaker else line.voice
+        key = (line.of, line.speaker, line.stem, voice)
+        if key in texts:
+            raise ManifestError(
+                f"{path} lists the {line.of} of {line.speaker}/{line.stem} twice", "remove a line"
+            )
+        texts[key] = line.text
+    return Transcripts(recogniser, texts)
+
+
+def _read_jsonl(path: Path) -> tuple[str, list[Transcript]]:
+    header, lines = read_jsonl(path, "transcripts", Transcript)
+    for line in lines:
+        if not all(isinstance(v, str) for v in line.to_dict().values()):
+            raise ManifestError(f"{path}: {line.speaker}/{line.stem} is not text", "correct it")
+    return str(header.get("recogniser") or "").strip(), lines
+
+
+def _read_csv(path: Path) -> tuple[str, list[Transcript]]:
+    lines: list[Transcript] = []
+    names: set[str] = set()
+    try:
+        with open(path, encoding="utf-8-sig", newline="") as file:
+            reader = csv.DictReader(file)
+            absent = {"speaker", "stem", "text"} - set(reader.fieldnames or ())
+            if absent:
+                raise ManifestError(
+                    f"{path} has no column {', '.join(sorted(absent))}",
+                    "its columns are speaker, stem, text, recogniser [, voice, of]",
+                )
+            for row in reader:
+                values = {name: (value or "") for name, value in row.items() if name is not None}
+                names.add(values.get("recogniser", "").strip())
+                lines.append(
+                    Transcript(
+                        values["speaker"],
+                        values["stem"],
+                        values["text"],
+                        values.get("voice", ""),
+                        values.get("of", "") or "system",
+                    )
+                )
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise ManifestError(f"{path} cannot be read ({error})", "write it as UTF-8 CSV") from None
+    if len(names - {""}) > 1:
+        raise ManifestError(
+            f"{path} mixes the recognisers {', '.join(sorted(names - {''}))}", "keep one"
+        )
+    return "".join(names - {""}), lines
+
+
+class TranscriptFiles:
+    """The recogniser that has already listened."""
+
+    name = "transcripts"
+
+    def __init__(self, path: Path | None = None, label: str = "") -> None:
+        if path is not None:
+            raise BadInput(
+                "transcripts takes no --recogniser-path", f"put {JSONL} into each run directory"
+            )
+        self.label = label or "transcripts"
+        self.parameters: dict[str, Any] = {}
+
+    def require(self) -> None:
+        """Nothing: a clip without a line is a failed score."""
+
+    def transcript(self, pair: Pair, *, of_recording: bool) -> str:
+        # A file that cannot be heard has no words, whatever was written down for it.
+        _ = (pair.reference if of_recording else pair.degraded).sound
+        found = None if pair.root is None else read_transcripts(pair.root)
+        if found is None:
+            raise Unscorable("no_transcripts", f"the run directory holds no {JSONL} or {CSV}")
+        text = found.text(pair.clip, of_recording=of_recording)
+        if text is None:
+            side = "of the recording " if of_recording else ""
+            raise Unscorable(
+                "no_recording_transcript" if of_recording else "no_transcript",
+                f"the transcripts hold no line {side}of {pair.clip.clip_id}",
+            )
+        return text
+
+    def clip_inputs(self, root: Path, clip: RunClip, *, of_recording: bool) -> list[Any]:
+        try:
+            found = read_transcripts(root)
+        except ToolkitError as error:
+            return [str(error)]
+        return [found and found.text(clip, of_recording=of_recording)]

@@ -1,0 +1,101 @@
+"""Whisper, with weights that the user has: a checkpoint of openai-whisper (a file) or a folder that
+transformers saved. Nothing is downloaded.
+
+Each clip is decoded alone, greedily (temperature 0, no fallback to higher ones), in English, so that
+the text depends on the clip and the weights only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from evaluation.inputs import SCORING_RATE_HZ, Samples
+from evaluation.metrics.base import library_version
+from evaluation.models.recogniser import AcousticRecogniser
+from evaluation.models.weights import weights_sha256
+from manifests.errors import BadInput, MissingDependency
+
+
+class Whisper(AcousticRecogniser):
+    name = "whisper"
+
+    def __init__(self, path: Path | None = None, label: str = "") -> None:
+        self.path = path
+        self.label = f"Whisper {path.name.removesuffix('.pt')}" if path else "Whisper"
+        self.library = "transformers" if path is not None and path.is_dir() else "openai-whisper"
+        self.parameters: dict[str, Any] = {
+            "weights_sha256": weights_sha256(path),
+            "decoding": "greedy, English",
+            "versions": {name: library_version(name) for name in (self.library, "torch")},
+        }
+
+    def require(self) -> None:
+        if self.path is None or not self.path.exists():
+            given = "" if self.path is None else f": {self.path} does not exist"
+            raise MissingDependency(
+                f"the recogniser whisper needs its weights{given}",
+                "give --recogniser-path MODEL.pt (openai-whisper) or a folder (transformers)",
+            )
+        if library_version(self.library) == "absent":
+            raise MissingDependency(
+                f"{self.path} needs {self.library}", f"pip install {self.library}"
+            )
+
+    def transcribe(self, sounds: Sequence[Samples]) -> list[str]:
+        assert self.path is not None
+        load = _load_folder if self.path.is_dir() else _load_file
+        listen = load(self.path)
+        return [listen(sound.astype(np.float32)).strip() for sound in sounds]
+
+
+@lru_cache(maxsize=1)
+def _load_file(path: Path) -> Any:
+    import whisper
+
+    try:
+        model = whisper.load_model(str(path), device="cpu")
+    except (RuntimeError, KeyError, ValueError, EOFError) as error:
+        raise BadInput(f"{path} is no checkpoint of Whisper ({error})", "check the path") from None
+
+    def listen(sound: Any) -> str:
+        result = model.transcribe(
+            sound,
+            language="en",
+            temperature=0.0,
+            fp16=False,
+            condition_on_previous_text=False,
+            verbose=None,
+        )
+        return str(result["text"])
+
+    return listen
+
+
+@lru_cache(maxsize=1)
+def _load_folder(path: Path) -> Any:
+    import torch
+    from transformers import WhisperForConditionalGeneration, WhisperProcessor
+
+    try:
+        processor = WhisperProcessor.from_pretrained(str(path), local_files_only=True)
+        model = WhisperForConditionalGeneration.from_pretrained(str(path), local_files_only=True)
+    except (OSError, ValueError) as error:
+        raise BadInput(f"{path} holds no Whisper model ({error})", "check the path") from None
+    model.eval()
+    multilingual = getattr(model.generation_config, "is_multilingual", False)
+    options = {"language": "en", "task": "transcribe"} if multilingual else {}
+
+    def listen(sound: Any) -> str:
+        features = processor(sound, sampling_rate=SCORING_RATE_HZ, return_tensors="pt")
+        with torch.inference_mode():
+            tokens = model.generate(
+                features.input_features, do_sample=False, num_beams=1, **options
+            )
+        return str(processor.batch_decode(tokens, skip_special_tokens=True)[0])
+
+    return listen

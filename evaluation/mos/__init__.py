@@ -1,0 +1,1 @@
+"""Listening tests: designed, handed out as pages, scored."""

@@ -1,0 +1,314 @@
+"""Outcome of a test as `mos.json`, `mos.csv`, `ratings.csv` and `mos.md`, and as the `mos.json` of
+each run directory, where the report finds it. Texts from outside are escaped in each."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from evaluation.inputs import read_run
+from evaluation.mos.columns import add_test
+from evaluation.mos.records import Key, find_key
+from evaluation.mos.scoring import ConditionScore, Estimate, PartScore, TestScore
+from evaluation.mos.screening import Verdict
+from evaluation.tables import fixed
+from evaluation.writers import csv_text, markdown
+from manifests.console import format_table
+from manifests.errors import ToolkitError
+from manifests.io import atomic_open, write_csv, write_json
+
+TEST_FILE = "mos.json"
+SCHEMA = "listening-test"
+SUMMARY_COLUMNS = (
+    "part", "system", "kind", "value", "mean", "t_low", "t_high", "bootstrap_low",
+    "bootstrap_high", "deviation", "n_ratings", "n_subjects", "n_clips", "n_rejected",
+)  # fmt: skip
+RATING_COLUMNS = (
+    "part", "subject", "number", "system", "clip", "rating", "z", "seconds", "accepted",
+)  # fmt: skip
+
+
+def plain(value: Any) -> Any:
+    """Dataclasses and tuples as JSON has them; NaN as null."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {f.name: plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
+    if isinstance(value, dict):
+        return {key: plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(item) for item in value]
+    if isinstance(value, float):
+        return round(value, 9) if math.isfinite(value) else None
+    return value
+
+
+def summary(score: TestScore) -> dict[str, Any]:
+    """What a run directory is told: all conditions of the test, no single subject."""
+    return {
+        "schema": SCHEMA,
+        "schema_version": 1,
+        "design": score.design,
+        "title": score.title,
+        "subjects": {
+            "designed": score.n_designed,
+            "received": len(score.verdicts),
+            "accepted": score.n_accepted,
+        },
+        "options": plain(score.options),
+        "parts": plain(score.parts),
+    }
+
+
+def write_scores(score: TestScore, out: Path) -> list[Path]:
+    """Writes the four files into `out`; returns their paths."""
+    whole = summary(score)
+    whole["screening"] = plain(score.verdicts)
+    whole["rejections"] = plain(score.rejections)
+    whole["comments"] = score.comments
+    paths = [out / TEST_FILE, out / "mos.csv", out / "ratings.csv", out / "mos.md"]
+    write_json(paths[0], whole)
+    write_csv(paths[1], SUMMARY_COLUMNS, _summary_rows(score))
+    write_csv(paths[2], RATING_COLUMNS, _rating_rows(score))
+    with atomic_open(paths[3]) as file:
+        file.write(markdown_text(score))
+    return paths
+
+
+def publish(score: TestScore, key: Key, key_path: Path) -> tuple[list[Path], list[str]]:
+    """Writes each run directory's `mos.json`: (paths, why some got none)."""
+    folder = find_key(key_path).parent
+    runs = {
+        condition.name: condition.run_dir
+        for part in key.conditions
+        for condition in key.conditions_of(part)
+        if condition.run_dir
+    }
+    paths, notes = [], []
+    for name, run_dir in runs.items():
+        root = Path(os.path.normpath(folder / run_dir))
+        try:
+            found = read_run(root).info.name
+        except ToolkitError as error:
+            notes.append(f"{name}: {error.problem}, so no report will show its scores")
+            continue
+        if found != name:
+            notes.append(f"{root} is now named {found!r}, not {name!r}: nothing written there")
+            continue
+        paths.append(add_test(root, name, summary(score)))
+    return paths, notes
+
+
+# --- terminal
+
+LINES_SHOWN = 10
+
+
+def terminal_tables(score: TestScore) -> str:
+    """A small table a part, and how many subjects count."""
+    parts = []
+    for part in score.parts:
+        rows = [
+            [c.name, _mean(c.rating, 2), _interval(c.rating.t, 2), c.n_ratings, c.n_subjects]
+            for c in part.conditions
+        ]
+        parts.append(format_table([part.scale.label, "mean", "t", "ratings", "subjects"], rows))
+    parts.append(
+        f"{score.n_accepted} of {len(score.verdicts)} subjects count; {len(score.rejections)} "
+        "answers or files not taken in"
+    )
+    return "\n\n".join(parts)
+
+
+def rejection_lines(score: TestScore) -> list[str]:
+    """The first few things not taken in; all are in `mos.md`."""
+    lines = [
+        f"not taken in: {' '.join(filter(None, (r.file, r.subject, r.trial)))}: {r.reason}"
+        for r in score.rejections[:LINES_SHOWN]
+    ]
+    if len(score.rejections) > LINES_SHOWN:
+        lines.append(f"… and {len(score.rejections) - LINES_SHOWN} more, listed in mos.md")
+    return lines
+
+
+# --- CSV
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{value:.6g}"
+
+
+def _summary_rows(score: TestScore) -> list[list[object]]:
+    rows: list[list[object]] = []
+    for part in score.parts:
+        for condition in part.conditions:
+            for name, estimate in (
+                ("rating", condition.rating),
+                ("z", condition.normalised),
+                ("percent_same", condition.share),
+            ):
+                if estimate is None:
+                    continue
+                ends = [*(estimate.t or (None, None)), *(estimate.bootstrap or (None, None))]
+                rows.append(
+                    [
+                        *(part.part, csv_text(condition.name), condition.kind, name),
+                        *map(_number, (estimate.mean, *ends)),
+                        _number(condition.deviation) if name == "rating" else "",
+                        *(condition.n_ratings, condition.n_subjects, condition.n_clips),
+                        condition.n_rejected,
+                    ]
+                )
+    return rows
+
+
+def _rating_rows(score: TestScore) -> list[list[object]]:
+    rows: list[list[object]] = []
+    for rating in score.ratings:
+        trial = rating.answer.trial
+        seconds = rating.answer.seconds
+        rows.append(
+            [
+                *(trial.part, csv_text(trial.subject), trial.number, csv_text(trial.condition)),
+                *(csv_text(trial.clip), rating.answer.rating, _number(rating.z)),
+                *("" if math.isnan(seconds) else seconds, int(rating.accepted)),
+            ]
+        )
+    return rows
+
+
+# --- Markdown
+
+
+def markdown_text(score: TestScore) -> str:
+    """The whole outcome to read."""
+    options = score.options
+    level = f"{100 * options.confidence:.0f} %"
+    parts = [
+        f"# {markdown(score.title)}: scores",
+        f"Test {score.design}: made for {score.n_designed} subjects, answers of "
+        f"{len(score.verdicts)}, {score.n_accepted} of them count. Intervals ({level}) are over "
+        "subjects: Student's t with clustered variance, and a bootstrap of subjects, then of "
+        f"their ratings ({options.n_resamples} resamples, seed {options.seed}). z: ratings "
+        "normalised by each subject's mean and standard deviation.",
+    ]
+    for part in score.parts:
+        parts += _part_text(part, score)
+    parts += ["## Subjects", _table(_SUBJECT_HEADS, map(_subject_row, score.verdicts))]
+    left_out = [verdict for verdict in score.verdicts if verdict.reasons]
+    if left_out:
+        parts.append("Left out:")
+        lines = [f"- {markdown(v.subject)}: {markdown('; '.join(v.reasons))}" for v in left_out]
+        parts.append("\n".join(lines))
+    if score.rejections:
+        rows = [
+            [markdown(r.file), markdown(r.subject), markdown(r.trial), markdown(r.reason)]
+            for r in score.rejections
+        ]
+        parts.append(f"## Not taken in ({len(rows)})")
+        parts.append(_table(["File", "Subject", "Trial", "Reason"], rows))
+    if score.comments:
+        parts.append("## Comments")
+        lines = [f"- {markdown(s)}: {markdown(text)}" for s, text in score.comments.items()]
+        parts.append("\n".join(lines))
+    return "\n\n".join(parts) + "\n"
+
+
+def _part_text(part: PartScore, score: TestScore) -> list[str]:
+    scale = part.scale
+    heads = ["System", scale.label, "t interval", "bootstrap interval", "z"]
+    heads += [f"{scale.share} (%)"] if scale.share else []
+    heads += ["1 / 2 / 3 / 4 / 5", "ratings", "subjects", "clips"]
+    texts = [f"## {scale.label}", f"{scale.definition}."]
+    texts.append(_table(heads, [_condition_row(c) for c in part.conditions]))
+    if part.alpha is not None:
+        told = f"Agreement: Krippendorff's α (ordinal) {fixed(part.alpha, 2)} over "
+        told += f"{part.n_units} stimuli that two subjects or more rated."
+        if part.intraclass:
+            told += (
+                f" ICC(2,1) {fixed(part.intraclass.single, 2)}, ICC(2,k) "
+                f"{fixed(part.intraclass.average, 2)} for {part.intraclass.n_raters} subjects."
+            )
+        texts.append(told)
+    if part.comparisons:
+        test = {"wilcoxon": "Wilcoxon's signed-rank test", "t": "paired t test"}[score.options.test]
+        texts.append(
+            f"Differences: {test} over {score.options.unit}, Holm's correction over "
+            f"{len(part.comparisons)} pairs; d: mean difference over its standard deviation."
+        )
+        rows = [
+            [
+                f"{markdown(c.first)} − {markdown(c.second)}",
+                fixed(c.difference, 2),
+                _interval((c.low, c.high) if c.low is not None and c.high is not None else None, 2),
+                "–" if c.effect is None else fixed(c.effect, 2),
+                _p(c.p),
+                _p(c.p_holm),
+                str(c.n),
+            ]
+            for c in part.comparisons
+        ]
+        texts.append(_table(["Pair", "difference", "interval", "d", "p", "p (Holm)", "n"], rows))
+    return texts
+
+
+def _condition_row(condition: ConditionScore) -> list[str]:
+    cells = [
+        markdown(condition.name),
+        _mean(condition.rating, 2),
+        _interval(condition.rating.t, 2),
+        _interval(condition.rating.bootstrap, 2),
+        _mean(condition.normalised, 2),
+    ]
+    if condition.share is not None:
+        cells.append(f"{_mean(condition.share, 1)} {_interval(condition.share.t, 1)}".strip())
+    cells.append(" / ".join(map(str, condition.counts)))
+    rejected = f" (+{condition.n_rejected} left out)" if condition.n_rejected else ""
+    cells.append(f"{condition.n_ratings}{rejected}")
+    return [*cells, str(condition.n_subjects), str(condition.n_clips)]
+
+
+_SUBJECT_HEADS = [
+    "Subject", "answered", "headphones", "traps", "golds", "repeats differ", "most given",
+    "correlation", "counts",
+]  # fmt: skip
+
+
+def _subject_row(verdict: Verdict) -> list[str]:
+    def share(value: tuple[int, int] | None) -> str:
+        return "–" if value is None else f"{value[0]}/{value[1]}"
+
+    def number(value: float | None) -> str:
+        return "–" if value is None else fixed(value, 2)
+
+    return [
+        markdown(verdict.subject),
+        f"{verdict.complete:.0%}",
+        *map(share, (verdict.headphones, verdict.traps, verdict.golds)),
+        number(verdict.repeat_difference),
+        "–" if verdict.same_share is None else f"{verdict.same_share:.0%}",
+        number(verdict.correlation),
+        "no" if verdict.reasons else "yes",
+    ]
+
+
+def _table(heads: Sequence[str], rows: Any) -> str:
+    """Cells must be escaped already."""
+    lines = [heads, ["---", *("---:" for _ in heads[1:])], *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _mean(estimate: Estimate, decimals: int) -> str:
+    return "–" if estimate.mean is None else fixed(estimate.mean, decimals)
+
+
+def _interval(ends: tuple[float, float] | None, decimals: int) -> str:
+    return "" if ends is None else f"[{fixed(ends[0], decimals)}, {fixed(ends[1], decimals)}]"
+
+
+def _p(value: float | None) -> str:
+    if value is None:
+        return "–"
+    return "< 0.001" if value < 0.001 else f"{value:.3f}"

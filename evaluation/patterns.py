@@ -1,0 +1,123 @@
+"""Which clip a file is, by a pattern over its path: `{speaker}_{stem}/lip2wav.wav`."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from gridprep.grammar import STEM_PATTERN, is_stem
+from manifests.corpus_lists import SPEAKERS
+from manifests.errors import BadInput
+
+FIELDS = ("speaker", "stem", "voice")
+SAFE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+"""What may become a file name of ours."""
+
+
+@dataclass(frozen=True)
+class Named:
+    """What a path says.
+
+    Attributes:
+        speaker: "" where the pattern does not ask for it.
+        stem: the sentence's code, or any other name of the clip.
+        voice: whose face gave the voice, "" where the pattern does not ask for it.
+    """
+
+    speaker: str
+    stem: str
+    voice: str = ""
+
+    @property
+    def is_safe(self) -> bool:
+        names = (self.speaker or "s", self.stem, self.voice or "s")
+        return all(SAFE_NAME.fullmatch(name) for name in names)
+
+
+class Pattern:
+    """A pattern over paths with `/`: `{speaker}`, `{stem}` and `{voice}` stand for a piece of a name
+    (twice the same is the same text), `*` for any text without `/`, `**/` for any folders.
+
+    Raises:
+        BadInput: no `{stem}`, or another field.
+    """
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        fields = re.findall(r"\{(.*?)\}", text)
+        unknown = sorted(set(fields) - set(FIELDS))
+        if unknown or "stem" not in fields:
+            what = f"has no field {{{unknown[0]}}}" if unknown else "has no {stem}"
+            raise BadInput(
+                f"the pattern {text!r} {what}",
+                "use {speaker}, {stem} and {voice}, as in '{speaker}/{stem}.wav'",
+            )
+        # A stem of GRID is found even where nothing separates it from the speaker.
+        grid = f"(?i:{STEM_PATTERN.pattern})"
+        self._forms = [re.compile(_expression(text, stem)) for stem in (grid, "[^/]+?")]
+
+    def match(self, path: str) -> Named | None:
+        """What a path relative to the folder says, or None where it does not fit."""
+        for form in self._forms:
+            found = form.fullmatch(path)
+            if found:
+                names = {"speaker": "", "voice": "", **found.groupdict()}
+                stem = names["stem"]
+                return Named(
+                    speaker_name(names["speaker"]),
+                    stem.lower() if is_stem(stem.lower()) else stem,
+                    speaker_name(names["voice"]),
+                )
+        return None
+
+
+def _expression(pattern: str, stem: str) -> str:
+    seen: set[str] = set()
+    pieces = []
+    for token in re.split(r"(\{\w+\}|\*\*/|\*)", pattern):
+        if token == "**/":
+            pieces.append("(?:[^/]+/)*")
+        elif token == "*":
+            pieces.append("[^/]*")
+        elif token[:1] == "{" and token[1:-1] in FIELDS:
+            name = token[1:-1]
+            body = stem if name == "stem" else "[^/]+?"
+            pieces.append(f"(?P={name})" if name in seen else f"(?P<{name}>{body})")
+            seen.add(name)
+        else:
+            pieces.append(re.escape(token))
+    return "".join(pieces)
+
+
+def speaker_name(text: str) -> str:
+    """GRID's name of a talker written as `S01`, `01` or `speaker1`; other names stay."""
+    found = re.fullmatch(r"(?:s|spk|speaker)?[_-]?0*(\d+)", text, re.IGNORECASE)
+    name = f"s{found[1]}" if found else text
+    return name if name in SPEAKERS else text
+
+
+def files_below(folder: Path, *, but: Path | None = None) -> Iterator[str]:
+    """Paths of all files, relative and with `/`, in order; links are followed, circles are not.
+
+    Args:
+        but: a folder to leave out.
+
+    Raises:
+        BadInput: no folder.
+    """
+    if not folder.is_dir():
+        raise BadInput(f"{folder} is not a folder", "check the path")
+    left_out = but.resolve() if but is not None else None
+    visited: set[str] = set()
+    for here, folders, files in os.walk(folder, followlinks=True):
+        real = os.path.realpath(here)
+        if real in visited or (left_out is not None and Path(real) == left_out):
+            folders.clear()
+            continue
+        visited.add(real)
+        folders.sort()
+        for name in sorted(files):
+            yield (Path(here) / name).relative_to(folder).as_posix()

@@ -1,0 +1,26 @@
+"""What the user brings to the scoring: recognisers and weights that metrics need and we do not ship."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Settings:
+    """
+    Attributes:
+        recogniser: name in `evaluation.models.registry`, "" for none.
+        recogniser_path: its weights (a file or a folder), where it needs any.
+        transcripts_by: who wrote the runs' transcripts, for the recogniser `transcripts`.
+        lips: whether a run holds what its lip reader read.
+        nisqa_weights: the official NISQA-TTS checkpoint.
+        any_nisqa_weights: accept a checkpoint of the same shape that is not the official one.
+    """
+
+    recogniser: str = ""
+    recogniser_path: Path | None = None
+    transcripts_by: str = ""
+    lips: bool = False
+    nisqa_weights: Path | None = None
+    any_nisqa_weights: bool = False
