@@ -9,6 +9,7 @@ from manifests.console import LazyGroup, run
 COMMANDS = {
     "info": "facetron.commands.info:info",
     "resynth": "facetron.commands.resynth:resynth",
+    "train": "facetron.commands.train:train",
 }
 
 

@@ -147,6 +147,7 @@ def model_config(
             do not fit together.
     """
     values = options.read_yaml(file) if file else {}
+    values.pop("train", None)  # the same file may hold the options of training
     overrides = options.assignments(sets)
     if size is not None:
         overrides.setdefault(options.PRESET, size)

@@ -1,0 +1,83 @@
+"""What training varies about a clip: LipNet's flips, jitter and words alone, and light.
+
+Pure functions of uint8 RGB or grey frames and a seeded generator; frames stay in order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from manifests.records import WordSpan
+
+Frames = NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """How much of each; zeros vary nothing.
+
+    Attributes:
+        flip: probability of a mirrored clip.
+        shift: largest shift of the whole clip, as a share of its side.
+        frame_jitter: probability, a frame, of being dropped or repeated (LipNet's 0.05).
+        brightness, contrast: largest change, of full scale and of the spread.
+        word_crop: probability at the first epoch that a clip is cut to a run of its words.
+        word_crop_decay: factor of that probability an epoch (LipNet's curriculum).
+    """
+
+    flip: float = 0.5
+    shift: float = 0.05
+    frame_jitter: float = 0.05
+    brightness: float = 0.08
+    contrast: float = 0.15
+    word_crop: float = 0.5
+    word_crop_decay: float = 0.925
+
+
+NONE = Augmentation(0, 0, 0, 0, 0, 0)
+
+
+def vary_picture(frames: Frames, how: Augmentation, rng: np.random.Generator) -> Frames:
+    """Flip, shift and light, the same for all frames of a clip: (T, H, W, C) → the same shape."""
+    if rng.random() < how.flip:
+        frames = frames[:, :, ::-1]
+    reach = round(how.shift * frames.shape[1])
+    if reach:
+        down, right = rng.integers(0, 2 * reach + 1, size=2)
+        height, width = frames.shape[1:3]
+        padded = np.pad(frames, ((0, 0), (reach, reach), (reach, reach), (0, 0)), mode="edge")
+        frames = padded[:, down : down + height, right : right + width]
+    gain = 1 + how.contrast * rng.uniform(-1, 1)
+    lift = 255 * how.brightness * rng.uniform(-1, 1)
+    if how.contrast or how.brightness:
+        # A table of 256 values instead of arithmetic on every pixel.
+        table = np.clip(np.round((np.arange(256) - 127.5) * gain + 127.5 + lift), 0, 255)
+        frames = table.astype(np.uint8)[frames]
+    return np.ascontiguousarray(frames)
+
+
+def jittered_times(n_frames: int, share: float, rng: np.random.Generator) -> NDArray[np.int64]:
+    """(n_frames,) which frame to show when: some dropped, as many repeated, in order, so that the
+    clip keeps its length."""
+    times = np.arange(n_frames)
+    n = min(int(rng.binomial(n_frames, share)) if share else 0, n_frames - 1)
+    if n == 0:
+        return times
+    kept = np.sort(rng.choice(n_frames, n_frames - n, replace=False))
+    repeated = kept[rng.integers(0, len(kept), n)]
+    return np.sort(np.concatenate([kept, repeated]))
+
+
+def some_words(
+    words: Sequence[WordSpan], probability: float, rng: np.random.Generator
+) -> tuple[int, int] | None:
+    """A run of words [first, last) to cut a clip to, or None for all of it."""
+    if not words or rng.random() >= probability:
+        return None
+    length = int(rng.integers(1, len(words) + 1))
+    first = int(rng.integers(0, len(words) - length + 1))
+    return first, first + length

@@ -1,0 +1,64 @@
+"""`facetron train`: a manifest → checkpoints, stage by stage."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import click
+
+STAGES = ("lip", "prosody", "face", "decoder", "vocoder", "joint", "all")
+
+
+@click.command()
+@click.argument("stage", type=click.Choice(STAGES))
+@click.option("--manifest", required=True, type=click.Path(path_type=Path), help="Of gridprep.")
+@click.option("--out", required=True, type=click.Path(path_type=Path), help="Folder of the run.")
+@click.option("--size", default=None, help="paper (the default), small or debug.")
+@click.option("--config", "file", type=click.Path(path_type=Path), help="YAML file of options.")
+@click.option(
+    "--set",
+    "sets",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Such as train.epochs=30 or lip=small.",
+)
+@click.option(
+    "--from",
+    "sources",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    help="Checkpoint to take trained parts from; may be given several times.",
+)
+@click.option("--restart", is_flag=True, help="Start anew where the folder holds a run.")
+def train(
+    stage: str,
+    manifest: Path,
+    out: Path,
+    size: str | None,
+    file: Path | None,
+    sets: tuple[str, ...],
+    sources: tuple[Path, ...],
+    restart: bool,
+) -> None:
+    """Train one STAGE of the model, or all in their order.
+
+    A run that was stopped goes on where it was when the same command is given again. On several
+    GPUs: torchrun --nproc-per-node N -m facetron.cli train …
+    """
+    # `facetron --help` must not wait for PyTorch.
+    from facetron.train.run import train as run
+
+    best = run(
+        stage,
+        manifest,
+        out,
+        size,
+        file,
+        sets,
+        sources,
+        restart,
+        lambda line: click.echo(line, err=True),
+    )
+    if os.environ.get("RANK", "0") == "0":  # under torchrun every process comes here
+        click.echo(best)

@@ -1,0 +1,1 @@
+"""Training (IV): one loop, one file a stage."""

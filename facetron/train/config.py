@@ -1,0 +1,136 @@
+"""Options of training, per stage and size: defaults ← YAML section `train` ← `--set train.key=value`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Literal
+
+from facetron import augment, options
+from facetron.augment import Augmentation
+from facetron.config import ModelConfig
+from facetron.sizes import model_config
+from manifests.errors import BadInput
+
+SECTION = "train"
+
+STAGES: dict[str, str] = {
+    "lip": "facetron.train.lip:LipStage",
+    "prosody": "facetron.train.prosody:ProsodyStage",
+    "face": "facetron.train.face:FaceStage",
+    "decoder": "facetron.train.decoder:DecoderStage",
+    "vocoder": "facetron.train.vocoder:VocoderStage",
+    "joint": "facetron.train.joint:JointStage",
+}
+"""name → "module:Class", in the order of IV-A: each may start from the parts of those before."""
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """How a stage is trained. Not what the model is: that is `ModelConfig`."""
+
+    epochs: int = 100
+    batch_size: int = 16
+    """Of all processes together."""
+    learning_rate: float = 2e-4
+    lr_decay: float = 0.999
+    """Factor an epoch."""
+    warmup_steps: int = 0
+    betas: tuple[float, ...] = (0.8, 0.99)
+    weight_decay: float = 0.01
+    clip_norm: float = 0.0
+    """Largest norm of all gradients; 0 leaves them."""
+    patience: int = 0
+    """Epochs without a better monitored value until the stage ends; 0 never ends early."""
+    min_delta: float = 0.0
+    """What counts as better."""
+    seed: int = 1
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    precision: Literal["auto", "float32", "bf16"] = "auto"
+    """`auto`: bf16 where autocast pays, on CUDA."""
+    workers: int = -1
+    """Processes that read clips; −1 decides by itself (`facetron.data.reading_workers`)."""
+    cache_mb: int = 1024
+    """Decoded small pictures kept in memory, all workers together."""
+    segment_frames: int = 32
+    """Mel frames of the waveform segments of the vocoder (HiFi-GAN: 8192 samples, here 10,240)."""
+    word_loss: float = 0.0
+    """Weight of a per-frame loss of the words from the alignments. Not in the paper."""
+    save_every_s: float = 300.0
+    """Within an epoch, for taking the run up again."""
+    tensorboard: bool = True
+    """Scalars for TensorBoard, where it is installed."""
+    augment: Augmentation = field(default_factory=Augmentation)
+
+    def __post_init__(self) -> None:
+        if min(self.epochs, self.batch_size, self.segment_frames) < 1 or self.seed < 0:
+            raise BadInput(
+                f"train: {self.epochs} epochs, batches of {self.batch_size}, seed {self.seed}",
+                "give at least 1, and a seed of 0 or more",
+            )
+        if len(self.betas) != 2 or self.learning_rate <= 0:
+            raise BadInput("train.betas or train.learning_rate", "give two betas, a rate above 0")
+
+
+_STEADY = replace(augment.NONE, flip=0.5, brightness=0.08, contrast=0.15)
+_PLAIN = (0.9, 0.999)
+
+DEFAULTS: dict[str, TrainConfig] = {
+    "lip": TrainConfig(
+        epochs=60, learning_rate=1e-4, lr_decay=0.98, betas=_PLAIN, clip_norm=10.0, weight_decay=0
+    ),
+    "prosody": TrainConfig(
+        epochs=40,
+        learning_rate=5e-4,
+        lr_decay=0.98,
+        betas=_PLAIN,
+        clip_norm=5.0,
+        augment=augment.NONE,
+    ),
+    "face": TrainConfig(
+        epochs=100,
+        batch_size=32,
+        learning_rate=3e-4,
+        betas=_PLAIN,
+        clip_norm=5.0,
+        patience=8,
+        min_delta=1e-3,
+        augment=replace(_STEADY, shift=0.03),
+    ),
+    # Frames keep their times, or sound and lips would part.
+    "decoder": TrainConfig(epochs=200, augment=_STEADY, clip_norm=1000.0),
+    "vocoder": TrainConfig(epochs=400, augment=augment.NONE, clip_norm=1000.0),
+    "joint": TrainConfig(epochs=50, learning_rate=5e-5, augment=_STEADY, clip_norm=1000.0),
+}
+
+
+def train_config(
+    stage: str, size: str | None = None, file: Path | None = None, sets: Sequence[str] = ()
+) -> tuple[ModelConfig, TrainConfig]:
+    """The model's options and the stage's, from the same YAML and `--set` texts.
+
+    In YAML, `train:` holds options for all stages, and `train: {lip: {…}}` for one.
+
+    Raises:
+        BadInput: an unknown stage, key or size, or values that do not fit.
+    """
+    if stage not in STAGES:
+        raise BadInput(f"no stage {stage!r}", f"choose one of {', '.join(STAGES)}, all")
+    ours = [text for text in sets if text.split("=")[0].strip().startswith(f"{SECTION}.")]
+    model = model_config(size, file, [text for text in sets if text not in ours])
+    base = DEFAULTS[stage]
+    if stage == "lip" and model.size != "paper":
+        base = replace(base, learning_rate=1e-3)  # few weights, few clips: LipNet's rate creeps
+    written = options.read_yaml(file).get(SECTION, {}) if file else {}
+    for values in (written, options.assignments(ours).get(SECTION, {})):
+        base = _merged(base, values, stage)
+    return model, base
+
+
+def _merged(base: TrainConfig, values: Any, stage: str) -> TrainConfig:
+    if not isinstance(values, dict):
+        raise BadInput(f"{SECTION} is {values!r}, not a section", "set train.KEY=VALUE")
+    general = {key: value for key, value in values.items() if key not in STAGES}
+    merged = options.merge(base, general, section=SECTION)
+    return options.merge(merged, values.get(stage) or {}, section=f"{SECTION}.{stage}")

@@ -1,0 +1,77 @@
+"""The decoder stage: lips and a face become a mel (IV-A): LSGAN + feature matching + 45 · L1."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from facetron.config import ModelConfig
+from facetron.data import Batch, to_model
+from facetron.discriminators import MelDiscriminator
+from facetron.losses import mel_loss
+from facetron.models import Facetron
+from facetron.train.config import TrainConfig
+from facetron.train.stage import Critics, Made, Pairs, Stage, generator_loss
+from manifests.errors import BadInput
+
+
+def mel_critic(config: ModelConfig) -> MelDiscriminator:
+    """The discriminators of mels. Raises `BadInput` for the perceptual head."""
+    if config.mel_discriminator.perceptual:
+        raise BadInput(
+            "mel_discriminator.perceptual has no quality score to learn from in this version",
+            "set mel_discriminator.perceptual=false",
+        )
+    return MelDiscriminator(config.mel_discriminator, config.mel_spec.n_mels)
+
+
+def still_reader(facetron: Facetron) -> None:
+    """Fixes the layers of the lip encoder that only spell: no loss of speech reaches them, and
+    processes that train together would wait for their gradients."""
+    lip = facetron.lip
+    lip.fc2.requires_grad_(False)
+    if lip.config.embedding == "gru":
+        lip.fc1.requires_grad_(False)
+
+
+class Speaking(nn.Module):
+    """Eq. 1 to 3 on a batch."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.facetron = Facetron(config)
+        still_reader(self.facetron)
+
+    def forward(self, batch: Batch) -> Made:
+        return {"mel": self.facetron(to_model(batch["lips"]), to_model(batch["face"]))}
+
+
+class DecoderStage(Stage):
+    """Trains the decoder and, with it, the face encoder; the lip encoder too where it is not
+    frozen."""
+
+    name = "decoder"
+    fields = ("lips", "face", "mel")
+    needs = ("lip",)
+    takes = ("face", "decoder", "mel_discriminator")
+    monitor = "decoder_mel"
+
+    def __init__(self, config: ModelConfig, training: TrainConfig) -> None:
+        super().__init__(config, training)
+        model = Speaking(config)
+        critic = mel_critic(config)
+        self.generator, self.critic = model, Critics({"decoder": critic})
+        self.parts = {
+            "lip": model.facetron.lip,
+            "face": model.facetron.face,
+            "decoder": model.facetron.decoder,
+            "mel_discriminator": critic,
+        }
+
+    def pairs(self, made: Made, batch: Batch) -> Pairs:
+        return {"decoder": (batch["mel"], made["mel"])}
+
+    def losses(self, made: Made, batch: Batch, pairs: Pairs) -> dict[str, Tensor]:
+        assert self.critic is not None
+        mel = mel_loss(made["mel"], batch["mel"])
+        loss, members = generator_loss(self.critic, "decoder", pairs, mel, self.config.loss)
+        return {"loss": loss, **members}

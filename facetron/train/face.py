@@ -1,0 +1,73 @@
+"""The face stage: E_face learns how a face sounds, from the prosody encoder (IV-A, Eq. 5), until
+1 − cos stands still."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from facetron.config import ModelConfig
+from facetron.data import Batch, to_model
+from facetron.encoders.face import FaceEncoder
+from facetron.encoders.prosody import ProsodyEncoder
+from facetron.losses import cosine_loss
+from facetron.train.collapse import Embeddings
+from facetron.train.config import TrainConfig
+from facetron.train.stage import Made, Pairs, Stage
+
+
+class Teacher(nn.Module):
+    """A prosody encoder that no longer learns: p of Eq. 5, whatever mode the rest is in."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.prosody = ProsodyEncoder(config.prosody, config.mel_spec.n_mels)
+        self.requires_grad_(False)
+        self.train(False)
+
+    def train(self, mode: bool = True) -> Teacher:
+        super().train(False)
+        return self
+
+    @torch.no_grad()
+    def forward(self, mel: Tensor) -> Tensor:
+        embedding: Tensor = self.prosody(mel)
+        return embedding
+
+
+class FaceAndProsody(nn.Module):
+    """One still and the mel of the same clip → f and p of Eq. 5."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.face = FaceEncoder(config.face)
+        self.teacher = Teacher(config)
+
+    def forward(self, batch: Batch) -> Made:
+        return {
+            "face": self.face(to_model(batch["face"])),
+            "prosody": self.teacher(batch["mel"]),
+        }
+
+
+class FaceStage(Stage):
+    name = "face"
+    fields = ("face", "mel")
+    needs = ("prosody",)
+    takes = ("face",)
+
+    def __init__(self, config: ModelConfig, training: TrainConfig) -> None:
+        super().__init__(config, training)
+        model = FaceAndProsody(config)
+        self.generator = model
+        self.parts = {"face": model.face, "prosody": model.teacher.prosody}
+        self._seen = Embeddings("face")
+
+    def losses(self, made: Made, batch: Batch, pairs: Pairs) -> dict[str, Tensor]:
+        return {"loss": cosine_loss(made["face"], made["prosody"], self.config.loss.cs_direction)}
+
+    def observe(self, made: Made, batch: Batch) -> None:
+        self._seen.add(made["face"], batch["speakers"])
+
+    def metrics(self) -> dict[str, float | None]:
+        return self._seen.metrics()

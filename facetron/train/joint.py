@@ -1,0 +1,92 @@
+"""The joint stage: everything that speaks, end to end, by Eq. 4."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from facetron.config import ModelConfig
+from facetron.data import Batch, to_model
+from facetron.discriminators import WaveDiscriminator
+from facetron.losses import cosine_loss, mel_loss, total_loss
+from facetron.models import FaceToSpeech
+from facetron.train.collapse import Embeddings
+from facetron.train.config import TrainConfig
+from facetron.train.decoder import mel_critic, still_reader
+from facetron.train.face import Teacher
+from facetron.train.stage import Critics, Made, Pairs, Stage, generator_loss
+from facetron.train.vocoder import wave_mel_loss
+
+
+class EndToEnd(nn.Module):
+    """Lips and a face → mel, and a segment of it → waveform, with f and p of Eq. 5."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.whole = FaceToSpeech(config)
+        still_reader(self.whole.facetron)
+        self.teacher = Teacher(config)
+
+    def forward(self, batch: Batch) -> Made:
+        facetron = self.whole.facetron
+        face = facetron.see_face(to_model(batch["face"]))
+        mel = facetron.speak(facetron.read_lips(to_model(batch["lips"])).embedding, face)
+        length = batch["wave_mel"].shape[-1]
+        frames = batch["wave_start"][:, None] + torch.arange(length, device=mel.device)
+        segment = mel.gather(2, frames[:, None].expand(-1, mel.shape[1], -1))
+        return {
+            "mel": mel,
+            "wave": self.whole.vocoder(segment),
+            "face": face,
+            "prosody": self.teacher(batch["mel"]),
+        }
+
+
+class JointStage(Stage):
+    name = "joint"
+    fields = ("lips", "face", "mel", "wave")
+    needs = ("lip", "face", "prosody", "decoder", "vocoder")
+    takes = ("mel_discriminator", "wave_discriminator")
+    monitor = "vocoder_mel"
+
+    def __init__(self, config: ModelConfig, training: TrainConfig) -> None:
+        super().__init__(config, training)
+        model = EndToEnd(config)
+        facetron = model.whole.facetron
+        mels, waves = mel_critic(config), WaveDiscriminator(config.vocoder)
+        self.generator = model
+        self.critic = Critics({"decoder": mels, "vocoder": waves})
+        self.parts = {
+            "lip": facetron.lip,
+            "face": facetron.face,
+            "prosody": model.teacher.prosody,
+            "decoder": facetron.decoder,
+            "vocoder": model.whole.vocoder,
+            "mel_discriminator": mels,
+            "wave_discriminator": waves,
+        }
+        self._seen = Embeddings("face")
+
+    def pairs(self, made: Made, batch: Batch) -> Pairs:
+        return {
+            "decoder": (batch["mel"], made["mel"]),
+            "vocoder": (batch["wave"], made["wave"]),
+        }
+
+    def losses(self, made: Made, batch: Batch, pairs: Pairs) -> dict[str, Tensor]:
+        """Eq. 4."""
+        assert self.critic is not None
+        weights = self.config.loss
+        mel = mel_loss(made["mel"], batch["mel"])
+        heard = wave_mel_loss(made["wave"], batch["wave"], self.config.mel_spec)
+        decoder, of_decoder = generator_loss(self.critic, "decoder", pairs, mel, weights)
+        vocoder, of_vocoder = generator_loss(self.critic, "vocoder", pairs, heard, weights)
+        cosine = cosine_loss(made["face"], made["prosody"], weights.cs_direction)
+        loss = total_loss(decoder, weights.cs * cosine, vocoder)
+        return {"loss": loss, "cs": cosine, **of_decoder, **of_vocoder}
+
+    def observe(self, made: Made, batch: Batch) -> None:
+        self._seen.add(made["face"], batch["speakers"])
+
+    def metrics(self) -> dict[str, float | None]:
+        return self._seen.metrics()

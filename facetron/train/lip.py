@@ -1,0 +1,92 @@
+"""The lip stage: E_lip learns to read, by CTC (III, IV-A)."""
+
+from __future__ import annotations
+
+import numpy as np
+from torch import Tensor, nn
+from torch.nn import functional
+
+from facetron.config import ModelConfig
+from facetron.ctc import decode, greedy
+from facetron.data import NO_WORD, WORD_CLASS, Batch, to_model
+from facetron.encoders.lip import LipEncoder
+from facetron.losses import ctc_loss
+from facetron.train.config import TrainConfig
+from facetron.train.stage import Made, Pairs, Stage
+
+
+class LipReader(nn.Module):
+    """The encoder and, where the word loss is on, a head that names the word of each frame."""
+
+    def __init__(self, config: ModelConfig, words: bool) -> None:
+        super().__init__()
+        self.lip = LipEncoder(config.lip)
+        size = config.lip.embedding_size
+        self.word_head = nn.Linear(size, len(WORD_CLASS) + 1) if words else None
+
+    def forward(self, batch: Batch) -> Made:
+        embedding, logits = self.lip(to_model(batch["lips"]), batch["lengths"])
+        made = {"logits": logits}
+        if self.word_head is not None:
+            made["words"] = self.word_head(functional.relu(embedding))
+        return made
+
+
+class LipStage(Stage):
+    """CTC, and on request the per-frame loss of the words from the alignments ("not in the paper"),
+    which gives the letters their places before CTC alone would find them."""
+
+    name = "lip"
+    fields = ("lips",)
+    takes = ("lip",)
+    monitor = "cer"
+
+    def __init__(self, config: ModelConfig, training: TrainConfig) -> None:
+        super().__init__(config, training)
+        reader = LipReader(config, training.word_loss > 0)
+        self.generator, self.parts = reader, {"lip": reader.lip}
+        self._errors = np.zeros(4)
+
+    def losses(self, made: Made, batch: Batch, pairs: Pairs) -> dict[str, Tensor]:
+        ctc = ctc_loss(made["logits"], batch["lengths"], batch["targets"], batch["target_lengths"])
+        found = {"loss": ctc, "ctc": ctc}
+        if "words" in made:
+            words = functional.cross_entropy(
+                made["words"].float().transpose(1, 2),
+                batch["words"],
+                ignore_index=NO_WORD,
+                reduction="none",
+            )
+            # Each clip by its own length, then the mean, so that the share of a process counts.
+            found["words"] = (words.sum(1) / batch["lengths"]).mean()
+            found["loss"] = ctc + self.training.word_loss * found["words"]
+        return found
+
+    def observe(self, made: Made, batch: Batch) -> None:
+        read = greedy(made["logits"].float().cpu().numpy(), batch["lengths"].cpu().numpy())
+        for text, target, n in zip(read, batch["targets"], batch["target_lengths"], strict=True):
+            said = decode(target[: int(n)].tolist())
+            self._errors += (
+                distance(said, text),
+                len(said),
+                distance(said.split(), text.split()),
+                len(said.split()),
+            )
+
+    def metrics(self) -> dict[str, float | None]:
+        """CER and WER of greedy decoding, over all letters and words."""
+        letters, n_letters, words, n_words = self._errors
+        self._errors = np.zeros(4)
+        if not n_letters:
+            return {"cer": None, "wer": None}
+        return {"cer": float(letters / n_letters), "wer": float(words / n_words)}
+
+
+def distance(one: str | list[str], other: str | list[str]) -> int:
+    """Levenshtein's: insertions, deletions and substitutions."""
+    row = list(range(len(other) + 1))
+    for i, a in enumerate(one, 1):
+        before, row[0] = row[0], i
+        for j, b in enumerate(other, 1):
+            before, row[j] = row[j], min(row[j] + 1, row[j - 1] + 1, before + (a != b))
+    return row[-1]

@@ -1,0 +1,40 @@
+"""Metrics of every epoch for people: a CSV always, TensorBoard's scalars where it is installed."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+from typing import Any
+
+from manifests.io import write_csv
+
+
+class EpochLog:
+    """Args:
+    out: folder of the run; gets `log.csv` and `tensorboard/`.
+    tensorboard: whether to write for TensorBoard, if it is installed.
+    """
+
+    def __init__(self, out: Path, tensorboard: bool) -> None:
+        self.out = out
+        self._writer: Any = None
+        if tensorboard and importlib.util.find_spec("tensorboard") is not None:
+            from torch.utils.tensorboard import SummaryWriter
+
+            self._writer = SummaryWriter(str(out / "tensorboard"))  # type: ignore[no-untyped-call]
+
+    def write(self, history: list[dict[str, Any]]) -> None:
+        """The whole history as CSV (a killed run's last lines are thus never doubled), its last
+        epoch to TensorBoard."""
+        columns = list(dict.fromkeys(name for line in history for name in line))
+        rows = [["" if line.get(c) is None else line[c] for c in columns] for line in history]
+        write_csv(self.out / "log.csv", columns, rows)
+        if self._writer is not None:
+            for name, value in history[-1].items():
+                if name not in ("epoch", "step") and value is not None:
+                    self._writer.add_scalar(name, value, history[-1]["epoch"])
+            self._writer.flush()
+
+    def close(self) -> None:
+        if self._writer is not None:
+            self._writer.close()

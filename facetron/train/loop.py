@@ -1,0 +1,382 @@
+"""The one loop of all stages: epochs, validation, checkpoints, and taking a killed run up again.
+
+Built on Lightning Fabric rather than Accelerate: it only moves, wraps and casts, so that the loop
+below stays one to be read, and it adds nothing to a checkpoint.
+
+What is drawn in a step (dropout, the data's variations) is seeded by (seed, epoch, step) alone. A
+run that was killed therefore goes on to the same numbers without any generator's state, also from
+the middle of an epoch.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import time
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning_fabric import Fabric
+from torch import Tensor, nn
+
+from facetron import checkpoint, options
+from facetron.augment import NONE
+from facetron.checkpoint import CheckpointInfo
+from facetron.data import (
+    Batch,
+    Batches,
+    Clips,
+    TrainingSet,
+    loader,
+    picture_bytes,
+    reading_workers,
+)
+from facetron.train.log import EpochLog
+from facetron.train.stage import Stage
+from manifests.console import Progress
+from manifests.errors import BadInput, ToolkitError
+
+LAST, BEST, RESUME = "last.safetensors", "best.safetensors", "resume.safetensors"
+
+FREE = ("epochs", "patience", "device", "workers", "cache_mb", "save_every_s", "tensorboard")
+"""Options that may change when a run is taken up again: they change no step that is to come."""
+
+
+class Diverged(ToolkitError):
+    """A loss or a gradient is no number any more. The last good checkpoint stays."""
+
+
+class Trainer:
+    """Trains a stage on a manifest's clips into a folder.
+
+    Args:
+        stage: with its weights; moved to the device of `fabric`.
+        data: what to learn from.
+        out: folder for `last`, `best` and `resume.safetensors` and `log.csv`.
+        fabric: launched.
+        report: takes a line for a person after every epoch.
+    """
+
+    def __init__(
+        self,
+        stage: Stage,
+        data: TrainingSet,
+        out: Path,
+        fabric: Fabric,
+        report: Callable[[str], None],
+    ) -> None:
+        self.stage, self.data, self.out = stage, data, out
+        self.fabric, self.report = fabric, report
+        self.training = t = stage.training
+        on_gpu = fabric.device.type == "cuda"
+        world, rank = fabric.world_size, fabric.global_rank
+        all_clips = len(data.train) + len(data.val)
+        needed = all_clips * picture_bytes(stage.config, stage.fields)
+        workers = reading_workers(t.workers, on_gpu, needed, t.cache_mb * 2**20)
+        # Each clip has the same share of the cache, each worker a cache of its own.
+        room = t.cache_mb * 2**20 // max(workers, 1)
+        room_train = room * len(data.train) // all_clips
+        self.batches = Batches(len(data.train), t.batch_size, rank, world, t.seed)
+        clips = Clips(
+            data.train, data.root, stage.config, stage.fields, t.augment, t.seed,
+            stage.segment_frames, room_train,
+        )  # fmt: skip
+        self.train_loader = loader(clips, self.batches, workers, on_gpu)
+        # Every process validates everything: the same numbers, and so the same decisions, in all.
+        val = Clips(
+            data.val, data.root, stage.config, stage.fields, NONE, t.seed,
+            stage.segment_frames, room - room_train, fixed=True,
+        )  # fmt: skip
+        self.val_loader = (
+            loader(val, Batches(len(val), t.batch_size), workers, on_gpu) if data.val else None
+        )
+        if world > 1 and on_gpu:
+            stage.generator = nn.SyncBatchNorm.convert_sync_batchnorm(  # type: ignore[no-untyped-call]
+                stage.generator
+            )
+        self.networks = [m for m in (stage.generator, stage.critic) if m is not None]
+        self.optimizers = [self._optimizer(network) for network in self.networks]
+        wrapped = [fabric.setup(n, o) for n, o in zip(self.networks, self.optimizers, strict=True)]
+        self.generator = wrapped[0][0]
+        self.critic = wrapped[1][0] if stage.critic is not None else None
+        self._stepping = [pair[1] for pair in wrapped]
+        self.epoch, self.step, self.first_batch = 0, 0, 0
+        self.sums: dict[str, float] = {}
+        self.best: float | None = None
+        self.stale = 0
+        self.history: list[dict[str, Any]] = []
+        self.wait_s = 0.0
+        self.log = EpochLog(out, t.tensorboard and rank == 0)
+
+    def _optimizer(self, network: nn.Module) -> torch.optim.Optimizer:
+        t = self.training
+        return torch.optim.AdamW(
+            [p for p in network.parameters() if p.requires_grad],
+            t.learning_rate,
+            (t.betas[0], t.betas[1]),
+            weight_decay=t.weight_decay,
+        )
+
+    # --- the walk --------------------------------------------------------------------------------
+
+    def fit(self) -> Path:
+        """Trains to the end, or on from where an earlier call was stopped; returns the path of the
+        best checkpoint.
+
+        Raises:
+            Diverged: a loss or a gradient is no number.
+            BadInput: the folder holds a run with other options, or a clip cannot be read.
+        """
+        if (self.out / RESUME).exists():
+            self._take_up()
+        try:
+            while self.epoch < self.training.epochs and not self._stands_still():
+                self._train_epoch()
+        finally:
+            self.log.close()
+        if not self.history:
+            raise BadInput(f"{self.out} has no finished epoch", "give train.epochs of 1 or more")
+        return self.out / BEST
+
+    def _stands_still(self) -> bool:
+        return 0 < self.training.patience <= self.stale
+
+    def _train_epoch(self) -> None:
+        self.stage.generator.train()
+        if self.stage.critic is not None:
+            self.stage.critic.train()
+        self.batches.start(self.epoch, self.first_batch)
+        number, saved_s, self.wait_s = self.first_batch, time.monotonic(), 0.0
+        begun_s = asked_s = time.monotonic()
+        with Progress(len(self.batches), f"{self.stage.name} {self.epoch + 1}", "step") as bar:
+            bar.update(number)
+            for batch in self.train_loader:
+                self.wait_s += time.monotonic() - asked_s
+                losses = self._train_step(self._moved(batch), number)
+                for name, value in losses.items():
+                    self.sums[name] = self.sums.get(name, 0.0) + value
+                number += 1
+                bar.update(loss=f"{losses['loss']:.4f}")
+                due = time.monotonic() - saved_s >= self.training.save_every_s
+                if due and self.fabric.world_size == 1 and number < len(self.batches):
+                    self.first_batch = number
+                    self._save_resume()
+                    saved_s = time.monotonic()
+                asked_s = time.monotonic()
+        spent_s = time.monotonic() - begun_s
+        self._end_epoch(number, spent_s)
+
+    def _train_step(self, batch: Batch, number: int) -> dict[str, float]:
+        """One step of the critics, if there are any, and one of the generator."""
+        stage, fabric = self.stage, self.fabric
+        _seed(self.training.seed, self.epoch, number, fabric.global_rank)
+        self._set_rate()
+        made = self.generator(batch)
+        pairs = stage.pairs(made, batch)
+        logged: dict[str, Tensor] = {}
+        if self.critic is not None and stage.critic is not None:
+            detached = {name: (real, fake.detach()) for name, (real, fake) in pairs.items()}
+            logged["critic"] = self.critic(detached)
+            self._update(1, logged["critic"], batch, number)
+            stage.critic.requires_grad_(False)
+        with fabric.autocast():
+            losses = stage.losses(made, batch, pairs)
+        logged |= losses
+        self._update(0, losses["loss"], batch, number)
+        if stage.critic is not None:
+            stage.critic.requires_grad_(True)
+        self.step += 1
+        return {name: float(value.detach()) for name, value in logged.items()}
+
+    def _update(self, which: int, loss: Tensor, batch: Batch, number: int) -> None:
+        optimizer = self._stepping[which]
+        optimizer.zero_grad()
+        self.fabric.backward(loss)
+        weights = [p for group in optimizer.param_groups for p in group["params"]]
+        limit = self.training.clip_norm or math.inf
+        norm = nn.utils.clip_grad_norm_(weights, limit)
+        # The norm is the same in all processes, so that they stop together.
+        if not math.isfinite(float(norm)):
+            clips = ", ".join(batch["clips"][:4])
+            raise Diverged(
+                f"{self.stage.name}: loss {float(loss.detach()):g} with gradient {float(norm):g} at "
+                f"epoch {self.epoch + 1}, step {number + 1} ({clips} …)",
+                f"{self._kept()}; lower train.learning_rate or train.clip_norm",
+            )
+        optimizer.step()
+
+    def _kept(self) -> str:
+        if not self.history:
+            return "no epoch was finished"
+        return f"{self.out / LAST} keeps epoch {len(self.history)}"
+
+    def _set_rate(self) -> None:
+        t = self.training
+        rate = t.learning_rate * t.lr_decay**self.epoch
+        if t.warmup_steps:
+            rate *= min(1.0, (self.step + 1) / t.warmup_steps)
+        for optimizer in self.optimizers:
+            for group in optimizer.param_groups:
+                group["lr"] = rate
+
+    def _moved(self, batch: Batch) -> Batch:
+        device = self.fabric.device
+        return {
+            name: value.to(device, non_blocking=True) if isinstance(value, Tensor) else value
+            for name, value in batch.items()
+        }
+
+    # --- the end of an epoch ---------------------------------------------------------------------
+
+    def _end_epoch(self, steps: int, spent_s: float) -> None:
+        names = sorted(self.sums)
+        sums = torch.tensor([self.sums[name] for name in names], dtype=torch.float64)
+        if self.fabric.world_size > 1:
+            reduced = self.fabric.all_reduce(sums.to(self.fabric.device), reduce_op="mean")
+            assert isinstance(reduced, Tensor)
+            sums = reduced.cpu()
+        line: dict[str, Any] = {"epoch": self.epoch + 1, "step": self.step}
+        line |= {f"train_{n}": v / steps for n, v in zip(names, sums.tolist(), strict=True)}
+        line |= {f"val_{name}": value for name, value in self.validate().items()}
+        line |= {
+            "learning_rate": self.optimizers[0].param_groups[0]["lr"],
+            "seconds": round(spent_s, 3),
+            "data_wait_share": round(self.wait_s / max(spent_s, 1e-9), 4),
+        }
+        self.history.append(line)
+        value = line.get(f"val_{self.stage.monitor}")
+        value = line["train_loss"] if value is None else value
+        better = self.best is None or value < self.best - self.training.min_delta
+        self.stale = 0 if better else self.stale + 1
+        self.best = value if better else self.best
+        self.epoch, self.first_batch, self.sums = self.epoch + 1, 0, {}
+        if self.fabric.is_global_zero:
+            info, tensors = self._info(), checkpoint.named(self.stage.parts)
+            if better:
+                checkpoint.save(self.out / BEST, tensors, info)
+            checkpoint.save(self.out / LAST, tensors, info)
+            self._save_resume()
+            self.log.write(self.history)
+            self.report(_told(self.stage.name, line, self.training.epochs, better))
+        self.fabric.barrier()
+
+    @torch.no_grad()
+    def validate(self) -> dict[str, float | None]:
+        """Means over the validation clips, and the stage's own metrics; empty without clips."""
+        if self.val_loader is None:
+            return {}
+        for network in self.networks:
+            network.eval()
+        sums: dict[str, float] = {}
+        count = 0
+        for batch in self.val_loader:
+            batch = self._moved(batch)
+            # The bare network: its wrapper would wait for processes that validate by themselves.
+            with self.fabric.autocast():
+                made = self.stage.generator(batch)
+                losses = self.stage.losses(made, batch, self.stage.pairs(made, batch))
+            self.stage.observe(made, batch)
+            n = len(batch["clips"])
+            count += n
+            for name, value in losses.items():
+                sums[name] = sums.get(name, 0.0) + float(value) * n
+        return {name: total / count for name, total in sums.items()} | self.stage.metrics()
+
+    # --- checkpoints -----------------------------------------------------------------------------
+
+    def _info(self) -> CheckpointInfo:
+        metrics = {
+            name: value
+            for name, value in (self.history[-1] if self.history else {}).items()
+            if name.startswith(("train_", "val_"))
+        }
+        return CheckpointInfo(
+            stage=self.stage.name,
+            config=options.to_dict(self.stage.config),
+            parts=tuple(self.stage.parts),
+            mel=self.stage.config.mel_spec.fingerprint(),
+            crop=self.data.crop,
+            speakers=self.data.speakers,
+            split=self.data.split,
+            epoch=self.epoch,
+            step=self.step,
+            metrics=metrics,
+            revision=checkpoint.git_revision(),
+            training=asdict(self.training),
+            history=tuple(self.history),
+        )
+
+    def _save_resume(self) -> None:
+        tensors: dict[str, Tensor] = {}
+        for which, (network, optimizer) in enumerate(
+            zip(self.networks, self.optimizers, strict=True)
+        ):
+            tensors |= checkpoint.named({f"network{which}": network})
+            tensors |= checkpoint.optimizer_tensors(optimizer, f"optimizer{which}")
+        info = self._info()
+        progress = {
+            "first_batch": self.first_batch,
+            "sums": self.sums,
+            "best": self.best,
+            "stale": self.stale,
+            "identity": self._identity(),
+        }
+        info = CheckpointInfo(**{**_shallow(info), "progress": progress})
+        checkpoint.save(self.out / RESUME, tensors, info, words=False)
+
+    def _take_up(self) -> None:
+        path = self.out / RESUME
+        info, tensors = checkpoint.load(path)
+        progress = info.progress
+        if progress.get("identity") != self._identity():
+            raise BadInput(
+                f"{path} is of a run with other options or clips",
+                "choose another --out, or start anew with --restart",
+            )
+        for which, (network, optimizer) in enumerate(
+            zip(self.networks, self.optimizers, strict=True)
+        ):
+            checkpoint.fill(network, f"network{which}", tensors, path)
+            checkpoint.fill_optimizer(optimizer, f"optimizer{which}", tensors)
+        self.epoch, self.step = info.epoch, info.step
+        self.first_batch, self.sums = int(progress["first_batch"]), dict(progress["sums"])
+        self.best, self.stale = progress["best"], int(progress["stale"])
+        self.history = [dict(line) for line in info.history]
+        done = f"{self.epoch} of {self.training.epochs} epochs"
+        self.report(f"{self.stage.name}: taken up again after {done}")
+
+    def _identity(self) -> str:
+        """Of everything that decides the numbers to come."""
+        training = {k: v for k, v in asdict(self.training).items() if k not in FREE}
+        clips = [(row.clip_id, row.source_sha256) for row in (*self.data.train, *self.data.val)]
+        told = [
+            self.stage.name,
+            options.to_dict(self.stage.config),
+            training,
+            clips,
+            self.data.crop,
+        ]
+        return hashlib.sha256(repr(told).encode()).hexdigest()[:16]
+
+
+def _shallow(info: CheckpointInfo) -> dict[str, Any]:
+    return {name: getattr(info, name) for name in info.__dataclass_fields__}
+
+
+def _seed(*numbers: int) -> None:
+    """Dropout draws from PyTorch's global generator; there is no other way to seed it."""
+    digest = hashlib.sha256(repr(numbers).encode()).digest()
+    torch.manual_seed(int.from_bytes(digest[:7], "little"))
+
+
+def _told(stage: str, line: dict[str, Any], epochs: int, better: bool) -> str:
+    shown = [
+        f"{name} {value:.4f}"
+        for name, value in line.items()
+        if name.startswith(("train_loss", "val_")) and value is not None
+    ]
+    best = ", best so far" if better else ""
+    return f"{stage} {line['epoch']}/{epochs}: {', '.join(shown)}, {line['seconds']:.0f} s{best}"

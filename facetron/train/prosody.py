@@ -1,0 +1,59 @@
+"""The prosody stage: E_prosody learns how a talker sounds, apart from what is said.
+
+The paper fine-tunes Mellotron's pretrained encoder and says not how. Mellotron trains it by
+rebuilding speech from text and its embedding: what the text does not tell must pass through it. So
+here, with the words of each frame in place of the text and the paper's decoder in place of
+Tacotron; both are dropped afterwards. `--from` starts it from earlier weights.
+"""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+from torch.nn import functional
+
+from facetron.config import ModelConfig
+from facetron.data import WORD_CLASS, Batch
+from facetron.decoder import Decoder
+from facetron.encoders.prosody import ProsodyEncoder
+from facetron.losses import mel_loss
+from facetron.models import concatenate
+from facetron.train.collapse import Embeddings
+from facetron.train.config import TrainConfig
+from facetron.train.stage import Made, Pairs, Stage
+
+
+class Retelling(nn.Module):
+    """(words of each frame, how the clip sounded) → the clip's mel."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        n_mels = config.mel_spec.n_mels
+        self.prosody = ProsodyEncoder(config.prosody, n_mels)
+        self.words = nn.Embedding(len(WORD_CLASS) + 1, config.lip.embedding_size)
+        self.decoder = Decoder(config.decoder, config.condition_size, n_mels)
+
+    def forward(self, batch: Batch) -> Made:
+        prosody = functional.normalize(self.prosody(batch["mel"]), dim=-1)
+        mel = self.decoder(concatenate(self.words(batch["words"]), prosody))
+        return {"prosody": prosody, "mel": mel}
+
+
+class ProsodyStage(Stage):
+    name = "prosody"
+    fields = ("mel",)
+    takes = ("prosody",)
+
+    def __init__(self, config: ModelConfig, training: TrainConfig) -> None:
+        super().__init__(config, training)
+        model = Retelling(config)
+        self.generator, self.parts = model, {"prosody": model.prosody}
+        self._seen = Embeddings("prosody")
+
+    def losses(self, made: Made, batch: Batch, pairs: Pairs) -> dict[str, Tensor]:
+        return {"loss": mel_loss(made["mel"], batch["mel"])}
+
+    def observe(self, made: Made, batch: Batch) -> None:
+        self._seen.add(made["prosody"], batch["speakers"])
+
+    def metrics(self) -> dict[str, float | None]:
+        return self._seen.metrics()

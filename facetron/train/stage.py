@@ -1,0 +1,104 @@
+"""What the loop asks of a stage, and what several stages share."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from facetron.config import LossConfig, ModelConfig
+from facetron.data import Batch, Field
+from facetron.losses import adversarial_loss, discriminator_loss, feature_loss
+from facetron.train.config import TrainConfig
+
+Made = dict[str, Tensor]
+"""What a generator made of a batch, by name."""
+
+Pairs = dict[str, tuple[Tensor, Tensor]]
+"""Name of a critic → (real, made) for it to tell apart."""
+
+
+class Critics(nn.Module):
+    """The discriminators of a stage. Its forward is their own loss, so that processes that train
+    together (DDP) see one forward for one backward."""
+
+    def __init__(self, critics: Mapping[str, nn.Module]) -> None:
+        super().__init__()
+        self.critics = nn.ModuleDict(critics)
+
+    def forward(self, pairs: Pairs) -> Tensor:
+        """LSGAN, the discriminators' side, over all critics."""
+        losses = [
+            discriminator_loss(self.critics[name](real), self.critics[name](made.detach()))
+            for name, (real, made) in pairs.items()
+        ]
+        return torch.stack(losses).sum()
+
+    def against(self, name: str, pairs: Pairs) -> tuple[Tensor, Tensor]:
+        """The generator's side for one critic: (adversarial, feature matching)."""
+        real, made = pairs[name]
+        with torch.no_grad():
+            of_real = self.critics[name](real)
+        of_made = self.critics[name](made)
+        return adversarial_loss(of_made), feature_loss(of_real, of_made)
+
+
+class Stage(ABC):
+    """One of the trainings of IV-A.
+
+    Attributes:
+        generator: everything that the stage learns or uses; its forward maps a batch to `Made`.
+        critic: discriminators, or None.
+        parts: name → module stored in checkpoints.
+    """
+
+    name: ClassVar[str]
+    fields: ClassVar[tuple[Field, ...]]
+    needs: ClassVar[tuple[str, ...]] = ()
+    """Parts that must come from a checkpoint."""
+    takes: ClassVar[tuple[str, ...]] = ()
+    """Parts that are taken from a checkpoint where one is given."""
+    monitor: ClassVar[str] = "loss"
+    """The validation metric, smaller is better, that the best checkpoint is chosen by."""
+
+    def __init__(self, config: ModelConfig, training: TrainConfig) -> None:
+        self.config, self.training = config, training
+        self.generator: nn.Module
+        self.critic: Critics | None = None
+        self.parts: dict[str, nn.Module] = {}
+
+    @property
+    def segment_frames(self) -> int:
+        return self.training.segment_frames
+
+    def pairs(self, made: Made, batch: Batch) -> Pairs:
+        """What the critics compare; nothing without critics."""
+        return {}
+
+    @abstractmethod
+    def losses(self, made: Made, batch: Batch, pairs: Pairs) -> dict[str, Tensor]:
+        """Scalars to log, means over the clips; `loss` is the one to minimise."""
+
+    def observe(self, made: Made, batch: Batch) -> None:  # noqa: B027  many have nothing to see
+        """Sees every batch of a validation, for `metrics`."""
+
+    def metrics(self) -> dict[str, float | None]:
+        """Of all that was observed since it was last asked; None is what cannot be known."""
+        return {}
+
+
+def generator_loss(
+    critic: Critics, name: str, pairs: Pairs, mel: Tensor, weights: LossConfig
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """L_Decoder and L_Vocoder alike (IV-A): LSGAN + feature matching + L1 of mels, HiFi-GAN's
+    weights. Returns the sum and its members."""
+    adversarial, features = critic.against(name, pairs)
+    total = weights.adversarial * adversarial + weights.features * features + weights.mel * mel
+    return total, {
+        f"{name}_mel": mel,
+        f"{name}_adversarial": adversarial,
+        f"{name}_features": features,
+    }

@@ -1,0 +1,202 @@
+"""The loop: runs that are killed, diverge, share their work, or are asked for what is not there."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from facetron_build import make_build
+
+from facetron import checkpoint
+from facetron.data import Batch
+from facetron.train import loop
+from facetron.train.lip import LipStage
+from facetron.train.loop import Diverged, Trainer
+from facetron.train.run import train
+from manifests.errors import BadInput
+
+SETS = ("train.batch_size=2", "train.learning_rate=0.01", "train.save_every_s=0")
+
+
+@pytest.fixture(scope="module")
+def build(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_build(tmp_path_factory.mktemp("build"), clips=5)
+
+
+def curve(out: Path) -> list[dict[str, Any]]:
+    """The history without what a clock says."""
+    history = checkpoint.read_info(out / "resume.safetensors").history
+    timed = ("seconds", "data_wait_share")
+    return [{name: v for name, v in line.items() if name not in timed} for line in history]
+
+
+def run(build: Path, out: Path, epochs: int, *sets: str, **options: Any) -> Path:
+    return train(
+        "lip", build, out, "debug", sets=(*SETS, f"train.epochs={epochs}", *sets), **options
+    )
+
+
+@pytest.fixture(scope="module")
+def whole(build: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("whole")
+    run(build, out, 4)
+    return out
+
+
+def weights(out: Path, name: str) -> dict[str, torch.Tensor]:
+    return checkpoint.load(out / name)[1]
+
+
+def same_weights(one: Path, two: Path) -> bool:
+    a, b = weights(one, "last.safetensors"), weights(two, "last.safetensors")
+    return all(torch.equal(a[name], b[name]) for name in a)
+
+
+def test_a_killed_run_goes_on_to_the_same_curve(
+    build: Path, tmp_path: Path, whole: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    step, steps = Trainer._train_step, 0
+
+    def killed(self: Trainer, batch: Batch, number: int) -> dict[str, float]:
+        nonlocal steps
+        steps += 1
+        if steps == 11:  # in the third epoch of four steps each, two of them saved
+            raise KeyboardInterrupt
+        return step(self, batch, number)
+
+    monkeypatch.setattr(Trainer, "_train_step", killed)
+    with pytest.raises(KeyboardInterrupt):
+        run(build, tmp_path, 4)
+    info = checkpoint.read_info(tmp_path / "resume.safetensors")
+    assert (info.epoch, info.progress["first_batch"]) == (2, 2)
+    told: list[str] = []
+    run(build, tmp_path, 4, report=told.append)
+    assert "taken up again after 2 of 4 epochs" in told[0]
+    assert curve(tmp_path) == curve(whole)
+    assert same_weights(tmp_path, whole)
+
+
+def test_a_run_killed_outright_goes_on_to_the_same_curve(build: Path, tmp_path: Path) -> None:
+    sets = [f"--set={text}" for text in (*SETS, "train.epochs=12")]
+    process = subprocess.Popen(
+        [
+            sys.executable, "-m", "facetron.cli", "train", "lip", "--size", "debug",
+            "--manifest", str(build), "--out", str(tmp_path / "killed"), *sets,
+        ],
+        stderr=subprocess.DEVNULL,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+    )  # fmt: skip
+    try:
+        resume = tmp_path / "killed" / "resume.safetensors"
+        while not resume.exists() and process.poll() is None:
+            time.sleep(0.005)
+    finally:
+        process.kill()
+        process.wait()
+    assert process.returncode == -9
+    assert checkpoint.read_info(resume).epoch < 12
+    for out in ("killed", "whole"):
+        run(build, tmp_path / out, 12)
+    assert len(curve(tmp_path / "whole")) == 12
+    for ours, theirs in zip(curve(tmp_path / "killed"), curve(tmp_path / "whole"), strict=True):
+        assert ours == pytest.approx(theirs, rel=1e-5)
+
+
+def test_two_and_two_epochs_are_four(build: Path, tmp_path: Path, whole: Path) -> None:
+    run(build, tmp_path, 2)
+    run(build, tmp_path, 4)
+    assert curve(tmp_path) == curve(whole)
+    assert same_weights(tmp_path, whole)
+
+
+def test_the_same_seed_gives_the_same_curve_and_another_does_not(
+    build: Path, tmp_path: Path, whole: Path
+) -> None:
+    run(build, tmp_path, 1)
+    assert curve(tmp_path) == curve(whole)[:1]
+    run(build, tmp_path, 1, "train.seed=2", restart=True)
+    assert curve(tmp_path) != curve(whole)[:1]
+
+
+def test_other_options_need_another_folder(build: Path, whole: Path) -> None:
+    with pytest.raises(BadInput, match="run with other options"):
+        run(build, whole, 4, "train.batch_size=3")
+    before = curve(whole)
+    run(build, whole, 4)  # done already
+    assert curve(whole) == before
+
+
+def test_nan_stops_and_keeps_the_last_good(
+    build: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    losses, calls = LipStage.losses, 0
+
+    def turning_nan(self: LipStage, *arguments: Any) -> dict[str, torch.Tensor]:
+        nonlocal calls
+        found = losses(self, *arguments)
+        if torch.is_grad_enabled():
+            calls += 1
+            if calls == 6:
+                found["loss"] = found["loss"] * float("nan")
+        return found
+
+    monkeypatch.setattr(LipStage, "losses", turning_nan)
+    with pytest.raises(Diverged, match=r"loss nan.*epoch 2, step 2 \(s.*keeps epoch 1"):
+        run(build, tmp_path, 4)
+    assert all(torch.isfinite(v).all() for v in weights(tmp_path, "last.safetensors").values())
+    assert all(torch.isfinite(v).all() for v in weights(tmp_path, "resume.safetensors").values())
+
+
+def test_plateau_ends_a_stage(build: Path, tmp_path: Path) -> None:
+    run(build, tmp_path, 9, "train.patience=2", "train.min_delta=1000")
+    assert len(curve(tmp_path)) == 3
+    best = checkpoint.read_info(tmp_path / "best.safetensors")
+    assert best.epoch == 1
+
+
+def test_absent_cuda_is_told(build: Path, tmp_path: Path) -> None:
+    if torch.cuda.is_available():
+        pytest.skip("there is a CUDA device")
+    with pytest.raises(BadInput, match=r"train\.device=cuda, but there is no CUDA"):
+        run(build, tmp_path, 1, "train.device=cuda")
+
+
+def test_without_validation_the_training_loss_chooses(tmp_path: Path) -> None:
+    build = make_build(tmp_path / "build", ("s3",), 3, validation=0)
+    assert run(build, tmp_path / "out", 1) == tmp_path / "out" / loop.BEST
+    assert not any(name.startswith("val_") for name in curve(tmp_path / "out")[0])
+
+
+def command(build: Path, out: Path, *launcher: str) -> subprocess.CompletedProcess[str]:
+    # Dropout draws differently in each process; everything else must not.
+    sets = [
+        "train.epochs=2", "train.batch_size=4", "lip.dropout=0", "lip.conv_dropout=0",
+        "train.learning_rate=0.01",
+    ]  # fmt: skip
+    return subprocess.run(
+        [
+            sys.executable, *launcher, "-m", "facetron.cli", "train", "lip", "--size", "debug",
+            "--manifest", str(build), "--out", str(out), *(f"--set={text}" for text in sets),
+        ],
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        timeout=200,
+    )  # fmt: skip
+
+
+def test_two_processes_are_one(build: Path, tmp_path: Path) -> None:
+    launcher = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", "--no-python")
+    two = command(build, tmp_path / "two", *launcher, sys.executable)
+    assert two.returncode == 0, two.stderr
+    one = command(build, tmp_path / "one")
+    assert one.returncode == 0, one.stderr
+    assert one.stdout.strip() == str(tmp_path / "one" / "best.safetensors")
+    for ours, theirs in zip(curve(tmp_path / "one"), curve(tmp_path / "two"), strict=True):
+        assert ours == pytest.approx(theirs, rel=1e-4)
