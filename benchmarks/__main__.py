@@ -25,7 +25,6 @@ MEASUREMENTS: dict[str, Callable[[Path, int, Path], str]] = {
     "stages": build_speed.stages,
     "workers": build_speed.workers,
     "unchanged": build_speed.unchanged,
-    "dask": build_speed.dask_against_local,
     "landmark-steps": landmark_steps.table,
     "crop-formats": crop_formats.table,
 }

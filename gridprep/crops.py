@@ -171,6 +171,7 @@ def track(landmarks: Landmarks, landmark_spec: LandmarkSpec, crop_spec: CropSpec
     looked = np.zeros(n, np.bool_)
     looked[::every] = True
     looked[-1:] = True
+    looked |= landmarks.found  # a backend may look closer where the face moves fast
     found = landmarks.found & np.isfinite(landmarks.points_px[:, _STABLE + _LIPS]).all((1, 2))
     n_found, n_looked = int(found.sum()), int(looked.sum())
     evidence: dict[str, object] = {"found_frames": n_found, "looked_frames": n_looked}

@@ -26,7 +26,7 @@ STAGE_VERSIONS = {
     "decode": "1",
     "alignment": "1",
     "audio": "1",
-    "align": "1",
+    "align": "2",
     "crop": "1",
     "mels": "1",
     "sync": "2",

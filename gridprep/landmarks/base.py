@@ -34,8 +34,9 @@ class LandmarkBackend(Protocol):
     def detect(self, frames: Frames, every: int = 1) -> Landmarks:
         """Args:
             frames: (T, H, W, 3) uint8 RGB.
-            every: look at frames 0, k, 2k, … and the last one; the other rows are NaN with
-                `found` False and are filled by `fill_gaps`.
+            every: look at frames 0, k, 2k, … and the last one, and at others only where the face
+                moves too fast to interpolate; the rows of frames not looked at are NaN with `found`
+                False and are filled by `fill_gaps`.
 
         Returns: landmarks in pixels of the frame, rows of NaN where no face was found.
         """

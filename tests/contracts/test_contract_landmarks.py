@@ -138,8 +138,15 @@ def test_face_that_comes_late(backend: LandmarkBackend) -> None:
 
 
 def test_every_kth_frame_and_the_last(backend: LandmarkBackend) -> None:
-    found = backend.detect(portrait_clip(12), every=5)
+    still = np.repeat(portrait_clip(1), 12, axis=0)
+    found = backend.detect(still, every=5)
     assert np.flatnonzero(found.found).tolist() == [0, 5, 10, 11]
+    assert np.isnan(found.points_px[~found.found]).all()
+
+
+def test_what_moves_may_be_looked_at_more_often(backend: LandmarkBackend) -> None:
+    found = backend.detect(portrait_clip(12), every=5)
+    assert {0, 5, 10, 11} <= set(np.flatnonzero(found.found).tolist())
     assert np.isnan(found.points_px[~found.found]).all()
 
 
