@@ -17,10 +17,11 @@ import time
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from gridprep.execution import Died, Executor, create_executor
-from gridprep.lock import build_lock
+from gridprep.lock import build_lock, sweep
 from gridprep.recipe import (
     ALL_STAGES,
     Task,
@@ -149,6 +150,7 @@ def run(options: Options) -> Report:
                 _retire_manifest(options.out)
             executor = create_executor(options.backend, options.jobs, options.scheduler)
             states.update(_execute(options, executor, tasks, known))
+            sweep(Path(options.out))  # where a worker died in the middle of a file
         if set(options.targets) == set(ALL_STAGES):
             return _write_manifest(options, selection, states, len(tasks), reused, started_s)
         ordered = (states[clip.clip_id] for clip in selection.clips)
