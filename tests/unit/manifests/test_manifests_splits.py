@@ -19,6 +19,7 @@ PINNED = {
     "small": "f6f79e30a64ede9c9ad6dbbea8ad063b1fbec756a244484ed2777be5b27a32cd",
     "large-seen": "500c439a87aea6c7e9d4230249f76d4fdfe01f4e33ccd30debef3473f7ab39d5",
     "large-unseen": "d5083c96d5f168f38d058d90725d274d76a45941147390395c59ab022394809e",
+    "all-seen": "368704e01e5b79c8c8086bba282fb9cb73c00553fe35c05d4de6bfc99f8627ca",
     "lipnet-unseen": "52e65603553b3f6980f3529c8a7ff07f780ee636bddbbc70b2f22a8146bdd1cb",
     "vcagan-unseen": "dc93e6f54a882b65f5443a10867000c8165eb32caca1de29d9c2d8c34d6216ba",
 }
@@ -44,6 +45,7 @@ def test_building_again_gives_the_same_bytes() -> None:
         ("small", 3600, 200, 200, (4, 4, 4)),
         ("large-seen", 25_988, 1444, 1444, (29, 29, 29)),
         ("large-unseen", 25_988, 2888, 4000, (29, 29, 4)),
+        ("all-seen", 29_588, 1644, 1644, (33, 33, 33)),
         ("lipnet-unseen", 25_988, 2888, 4000, (29, 29, 4)),
         ("vcagan-unseen", 15_888, 7000, 9982, (16, 7, 10)),
     ],
@@ -56,7 +58,7 @@ def test_counts(name: str, train: int, val: int, test: int, talkers: tuple[int, 
     assert index["splits"][name]["clips"] == split.counts()
 
 
-@pytest.mark.parametrize("name", ["small", "large-seen"])
+@pytest.mark.parametrize("name", ["small", "large-seen", "all-seen"])
 def test_shares_are_exact_for_every_talker(name: str) -> None:
     split = splits.load(name)
     for speaker in split.speakers():
@@ -70,6 +72,7 @@ def test_the_held_out_talkers_are_nowhere_in_training() -> None:
     for name, held_out in {
         "small": (),
         "large-seen": (),
+        "all-seen": (),
         "large-unseen": ("s1", "s2", "s4", "s29"),
         "lipnet-unseen": ("s1", "s2", "s20", "s22"),
         "vcagan-unseen": rules.VCAGAN_TEST,
@@ -94,7 +97,7 @@ def test_one_training_serves_both_large_tests() -> None:
 def test_a_clip_has_one_place_in_all_splits_by_clip() -> None:
     for speaker in SPEAKERS:
         places = rules.places(speaker)
-        for name in ("small", "large-seen"):
+        for name in ("small", "large-seen", "all-seen"):
             split = splits.load(name)
             if speaker in split.speakers():
                 assert split.subsets[speaker] == places
@@ -102,7 +105,8 @@ def test_a_clip_has_one_place_in_all_splits_by_clip() -> None:
 
 def test_a_clip_that_a_split_by_clip_tests_on_trains_in_no_other_by_places() -> None:
     tested = set(splits.load("small").clips("test")) | set(splits.load("large-seen").clips("test"))
-    for name in ("small", "large-seen", "large-unseen", "lipnet-unseen"):
+    assert tested == set(splits.load("all-seen").clips("test"))
+    for name in ("small", "large-seen", "all-seen", "large-unseen", "lipnet-unseen"):
         assert not tested & set(splits.load(name).clips("train"))
 
 
