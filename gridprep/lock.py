@@ -1,45 +1,22 @@
-"""One writer per build folder."""
+"""One writer per build folder, and what a killed one left behind."""
 
 from __future__ import annotations
 
 import contextlib
 import os
-import socket
 from collections.abc import Iterator
 from pathlib import Path
 
-from manifests.errors import Locked, MissingDependency
+from manifests.lock import held
 
 RUNNING = ".running"
-LOCK = ".lock"
 
 
 @contextlib.contextmanager
 def build_lock(folder: str | os.PathLike[str]) -> Iterator[None]:
-    """Holds the folder's lock, and sweeps what a killed run left behind.
-
-    The kernel frees the lock when the process ends, however it ends, so a kill -9 never leaves a
-    stale one. Raises `Locked` naming the holder.
-    """
-    try:
-        import fcntl
-    except ImportError:
-        raise MissingDependency("building needs Linux or macOS (file locks)", "use WSL") from None
+    """Holds the folder, and sweeps what a killed run left behind. Raises `Locked`."""
     root = Path(folder)
-    root.mkdir(parents=True, exist_ok=True)
-    with open(root / LOCK, "a+", encoding="utf-8") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            file.seek(0)
-            holder = file.read().strip() or "another process"
-            raise Locked(
-                f"{root} is being written by {holder}", "wait for it or choose another --out"
-            ) from None
-        file.seek(0)
-        file.truncate()
-        file.write(f"process {os.getpid()} on {socket.gethostname()}")
-        file.flush()
+    with held(root, "wait for it or choose another --out"):
         running = root / RUNNING
         was_killed = running.exists()
         if was_killed:

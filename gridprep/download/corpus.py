@@ -7,10 +7,9 @@ OUT/.download/                    parts, archives, work in progress
 
 from __future__ import annotations
 
-import contextlib
 import json
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,7 +18,8 @@ from gridprep.download.record import Record
 from gridprep.download.transfer import RemoteFile, bytes_on_disk, fetch_file, part_of
 from gridprep.download.unpack import BLOCK_BYTES, MARKER, unpack
 from manifests.corpus_lists import expected_counts
-from manifests.errors import BadInput, Locked
+from manifests.errors import BadInput
+from manifests.lock import held
 
 WORKSPACE = ".download"
 ALIGNMENTS = "alignments"
@@ -140,25 +140,6 @@ def check_space(archives: Sequence[Archive], out: Path, keep_zips: bool) -> None
         )
 
 
-@contextlib.contextmanager
-def _alone(workspace: Path) -> Iterator[None]:
-    """Holds the folder's lock. Raises `Locked` while another download works there."""
-    workspace.mkdir(parents=True, exist_ok=True)
-    with open(workspace / "lock", "w") as file:
-        try:
-            import fcntl
-        except ImportError:  # Windows has no flock; two downloads into one folder are on their own
-            yield
-            return
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise Locked(
-                f"another download is writing to {workspace.parent}", "wait for it to end"
-            ) from None
-        yield
-
-
 def _sweep(workspace: Path) -> None:
     """Removes what a killed download was unpacking."""
     for pattern in ("unpack-*", ".tmp-*"):
@@ -197,7 +178,7 @@ def download(
     check_space(archives, out, keep_zips)
     fetched, already, failed = [], [], {}
     workspace = out / WORKSPACE
-    with _alone(workspace):
+    with held(workspace):
         _sweep(workspace)
         for archive in archives:
             if archive.unpacked:

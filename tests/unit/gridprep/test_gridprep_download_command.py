@@ -182,7 +182,7 @@ def test_too_little_space_is_one_line_before_the_first_byte(server, tmp_path, mo
 def test_two_downloads_into_one_folder_do_not_mix(server, tmp_path) -> None:
     fcntl = pytest.importorskip("fcntl")
     (tmp_path / ".download").mkdir()
-    with open(tmp_path / ".download" / "lock", "w") as lock:
+    with open(tmp_path / ".download" / ".lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         result = invoke(server, tmp_path)
     assert isinstance(result.exception, Locked)

@@ -1,0 +1,46 @@
+"""One writer per folder: builds, downloads, run directories."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+from manifests.errors import Locked, MissingDependency
+
+LOCK = ".lock"
+
+
+@contextlib.contextmanager
+def held(folder: str | os.PathLike[str], remedy: str = "wait for it to end") -> Iterator[None]:
+    """Holds a folder, made if need be, while the block runs.
+
+    The kernel frees the lock when the process ends, however it ends, so a kill -9 never leaves a
+    stale one. The file `.lock` stays and tells who held it last.
+
+    Raises:
+        Locked: another process holds it; the message names it.
+        MissingDependency: a system without file locks.
+    """
+    try:
+        import fcntl
+    except ImportError:
+        raise MissingDependency(
+            "writing here needs Linux or macOS (file locks)", "use WSL"
+        ) from None
+    root = Path(folder)
+    root.mkdir(parents=True, exist_ok=True)
+    with open(root / LOCK, "a+", encoding="utf-8") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file.seek(0)
+            holder = file.read().strip() or "another process"
+            raise Locked(f"{root} is being written by {holder}", remedy) from None
+        file.seek(0)
+        file.truncate()
+        file.write(f"process {os.getpid()} on {socket.gethostname()}")
+        file.flush()
+        yield
