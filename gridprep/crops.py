@@ -227,7 +227,8 @@ def _overhang_px(matrix: NDArray[np.float64], side_px: int, width: int, height: 
     return float(max(0.0, -x.min(), x.max() - width, -y.min(), y.max() - height))
 
 
-def _warp(frame: NDArray[np.uint8], matrix: NDArray[np.float64], side_px: int) -> NDArray[np.uint8]:
+def cut(frame: NDArray[np.uint8], matrix: NDArray[np.float64], side_px: int) -> NDArray[np.uint8]:
+    """(side_px, side_px, 3) crop of an (H, W, 3) frame by the matrix from source to crop pixels."""
     # Cubic: the lips are enlarged about 1.7 times, where linear blurs and Lanczos rings.
     warped = cv2.warpAffine(
         frame, matrix, (side_px, side_px), flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE
@@ -253,7 +254,7 @@ def crop_lips(
     for i, frame in enumerate(frames):
         matrix = lip_matrix(geometry, i, spec)
         overhang = max(overhang, _overhang_px(matrix, side, frame.shape[1], frame.shape[0]))
-        crops[i] = _warp(frame, matrix, side)
+        crops[i] = cut(frame, matrix, side)
     return crops, overhang
 
 
@@ -269,7 +270,7 @@ def crop_faces(
         matrix = face_matrix(geometry, i, spec)
         height, width = frames.shape[1:3]
         overhang = max(overhang, _overhang_px(matrix, side, width, height))
-        stills[k] = _warp(frames[i], matrix, side)
+        stills[k] = cut(frames[i], matrix, side)
     return stills, overhang
 
 

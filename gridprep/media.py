@@ -7,8 +7,10 @@ last instead. The container's own frame count is 0 or nonsense, so frames are co
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -68,7 +70,8 @@ class Media:
     codecs: str
 
 
-def _rgb(frame: Any) -> NDArray[np.uint8]:
+def rgb_of(frame: Any) -> NDArray[np.uint8]:
+    """(H, W, 3) uint8 RGB of a decoded frame, as stored: its rotation is not applied."""
     image: NDArray[np.uint8] = frame.to_ndarray(format="rgb24")
     return image
 
@@ -148,17 +151,13 @@ def _check_length(path: str, frames: int, picture_bytes: int, sound_s: float) ->
     raise ClipError("decode", "too_long", f"{path} has {what}: it is no clip of GRID")
 
 
-def decode(path: str | os.PathLike[str], video: bool = True, audio: bool = True) -> Media:
-    """Reads a file from start to end in one pass.
-
-    Args:
-        path: any container FFmpeg reads.
-        video, audio: which streams to decode; an unwanted one costs nothing.
+@contextlib.contextmanager
+def opened(path: str | os.PathLike[str]) -> Iterator[Any]:
+    """An open container, to be read from its first byte to its last.
 
     Raises:
-        ClipError: stage `decode`, reason `unreadable` (no permission, absent), `empty_file`,
-            `not_media` (no container FFmpeg knows), `too_long` or `size_changes`. A damaged packet
-            inside a readable file is no error: it is counted.
+        ClipError: stage `decode`, reason `unreadable` (no permission, absent), `empty_file`, or
+            `not_media` (no container FFmpeg knows, or reading it ended in an error).
     """
     path = os.fspath(path)
     try:
@@ -174,12 +173,57 @@ def decode(path: str | os.PathLike[str], video: bool = True, audio: bool = True)
         # FFmpeg takes a text file for a playlist if it looks like one; it must not call anywhere.
         only_files = {"protocol_whitelist": "file"}
         with av.open(path, options=only_files, **_LENIENT) as container:
-            return _decode(container, path, video, audio)
+            yield container
     except (av.error.FFmpegError, UnicodeError, ValueError) as error:
         why = getattr(error, "strerror", None) or str(error)  # FFmpeg's own would repeat the path
         raise ClipError(
             "decode", "not_media", f"{path} is not a video that FFmpeg can read ({why})"
         ) from None
+
+
+def decoded(container: Any, streams: list[Any], errors: list[str]) -> Iterator[Any]:
+    """Frames of some streams in the order of the file. Damaged packets are skipped.
+
+    Args:
+        errors: grows by a line for every packet that could not be decoded, and by one where the
+            file cannot be read on (what came before is given out).
+    """
+    packets = container.demux(streams)
+    broken = False
+    while not broken:
+        try:
+            packet = next(packets)
+        except StopIteration:
+            break
+        except av.error.FFmpegError as error:
+            errors.append(str(error))
+            broken = True
+        try:
+            frames = (
+                [f for stream in streams for f in stream.codec_context.decode(None)]
+                if broken
+                else packet.decode()
+            )
+        except av.error.FFmpegError as error:
+            errors.append(str(error))
+            continue
+        yield from frames
+
+
+def decode(path: str | os.PathLike[str], video: bool = True, audio: bool = True) -> Media:
+    """Reads a file from start to end in one pass.
+
+    Args:
+        path: any container FFmpeg reads.
+        video, audio: which streams to decode; an unwanted one costs nothing.
+
+    Raises:
+        ClipError: stage `decode`, reason `unreadable` (no permission, absent), `empty_file`,
+            `not_media` (no container FFmpeg knows), `too_long` or `size_changes`. A damaged packet
+            inside a readable file is no error: it is counted.
+    """
+    with opened(path) as container:
+        return _decode(container, os.fspath(path), video, audio)
 
 
 def _decode(container: Any, path: str, want_video: bool, want_audio: bool) -> Media:
@@ -194,41 +238,22 @@ def _decode(container: Any, path: str, want_video: bool, want_audio: bool) -> Me
     frames: list[NDArray[np.uint8]] = []
     times_s: list[float] = []
     sound: list[_Sound] = []
-    picture_bytes = damaged = errors = 0
+    errors: list[str] = []
+    picture_bytes = damaged = 0
     sound_s = 0.0
-    if wanted:
-        for stream in wanted:
-            # One thread a worker process is fastest, and frame threading would reorder errors.
-            stream.codec_context.thread_count = 1
-        packets = container.demux(wanted)
-        broken = False
-        while not broken:
-            try:
-                packet = next(packets)
-            except StopIteration:
-                break
-            except av.error.FFmpegError:
-                errors += 1  # the file cannot be read on: what came before is kept
-                broken = True
-            try:
-                decoded = (
-                    [f for stream in wanted for f in stream.codec_context.decode(None)]
-                    if broken
-                    else packet.decode()
-                )
-            except av.error.FFmpegError:
-                errors += 1
-                continue
-            for frame in decoded:
-                if isinstance(frame, av.VideoFrame):
-                    frames.append(_rgb(frame))
-                    times_s.append(frame.time if frame.time is not None else np.nan)
-                    damaged += bool(frame.is_corrupt)
-                    picture_bytes += frames[-1].nbytes
-                else:
-                    sound.append(_Sound(frame.time, frame.sample_rate, _pcm(frame)))
-                    sound_s += frame.samples / max(frame.sample_rate, 1)
-                _check_length(path, len(frames), picture_bytes, sound_s)
+    for stream in wanted:
+        # One thread a worker process is fastest, and frame threading would reorder errors.
+        stream.codec_context.thread_count = 1
+    for frame in decoded(container, wanted, errors) if wanted else ():
+        if isinstance(frame, av.VideoFrame):
+            frames.append(rgb_of(frame))
+            times_s.append(frame.time if frame.time is not None else np.nan)
+            damaged += bool(frame.is_corrupt)
+            picture_bytes += frames[-1].nbytes
+        else:
+            sound.append(_Sound(frame.time, frame.sample_rate, _pcm(frame)))
+            sound_s += frame.samples / max(frame.sample_rate, 1)
+        _check_length(path, len(frames), picture_bytes, sound_s)
     fps = float(video_stream.average_rate or 0) if video_stream is not None else 0.0
     sizes = {f.shape for f in frames}
     if len(sizes) > 1:
@@ -247,6 +272,6 @@ def _decode(container: Any, path: str, want_video: bool, want_audio: bool) -> Me
         has_video=video_stream is not None,
         has_audio=audio_stream is not None,
         damaged_frames=damaged,
-        decode_errors=errors + changed,
+        decode_errors=len(errors) + changed,
         codecs=codecs,
     )

@@ -24,6 +24,9 @@ TOLERATED_FRAMES = 2
 GRID_SIZES = ((360, 288), (720, 576))
 MIN_SIDE_PX = 100
 
+RATE_TOLERANCE_FPS = 0.1
+"""By how much a rate may differ from 25 and its frames be taken one by one."""
+
 PLAIN_STD = 6.0
 """A picture with a standard deviation under this shows nothing. (A real GRID frame has 50 to 80.)"""
 
@@ -183,16 +186,34 @@ def _completed(frames: NDArray[np.uint8], times_s: NDArray[np.float64]) -> NDArr
     return completed
 
 
+def measured_fps(times_s: NDArray[np.float64], stated_fps: float) -> float:
+    """Frames a second by their own times (T,): containers lie about their rate, frames do not."""
+    steps = np.diff(times_s)
+    measured = 1 / float(np.median(steps)) if len(steps) and np.median(steps) > 0 else stated_fps
+    if not np.isfinite(measured) or measured <= 0:
+        measured = stated_fps or float(VIDEO_FPS)
+    return measured
+
+
+def shown_at_25_fps(
+    times_s: NDArray[np.float64], fps: float, duration_s: float
+) -> NDArray[np.intp]:
+    """Which of the frames that come at `times_s` (T,) is on screen at each 40 ms of `duration_s`.
+
+    Args:
+        fps: the frames' own rate.
+    """
+    wanted_s = np.arange(round(duration_s * VIDEO_FPS)) / VIDEO_FPS
+    shown = np.searchsorted(times_s, wanted_s + 0.5 / fps) - 1
+    return np.clip(shown, 0, len(times_s) - 1)
+
+
 def _to_25_fps(media: Media, qc: dict[str, object]) -> tuple[NDArray[np.uint8], list[str]]:
     """Frames at 25 fps: as they are, or the one on screen at each 40 ms."""
     times_s = media.frame_times_s
-    steps = np.diff(times_s)
-    # Containers lie about their rate, frames do not.
-    measured = 1 / float(np.median(steps)) if len(steps) and np.median(steps) > 0 else media.fps
-    if not np.isfinite(measured) or measured <= 0:
-        measured = media.fps or float(VIDEO_FPS)
+    measured = measured_fps(times_s, media.fps)
     qc["source_fps"] = round(measured, 3)
-    if abs(measured - VIDEO_FPS) < 0.1:
+    if abs(measured - VIDEO_FPS) < RATE_TOLERANCE_FPS:
         return media.frames, []
     if measured < VIDEO_FPS:
         raise ClipError(
@@ -201,10 +222,8 @@ def _to_25_fps(media: Media, qc: dict[str, object]) -> tuple[NDArray[np.uint8], 
             f"{measured:.2f} frames a second, at least {VIDEO_FPS} needed",
             qc,
         )
-    duration_s = len(media.frames) / measured
-    wanted_s = np.arange(round(duration_s * VIDEO_FPS)) / VIDEO_FPS
-    shown = np.searchsorted(times_s, wanted_s + 0.5 / measured) - 1
-    return media.frames[np.clip(shown, 0, len(media.frames) - 1)], ["fps_resampled"]
+    shown = shown_at_25_fps(times_s, measured, len(media.frames) / measured)
+    return media.frames[shown], ["fps_resampled"]
 
 
 def to_mono(audio: NDArray[np.float32], source_hz: int, target_hz: int) -> NDArray[np.float32]:

@@ -20,6 +20,22 @@ IBUG_68 = (36, 39, 42, 45, 27, 30, 33, 48, 54, 51, 57, 62, 66, 50, 52, 58, 56, 8
 """Numbers of `POINT_NAMES`, in their order, for detectors with the 68 points of iBUG 300-W."""
 
 
+class FrameSource(Protocol):
+    """What gives frames one by one, an array of them or a video that is decoded as they are asked
+    for."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(T, H, W, 3)."""
+        ...
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int, /) -> NDArray[np.uint8]:
+        """(H, W, 3) uint8 RGB."""
+        ...
+
+
 class LandmarkBackend(Protocol):
     """Finds the named points of one face in every frame of a clip.
 

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gridprep.landmarks.base import Frames, choose_face, empty_points, looked_at
+from gridprep.landmarks.base import FrameSource, choose_face, empty_points, looked_at
 from manifests.errors import MissingDependency
 from manifests.records import LIP_POINTS, POINT_NAMES, Landmarks
 
@@ -143,12 +143,13 @@ class MediapipeBackend:
         mesh.reset()  # or the last clip's face would steer this clip's first frames
         return mesh
 
-    def detect(self, frames: Frames, every: int = 1) -> Landmarks:
-        """See `LandmarkBackend.detect`."""
+    def detect(self, frames: FrameSource, every: int = 1) -> Landmarks:
+        """See `LandmarkBackend.detect`. Frames are asked for one by one: the first, the middle one,
+        then on from the first, never more than four back."""
         with _quiet():
             return self._detect(frames, every)
 
-    def _detect(self, frames: Frames, every: int) -> Landmarks:
+    def _detect(self, frames: FrameSource, every: int) -> Landmarks:
         n = len(frames)
         points = empty_points(n)
         found = np.zeros(n, np.bool_)

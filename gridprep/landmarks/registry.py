@@ -23,6 +23,7 @@ class Entry:
         library: the import name of the library that it stands on.
         install: how to get that library, as told to the user.
         gpu: whether it can run on CUDA.
+        one_by_one: whether `detect` also takes a `FrameSource`, so that no video need be held whole.
         options: names of the options that it understands.
         silent: those among them that do not change the points (speed, where weights lie; the
             weights' content is part of the backend's version).
@@ -32,6 +33,7 @@ class Entry:
     library: str
     install: str
     gpu: bool = False
+    one_by_one: bool = False
     options: tuple[str, ...] = ()
     silent: tuple[str, ...] = ()
 
@@ -41,6 +43,7 @@ BACKENDS: dict[str, Entry] = {
         target="gridprep.landmarks.mediapipe:MediapipeBackend",
         library="mediapipe",
         install="use Python 3.10–3.12 with mediapipe 0.10.21, or --landmarks face-alignment",
+        one_by_one=True,
     ),
     "face-alignment": Entry(
         target="gridprep.landmarks.face_alignment:FaceAlignmentBackend",

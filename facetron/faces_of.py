@@ -1,0 +1,239 @@
+"""From any file with a face to what the model takes: lip crops at 25 fps and stills, cut as `gridprep
+build` cuts them.
+
+The one place of facetron that uses gridprep's alignment: a model that was trained on its crops must
+be given its crops. Pictures are decoded as they are needed, so that a minute of video takes no more
+memory than its crops.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import cast
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from gridprep import crops
+from gridprep.crop_store import CODECS
+from gridprep.footage import Footage
+from gridprep.landmarks import registry
+from gridprep.landmarks.base import Frames
+from manifests.errors import BadInput, ClipError
+from manifests.records import Landmarks
+from manifests.specs import VIDEO_FPS, CropSpec, LandmarkSpec
+
+Pictures = NDArray[np.uint8]
+
+MAX_S = 600.0
+"""Ten minutes of lip crops are 930 MB."""
+MIN_FRAMES = 5
+"""0.2 s: shorter than any word."""
+MAX_STILLS = 60
+"""As many as 12 s have; of a longer video they are spread over all of it."""
+MAX_WHOLE_BYTES = 1_000_000_000
+"""Of pictures, where the landmark backend needs them all at once."""
+MAX_PICTURE_PX = 1920
+"""A longer side of a picture is shrunk to this first."""
+SHRINK_UNDER = 0.4
+"""Crop pixels a source pixel below which a picture is averaged down before it is cut, or fine
+patterns would alias. GRID's are 0.5 and more, and are cut as in a build."""
+
+REMEDIES = {
+    "no_face": "give one in which a face is seen from the front",
+    "face_lost": "cut it to where the face is seen",
+    "too_long": "cut it into parts",
+    "no_video": "give a file with pictures",
+    "not_media": "check the file",
+    "unreadable": "check the path",
+    "empty_file": "fetch it again",
+    "no_frames": "fetch it again",
+}
+
+
+@dataclass(frozen=True)
+class AlignedVideo:
+    """
+    Attributes:
+        lips: (T, 144, 144, 3) uint8 RGB at 25 fps.
+        stills: (K, 160, 160, 3) uint8 RGB.
+        still_frames: (K,) which of the T frames they show.
+        notes: what the user should know of how they came about.
+    """
+
+    lips: Pictures
+    stills: Pictures
+    still_frames: NDArray[np.intp]
+    notes: tuple[str, ...]
+
+
+@contextmanager
+def open_video(path: str | os.PathLike[str]) -> Iterator[Footage]:
+    """The pictures of a file. Raises `BadInput` naming it: no video, damaged, under 0.2 s, over ten
+    minutes."""
+    with _told(path):
+        footage = Footage(path, MAX_S)
+        try:
+            if len(footage) < MIN_FRAMES:
+                raise BadInput(
+                    f"{path} lasts {len(footage) / VIDEO_FPS:.2f} s",
+                    f"give {MIN_FRAMES / VIDEO_FPS} s or more",
+                )
+            yield footage
+        finally:
+            footage.close()
+
+
+@contextmanager
+def _told(path: str | os.PathLike[str]) -> Iterator[None]:
+    """What is wrong with a clip as the one line that a user reads."""
+    try:
+        yield
+    except ClipError as error:
+        where = "" if str(path) in error.detail else f"{os.fspath(path)}: "
+        raise BadInput(where + error.detail, REMEDIES.get(error.reason, "")) from None
+
+
+def takes_crops(fingerprint: str, crop: CropSpec) -> bool:
+    """Whether crops of this geometry are those of a fingerprint. How they were stored does not matter
+    here, where nothing is stored; "" stands for any."""
+    return not fingerprint or any(
+        replace(crop, lips_codec=lips, face_codec=face).fingerprint() == fingerprint
+        for lips in CODECS
+        for face in CODECS
+    )
+
+
+class Aligner:
+    """Finds the face and cuts lips and stills; one backend for many files.
+
+    Args:
+        backend: landmark backend; gridprep's default where empty.
+        options: of the backend.
+
+    Raises:
+        BadInput: an unknown backend or option.
+        MissingDependency: its library is not installed.
+    """
+
+    def __init__(self, backend: str = "", options: Mapping[str, str] | None = None) -> None:
+        name = backend or registry.default_backend()
+        self.crop = CropSpec()
+        self.landmarks = LandmarkSpec(backend=name)
+        self._one_by_one = registry.entry(name).one_by_one
+        self._backend = registry.create(name, options=options or {})
+
+    def video(self, footage: Footage) -> AlignedVideo:
+        """Lips and stills of a video. Raises `BadInput` where there is no face in it."""
+        with _told(footage.path):
+            found = self._detect(footage)
+            track = crops.track(found, self.landmarks, self.crop)
+            still_frames = spread(len(footage), self.crop.face_every, MAX_STILLS)
+            lips = np.empty((len(footage), self.crop.lips_px, self.crop.lips_px, 3), np.uint8)
+            stills = []
+            wanted = set(still_frames.tolist())
+            for i in range(len(footage)):
+                frame = footage[i]
+                lips[i] = cut(frame, crops.lip_matrix(track, i, self.crop), self.crop.lips_px)
+                if i in wanted:
+                    stills.append(
+                        cut(frame, crops.face_matrix(track, i, self.crop), self.crop.face_px)
+                    )
+        notes = _notes(footage, found, track)
+        return AlignedVideo(lips, np.stack(stills), still_frames, notes)
+
+    def stills(self, path: str | os.PathLike[str]) -> tuple[Pictures, tuple[str, ...]]:
+        """Stills of a picture (1) or a video (K): (K, 160, 160, 3), and notes. Raises `BadInput`."""
+        picture = _read_picture(path)
+        if picture is None:
+            with open_video(path) as footage:
+                found = self.video(footage)
+            return found.stills, found.notes
+        with _told(path):
+            landmarks = self._backend.detect(picture[None], 1)
+            if not landmarks.found.any():
+                raise ClipError("align", "no_face", f"{path}: no face in the picture")
+            track = crops.track(landmarks, self.landmarks, self.crop)
+        still = cut(picture, crops.face_matrix(track, 0, self.crop), self.crop.face_px)
+        return still[None], _several(path, landmarks)
+
+    def _detect(self, footage: Footage) -> Landmarks:
+        frames: object = footage
+        if not self._one_by_one:
+            if int(np.prod(footage.shape)) > MAX_WHOLE_BYTES:
+                raise BadInput(
+                    f"{footage.path} is too long for the landmark backend {self.landmarks.backend}",
+                    "cut it into parts, or use --landmarks mediapipe",
+                )
+            frames = np.stack([footage[i] for i in range(len(footage))])
+        # A backend that takes frames one by one asks no more of them than footage can.
+        return self._backend.detect(cast(Frames, frames), self.landmarks.every)
+
+    def close(self) -> None:
+        """Frees the backend."""
+        self._backend.close()
+
+
+def spread(frames: int, every: int, most: int) -> NDArray[np.intp]:
+    """Every so-many-th frame, as in a build; at most so many, evenly spread over them."""
+    regular = np.arange(0, frames, every)
+    if len(regular) <= most:
+        return regular
+    return np.asarray(regular[np.linspace(0, len(regular) - 1, most).round().astype(int)], np.intp)
+
+
+def cut(frame: Pictures, matrix: NDArray[np.float64], side_px: int) -> Pictures:
+    """(side_px, side_px, 3) crop of an (H, W, 3) frame; see `SHRINK_UNDER`."""
+    scale = float(np.hypot(matrix[0, 0], matrix[1, 0]))
+    if scale >= SHRINK_UNDER:
+        return crops.cut(frame, matrix, side_px)
+    height, width = frame.shape[:2]
+    size = max(round(width * 2 * scale), 1), max(round(height * 2 * scale), 1)
+    small = np.asarray(cv2.resize(frame, size, interpolation=cv2.INTER_AREA), np.uint8)
+    # Pixel centres: x = (x' + ½) · W / W' − ½.
+    zoom = np.array([width / size[0], height / size[1]])
+    linear = matrix[:, :2] * zoom
+    shift = matrix[:, 2] + matrix[:, :2] @ (zoom / 2 - 0.5)
+    return crops.cut(small, np.hstack([linear, shift[:, None]]), side_px)
+
+
+def _read_picture(path: str | os.PathLike[str]) -> Pictures | None:
+    """(H, W, 3) RGB of a picture, turned as its EXIF says; None where it is none."""
+    if not os.path.isfile(path):
+        raise BadInput(f"{path} does not exist", REMEDIES["unreadable"])
+    bgr = cv2.imread(os.fspath(path), cv2.IMREAD_COLOR)
+    if bgr is None:
+        return None
+    longest = max(bgr.shape[:2])
+    if longest > MAX_PICTURE_PX:
+        zoom = MAX_PICTURE_PX / longest
+        bgr = cv2.resize(bgr, None, fx=zoom, fy=zoom, interpolation=cv2.INTER_AREA)
+    return np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB), np.uint8)
+
+
+def _notes(footage: Footage, found: Landmarks, track: crops.Track) -> tuple[str, ...]:
+    notes = list(_several(footage.path, found))
+    if footage.fps < VIDEO_FPS - 1:
+        notes.append(
+            f"{footage.path} has {footage.fps:.3g} frames a second, lips are read at {VIDEO_FPS}: "
+            "expect mistakes"
+        )
+    if track.interpolated_frames:
+        notes.append(
+            f"{footage.path}: no face in {1 - track.found_share:.0%} of the frames looked at; "
+            "the lips there are guessed from those around"
+        )
+    if footage.errors:
+        notes.append(f"{footage.path} is damaged in {footage.errors} places")
+    return tuple(notes)
+
+
+def _several(path: str | os.PathLike[str], found: Landmarks) -> tuple[str, ...]:
+    faces = int(found.faces.max(initial=0))
+    if faces < 2:
+        return ()
+    return (f"{path} shows {faces} faces: took the one that is the most central and large",)

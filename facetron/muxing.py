@@ -1,0 +1,273 @@
+"""A video's own pictures with another sound, in an .mp4 that players and browsers play.
+
+The pictures are copied as they are where MP4 may hold them and players expect them there, and encoded
+as H.264 where not. Times count from the first picture: the sound starts with it.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
+from fractions import Fraction
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from manifests.errors import BadInput
+from manifests.io import atomic_path
+
+SUFFIXES = (".mp4", ".m4v")
+COPIED = frozenset({"h264", "hevc", "av1", "vp9", "mpeg4"})
+"""Codecs that are copied. MPEG-1 and -2, allowed in MP4 too, are played there by next to nobody."""
+
+CRF = 18
+BIT_RATE = 96_000
+"""The most that AAC can use for one channel at 16 kHz."""
+CLOCK_HZ = 90_000
+MAX_REORDERED = 16
+"""Pictures that H.264 may hold back at most."""
+SOUND_PIECE_SAMPLES = 8192
+COMMENT = "The speech is synthetic: made by facetron from the silent picture."
+
+
+class PictureSource(Protocol):
+    """What is known of the video, such as a `gridprep.footage.Footage`.
+
+    Attributes:
+        fps: frames a second.
+        start_s: time of the first picture in the file, None where its times make no sense.
+        errors: damaged packets and frames.
+    """
+
+    @property
+    def codec(self) -> str: ...
+    @property
+    def fps(self) -> float: ...
+    @property
+    def start_s(self) -> float | None: ...
+    @property
+    def errors(self) -> int: ...
+
+    def container(self) -> AbstractContextManager[Any]:
+        """The file, opened to be read from its start (PyAV's)."""
+        ...
+
+    def pictures(self) -> Iterator[tuple[float, Any]]:
+        """Seconds since the first picture, rising, and decoded frame (PyAV's)."""
+        ...
+
+
+class _NotCopyable(Exception):
+    """The packets of a video cannot be taken over as they are."""
+
+
+def check_target(out: Path, source: Path) -> None:
+    """Raises `BadInput` where a result could not be written to `out` or would replace its source;
+    `OSError` where the folder cannot be written to. Costs nothing, so it comes before long work."""
+    if out.suffix.lower() not in SUFFIXES:
+        raise BadInput(f"{out} is no name of an MP4", f"let it end in {' or '.join(SUFFIXES)}")
+    if out.is_dir():
+        raise BadInput(f"{out} is a folder", "name a file")
+    if out.exists() and source.exists() and os.path.samefile(out, source):
+        raise BadInput(f"{out} is the video itself", "choose another --out")
+    check_folder(out)
+
+
+def check_folder(out: Path) -> None:
+    """Raises `OSError` naming `out` where its folder cannot be made or written to."""
+    probe = out.parent / f".{out.name}.probe"
+    with atomic_path(probe):
+        # Renaming it into place is part of what has to work.
+        pass
+    probe.unlink()
+
+
+def write_mp4(source: PictureSource, sound: NDArray[np.float32], rate_hz: int, out: Path) -> bool:
+    """Atomically writes a video with the pictures of `source` and the sound (samples,) in ±1.
+
+    Returns:
+        Whether the pictures were copied, and not encoded again.
+
+    Raises:
+        OSError: the disk is full or cannot be written to; a file that was there still is.
+        BadInput: what was written cannot be read back whole.
+    """
+    import av.error
+
+    start_s = source.start_s if source.codec in COPIED and source.errors == 0 else None
+    copied = start_s is not None
+    with atomic_path(out) as temporary:
+        try:
+            try:
+                if start_s is not None:
+                    frames = _write(temporary, sound, rate_hz, _Copy(source, start_s))
+            except _NotCopyable:
+                copied = False
+            if not copied:
+                frames = _write(temporary, sound, rate_hz, _Encode(source))
+        except av.error.FFmpegError as error:
+            number = getattr(error, "errno", 0)
+            if isinstance(error, OSError) and number > 0:
+                # FFmpeg's own names the temporary file, or nothing, and cannot be changed.
+                raise OSError(number, os.strerror(number), str(out)) from None
+            raise BadInput(f"{out} cannot be written ({error})", "choose another --out") from None
+        _check(temporary, frames, len(sound), out)
+    return copied
+
+
+class _Copy:
+    """The packets of a file's video as they are, counted from its first picture.
+
+    Args:
+        start_s: time of the first picture in the file.
+    """
+
+    def __init__(self, source: PictureSource, start_s: float) -> None:
+        self._source, self._start_s = source, start_s
+
+    def packets(self, out: Any) -> Iterator[tuple[float, Any]]:
+        """Seconds and packets. Adds the stream to `out`. Raises `_NotCopyable`."""
+        import av.error
+
+        with self._source.container() as container:
+            video = container.streams.video[0]
+            try:
+                made = out.add_stream_from_template(video, opaque=True)
+            except (ValueError, av.error.FFmpegError) as error:
+                raise _NotCopyable(str(error)) from None
+            for packet in self._decodable(container.demux(video)):
+                start = round(self._start_s / packet.time_base)
+                packet.pts -= start
+                packet.dts -= start
+                packet.stream = made
+                yield float(packet.dts * packet.time_base), packet
+
+    def _decodable(self, packets: Iterator[Any]) -> Iterator[Any]:
+        """Packets with both their times. Matroska leaves out when the first ones are to be decoded,
+        if later ones are shown before them; they are put a picture apart before the others."""
+        first: list[Any] = []
+        timed = False
+        for packet in packets:
+            if packet.size == 0:
+                continue
+            if packet.pts is None or (packet.dts is None and (timed or len(first) > MAX_REORDERED)):
+                raise _NotCopyable("a packet without a time")
+            if not timed and not first and not packet.is_keyframe:
+                raise _NotCopyable("the first picture builds upon another one")
+            if packet.dts is None:
+                first.append(packet)
+                continue
+            step = round(1 / self._source.fps / packet.time_base)
+            for before, early in enumerate(reversed(first), 1):
+                early.dts = packet.dts - before * step
+            yield from first
+            yield packet
+            first, timed = [], True
+        if first:
+            raise _NotCopyable("packets without a time")
+
+
+class _Encode:
+    """The pictures of a source as H.264."""
+
+    def __init__(self, source: PictureSource) -> None:
+        self._source = source
+
+    def packets(self, out: Any) -> Iterator[tuple[float, Any]]:
+        """Seconds and packets. Adds the stream to `out`."""
+        fps = self._source.fps
+        stream: Any = None
+        time_s = 0.0
+        for time_s, picture in self._source.pictures():
+            frame = _upright(picture)
+            if stream is None:
+                options = {"crf": str(CRF), "preset": "veryfast"}
+                rate = Fraction(fps).limit_denominator(1001)
+                stream = out.add_stream("libx264", rate=rate, options=options)
+                # 4:2:0, which alone is played everywhere, needs even sides.
+                stream.width, stream.height = (max(n - n % 2, 2) for n in _size(frame))
+                stream.pix_fmt = "yuv420p"
+                stream.codec_context.time_base = Fraction(1, CLOCK_HZ)
+            frame = frame.reformat(stream.width, stream.height, "yuv420p")
+            frame.pict_type = 0  # or the source's key frames would be the encoder's
+            frame.pts, frame.time_base = round(time_s * CLOCK_HZ), Fraction(1, CLOCK_HZ)
+            yield from self._timed(stream.encode(frame), time_s)
+        yield from self._timed(stream.encode(), time_s)
+
+    def _timed(self, packets: list[Any], time_s: float) -> Iterator[tuple[float, Any]]:
+        for packet in packets:
+            packet.duration = round(CLOCK_HZ / self._source.fps)  # the last one is shown as long
+            yield time_s, packet
+
+
+def _size(frame: Any) -> tuple[int, int]:
+    return frame.width, frame.height
+
+
+def _upright(frame: Any) -> Any:
+    """A frame as it is to be shown, where the file says to turn it."""
+    turns = round(getattr(frame, "rotation", 0) / 90) % 4
+    if not turns:
+        return frame
+    import av
+
+    turned = np.ascontiguousarray(np.rot90(frame.to_ndarray(format="rgb24"), turns))
+    return av.VideoFrame.from_ndarray(turned, format="rgb24")
+
+
+def _write(path: Path, sound: NDArray[np.float32], rate_hz: int, pictures: _Copy | _Encode) -> int:
+    """Writes the file and returns how many pictures it has. Sound and pictures come in turns, or the
+    muxer would hold all of one until the other came."""
+    import av
+
+    frames, fed = 0, 0
+    options = {"movflags": "+faststart"}
+    with av.open(os.fspath(path), "w", format="mp4", options=options) as out:
+        out.metadata["comment"] = COMMENT
+        stream: Any = None
+        for time_s, packet in pictures.packets(out):
+            if stream is None:
+                stream = out.add_stream("aac", rate=rate_hz, layout="mono")
+                stream.bit_rate = BIT_RATE
+            while fed < len(sound) and fed <= time_s * rate_hz:
+                fed = _feed(out, stream, sound, fed, rate_hz)
+            out.mux(packet)
+            frames += 1
+        while fed < len(sound):
+            fed = _feed(out, stream, sound, fed, rate_hz)
+        out.mux(stream.encode())
+    return frames
+
+
+def _feed(out: Any, stream: Any, sound: NDArray[np.float32], fed: int, rate_hz: int) -> int:
+    """Encodes the next piece of sound; returns the number of samples that have been."""
+    import av
+
+    piece = sound[fed : fed + SOUND_PIECE_SAMPLES].clip(-1, 1)
+    frame: Any = av.AudioFrame.from_ndarray(
+        np.ascontiguousarray(piece[None], np.float32), format="fltp", layout="mono"
+    )
+    frame.sample_rate, frame.time_base, frame.pts = rate_hz, Fraction(1, rate_hz), fed
+    out.mux(stream.encode(frame))
+    return fed + len(piece)
+
+
+def _check(path: Path, frames: int, samples: int, out: Path) -> None:
+    """Raises `BadInput` unless the file can be read back with all that went into it: FFmpeg does not
+    report every write that failed."""
+    import av
+    import av.error
+
+    found = {"video": 0, "audio": 0}
+    try:
+        with av.open(os.fspath(path)) as container:
+            for packet in container.demux():
+                if packet.size:
+                    found[packet.stream.type] += 1 if packet.stream.type == "video" else 1024
+    except (av.error.FFmpegError, KeyError):
+        found = {"video": 0, "audio": 0}
+    if found["video"] < frames or found["audio"] < samples:
+        raise BadInput(f"{out} could not be written whole", "free space, or choose another --out")
