@@ -87,13 +87,16 @@ class GriffinLim:
         mel: NDArray[np.floating[Any]],
         rng: np.random.Generator,
         n_samples: int | None = None,
+        start: NDArray[np.floating[Any]] | None = None,
     ) -> Float:
         """Sound whose mel is `mel`.
 
         Args:
             mel: (n_mels, T) log-mel made, or predicted, with `spec`.
-            rng: source of the initial phase.
+            rng: source of the initial phase, where there is no `start`.
             n_samples: length wanted; T frames' worth if None. Cut or padded with zeros at the end.
+            start: (samples,) sound to begin with, such as a neural vocoder's: its phase is better
+                than none, and the rounds give it the mel that was asked for.
 
         Returns:
             (n_samples,) float32 within ±1, as loud as the mel says, or scaled down as a whole where
@@ -108,7 +111,11 @@ class GriffinLim:
             )
         target = np.ascontiguousarray(invert(mel, self.spec).T)
         grid = _Grid(self.spec, len(target))
-        sound = grid.synthesis(self._iterate(grid, target, rng))
+        begun = None
+        if start is not None:
+            begun = np.zeros(grid.n_samples, np.float32)
+            begun[: len(start)] = start[: grid.n_samples]
+        sound = grid.synthesis(self._iterate(grid, target, rng, begun))
         if self.spec.preemphasis:
             sound = signal.lfilter([1], [1, -self.spec.preemphasis], sound)
         if n_samples is not None:
@@ -118,7 +125,9 @@ class GriffinLim:
             sound = sound * (FULL_SCALE / peak)
         return np.asarray(sound, dtype=np.float32)
 
-    def _iterate(self, grid: _Grid, target: Float, rng: np.random.Generator) -> Complex:
+    def _iterate(
+        self, grid: _Grid, target: Float, rng: np.random.Generator, start: Float | None
+    ) -> Complex:
         basis = mel_basis(self.spec).astype(np.float32)
         # How much of each bin's correction every band decides; bins outside all bands stay zero.
         shares = basis / np.maximum(basis.sum(axis=0), 1e-12)
@@ -127,8 +136,14 @@ class GriffinLim:
             magnitude = np.maximum(target @ inverse.T, 0)
         else:
             magnitude = (target / np.maximum(basis.sum(axis=1), 1e-12)) @ shares
-        phase = 2 * np.pi * rng.random(magnitude.shape, dtype=np.float32)
-        spectrum: Complex = (magnitude * np.exp(1j * phase)).astype(np.complex64)
+        if start is None:
+            phase = 2 * np.pi * rng.random(magnitude.shape, dtype=np.float32)
+            spectrum: Complex = (magnitude * np.exp(1j * phase)).astype(np.complex64)
+        else:
+            spectrum = grid.analysis(start).astype(np.complex64)
+            own = np.abs(spectrum)
+            fitting = own * ((target / np.maximum(own @ basis.T, TINY)) @ shares)
+            spectrum = spectrum * (fitting / np.maximum(own, 1e-12))
         before: Complex | None = None
         momentum = np.float32(self.momentum)
         for _ in range(self.iterations):

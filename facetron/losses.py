@@ -73,6 +73,23 @@ def mel_loss(made: Tensor, real: Tensor, lengths: Tensor | None = None) -> Tenso
     return difference.sum() / (inside.sum() * made.shape[1])
 
 
+def spectral_loss(made: Tensor, real: Tensor, sizes: Sequence[int] = (256, 512, 1024)) -> Tensor:
+    """Multi-resolution STFT loss of Parallel WaveGAN (Yamamoto, Song and Kim, 2020): spectral
+    convergence plus L1 of log magnitudes of (B, 1, samples), windows of `sizes`, hops a quarter."""
+    total = made.new_zeros((), dtype=torch.float32)
+    for size in sizes:
+        window = torch.hann_window(size, device=made.device)
+        a, b = (
+            torch.stft(wave.float().squeeze(1), size, size // 4, size, window, return_complex=True)
+            .abs()
+            .clamp(min=1e-5)
+            for wave in (made, real)
+        )
+        convergence = torch.linalg.norm(a - b) / torch.linalg.norm(b)
+        total = total + convergence + functional.l1_loss(a.log(), b.log())
+    return total / len(sizes)
+
+
 def ctc_loss(logits: Tensor, lengths: Tensor, targets: Tensor, target_lengths: Tensor) -> Tensor:
     """CTC (III; Graves et al., 2006), each clip's loss divided by its letters, then the mean.
 

@@ -37,6 +37,7 @@ SMALL = ModelConfig(
         bottleneck=16,
         conv_dropout=0.1,
         dropout=0.3,
+        batch_norm=True,
         gru_hidden=128,
         fc_size=256,
     ),

@@ -11,7 +11,10 @@ from numpy.typing import NDArray
 from manifests.errors import BadInput
 from manifests.specs import MelSpec
 
-VOCODERS: dict[str, str] = {"griffin-lim": "facetron.griffin_lim:GriffinLim"}
+VOCODERS: dict[str, str] = {
+    "griffin-lim": "facetron.griffin_lim:GriffinLim",
+    "hifigan": "facetron.neural_vocoder:NeuralVocoder",
+}
 """name → "module:Class", imported when used. The class is called with the `MelSpec` of the mels it
 will be given, and its own options."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -51,6 +52,12 @@ from manifests.errors import TooManyFailures
     show_default=True,
     help="Griffin-Lim's magnitude: found with the phase, or the textbook pseudo-inverse.",
 )
+@click.option(
+    "--checkpoint",
+    default="",
+    help="Weights of hifigan: bundled (synthgrid, grid-s1), a checkpoint with a vocoder, or a "
+    "published state dict.",
+)
 @click.option("--limit", type=click.IntRange(min=0), default=0, help="At most this many clips.")
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
 @click.option(
@@ -74,6 +81,7 @@ def resynth(
     vocoder: str,
     iterations: int,
     magnitude: str,
+    checkpoint: str,
     limit: int,
     seed: int,
     jobs: int | None,
@@ -85,13 +93,16 @@ def resynth(
     Goes on where an earlier run stopped: wavs made from the same mel with the same parameters are
     kept.
     """
+    chosen: tuple[tuple[str, Any], ...] = (("iterations", iterations), ("magnitude", magnitude))
+    if vocoder == "hifigan":
+        chosen = (("checkpoint", checkpoint),)
     report = resynthesise(
         Options(
             manifest=manifest,
             out=out,
             subset=subset,
             vocoder=vocoder,
-            vocoder_options=(("iterations", iterations), ("magnitude", magnitude)),
+            vocoder_options=chosen,
             limit=limit,
             seed=seed,
             jobs=jobs or cpu_count(),

@@ -55,7 +55,8 @@ def lip_input(frames: Tensor, config: LipConfig) -> Tensor:
 
 
 class ConvStage(nn.Module):
-    """Conv3d, ReLU, channel-wise dropout, then whatever comes before the spatial pooling."""
+    """Conv3d, batch norm if asked for, ReLU, channel-wise dropout, the residual block of the last
+    stage, and spatial pooling."""
 
     def __init__(
         self,
@@ -64,22 +65,31 @@ class ConvStage(nn.Module):
         kernel: tuple[int, int, int],
         stride: int,
         dropout: float,
+        batch_norm: bool,
         residual: ResidualBlock | None = None,
     ) -> None:
         super().__init__()
         padding = (kernel[0] // 2, kernel[1] // 2, kernel[2] // 2)
         self.conv = nn.Conv3d(channels_in, channels_out, kernel, (1, stride, stride), padding)
+        self.norm = nn.BatchNorm3d(channels_out) if batch_norm else None
         self.dropout = nn.Dropout3d(dropout)
         self.residual = residual
         self.pool = nn.MaxPool3d((1, 2, 2))
 
     def forward(self, x: Tensor, real: Tensor | None) -> Tensor:
         """(B, C, T, H, W) → (B, C', T, H / 2 / stride, W / 2 / stride)."""
-        x = self.dropout(functional.relu(self.conv(_kept(x, real))))
-        if self.residual is not None:
-            x = self.residual(x, real)
+        x = self.conv(_kept(x, real))
+        if self.residual is None:
+            # A maximum passes through ReLU and dropout, to the same bits at a quarter of their cost.
+            first: Tensor = self._shaped(self.pool(x))
+            return first
+        x = self.residual(self._shaped(x), real)
         pooled: Tensor = self.pool(x)
         return pooled
+
+    def _shaped(self, x: Tensor) -> Tensor:
+        shaped: Tensor = self.dropout(functional.relu(x if self.norm is None else self.norm(x)))
+        return shaped
 
 
 class ResidualBlock(nn.Module):
@@ -117,7 +127,7 @@ class LipEncoder(nn.Module):
         super().__init__()
         self.config = config
         c1, c2, c3 = config.channels
-        drop = config.conv_dropout
+        drop, norm = config.conv_dropout, config.batch_norm
         residual = (
             ResidualBlock(c3, config.bottleneck, config.residual_scale, drop)
             if config.bottleneck
@@ -125,9 +135,9 @@ class LipEncoder(nn.Module):
         )
         self.stages = nn.ModuleList(
             [
-                ConvStage(config.input_channels, c1, (3, 5, 5), 2, drop),
-                ConvStage(c1, c2, (3, 5, 5), 1, drop),
-                ConvStage(c2, c3, (3, 3, 3), 1, drop, residual),
+                ConvStage(config.input_channels, c1, (3, 5, 5), 2, drop, norm),
+                ConvStage(c1, c2, (3, 5, 5), 1, drop, norm),
+                ConvStage(c2, c3, (3, 3, 3), 1, drop, norm, residual),
             ]
         )
         hidden, layers = config.gru_hidden, config.gru_layers
@@ -143,6 +153,8 @@ class LipEncoder(nn.Module):
         self.fc1 = nn.Linear(2 * hidden, config.fc_size)
         self.fc2 = nn.Linear(config.fc_size, len(VOCABULARY))
         self._initialise()
+        # Channels last, here and in `forward`, halves the time of the convolutions on a CPU.
+        self.stages.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
 
     def _initialise(self) -> None:
         """He's normal for what a ReLU follows, orthogonal for what recurs, as LipNet."""
@@ -178,11 +190,13 @@ class LipEncoder(nn.Module):
         """
         self._check(lips, lengths)
         frames = lips.shape[2]
+        if lengths is not None and int(lengths.min()) == frames:
+            lengths = None  # nothing was padded: no masks, no packing
         real = None
         if lengths is not None:
             positions = torch.arange(frames, device=lips.device)
             real = (positions < lengths.to(lips.device)[:, None]).to(lips)[:, None, :, None, None]
-        x = lips
+        x = lips.contiguous(memory_format=torch.channels_last_3d)
         for stage in self.stages:
             x = stage(x, real)
         sequence = x.permute(0, 2, 1, 3, 4).flatten(2)  # (B, T, C · H · W)

@@ -1,0 +1,35 @@
+"""`facetron export`: the stages' checkpoints as one small file to speak with."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+
+@click.command()
+@click.option(
+    "--from",
+    "sources",
+    type=click.Path(path_type=Path),
+    multiple=True,
+    required=True,
+    help="Checkpoint to take parts from; may be given several times, the later wins.",
+)
+@click.option(
+    "--out", type=click.Path(path_type=Path), required=True, help="The .safetensors file to write."
+)
+@click.option("--float32", is_flag=True, help="Keep full precision; float16 by default.")
+@click.option("--note", default="", help="A line to keep in the file, such as the corpus.")
+def export(sources: tuple[Path, ...], out: Path, float32: bool, note: str) -> None:
+    """Put the trained parts of several stages into one file.
+
+    What `facetron speak`, `synthesize` and `embed` take as --checkpoint; discriminators and
+    optimizers stay behind.
+    """
+    from facetron.export import export as write
+
+    made = write(sources, out, half=not float32, note=note)
+    for part, path in made.origin.items():
+        click.echo(f"{part}: {path}")
+    click.echo(f"{out}: {made.size_bytes / 1e6:.1f} MB, {len(made.info.speakers)} talkers seen")

@@ -1,0 +1,128 @@
+"""Swapped faces (Table III): the lips of one talker, the face of another.
+
+Pairs come from a CSV with the columns speaker, stem, voice and, if a certain clip of the voice shall
+show its face, voice_stem; or they are drawn, seeded and balanced.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import cycle, permutations
+from pathlib import Path
+
+import numpy as np
+
+from manifests.errors import BadInput
+from manifests.io import write_csv
+from manifests.records import ManifestRow
+
+COLUMNS = ("speaker", "stem", "voice", "voice_stem")
+FILE = "pairs.csv"
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Attributes:
+    speaker, stem: the clip whose lips are read.
+    voice: the talker whose face gives the voice.
+    voice_stem: the clip whose stills show that face; "" leaves the choice to the face rule.
+    """
+
+    speaker: str
+    stem: str
+    voice: str
+    voice_stem: str = ""
+
+
+def read_pairs(path: Path) -> list[Pair]:
+    """Raises `BadInput` naming the file and line: absent, no CSV, columns missing, a pair twice, or a
+    talker with his own face."""
+    try:
+        with open(path, encoding="utf-8-sig", newline="") as file:
+            reader = csv.DictReader(file)
+            absent = sorted(set(COLUMNS[:3]) - set(reader.fieldnames or ()))
+            if absent:
+                raise BadInput(
+                    f"{path} has no column {', '.join(absent)}",
+                    f"its columns are {', '.join(COLUMNS[:3])} and, if you like, {COLUMNS[3]}",
+                )
+            lines = [
+                (reader.line_num, Pair(*((row.get(name) or "").strip() for name in COLUMNS)))
+                for row in reader
+            ]
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise BadInput(f"{path} cannot be read ({error})", "give a CSV in UTF-8") from None
+    seen: set[tuple[str, str, str]] = set()
+    for number, pair in lines:
+        # One voice a clip and run: the name of its sound says no more.
+        key = (pair.speaker, pair.stem, pair.voice)
+        if not all(key) or pair.voice == pair.speaker or key in seen:
+            raise BadInput(
+                f"{path}, line {number}: {','.join(key)}",
+                "name a clip and another talker, each pair once",
+            )
+        seen.add(key)
+    if not lines:
+        raise BadInput(f"{path} holds no pairs", "write at least one line")
+    return [pair for _, pair in lines]
+
+
+def write_pairs(path: Path, pairs: Sequence[Pair]) -> None:
+    """As `read_pairs` reads them; atomically."""
+    write_csv(path, COLUMNS, [(p.speaker, p.stem, p.voice, p.voice_stem) for p in pairs])
+
+
+def draw_pairs(rows: Sequence[ManifestRow], n: int, seed: int, unseen: Sequence[str]) -> list[Pair]:
+    """`n` pairs: talkers take turns as lips and as voice, and pairs of one gender alternate with
+    pairs of two, where there are both.
+
+    Args:
+        rows: clips whose lips and stills may be used.
+        unseen: talkers who show their face by a clip that is drawn too, since they have no stills of
+            training to choose from.
+
+    Raises:
+        BadInput: one talker only, or fewer pairs than asked for.
+    """
+    stems: dict[str, list[str]] = {}
+    gender: dict[str, str] = {}
+    for row in sorted(rows, key=lambda row: (row.speaker, row.stem)):
+        stems.setdefault(row.speaker, []).append(row.stem)
+        gender[row.speaker] = row.gender
+    most = sum(map(len, stems.values())) * (len(stems) - 1)
+    if n < 1 or n > most:
+        raise BadInput(
+            f"--swap {n}, but {len(stems)} talkers make {most} pairs", "ask for 1 to that many"
+        )
+    rng = np.random.default_rng([seed, n])
+    for own in stems.values():
+        rng.shuffle(own)
+    couples = list(permutations(stems, 2))
+    rng.shuffle(couples)
+    kinds = [
+        [(a, b) for a, b in couples if (gender[a] == gender[b]) == same] for same in (True, False)
+    ]
+    turn = cycle(kind for kind in kinds if kind)
+    used: Counter[tuple[str, str]] = Counter()
+    spoken: Counter[str] = Counter()
+    voiced: Counter[str] = Counter()
+    taken: set[tuple[str, str, str]] = set()
+    pairs: list[Pair] = []
+    while len(pairs) < n:
+        open_ = [(a, b) for a, b in next(turn) if used[a, b] < len(stems[a])]
+        if not open_:
+            continue
+        a, b = min(open_, key=lambda c: (used[c], spoken[c[0]] + voiced[c[1]]))
+        # A talker's clips take turns as well; a voice speaks each of them once at most.
+        order = [stems[a][(spoken[a] + step) % len(stems[a])] for step in range(len(stems[a]))]
+        stem = next(stem for stem in order if (a, stem, b) not in taken)
+        taken.add((a, stem, b))
+        shown = stems[b][voiced[b] % len(stems[b])] if b in unseen else ""
+        pairs.append(Pair(a, stem, b, shown))
+        used[a, b] += 1
+        spoken[a] += 1
+        voiced[b] += 1
+    return pairs
