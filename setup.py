@@ -33,6 +33,7 @@ setup(
         "evaluation.commands",
         "evaluation.metrics",
         "evaluation.models",
+        "evaluation.training",
         "evaluation.mos",
     ],
     package_data={
@@ -42,8 +43,8 @@ setup(
         "gridprep": ["py.typed"],
         "gridprep.inspection": ["*.html"],
         "gridprep.synth": ["*.json", "*.npz", "*.png"],
-        "facetron": ["py.typed"],
-        "evaluation": ["data/*.json", "*.json", "*.html", "*.js", "*.css", "py.typed"],
+        "facetron": ["*.html", "py.typed", "weights/*/*"],
+        "evaluation": ["data/*.json", "weights/*", "*.json", "*.html", "*.js", "*.css", "py.typed"],
         "evaluation.mos": ["*.html", "*.css", "*.js", "*.ogg"],
     },
     entry_points={
@@ -80,13 +81,19 @@ setup(
         "matplotlib>=3.8",
         "torch>=2.8,<2.14",
         "safetensors>=0.4.5",
+        # The recogniser and the talker network are made of its parts; it needs HyperPyYAML, which
+        # does not load with ruamel.yaml 0.19.
+        "speechbrain>=1.1,<1.2",
+        "ruamel.yaml<0.19",
         "lightning-fabric>=2.4",  # the training loop on CPU, one GPU or many
     ],
     extras_require={
         "face-alignment": ["face-alignment>=1.5,<2"],
         "dask": ["dask[distributed]>=2024.1"],
         "pesq": ["pesq>=0.0.4"],  # source only: needs a C compiler
+        "tensorboard": ["tensorboard>=2.12"],  # trainings to watch; without it there is the CSV
         "dev": [
+            "confidence-intervals>=0.0.3",  # another bootstrap, to check ours against
             "dask[distributed]>=2024.1",
             "face-alignment>=1.5,<2",
             "mypy>=1.11",
@@ -96,6 +103,7 @@ setup(
             "pytest-timeout",
             "pytest-xdist",
             "ruff>=0.6",
+            "tensorboard>=2.12",
             "types-PyYAML",
             "types-psutil",
             "types-tqdm",

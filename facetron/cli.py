@@ -7,8 +7,13 @@ import click
 from manifests.console import LazyGroup, run
 
 COMMANDS = {
+    "export": "facetron.commands.export:export",
+    "embed": "facetron.commands.embed:embed",
     "info": "facetron.commands.info:info",
+    "page": "facetron.commands.page:page",
     "resynth": "facetron.commands.resynth:resynth",
+    "speak": "facetron.commands.speak:speak",
+    "synthesize": "facetron.commands.synthesize:synthesize",
     "train": "facetron.commands.train:train",
 }
 

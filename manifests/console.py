@@ -45,7 +45,7 @@ class LazyGroup(click.Group):
         return command
 
 
-def run(group: click.Group, program: str) -> None:
+def run(group: click.Command, program: str) -> None:
     """Entry point of a program: `ToolkitError` becomes one line and its exit code, Ctrl-C 130."""
     try:
         code = group.main(prog_name=program, standalone_mode=False)

@@ -60,7 +60,9 @@ class TrainConfig:
     save_every_s: float = 300.0
     """Within an epoch, for taking the run up again."""
     tensorboard: bool = True
-    """Scalars for TensorBoard, where it is installed."""
+    """Scalars for TensorBoard, where it is installed, with mels, sounds and transcripts."""
+    show_every: int = 1
+    """Epochs between those mels, sounds and transcripts, a third of a megabyte; 0 is never."""
     augment: Augmentation = field(default_factory=Augmentation)
 
     def __post_init__(self) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from torch import Tensor, nn
 
 from facetron.config import ModelConfig
@@ -10,17 +12,12 @@ from facetron.discriminators import MelDiscriminator
 from facetron.losses import mel_loss
 from facetron.models import Facetron
 from facetron.train.config import TrainConfig
+from facetron.train.pictures import Exhibit, mels_shown
 from facetron.train.stage import Critics, Made, Pairs, Stage, generator_loss
-from manifests.errors import BadInput
 
 
 def mel_critic(config: ModelConfig) -> MelDiscriminator:
-    """The discriminators of mels. Raises `BadInput` for the perceptual head."""
-    if config.mel_discriminator.perceptual:
-        raise BadInput(
-            "mel_discriminator.perceptual has no quality score to learn from in this version",
-            "set mel_discriminator.perceptual=false",
-        )
+    """The discriminators of mels, with the perceptual head where the config asks for it."""
     return MelDiscriminator(config.mel_discriminator, config.mel_spec.n_mels)
 
 
@@ -59,7 +56,7 @@ class DecoderStage(Stage):
         super().__init__(config, training)
         model = Speaking(config)
         critic = mel_critic(config)
-        self.generator, self.critic = model, Critics({"decoder": critic})
+        self.generator, self.critic = model, Critics({"decoder": critic}, config.mel_spec)
         self.parts = {
             "lip": model.facetron.lip,
             "face": model.facetron.face,
@@ -75,3 +72,10 @@ class DecoderStage(Stage):
         mel = mel_loss(made["mel"], batch["mel"])
         loss, members = generator_loss(self.critic, "decoder", pairs, mel, self.config.loss)
         return {"loss": loss, **members}
+
+    def show(self, made: Made, batch: Batch, which: Sequence[int]) -> list[Exhibit]:
+        """The mels, said by Griffin-Lim: there is no vocoder yet."""
+        picked = list(which)
+        clips = [batch["clips"][i] for i in picked]
+        real, mel = batch["mel"][picked], made["mel"][picked]
+        return mels_shown(clips, real, mel, None, self.config.mel_spec)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 
@@ -14,6 +16,7 @@ from facetron.train.collapse import Embeddings
 from facetron.train.config import TrainConfig
 from facetron.train.decoder import mel_critic, still_reader
 from facetron.train.face import Teacher
+from facetron.train.pictures import Exhibit, mels_shown
 from facetron.train.stage import Critics, Made, Pairs, Stage, generator_loss
 from facetron.train.vocoder import wave_mel_loss
 
@@ -55,7 +58,7 @@ class JointStage(Stage):
         facetron = model.whole.facetron
         mels, waves = mel_critic(config), WaveDiscriminator(config.vocoder)
         self.generator = model
-        self.critic = Critics({"decoder": mels, "vocoder": waves})
+        self.critic = Critics({"decoder": mels, "vocoder": waves}, config.mel_spec)
         self.parts = {
             "lip": facetron.lip,
             "face": facetron.face,
@@ -90,3 +93,11 @@ class JointStage(Stage):
 
     def metrics(self) -> dict[str, float | None]:
         return self._seen.metrics()
+
+    def show(self, made: Made, batch: Batch, which: Sequence[int]) -> list[Exhibit]:
+        """The decoder's mels, and what the vocoder makes of the whole of them."""
+        picked = list(which)
+        clips = [batch["clips"][i] for i in picked]
+        mel = made["mel"][picked].float()
+        waves = self.parts["vocoder"](mel)
+        return mels_shown(clips, batch["mel"][picked], mel, waves, self.config.mel_spec)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from torch import Tensor, nn
 from torch.nn import functional
@@ -12,6 +14,7 @@ from facetron.data import NO_WORD, WORD_CLASS, Batch, to_model
 from facetron.encoders.lip import LipEncoder
 from facetron.losses import ctc_loss
 from facetron.train.config import TrainConfig
+from facetron.train.pictures import Exhibit
 from facetron.train.stage import Made, Pairs, Stage
 
 
@@ -80,6 +83,17 @@ class LipStage(Stage):
         if not n_letters:
             return {"cer": None, "wer": None}
         return {"cer": float(letters / n_letters), "wer": float(words / n_words)}
+
+    def show(self, made: Made, batch: Batch, which: Sequence[int]) -> list[Exhibit]:
+        """What was said and read, as letters."""
+        picked = list(which)
+        logits = made["logits"][picked].float().cpu().numpy()
+        texts = greedy(logits, batch["lengths"][picked].cpu().numpy())
+        targets = [batch["targets"][i][: int(batch["target_lengths"][i])] for i in picked]
+        return [
+            Exhibit(batch["clips"][i], said=decode(target.tolist()), read=text)
+            for i, target, text in zip(picked, targets, texts, strict=True)
+        ]
 
 
 def distance(one: str | list[str], other: str | list[str]) -> int:

@@ -1,11 +1,15 @@
-"""Metrics of every epoch for people: a CSV always, TensorBoard's scalars where it is installed."""
+"""Every epoch for people: metrics as CSV always, and, where TensorBoard is installed, as its scalars
+beside mels, sounds and transcripts of a few clips."""
 
 from __future__ import annotations
 
 import importlib.util
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from facetron.train import pictures
+from facetron.train.pictures import Exhibit
 from manifests.io import write_csv
 
 
@@ -23,6 +27,11 @@ class EpochLog:
 
             self._writer = SummaryWriter(str(out / "tensorboard"))  # type: ignore[no-untyped-call]
 
+    @property
+    def shows(self) -> bool:
+        """Whether anybody will see what is given to `show`."""
+        return self._writer is not None
+
     def write(self, history: list[dict[str, Any]]) -> None:
         """The whole history as CSV (a killed run's last lines are thus never doubled), its last
         epoch to TensorBoard."""
@@ -33,6 +42,16 @@ class EpochLog:
             for name, value in history[-1].items():
                 if name not in ("epoch", "step") and value is not None:
                     self._writer.add_scalar(name, value, history[-1]["epoch"])
+            self._writer.flush()
+
+    def show(self, exhibits: Sequence[Exhibit], epoch: int, rate_hz: int) -> None:
+        """To TensorBoard.
+
+        Args:
+            rate_hz: of the sounds.
+        """
+        if self._writer is not None:
+            pictures.write(self._writer, exhibits, epoch, rate_hz)
             self._writer.flush()
 
     def close(self) -> None:

@@ -35,13 +35,23 @@ from facetron.data import (
     reading_workers,
 )
 from facetron.train.log import EpochLog
+from facetron.train.pictures import Exhibit, fixed_clips, recordings
 from facetron.train.stage import Stage
 from manifests.console import Progress
 from manifests.errors import BadInput, ToolkitError
 
 LAST, BEST, RESUME = "last.safetensors", "best.safetensors", "resume.safetensors"
 
-FREE = ("epochs", "patience", "device", "workers", "cache_mb", "save_every_s", "tensorboard")
+FREE = (
+    "epochs",
+    "patience",
+    "device",
+    "workers",
+    "cache_mb",
+    "save_every_s",
+    "tensorboard",
+    "show_every",
+)
 """Options that may change when a run is taken up again: they change no step that is to come."""
 
 
@@ -58,6 +68,7 @@ class Trainer:
         out: folder for `last`, `best` and `resume.safetensors` and `log.csv`.
         fabric: launched.
         report: takes a line for a person after every epoch.
+        seen_before: talkers that the weights it starts from were trained on.
     """
 
     def __init__(
@@ -67,9 +78,11 @@ class Trainer:
         out: Path,
         fabric: Fabric,
         report: Callable[[str], None],
+        seen_before: frozenset[str] = frozenset(),
     ) -> None:
         self.stage, self.data, self.out = stage, data, out
         self.fabric, self.report = fabric, report
+        self.speakers = seen_before | set(data.speakers)
         self.training = t = stage.training
         on_gpu = fabric.device.type == "cuda"
         world, rank = fabric.world_size, fabric.global_rank
@@ -110,6 +123,9 @@ class Trainer:
         self.history: list[dict[str, Any]] = []
         self.wait_s = 0.0
         self.log = EpochLog(out, t.tensorboard and rank == 0)
+        self.shown_clips = fixed_clips(data.val) if self.log.shows and t.show_every else frozenset()
+        self.exhibits: list[Exhibit] = []
+        self.recorded = False
 
     def _optimizer(self, network: nn.Module) -> torch.optim.Optimizer:
         t = self.training
@@ -260,6 +276,7 @@ class Trainer:
             checkpoint.save(self.out / LAST, tensors, info)
             self._save_resume()
             self.log.write(self.history)
+            self._show()
             self.report(_told(self.stage.name, line, self.training.epochs, better))
         self.fabric.barrier()
 
@@ -272,6 +289,7 @@ class Trainer:
             network.eval()
         sums: dict[str, float] = {}
         count = 0
+        self.exhibits = []
         for batch in self.val_loader:
             batch = self._moved(batch)
             # The bare network: its wrapper would wait for processes that validate by themselves.
@@ -279,11 +297,23 @@ class Trainer:
                 made = self.stage.generator(batch)
                 losses = self.stage.losses(made, batch, self.stage.pairs(made, batch))
             self.stage.observe(made, batch)
+            if self.training.show_every and self.epoch % self.training.show_every == 0:
+                shown = [i for i, clip in enumerate(batch["clips"]) if clip in self.shown_clips]
+                self.exhibits += self.stage.show(made, batch, shown) if shown else []
             n = len(batch["clips"])
             count += n
             for name, value in losses.items():
                 sums[name] = sums.get(name, 0.0) + float(value) * n
         return {name: total / count for name, total in sums.items()} | self.stage.metrics()
+
+    def _show(self) -> None:
+        """Pictures and sounds of the last validation, and once, beside them, the recordings."""
+        rate_hz = self.stage.config.mel_spec.sample_rate_hz
+        if any(exhibit.made is not None for exhibit in self.exhibits) and not self.recorded:
+            rows = [row for row in self.data.val if row.clip_id in self.shown_clips]
+            self.exhibits += recordings(rows, self.data.root, rate_hz)
+            self.recorded = True
+        self.log.show(self.exhibits, self.epoch, rate_hz)
 
     # --- checkpoints -----------------------------------------------------------------------------
 
@@ -299,7 +329,7 @@ class Trainer:
             parts=tuple(self.stage.parts),
             mel=self.stage.config.mel_spec.fingerprint(),
             crop=self.data.crop,
-            speakers=self.data.speakers,
+            speakers=tuple(sorted(self.speakers)),
             split=self.data.split,
             epoch=self.epoch,
             step=self.step,
@@ -341,6 +371,7 @@ class Trainer:
         ):
             checkpoint.fill(network, f"network{which}", tensors, path)
             checkpoint.fill_optimizer(optimizer, f"optimizer{which}", tensors)
+        self.speakers |= set(info.speakers)
         self.epoch, self.step = info.epoch, info.step
         self.first_batch, self.sums = int(progress["first_batch"]), dict(progress["sums"])
         self.best, self.stale = progress["best"], int(progress["stale"])

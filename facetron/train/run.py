@@ -58,8 +58,8 @@ def train(
         for name in (RESUME, LAST, BEST):
             (out / name).unlink(missing_ok=True)
     fabric.barrier()
-    take_parts(made, data, sources)
-    return Trainer(made, data, out, fabric, report).fit()
+    heard_before = take_parts(made, data, sources)
+    return Trainer(made, data, out, fabric, report, heard_before).fit()
 
 
 def create(stage: str, model: ModelConfig, training: TrainConfig) -> Stage:
@@ -93,8 +93,8 @@ def launched(training: TrainConfig) -> Fabric:
     return fabric
 
 
-def take_parts(stage: Stage, data: TrainingSet, sources: Sequence[Path]) -> None:
-    """Fills the parts of a stage from checkpoints.
+def take_parts(stage: Stage, data: TrainingSet, sources: Sequence[Path]) -> frozenset[str]:
+    """Fills the parts of a stage from checkpoints; returns the talkers that those had seen.
 
     Raises:
         BadInput: a needed part that none has, or a talker in them that the manifest's split holds
@@ -102,6 +102,7 @@ def take_parts(stage: Stage, data: TrainingSet, sources: Sequence[Path]) -> None
         SpecMismatch: other features or shapes.
     """
     found: set[str] = set()
+    speakers: set[str] = set()
     mel = stage.config.mel_spec.fingerprint()
     for path in sources:
         info, tensors = checkpoint.load(path)
@@ -116,9 +117,11 @@ def take_parts(stage: Stage, data: TrainingSet, sources: Sequence[Path]) -> None
             if part in info.parts:
                 checkpoint.fill(stage.parts[part], part, tensors, path)
                 found.add(part)
+                speakers.update(info.speakers)
     missing = [part for part in stage.needs if part not in found]
     if missing:
         raise BadInput(
             f"the stage {stage.name} needs a trained {', '.join(missing)}",
             "give the checkpoints of the stages before with --from",
         )
+    return frozenset(speakers)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
 import torch
@@ -11,8 +11,18 @@ from torch import Tensor, nn
 
 from facetron.config import LossConfig, ModelConfig
 from facetron.data import Batch, Field
-from facetron.losses import adversarial_loss, discriminator_loss, feature_loss
+from facetron.discriminators import PerceptualDiscriminator
+from facetron.losses import (
+    adversarial_loss,
+    discriminator_loss,
+    feature_loss,
+    perceptual_discriminator_loss,
+    perceptual_loss,
+)
+from facetron.mel_score import mel_estoi
 from facetron.train.config import TrainConfig
+from facetron.train.pictures import Exhibit
+from manifests.specs import MelSpec
 
 Made = dict[str, Tensor]
 """What a generator made of a batch, by name."""
@@ -23,19 +33,36 @@ Pairs = dict[str, tuple[Tensor, Tensor]]
 
 class Critics(nn.Module):
     """The discriminators of a stage. Its forward is their own loss, so that processes that train
-    together (DDP) see one forward for one backward."""
+    together (DDP) see one forward for one backward.
 
-    def __init__(self, critics: Mapping[str, nn.Module]) -> None:
+    Args:
+        critics: by name. One with a perceptual head compares mels.
+        spec: of those mels.
+    """
+
+    def __init__(self, critics: Mapping[str, nn.Module], spec: MelSpec) -> None:
         super().__init__()
-        self.critics = nn.ModuleDict(critics)
+        self.critics, self.spec = nn.ModuleDict(critics), spec
 
     def forward(self, pairs: Pairs) -> Tensor:
-        """LSGAN, the discriminators' side, over all critics."""
-        losses = [
-            discriminator_loss(self.critics[name](real), self.critics[name](made.detach()))
-            for name, (real, made) in pairs.items()
-        ]
+        """LSGAN, the discriminators' side, over all critics, and what a perceptual head is to learn:
+        the score that `facetron.mel_score` measures."""
+        losses = []
+        for name, (real, made) in pairs.items():
+            critic, made = self.critics[name], made.detach()
+            losses.append(discriminator_loss(critic(real), critic(made)))
+            head = self.head(name)
+            if head is not None:
+                measured = mel_estoi(made, real, self.spec)
+                losses.append(
+                    perceptual_discriminator_loss(head(made, real), measured, head(real, real))
+                )
         return torch.stack(losses).sum()
+
+    def head(self, name: str) -> PerceptualDiscriminator | None:
+        """The perceptual head of a critic that has one."""
+        found = getattr(self.critics[name], "perceptual", None)
+        return found if isinstance(found, PerceptualDiscriminator) else None
 
     def against(self, name: str, pairs: Pairs) -> tuple[Tensor, Tensor]:
         """The generator's side for one critic: (adversarial, feature matching)."""
@@ -59,7 +86,7 @@ class Stage(ABC):
     fields: ClassVar[tuple[Field, ...]]
     needs: ClassVar[tuple[str, ...]] = ()
     """Parts that must come from a checkpoint."""
-    takes: ClassVar[tuple[str, ...]] = ()
+    takes: tuple[str, ...] = ()
     """Parts that are taken from a checkpoint where one is given."""
     monitor: ClassVar[str] = "loss"
     """The validation metric, smaller is better, that the best checkpoint is chosen by."""
@@ -89,16 +116,28 @@ class Stage(ABC):
         """Of all that was observed since it was last asked; None is what cannot be known."""
         return {}
 
+    def show(self, made: Made, batch: Batch, which: Sequence[int]) -> list[Exhibit]:
+        """What people may look at of some clips of a validation's batch."""
+        return []
+
 
 def generator_loss(
     critic: Critics, name: str, pairs: Pairs, mel: Tensor, weights: LossConfig
 ) -> tuple[Tensor, dict[str, Tensor]]:
     """L_Decoder and L_Vocoder alike (IV-A): LSGAN + feature matching + L1 of mels, HiFi-GAN's
-    weights. Returns the sum and its members."""
+    weights, and MetricGAN's loss where there is a perceptual head. Returns the sum and its members;
+    `…_estoi` is the score that the head is to predict, of what was made."""
     adversarial, features = critic.against(name, pairs)
     total = weights.adversarial * adversarial + weights.features * features + weights.mel * mel
-    return total, {
+    members = {
         f"{name}_mel": mel,
         f"{name}_adversarial": adversarial,
         f"{name}_features": features,
     }
+    head = critic.head(name)
+    if head is not None:
+        real, made = pairs[name]
+        members[f"{name}_perceptual"] = perceptual_loss(head(made, real))
+        members[f"{name}_estoi"] = mel_estoi(made, real, critic.spec).mean()
+        total = total + weights.perceptual * members[f"{name}_perceptual"]
+    return total, members

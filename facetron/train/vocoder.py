@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from torch import Tensor, nn
 
 from facetron.config import ModelConfig
 from facetron.data import Batch
 from facetron.discriminators import WaveDiscriminator
-from facetron.losses import mel_loss
+from facetron.losses import mel_loss, spectral_loss
 from facetron.train.config import TrainConfig
+from facetron.train.pictures import Exhibit, mels_shown
 from facetron.train.stage import Critics, Made, Pairs, Stage, generator_loss
 from facetron.vocoder import Vocoder
 from gridprep.mel import mel_spectrogram
@@ -36,20 +39,40 @@ class Sounding(nn.Module):
 class VocoderStage(Stage):
     name = "vocoder"
     fields = ("wave",)
-    takes = ("vocoder", "wave_discriminator")
+    takes: tuple[str, ...] = ("vocoder", "wave_discriminator")
     monitor = "vocoder_mel"
 
     def __init__(self, config: ModelConfig, training: TrainConfig) -> None:
         super().__init__(config, training)
-        model, critic = Sounding(config), WaveDiscriminator(config.vocoder)
-        self.generator, self.critic = model, Critics({"vocoder": critic})
-        self.parts = {"vocoder": model.vocoder, "wave_discriminator": critic}
+        model, weights = Sounding(config), config.loss
+        self.generator = model
+        self.parts = {"vocoder": model.vocoder}
+        if weights.adversarial or weights.features:
+            critic = WaveDiscriminator(config.vocoder)
+            self.critic = Critics({"vocoder": critic}, config.mel_spec)
+            self.parts["wave_discriminator"] = critic
+        else:
+            self.takes = ("vocoder",)
 
     def pairs(self, made: Made, batch: Batch) -> Pairs:
         return {"vocoder": (batch["wave"], made["wave"])}
 
     def losses(self, made: Made, batch: Batch, pairs: Pairs) -> dict[str, Tensor]:
-        assert self.critic is not None
+        weights = self.config.loss
         mel = wave_mel_loss(made["wave"], batch["wave"], self.config.mel_spec)
-        loss, members = generator_loss(self.critic, "vocoder", pairs, mel, self.config.loss)
+        if self.critic is None:
+            loss, members = weights.mel * mel, {"vocoder_mel": mel}
+        else:
+            loss, members = generator_loss(self.critic, "vocoder", pairs, mel, weights)
+        if weights.spectra:
+            members["vocoder_spectra"] = spectral_loss(made["wave"], batch["wave"])
+            loss = loss + weights.spectra * members["vocoder_spectra"]
         return {"loss": loss, **members}
+
+    def show(self, made: Made, batch: Batch, which: Sequence[int]) -> list[Exhibit]:
+        """Whole clips, where training hears segments; their mels are those of the sound made."""
+        picked, spec = list(which), self.config.mel_spec
+        clips = [batch["clips"][i] for i in picked]
+        waves = self.parts["vocoder"](batch["mel"][picked])
+        mels = mel_spectrogram(waves.float().squeeze(1), spec)
+        return mels_shown(clips, batch["mel"][picked], mels, waves, spec)

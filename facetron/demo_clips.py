@@ -1,0 +1,228 @@
+"""Which clips a demo page shows, of which runs, in which section."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from facetron.run_dir import read_run
+from manifests.errors import BadInput, ManifestError
+from manifests.io import read_json, read_manifest
+from manifests.records import ManifestRow, RunClip, RunInfo
+
+SECTIONS: dict[str, str] = {
+    "small": "Small data set",
+    "seen": "Seen talkers",
+    "unseen": "Unseen talkers",
+    "swapped": "Swapped faces",
+    "talkers": "Talkers",
+}
+"""Key → heading, in the order of the page: the paper's three, and what fits none of them."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """A finished run directory."""
+
+    root: Path
+    info: RunInfo
+    clips: tuple[RunClip, ...]
+
+
+@dataclass(frozen=True)
+class Build:
+    """The features that a run's recordings belong to.
+
+    Attributes:
+        corpus: folder of the clips as they were filmed, or None where it is not known.
+        rows: by `speaker/stem`.
+        trained: talkers with training clips; empty where nothing was to be trained on.
+    """
+
+    root: Path
+    corpus: Path | None
+    rows: dict[str, ManifestRow]
+    trained: frozenset[str]
+
+    def still_of(self, speaker: str) -> Path | None:
+        """A file of stills of a talker, the same every time."""
+        paths = sorted(
+            row.paths["face"]
+            for row in self.rows.values()
+            if row.speaker == speaker and "face" in row.paths
+        )
+        return self.root / paths[0] if paths else None
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A clip on the page: what one run made of it, or several beside each other.
+
+    Attributes:
+        made: (run, its clip), at least one, in the order of the runs.
+        build: where its recording lies, or None.
+        seen: whether the model knew the talker; None where nobody says.
+    """
+
+    section: str
+    made: tuple[tuple[Run, RunClip], ...]
+    build: Build | None
+    seen: bool | None
+
+    @property
+    def clip(self) -> RunClip:
+        return self.made[0][1]
+
+    @property
+    def swapped(self) -> bool:
+        return bool(self.clip.voice) and self.clip.voice != self.clip.speaker
+
+    @property
+    def row(self) -> ManifestRow | None:
+        return self.build.rows.get(self.clip.clip_id) if self.build else None
+
+    @property
+    def recording(self) -> Path | None:
+        """The real sound of the clip, where it is there."""
+        for run, clip in self.made:
+            if clip.reference and (run.root / clip.reference).is_file():
+                return run.root / clip.reference
+        row = self.row
+        if self.build and row and "audio" in row.paths:
+            path = self.build.root / row.paths["audio"]
+            return path if path.is_file() else None
+        return None
+
+
+def read_runs(roots: Sequence[Path]) -> list[Run]:
+    """Raises `ManifestError` for a folder that is no finished run."""
+    runs = []
+    for root in roots:
+        info, clips, _ = read_run(root)
+        runs.append(Run(root, info, tuple(clips)))
+    return runs
+
+
+class Builds:
+    """Finds the build of a run's clips: the one named, or the one around its recordings.
+
+    Args:
+        manifest: of the build, for all runs; None looks around the recordings.
+        corpus: folder of the clips as filmed; None takes the one that the build was made of.
+    """
+
+    def __init__(self, manifest: Path | None = None, corpus: Path | None = None) -> None:
+        self.corpus = corpus
+        self._found: dict[Path, Build | None] = {}
+        self._named = None
+        if manifest is not None:
+            self._named = self._read(manifest if manifest.is_dir() else manifest.parent, manifest)
+
+    def of(self, run: Run, clip: RunClip) -> Build | None:
+        if self._named is not None or not clip.reference:
+            return self._named
+        recording = (run.root / clip.reference).resolve()
+        for folder in list(recording.parents)[:4]:  # BUILD/audio/s1/bbaf2n.wav, and one to spare
+            if folder not in self._found:
+                there = (folder / "manifest.jsonl").is_file()
+                self._found[folder] = self._read(folder, folder) if there else None
+            if self._found[folder] is not None:
+                return self._found[folder]
+        return None
+
+    def _read(self, root: Path, manifest: Path) -> Build:
+        _, rows = read_manifest(manifest)
+        corpus = self.corpus
+        if corpus is None and (root / "provenance.json").is_file():
+            try:
+                named = read_json(root / "provenance.json").get("corpus")
+            except (ManifestError, AttributeError):
+                named = None  # a build without its story still has its clips
+            corpus = Path(named) if isinstance(named, str) and Path(named).is_dir() else None
+        return Build(
+            root=root,
+            corpus=corpus,
+            rows={row.clip_id: row for row in rows},
+            trained=frozenset(row.speaker for row in rows if row.subset == "train"),
+        )
+
+
+def choose(runs: Sequence[Run], builds: Builds, clips_each: int, seed: int) -> list[Shown]:
+    """Up to `clips_each` clips a talker and section, drawn from those that the most runs hold.
+
+    Returns:
+        In the order of `SECTIONS`, then of talkers and stems.
+
+    Raises:
+        BadInput: no run holds a clip, or two of one name hold the same one.
+    """
+    there: dict[tuple[str, str], dict[tuple[str, str, str], list[tuple[Run, RunClip]]]] = {}
+    verdicts: dict[tuple[str, str], bool] = {}
+    for run in runs:  # a resynthesis does not know what the model beside it has seen
+        for clip in run.clips:
+            if clip.seen is not None:
+                verdicts[run.info.split, clip.voice or clip.speaker] = clip.seen
+    for run in runs:
+        for clip in run.clips:
+            section = _section(run, clip, _seen(run, clip, builds, verdicts))
+            members = there.setdefault((section, clip.speaker), {}).setdefault(_key(clip), [])
+            for other, _ in members:
+                if other.info.name == run.info.name:
+                    raise BadInput(
+                        f"{other.root} and {run.root} both are {run.info.name!r} and hold "
+                        f"{clip.clip_id}",
+                        "give runs of different names",
+                    )
+            members.append((run, clip))
+    shown = []
+    for (section, speaker), group in there.items():
+        for key in _drawn(group, clips_each, f"{seed}/{section}/{speaker}"):
+            made = tuple(group[key])
+            seen = _seen(*made[0], builds, verdicts)
+            shown.append(Shown(section, made, builds.of(*made[0]), seen))
+    if not shown:
+        raise BadInput("the runs hold no clips", "give run directories with speech in them")
+    order = list(SECTIONS)
+    return sorted(shown, key=lambda s: (order.index(s.section), _number(s.clip), s.clip.stem))
+
+
+def _drawn(
+    group: dict[tuple[str, str, str], list[tuple[Run, RunClip]]], n: int, seed: str
+) -> Iterator[tuple[str, str, str]]:
+    rng = np.random.default_rng(list(seed.encode()))
+    keys = sorted(group)
+    shuffled = [keys[i] for i in rng.permutation(len(keys))]
+    # A stable sort: chance decides among the clips that equally many runs hold.
+    yield from sorted(shuffled, key=lambda key: -len(group[key]))[:n]
+
+
+def _seen(
+    run: Run, clip: RunClip, builds: Builds, verdicts: dict[tuple[str, str], bool]
+) -> bool | None:
+    """As the run says, else another run on the same split, else the build's split."""
+    talker = clip.voice or clip.speaker
+    if clip.seen is not None:
+        return clip.seen
+    if (run.info.split, talker) in verdicts:
+        return verdicts[run.info.split, talker]
+    build = builds.of(run, clip)
+    return talker in build.trained if build and build.trained else None
+
+
+def _section(run: Run, clip: RunClip, seen: bool | None) -> str:
+    if clip.voice and clip.voice != clip.speaker:
+        return "swapped"
+    if run.info.split.startswith("small"):
+        return "small"
+    return "talkers" if seen is None else "seen" if seen else "unseen"
+
+
+def _key(clip: RunClip) -> tuple[str, str, str]:
+    return clip.speaker, clip.stem, clip.voice or clip.speaker
+
+
+def _number(clip: RunClip) -> tuple[int, str]:
+    return int("".join(c for c in clip.speaker if c.isdecimal()) or 0), clip.speaker

@@ -1,0 +1,130 @@
+"""Small videos that every browser plays: H.264 and AAC in MP4 (browsers do not play MPEG-1)."""
+
+from __future__ import annotations
+
+import os
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import soundfile
+from numpy.typing import NDArray
+
+from manifests.errors import BadInput
+from manifests.io import atomic_path, sha256_file
+from manifests.pictures import Pictures, read_pictures
+from manifests.records import ManifestRow
+from manifests.specs import VIDEO_FPS
+
+Sound = NDArray[np.float32]
+"""(n,) within ±1."""
+
+WIDEST_PX = 480
+CRF, BIT_RATE = 23, 96_000
+AAC_RATES_HZ = (16_000, 22_050, 24_000, 32_000, 44_100, 48_000)
+RETIMED = frozenset({"frames_repeated", "frames_cut", "fps_resampled", "damaged_bitstream"})
+"""Flags of clips whose features are on another time axis than the pictures of their source."""
+
+
+def source_pictures(row: ManifestRow, corpus: Path | None) -> Pictures | None:
+    """The pictures of a clip's source: (T, H, W, 3), or None where they are not to be had in step
+    with the features (no corpus, another file in its place, frames that gridprep had to mend)."""
+    if corpus is None or not row.source_path or RETIMED & set(row.flags):
+        return None
+    path = corpus / row.source_path
+    if not path.is_file() or sha256_file(path) != row.source_sha256:
+        return None
+    frames = _decoded(path)
+    return frames if len(frames) == row.video_frames else None
+
+
+def lip_pictures(row: ManifestRow, root: Path) -> Pictures | None:
+    """The lip crops of a clip's features, or None where the manifest names none.
+
+    Raises `BadInput` where the file cannot be read.
+    """
+    return read_pictures(root / row.paths["lips"]) if "lips" in row.paths else None
+
+
+def _decoded(path: Path) -> Pictures:
+    import av
+
+    try:
+        with av.open(os.fspath(path)) as container:
+            stream = container.streams.video[0]
+            stream.codec_context.thread_count = 1
+            frames = []
+            for frame in container.decode(stream):
+                width, height = _even(frame.width, frame.height)
+                frames.append(frame.to_ndarray(format="rgb24", width=width, height=height))
+    except (av.error.FFmpegError, IndexError) as error:
+        raise BadInput(f"{path} cannot be decoded ({error})", "fetch it again") from None
+    return np.stack(frames) if frames else np.zeros((0, 2, 2, 3), np.uint8)
+
+
+def _even(width: int, height: int) -> tuple[int, int]:
+    """A size that H.264 can have, not wider than `WIDEST_PX`."""
+    while width > WIDEST_PX:
+        width, height = width // 2, height // 2
+    return width - width % 2, height - height % 2
+
+
+def read_sound(path: Path) -> tuple[Sound, int]:
+    """((n,) mono, rate in Hz). Raises `BadInput` where it cannot be read or is empty."""
+    try:
+        sound, rate_hz = soundfile.read(path, dtype="float32", always_2d=True)
+    except (OSError, soundfile.SoundFileError) as error:
+        raise BadInput(f"{path} cannot be read ({error})", "make the run again") from None
+    if not len(sound):
+        raise BadInput(f"{path} is empty", "make the run again")
+    return np.ascontiguousarray(np.nan_to_num(sound.mean(axis=1))), int(rate_hz)
+
+
+def write_mp4(path: Path, pictures: Pictures | None, sound: Sound, rate_hz: int) -> None:
+    """Atomically writes a clip with its sound, level as it is. The same input gives the same bytes.
+
+    Args:
+        path: ends in `.mp4`, or `.m4a` without pictures.
+        pictures: (T, H, W, 3) RGB at 25 a second, H and W even.
+    """
+    import av
+
+    sound, rate_hz = _at_a_rate_of_aac(sound, rate_hz)
+    flags = {"fflags": "+bitexact", "movflags": "+faststart"}
+    with (
+        atomic_path(path) as temporary,
+        av.open(os.fspath(temporary), "w", format="mp4", options=flags) as out,
+    ):
+        video: Any = None
+        if pictures is not None:
+            # With B frames, or slower presets, the bytes differ from run to run.
+            options = {"crf": str(CRF), "preset": "veryfast", "bf": "0"}
+            video = out.add_stream("libx264", rate=VIDEO_FPS, options=options)
+            video.height, video.width = pictures.shape[1:3]
+            video.pix_fmt = "yuv420p"
+            video.codec_context.thread_count = 1  # more threads would change the bytes
+        audio: Any = out.add_stream("aac", rate=rate_hz, layout="mono")
+        audio.bit_rate = BIT_RATE
+        audio.codec_context.options = {"flags": "+bitexact"}
+        for number, picture in enumerate(() if pictures is None else pictures):
+            frame: Any = av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), format="rgb24")
+            frame.pts, frame.time_base = number, Fraction(1, VIDEO_FPS)
+            out.mux(video.encode(frame))
+        if video is not None:
+            out.mux(video.encode())
+        heard: Any = av.AudioFrame.from_ndarray(sound[None], format="fltp", layout="mono")
+        heard.sample_rate, heard.pts = rate_hz, 0
+        heard.time_base = Fraction(1, rate_hz)
+        out.mux(audio.encode(heard))
+        out.mux(audio.encode())
+
+
+def _at_a_rate_of_aac(sound: Sound, rate_hz: int) -> tuple[Sound, int]:
+    if rate_hz not in AAC_RATES_HZ:
+        import soxr
+
+        wanted_hz = next((rate for rate in AAC_RATES_HZ if rate > rate_hz), AAC_RATES_HZ[-1])
+        sound = np.asarray(soxr.resample(sound, rate_hz, wanted_hz, quality="HQ"), np.float32)
+        rate_hz = wanted_hz
+    return np.ascontiguousarray(sound.clip(-1, 1), np.float32), rate_hz
