@@ -19,8 +19,8 @@ from threadpoolctl import threadpool_limits
 from facetron.run_dir import (
     close_run,
     content_key,
-    open_run,
     relative_reference,
+    running,
     versions,
     wav_key,
     wav_path,
@@ -104,21 +104,21 @@ def resynthesise(options: Options) -> Report:
         parameters={**vocoder.parameters(), "seed": options.seed},
         versions=versions("numpy", "scipy"),
     )
-    open_run(options.out, info)
     build = manifest.parent
     tasks = [_Task(row, build, options.out, options.seed) for row in rows]
     clips: list[RunClip] = []
     failures: list[ClipFailure] = []
     kept = 0
-    with Progress(len(tasks), "resynth") as progress:
-        for result, was_kept in _map(vocoder, tasks, options.jobs):
-            if isinstance(result, ClipFailure):
-                failures.append(result)
-            else:
-                clips.append(result)
-                kept += was_kept
-            progress.update(1, failures=len(failures))
-    close_run(options.out, clips, failures)
+    with running(options.out, info):
+        with Progress(len(tasks), "resynth") as progress:
+            for result, was_kept in _map(vocoder, tasks, options.jobs):
+                if isinstance(result, ClipFailure):
+                    failures.append(result)
+                else:
+                    clips.append(result)
+                    kept += was_kept
+                progress.update(1, failures=len(failures))
+        close_run(options.out, clips, failures)
     return Report(len(rows), len(clips) - kept, kept, tuple(failures))
 
 

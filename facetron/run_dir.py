@@ -14,11 +14,12 @@ run killed at any moment goes on where it stopped and never keeps a wav of other
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
 import platform
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,7 @@ from numpy.typing import NDArray
 
 from manifests.errors import BadInput, ManifestError
 from manifests.io import atomic_path, read_json, read_jsonl, write_json, write_jsonl
+from manifests.lock import LOCK, held
 from manifests.records import ClipFailure, RunClip, RunInfo
 
 RUN_FILE = "run.json"
@@ -100,8 +102,25 @@ def open_run(root: Path, info: RunInfo) -> None:
     Raises:
         BadInput: the folder holds another run, or something that is no run.
     """
-    run_file = root / RUN_FILE
-    if run_file.exists():
+    _check_free(root, info)
+    for name in (CLIPS_FILE, FAILURES_FILE):
+        (root / name).unlink(missing_ok=True)
+    for leftover in root.rglob(".tmp-*"):  # of a killed run
+        leftover.unlink(missing_ok=True)
+    write_json(root / RUN_FILE, info.to_dict())
+
+
+@contextlib.contextmanager
+def running(root: Path, info: RunInfo) -> Iterator[None]:
+    """`open_run` while no other process writes to the folder. Raises `Locked`, or as `open_run`."""
+    _check_free(root, info)  # before the lock leaves its file in somebody's folder
+    with held(root, "wait for it or choose another --out"):
+        open_run(root, info)
+        yield
+
+
+def _check_free(root: Path, info: RunInfo) -> None:
+    if (root / RUN_FILE).exists():
         earlier = read_info(root)
         for field in SAME_RUN:
             mine, theirs = getattr(info, field), getattr(earlier, field)
@@ -110,13 +129,8 @@ def open_run(root: Path, info: RunInfo) -> None:
                     f"{root} holds a run whose {field} is {theirs!r}, not {mine!r}",
                     "choose another --out or delete that folder",
                 )
-    elif root.exists() and (not root.is_dir() or any(root.iterdir())):
+    elif root.exists() and (not root.is_dir() or any(path.name != LOCK for path in root.iterdir())):
         raise BadInput(f"{root} exists and is no run directory", "choose another --out")
-    for name in (CLIPS_FILE, FAILURES_FILE):
-        (root / name).unlink(missing_ok=True)
-    for leftover in root.rglob(".tmp-*"):  # of a killed run
-        leftover.unlink(missing_ok=True)
-    write_json(run_file, info.to_dict())
 
 
 def close_run(root: Path, clips: Iterable[RunClip], failures: Iterable[ClipFailure]) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from facetron.resynth import select
-from facetron.run_dir import close_run, open_run, versions
+from facetron.run_dir import close_run, running, versions
 from facetron.swaps import FILE, Pair, draw_pairs, read_pairs, write_pairs
 from facetron.synthesis_clips import ClipFiles
 from facetron.synthesis_faces import IMAGE, RULES, SPEAKER, Face, Faces
@@ -111,27 +111,28 @@ def synthesise(options: Options) -> Report:
         voice, manifest.parent, rows, options.subset, rule, options.seed, options.face_clips
     )
     talkers = _talkers(voice, tasks, header.get("held_out_speakers") or ())
-    open_run(options.out, _info(options, voice, header, manifest, tasks, talkers))
-    if options.swap:
-        write_pairs(options.out / FILE, _pairs_of(tasks))
-    files = ClipFiles(options.out, manifest.parent, voice)
+    info = _info(options, voice, header, manifest, tasks, talkers)
     clips: list[RunClip] = []
     failures: list[ClipFailure] = []
     kept = 0
-    with Progress(len(tasks), "synthesize") as progress:
-        # Batches are cut before it is known what is there already: a run taken up again computes
-        # with the same companions, and so to the same bits.
-        for start in range(0, len(tasks), options.batch_size):
-            for result, was_kept in _batch(
-                voice, faces, files, tasks[start : start + options.batch_size]
-            ):
-                if isinstance(result, ClipFailure):
-                    failures.append(result)
-                else:
-                    clips.append(result)
-                    kept += was_kept
-                progress.update(1, failures=len(failures))
-    close_run(options.out, clips, failures)
+    with running(options.out, info):
+        if options.swap:
+            write_pairs(options.out / FILE, _pairs_of(tasks))
+        files = ClipFiles(options.out, manifest.parent, voice)
+        with Progress(len(tasks), "synthesize") as progress:
+            # Batches are cut before it is known what is there already: a run taken up again computes
+            # with the same companions, and so to the same bits.
+            for start in range(0, len(tasks), options.batch_size):
+                for result, was_kept in _batch(
+                    voice, faces, files, tasks[start : start + options.batch_size]
+                ):
+                    if isinstance(result, ClipFailure):
+                        failures.append(result)
+                    else:
+                        clips.append(result)
+                        kept += was_kept
+                    progress.update(1, failures=len(failures))
+        close_run(options.out, clips, failures)
     return Report(len(tasks), len(clips) - kept, kept, tuple(failures), talkers)
 
 

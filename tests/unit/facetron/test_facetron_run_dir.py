@@ -14,10 +14,11 @@ from facetron.run_dir import (
     read_info,
     read_run,
     relative_reference,
+    running,
     wav_key,
     write_wav,
 )
-from manifests.errors import BadInput, ManifestError
+from manifests.errors import BadInput, Locked, ManifestError
 from manifests.records import ClipFailure, RunClip, RunInfo
 
 INFO = RunInfo("a model", "model", "small", "test", 16_000, 2, parameters={"rounds": 3})
@@ -141,3 +142,20 @@ def test_content_key_separates_its_parts() -> None:
     assert content_key("ab", "c") != content_key("a", "bc")
     assert content_key({"a": 1, "b": 2}) == content_key({"b": 2, "a": 1})
     assert content_key(b"x") != content_key("x")
+
+
+def test_one_writer_at_a_time(tmp_path: Path) -> None:
+    root = tmp_path / "run"
+    with running(root, INFO):
+        assert (root / "run.json").exists()
+        with pytest.raises(Locked, match="is being written by process"), running(root, INFO):
+            raise AssertionError("two writers")
+    with running(root, INFO):  # free again, and its lock file is no stranger's
+        close_run(root, [], [])
+
+
+def test_no_lock_is_left_in_a_strangers_folder(tmp_path: Path) -> None:
+    (tmp_path / "thesis.txt").write_text("mine")
+    with pytest.raises(BadInput, match="no run directory"), running(tmp_path, INFO):
+        raise AssertionError("opened")
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
