@@ -10,7 +10,10 @@ COMMANDS = {
     "import": "evaluation.commands.import_run:import_run",
     "score": "evaluation.commands.score:score",
     "report": "evaluation.commands.report:report",
+    "compare": "evaluation.commands.compare:compare",
+    "embeddings": "evaluation.commands.embeddings:embeddings",
     "mos": "evaluation.commands.mos:mos",
+    "train": "evaluation.commands.train:train",
 }
 
 

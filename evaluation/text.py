@@ -138,3 +138,42 @@ def _counts(output: object) -> Counts:
             for name in ("hits", "substitutions", "deletions", "insertions")
         )
     )
+
+
+@dataclass(frozen=True)
+class WordAlignment:
+    """Which words of a reference were heard, and what was heard beside them.
+
+    Attributes:
+        correct: for each of the N words of the reference whether it was heard.
+        inserted: (N + 1) words heard before each of them, and after the last.
+    """
+
+    correct: tuple[bool, ...]
+    inserted: tuple[int, ...]
+
+    @property
+    def errors(self) -> int:
+        return self.correct.count(False) + sum(self.inserted)
+
+
+def align_words(reference: str, hypothesis: str) -> WordAlignment:
+    """The alignment behind `compare`'s word counts, word by word. Both texts are normalised.
+
+    Raises:
+        ValueError: the reference has no words.
+    """
+    import jiwer
+
+    said = normalise(reference)
+    if not said:
+        raise ValueError("the reference has no words")
+    n = len(said.split())
+    correct, inserted = [False] * n, [0] * (n + 1)
+    for chunk in jiwer.process_words(said, normalise(hypothesis)).alignments[0]:
+        if chunk.type == "equal":
+            for i in range(chunk.ref_start_idx, chunk.ref_end_idx):
+                correct[i] = True
+        elif chunk.type == "insert":
+            inserted[chunk.ref_start_idx] += chunk.hyp_end_idx - chunk.hyp_start_idx
+    return WordAlignment(tuple(correct), tuple(inserted))

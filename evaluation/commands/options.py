@@ -9,12 +9,16 @@ from typing import Any, TypeVar
 
 import click
 
+from evaluation.build_files import has_landmarks
 from evaluation.inputs import Run
 from evaluation.metrics.base import FLOORS, OPTIONAL, REGISTRY
-from evaluation.models.registry import RECOGNISERS
+from evaluation.models.registry import DEFAULT, RECOGNISERS
 from evaluation.models.transcripts import read_transcripts
 from evaluation.settings import Settings
 from manifests.errors import BadInput
+
+NOBODY = "none"
+"""In place of a recogniser: words are not scored."""
 
 CommandT = TypeVar("CommandT", bound=Callable[..., Any])
 
@@ -65,8 +69,11 @@ def model_options(command: CommandT) -> CommandT:
     for option in (
         click.option(
             "--recogniser",
-            type=click.Choice(list(RECOGNISERS)),
-            help="Who listens for WER and CER. Default: the runs' transcripts, where there are any.",
+            type=click.Choice([*RECOGNISERS, NOBODY]),
+            help=(
+                "Who listens for WER and CER. Default: the runs' transcripts, where there are any, "
+                f"else {DEFAULT}, which comes with the toolkit."
+            ),
         ),
         click.option(
             "--recogniser-path",
@@ -84,6 +91,17 @@ def model_options(command: CommandT) -> CommandT:
             is_flag=True,
             help="Accept other weights of that network; the report says so.",
         ),
+        click.option(
+            "--syncnet-weights",
+            type=click.Path(path_type=Path),
+            envvar="FACETRON_SYNCNET_WEIGHTS",
+            help="The public syncnet_v2.model, for the metrics lse_c and lse_d.",
+        ),
+        click.option(
+            "--video-corpus",
+            type=click.Path(path_type=Path),
+            help="Where the clips' videos lie, for lse_c and lse_d. Default: as the build knew it.",
+        ),
     ):
         command = option(command)
     return command
@@ -96,6 +114,8 @@ def read_settings(
     recogniser_path: Path | None,
     nisqa_weights: Path | None,
     any_nisqa_weights: bool,
+    syncnet_weights: Path | None = None,
+    video_corpus: Path | None = None,
 ) -> Settings:
     """The options of `model_options` with what the runs themselves hold.
 
@@ -103,7 +123,7 @@ def read_settings(
         BadInput: transcripts of different recognisers, or options that do not fit.
         ManifestError: transcripts that cannot be read.
     """
-    if recogniser_path is not None and not recogniser:
+    if recogniser_path is not None and recogniser in (None, NOBODY):
         raise BadInput("--recogniser-path without --recogniser", "name the recogniser")
     transcripts_by = ""
     if recogniser in (None, "transcripts"):
@@ -112,14 +132,18 @@ def read_settings(
             raise BadInput(
                 "no run directory holds transcripts", "put a transcripts.jsonl into each"
             )
-        recogniser = "transcripts" if transcripts_by else ""
+        recogniser = "transcripts" if transcripts_by else DEFAULT
     return Settings(
-        recogniser=recogniser or "",
+        recogniser="" if recogniser in (None, NOBODY) else recogniser,
         recogniser_path=recogniser_path,
         transcripts_by=transcripts_by,
         lips=any(clip.transcript for run in runs for clip in run.clips),
         nisqa_weights=nisqa_weights,
         any_nisqa_weights=any_nisqa_weights,
+        landmarks=any(map(has_landmarks, runs)),
+        swaps=any(clip.voice not in ("", clip.speaker) for run in runs for clip in run.clips),
+        syncnet_weights=syncnet_weights,
+        video_corpus=video_corpus,
     )
 
 

@@ -11,11 +11,19 @@ from manifests.errors import BadInput
 from manifests.records import RunClip
 
 RECOGNISERS: dict[str, str] = {
+    "las": "evaluation.models.las_recogniser:LasRecogniser",
+    "las-grammar": "evaluation.models.las_recogniser:LasGrammarRecogniser",
     "transcripts": "evaluation.models.transcripts:TranscriptFiles",
     "whisper": "evaluation.models.whisper:Whisper",
     "speechbrain-pretrained": "evaluation.models.speechbrain_pretrained:SpeechBrainPretrained",
 }
 """Name → "module:Class", called with the path that the user gave and the label of his transcripts."""
+
+DEFAULT = "las"
+"""Comes with the toolkit."""
+
+GRAMMATICAL = {"las": "las-grammar"}
+"""Recogniser → the same one along GRID's grammar, whose rates stand in a second column."""
 
 
 def create(name: str, path: Path | None = None, label: str = "") -> Recogniser:

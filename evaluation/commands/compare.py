@@ -1,0 +1,82 @@
+"""`facetron-eval compare`: scores what is missing, then tests one run against another."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from evaluation import compare as comparing
+from evaluation import compare_writers, paired, statistics
+from evaluation.commands.options import (
+    jobs_option,
+    metrics_option,
+    model_options,
+    name_list,
+    read_settings,
+)
+from evaluation.inputs import read_run
+from evaluation.metrics.base import select
+from evaluation.score import score_runs
+from manifests.errors import BadInput, MissingDependency
+
+
+@click.command()
+@click.argument("run_a", type=click.Path(path_type=Path))
+@click.argument("run_b", type=click.Path(path_type=Path))
+@click.option("--out", type=click.Path(path_type=Path), default=Path("compare"), show_default=True)
+@click.option(
+    "--format",
+    "formats",
+    callback=name_list(compare_writers.FORMATS, "format"),
+    default=",".join(compare_writers.FORMATS),
+    show_default=True,
+)
+@metrics_option
+@click.option(
+    "--interval",
+    type=click.Choice(statistics.METHODS),
+    default="bootstrap",
+    show_default=True,
+    help="t suits few speakers. Words are tested by MAPSSWE either way.",
+)
+@click.option("--seed", default=0, show_default=True, help="Of the bootstrap.")
+@click.option(
+    "--resamples",
+    type=click.IntRange(min=100),
+    default=paired.RESAMPLES,
+    show_default=True,
+)
+@model_options
+@jobs_option
+def compare(
+    run_a: Path,
+    run_b: Path,
+    out: Path,
+    formats: tuple[str, ...],
+    metrics: tuple[str, ...] | None,
+    interval: statistics.Method,
+    seed: int,
+    resamples: int,
+    jobs: int,
+    **models: Any,
+) -> int:
+    """Is RUN_B better than RUN_A? Paired differences with intervals, tests and effect sizes."""
+    runs = [read_run(path) for path in (run_a, run_b)]
+    if runs[0].root.resolve() == runs[1].root.resolve():
+        raise BadInput(f"{run_a} was given twice", "name two run directories")
+    comparing.check_same_clips(*runs)
+    chosen, absent = select(metrics, read_settings(runs, **models))
+    for line in absent:
+        click.echo(line, err=True)
+    if not any(m.info.direction != "none" and m.info.group != "floor" for m in chosen):
+        raise BadInput("no metric asked for ranks systems", "name others with --metrics")
+    scored = score_runs(runs, chosen, jobs)
+    options = comparing.Options(interval, resamples, seed=seed)
+    first, second = scored
+    found = comparing.compare(first, second, chosen, options)
+    click.echo(compare_writers.terminal(found))
+    for path in compare_writers.write(found, out, formats):
+        click.echo(path)
+    return MissingDependency.exit_code if absent else 0

@@ -1,0 +1,43 @@
+"""`facetron-eval embeddings`: Figure 2 with numbers, from what `facetron embed` wrote."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from evaluation import embedding_report
+from evaluation.embeddings import check_same_clips, read_embeddings
+
+
+@click.command()
+@click.argument("with_cs", type=click.Path(path_type=Path))
+@click.argument("without_cs", type=click.Path(path_type=Path), required=False)
+@click.option(
+    "--out", type=click.Path(path_type=Path), default=Path("embeddings"), show_default=True
+)
+@click.option("--seed", default=0, show_default=True, help="Of t-SNE, and of --limit.")
+@click.option(
+    "--limit",
+    type=click.IntRange(min=10),
+    default=3000,
+    show_default=True,
+    help="At most this many clips, as many of each talker.",
+)
+def embeddings(with_cs: Path, without_cs: Path | None, out: Path, seed: int, limit: int) -> None:
+    """t-SNE and cluster numbers of face and prosody embeddings: WITH_CS, and WITHOUT_CS beside it."""
+    paths = [with_cs] if without_cs is None else [with_cs, without_cs]
+    found = [read_embeddings(path) for path in paths]
+    if len(found) == 2:
+        check_same_clips(*found)
+    for line in embedding_report.warnings_of(found):
+        click.echo(line, err=True)
+    kept = [item.thinned(limit, seed) for item in found]
+    for item, whole in zip(kept, found, strict=True):
+        if len(item) < len(whole):
+            click.echo(f"{whole.path}: {len(item)} of {len(whole)} clips (--limit)", err=True)
+    titles = embedding_report.titles(found)
+    sets = [embedding_report.measured(*pair) for pair in zip(titles, kept, strict=True)]
+    click.echo(embedding_report.terminal(sets))
+    for path in embedding_report.write(sets, out, seed=seed):
+        click.echo(path)

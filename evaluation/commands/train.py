@@ -1,0 +1,19 @@
+"""`facetron-eval train`: the networks that come with the evaluation, made again from data."""
+
+from __future__ import annotations
+
+import click
+
+from manifests.console import LazyGroup
+
+NETWORKS = {
+    "recogniser": "evaluation.training.recogniser_command:main",
+    "quality": "evaluation.training.quality:main",
+    "speaker": "evaluation.training.speaker:main",
+    "gender": "evaluation.training.speaker_gender:main",
+}
+
+
+@click.group(cls=LazyGroup, lazy=NETWORKS)
+def train() -> None:
+    """Train the networks that the evaluation ships, on builds of GRID and SynthGRID."""

@@ -1,0 +1,73 @@
+"""The recogniser that comes with the toolkit: LAS, trained on GRID and on synthetic speech
+(`evaluation/weights/recogniser.md` says on what, and how well it reads whom)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from evaluation.inputs import Pair, Samples
+from evaluation.metrics.base import library_version
+from evaluation.models.las import WEIGHTS, load_las
+from evaluation.models.las_decoding import BEAM, CTC_WEIGHT, decode
+from evaluation.models.las_features import SPEC, features
+from evaluation.models.recogniser import AcousticRecogniser
+from evaluation.models.weights import weights_sha256
+from manifests.errors import MissingDependency
+
+
+class LasRecogniser(AcousticRecogniser):
+    """Free decoding: any characters may come out."""
+
+    name = "las"
+    grammar = False
+
+    def __init__(self, path: Path | None = None, label: str = "") -> None:
+        self.path = path or WEIGHTS
+        own = "" if path is None else f" {path.name}"
+        self.label = f"LAS (SpeechBrain, trained on GRID){own}"
+        self.parameters: dict[str, Any] = {
+            "weights_sha256": weights_sha256(self.path),
+            "mel": SPEC.fingerprint(),
+            "decoding": f"beam {BEAM}, joint with CTC at {CTC_WEIGHT}",
+            "versions": {name: library_version(name) for name in ("speechbrain", "torch")},
+        }
+        if self.grammar:
+            self.label += ", decoded along GRID's grammar"
+            self.parameters["decoding"] += ", along GRID's grammar"
+
+    def require(self) -> None:
+        if library_version("speechbrain") == "absent":
+            raise MissingDependency(
+                f"the recogniser {self.name} needs speechbrain", "pip install speechbrain"
+            )
+        load_las(self.path)
+
+    def transcribe(self, sounds: Sequence[Samples]) -> list[str]:
+        model = load_las(self.path)
+        return [decode(model, self._listen(sound), grammar=self.grammar) for sound in sounds]
+
+    def _listen(self, sound: Samples) -> Any:
+        import torch
+
+        with torch.inference_mode():
+            return load_las(self.path).listen(torch.from_numpy(features(sound)).unsqueeze(0))
+
+    def transcript(self, pair: Pair, *, of_recording: bool) -> str:
+        recording = pair.reference if of_recording else pair.degraded
+        samples = recording.samples
+        key = self.parameters["weights_sha256"]
+        # Free and grammatical decoding share what was heard.
+        states = recording.once(f"las {key}", lambda: self._listen(samples))
+        return recording.once(
+            f"transcript {self.name} {self.parameters}",
+            lambda: decode(load_las(self.path), states, grammar=self.grammar),
+        )
+
+
+class LasGrammarRecogniser(LasRecogniser):
+    """Only sentences of GRID can come out, which hides errors: never the first number to look at."""
+
+    name = "las-grammar"
+    grammar = True

@@ -1,0 +1,1 @@
+"""Training of the networks that the evaluation ships: what they saw and how, as code."""

@@ -1,0 +1,107 @@
+"""The quality network's card for readers, from the numbers that its training found."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+from evaluation.training.quality_data import HELD_OUT_TALKERS, Item
+from evaluation.training.quality_degradations import HELD_OUT, SEEN
+
+SETS = {
+    "val": "trained talkers' other clips, trained families",
+    "talkers": "talkers left out, trained families",
+    "families": "trained talkers' other clips, families left out",
+    "both": "talkers and families left out",
+}
+HEAD = "| {} | n | Pearson | Spearman | RMSE | bias |\n|---|---:|---:|---:|---:|---:|"
+TEXT = """\
+# quality.safetensors: predicts PESQ wb MOS-LQO without a reference
+
+A CNN over mel segments, self-attention, attention pooling: the architecture follows Mittag, Naderi, \
+Chehadi and Möller (Interspeech 2021), the code, the data and the target are this toolkit's. It learnt \
+from PESQ (ITU-T P.862.2), not from listeners, so it is neither their model nor an opinion score. \
+{n_parameters:,} parameters in half precision, trained by `facetron-eval train quality`; sha256 \
+`{sha256}`.
+
+## Trained on
+- {train}
+- each clip spoilt by one to three of {seen}, at any strength, or clean (4.64), or noise alone; at \
+active levels from −36 to −16 dBov, rounded to 16 bits
+- PESQ of every result against its clip, by the `pesq` package
+
+## Left out
+- the talkers {talkers} of both corpora, whom the large-unseen protocol keeps from every model
+- the families {held_out}
+- a tenth of every other talker's clips
+
+## Agreement with PESQ
+Spoilt clips only; clean ones are easy and would flatter the correlation.
+
+{sets}
+
+By family, trained ones on talkers left out, left-out ones with talkers left out too:
+
+{families}
+
+## Use
+- a column beside PESQ where there is no recording, or where one is and the question is noise, \
+distortion, reverberation or a vocoder's artefacts
+- it does not hear whether a voice is natural or the words are right: PESQ punishes a wrong sentence, \
+this cannot, and clean espeak-ng speech counted as unspoilt
+- level does not matter (the active level is normalised); files of a lower rate are scored at 16 kHz \
+and lose what band they lack
+- silent files and files under 0.15 s or over a minute get a failed status, not a number
+- it heard short English sentences read in a quiet room, and no music and no telephone line
+"""
+
+
+def card(results: dict[str, Any], train: Sequence[Item], n_parameters: int, sha256: str) -> str:
+    """Markdown of the card.
+
+    Args:
+        results: of `quality_report.judge`.
+        train: the items that were trained on.
+    """
+    sets = [_row(f"**{text}**", results[name]["all"]) for name, text in SETS.items()]
+    for name, text in SETS.items():
+        for corpus in ("real", "synthetic"):
+            if corpus in results[name]:
+                sets.append(_row(f"{text}: {corpus}", results[name][corpus]))
+    families = [
+        _row(f"{family} (left out)" if family in HELD_OUT else family, found)
+        for subset, names in (("talkers", SEEN), ("both", HELD_OUT))
+        for family, found in results[subset].items()
+        if family in names and family != "replaced"
+    ]
+    return TEXT.format(
+        n_parameters=n_parameters,
+        sha256=sha256,
+        train=_material(train),
+        seen=", ".join(name for name in SEEN if name != "replaced"),
+        held_out=", ".join(HELD_OUT),
+        talkers=", ".join(HELD_OUT_TALKERS),
+        sets="\n".join([HEAD.format("set"), *sets]),
+        families="\n".join([HEAD.format("family"), *families]),
+    )
+
+
+def _material(items: Sequence[Item]) -> str:
+    parts = []
+    for corpus, name in (("real", "GRID (CC BY 4.0)"), ("synthetic", "SynthGRID (espeak-ng)")):
+        own = [item for item in items if item.corpus == corpus]
+        speakers = Counter(item.speaker for item in own)
+        clips = len({item.path for item in own})
+        who = ", ".join(sorted(speakers, key=lambda s: int(s[1:])))
+        parts.append(f"{len(own)} examples of {clips} clips of {name}, talkers {who}")
+    return "; ".join(parts)
+
+
+def _row(name: str, found: dict[str, Any]) -> str:
+    def number(key: str, form: str) -> str:
+        return "–" if found[key] is None else format(found[key], form)
+
+    cells = [number("pearson", ".3f"), number("spearman", ".3f")]
+    cells += [number("rmse", ".2f"), number("bias", "+.2f").replace("-", "−")]
+    return f"| {name} | {found['n']} | {' | '.join(cells)} |"

@@ -1,0 +1,219 @@
+"""What the recogniser learns from: recordings and synthetic speech cut into words, and new sentences
+put together from them.
+
+GRID has 1,000 sentences a talker of 64,000, so a recogniser can learn sentences by heart. Words of one
+talker are therefore cut apart and joined into sentences that he never said.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gridprep.grammar import VOCABULARY, sentence_of, stem_of
+from gridprep.synth.voice import speak, spelled
+from manifests.console import Progress
+from manifests.io import read_manifest
+from manifests.records import ManifestRow
+
+RATE_HZ = 16_000
+Float = NDArray[np.float32]
+JOIN_SAMPLES = 96
+"""Cross-fade at a cut: 6 ms, short against the shortest consonant."""
+SWITCH = 0.5
+"""Chance that a sentence goes on with another clip's words where it may be cut."""
+CUTS = (1, 4, 5)
+"""Slots that a cut may stand before: command | colour preposition letter | digit | adverb. A quick
+talker's preposition takes 60 ms, no more than alignments are off by: cut there, sentences would be
+labelled with prepositions and letters that are not in them."""
+LEVEL = 0.05
+VOICES = (
+    "en",
+    "en-us",
+    "en-gb-scotland",
+    "en-gb-x-rp",
+    "en-gb-x-gbclan",
+    "en-gb-x-gbcwmd",
+    "en-029",
+)
+VARIANTS = (
+    *(f"m{k}" for k in range(1, 9)),
+    *(f"f{k}" for k in range(1, 6)),
+    *("Andy", "linda", "travis", "steph2", "belinda", "grandma", "grandpa", "aunty"),
+)
+
+
+@dataclass(frozen=True)
+class Clip:
+    """A sentence with its cuts.
+
+    Attributes:
+        talker: clips of one talker may be spliced; `real/s1`, `synth/s3`, `espeak/17`.
+        samples: (n,) int16 at 16 kHz.
+        words: six.
+        edges_samples: (7,) where each word starts, and where the last ends.
+    """
+
+    talker: str
+    samples: NDArray[np.int16]
+    words: tuple[str, ...]
+    edges_samples: tuple[int, ...]
+
+    @property
+    def sentence(self) -> str:
+        return " ".join(self.words)
+
+    def sound(self, start: int, end: int) -> Float:
+        """Samples of [start, end) in ±1, zeros beyond the clip."""
+        inside = self.samples[max(start, 0) : max(min(end, len(self.samples)), 0)]
+        padding = (max(-start, 0), max(end - max(len(self.samples), start), 0))
+        return np.pad(inside.astype(np.float32) / 32768, padding)[: end - start]
+
+
+def _levelled(samples: NDArray[np.floating[Any]], edges: Sequence[int]) -> NDArray[np.int16]:
+    """At one level over the spoken part: words of different clips are to follow each other."""
+    spoken = samples[edges[0] : edges[-1]]
+    rms = float(np.sqrt((spoken**2).mean())) or 1.0
+    return np.asarray(np.clip(samples * (LEVEL / rms), -1, 1) * 32767, dtype=np.int16)
+
+
+def read_clips(root: Path, rows: Sequence[ManifestRow], source: str) -> list[Clip]:
+    """Clips of a build; rows without six words, or whose sound is silent, are left out."""
+    import soundfile
+
+    clips = []
+    for row in rows:
+        if len(row.words) != len(VOCABULARY):
+            continue
+        samples, _ = soundfile.read(root / row.paths["audio"], dtype="float32")
+        starts = [round(word.start_s * RATE_HZ) for word in row.words]
+        edges = (*starts, min(round(row.words[-1].end_s * RATE_HZ), len(samples)))
+        if np.abs(samples[edges[0] : edges[-1]]).max(initial=0.0) > 0:
+            words = tuple(word.word for word in row.words)
+            clips.append(Clip(f"{source}/{row.speaker}", _levelled(samples, edges), words, edges))
+    return clips
+
+
+def read_build(
+    root: Path, source: str, left_out: Collection[str]
+) -> tuple[list[Clip], list[Clip], list[Clip]]:
+    """Clips of a build as (train, val, test).
+
+    Args:
+        left_out: talkers of whom nothing may be trained on; all their clips go to test.
+    """
+    _, rows = read_manifest(root)
+    parts: dict[str, list[ManifestRow]] = {"train": [], "val": [], "test": []}
+    for row in rows:
+        parts["test" if row.speaker in left_out else row.subset].append(row)
+    train, val, test = (read_clips(root, parts[name], source) for name in ("train", "val", "test"))
+    return train, val, test
+
+
+def random_stem(rng: np.random.Generator, forbidden: Collection[str]) -> str:
+    """A stem of the grammar's 64,000, none of the forbidden ones."""
+    while True:
+        stem = "".join(str(rng.choice(list(slot))) for slot in VOCABULARY)
+        if stem not in forbidden:
+            return stem
+
+
+def espeak_clips(
+    talkers: int, each: int, rng: np.random.Generator, forbidden: Collection[str]
+) -> list[Clip]:
+    """Sentences by espeak-ng: every talker is a voice, an accent, a pitch, a tract and a pace."""
+    import soxr
+
+    clips: list[Clip] = []
+    with Progress(talkers * each, "espeak-ng") as progress:
+        for talker in range(talkers):
+            voice = f"{rng.choice(VOICES)}+{rng.choice(VARIANTS)}"
+            pitch, spread = int(rng.integers(15, 80)), int(rng.integers(20, 75))
+            faster = float(np.exp(rng.uniform(np.log(0.85), np.log(1.2))))
+            pace = rng.uniform(130, 215)
+            for _ in range(each):
+                progress.update()
+                stem = random_stem(rng, forbidden)
+                rate = round(pace * rng.uniform(0.93, 1.07) / faster)
+                said = speak(spelled(stem), voice, rate, pitch, spread)
+                if len(said.words_s) != len(VOCABULARY):
+                    continue
+                sound = soxr.resample(said.samples, said.rate_hz * faster, RATE_HZ)
+                edges = tuple(
+                    min(round(at / faster * RATE_HZ), len(sound))
+                    for at in (*said.words_s, said.end_s)
+                )
+                words = tuple(sentence_of(stem).split())
+                clips.append(Clip(f"espeak/{talker}", _levelled(sound, edges), words, edges))
+    return clips
+
+
+@dataclass(frozen=True)
+class Spliced:
+    """A sentence to train on: samples with what is said between `start` and `end`."""
+
+    samples: Float
+    sentence: str
+    start: int
+    end: int
+
+
+def splice(
+    clips: Sequence[Clip], rng: np.random.Generator, forbidden: Collection[str], share: float
+) -> Spliced:
+    """A clip of one talker, or words of several joined.
+
+    Args:
+        clips: of one talker.
+        forbidden: stems that must not come out.
+        share: of the sentences that are joined.
+    """
+    first = clips[int(rng.integers(len(clips)))]
+    donors = [first] * len(VOCABULARY)
+    if len(clips) > 1 and rng.random() < share:
+        current = first
+        for k in range(len(VOCABULARY)):
+            if k in CUTS and rng.random() < SWITCH:
+                current = clips[int(rng.integers(len(clips)))]
+            donors[k] = current
+        words = " ".join(donor.words[k] for k, donor in enumerate(donors))
+        if stem_of(words) in forbidden:
+            donors = [first] * len(VOCABULARY)
+    return join(donors)
+
+
+def join(donors: Sequence[Clip]) -> Spliced:
+    """Word k of donor k, all in a row, with the silence before the first and after the last."""
+    half = JOIN_SAMPLES // 2
+    fade = np.linspace(0, 1, 2 * half, dtype=np.float32)
+    runs: list[tuple[Clip, int, int]] = []
+    for k, donor in enumerate(donors):
+        if runs and runs[-1][0] is donor:
+            runs[-1] = (donor, runs[-1][1], k + 1)
+        else:
+            runs.append((donor, k, k + 1))
+    pieces = []
+    length = 0
+    for number, (donor, a, b) in enumerate(runs):
+        start = 0 if number == 0 else donor.edges_samples[a] - half
+        last = number == len(runs) - 1
+        end = len(donor.samples) if last else donor.edges_samples[b] + half
+        piece = donor.sound(start, end)
+        if number:
+            piece[: 2 * half] *= fade[: len(piece)]
+        if not last:
+            piece[-2 * half :] *= fade[::-1][-len(piece) :]
+        at = length - 2 * half if number else 0
+        pieces.append((at, piece))
+        length = at + len(piece)
+    whole = np.zeros(length, dtype=np.float32)
+    for at, piece in pieces:
+        whole[at : at + len(piece)] += piece
+    tail = len(donors[-1].samples) - donors[-1].edges_samples[-1]
+    sentence = " ".join(donor.words[k] for k, donor in enumerate(donors))
+    return Spliced(whole, sentence, donors[0].edges_samples[0], length - tail)
