@@ -11,10 +11,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from evaluation import statistics
+from evaluation import pooling, statistics
 from evaluation.metrics.base import MetricInfo
 from evaluation.score import ScoredRun
-from evaluation.tables import Cell, Options, Table, format_interval, format_mean
+from evaluation.tables import Cell, Options, Table, fixed, format_interval, format_mean
+from manifests.records import Score
 
 
 def remarks(
@@ -37,6 +38,9 @@ def remarks(
             known.append(" ".join(filter(None, parts)))
     if known:
         found.append(f"On the recordings of the same clips: {', '.join(known)}.")
+    guessed = [text for info in columns if (text := chance(scored, info))]
+    if guessed:
+        found.append(f"By chance: {', '.join(guessed)}.")
     if unknown:
         found.append(f"Not known on the recordings of the same clips: {', '.join(unknown)}.")
     return tuple(found)
@@ -44,7 +48,7 @@ def remarks(
 
 def floor(scored: Sequence[ScoredRun], info: MetricInfo, options: Options) -> Cell:
     """The floor of a metric over the recordings of all runs, each recording once."""
-    values: dict[tuple[str, str], tuple[float, float]] = {}
+    values: dict[tuple[str, str], Score] = {}
     failed: dict[tuple[str, str], str] = {}
     for item in scored:
         for (_, name), score in item.scores.items():
@@ -52,7 +56,7 @@ def floor(scored: Sequence[ScoredRun], info: MetricInfo, options: Options) -> Ce
                 continue
             clip = (score.speaker, score.stem)
             if score.status == "ok" and score.value is not None:
-                values[clip] = (score.value, score.weight)
+                values[clip] = score
             else:
                 failed[clip] = score.reason.split(":")[0]
     lost = [reason for clip, reason in failed.items() if clip not in values]
@@ -60,18 +64,28 @@ def floor(scored: Sequence[ScoredRun], info: MetricInfo, options: Options) -> Ce
     if not values:
         return Cell(None, None, None, 0, len(lost), reasons=reasons)
     clips = sorted(values)
-    table = np.array([values[clip] for clip in clips])
-    found = statistics.intervals(
-        table[:, :1],
-        [speaker for speaker, _ in clips],
-        table[:, 1:],
-        method=options.method,
-        n_resamples=options.n_resamples,
-        confidence=options.confidence,
-        seed=options.seed,
-    )
+    table = np.array([[values[clip].value, values[clip].weight] for clip in clips], dtype=float)
+    speakers, how = [speaker for speaker, _ in clips], dataclasses.asdict(options)
+    found = statistics.intervals(table[:, :1], speakers, table[:, 1:], **how)
+    if info.pool:
+        scores = [values[clip] for clip in clips]
+        found = pooling.repool(found, {0: (info.pool, scores)}, speakers, **how)
     low, high = (float(v[0]) if np.isfinite(v[0]) else None for v in (found.low, found.high))
     return Cell(float(found.mean[0]), low, high, len(clips), len(lost), reasons=reasons)
+
+
+def chance(scored: Sequence[ScoredRun], info: MetricInfo) -> str:
+    """What guessing would score, where the clips' scores say so in their `details`."""
+    values = [
+        score.details["chance"]
+        for item in scored
+        for (_, name), score in item.scores.items()
+        if name == info.name and "chance" in score.details
+    ]
+    if not values:
+        return ""
+    unit = f" {info.unit}" if info.unit else ""
+    return f"{info.label} {fixed(float(np.mean(values)), info.decimals)}{unit}"
 
 
 def annotate(table: Table, scored: Sequence[ScoredRun], options: Options) -> Table:

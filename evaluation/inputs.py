@@ -98,7 +98,9 @@ def load_sound(path: Path) -> Sound:
     try:
         stored, rate_hz = soundfile.read(path, dtype="float64", always_2d=True)
     except (soundfile.SoundFileError, OSError) as error:
-        raise Unscorable("unreadable", f"{path.name} is no sound file ({error})") from None
+        # Without the folder, which would be in the scores and differ from machine to machine.
+        told = str(error).replace(str(path), path.name)
+        raise Unscorable("unreadable", f"{path.name} is no sound file ({told})") from None
     n, channels = stored.shape
     if n < SHORTEST_S * rate_hz:
         raise Unscorable("too_short", f"{path.name} has {n} samples at {rate_hz} Hz")
@@ -189,6 +191,11 @@ class Pair:
         except Unscorable as failure:
             raise Unscorable(f"reference_{failure.reason}", failure.detail) from None
         return self._reference
+
+    @property
+    def reference_path(self) -> Path | None:
+        """Where the recording should lie, whatever is there: it leads to its build."""
+        return None if self._reference is None else self._reference.path
 
     def check_lengths(self) -> None:
         """Raises `Unscorable("length_mismatch")` when the two cannot be the same clip."""

@@ -51,6 +51,9 @@ class Reported:
         columns: as printed.
         parts: in the paper's order.
         remarks: what a caption must say; the paper and its conditions come first.
+        measured_columns: metrics that stand beside them where they were computed, although the paper
+            has no such columns.
+        measured_remark: what a caption must say of those.
     """
 
     key: str
@@ -60,6 +63,8 @@ class Reported:
     columns: tuple[MetricInfo, ...]
     parts: tuple[Part, ...]
     remarks: tuple[str, ...]
+    measured_columns: tuple[str, ...] = ()
+    measured_remark: str = ""
 
 
 @lru_cache(maxsize=1)
@@ -88,6 +93,8 @@ def reported_tables() -> dict[str, Reported]:
                 for part in table["parts"]
             ),
             (source, *table["remarks"]),
+            tuple(table.get("measured_columns", ())),
+            table.get("measured_remark", ""),
         )
         for key, table in values["tables"].items()
     }
@@ -124,15 +131,20 @@ def _table(
         by_name[info.name].info if info.name in by_name else heard.get(info.name, info)
         for info in paper.columns
     )
+    more = tuple(by_name[name].info for name in paper.measured_columns if name in by_name)
     rows: list[Row] = []
     for part in paper.parts:
-        rows += _measured(part, columns, scored, by_name, options, others)
+        rows += _measured(part, (*columns, *more), scored, by_name, options, others)
+    more = more if rows else ()  # without a run of such clips the paper's columns are all there is
+    columns = (*columns, *more)
     for part in paper.parts:
         rows += [
             Row(system, "reported", _printed(columns, values), section=_section("reported", part))
             for system, values in part.rows
         ]
     remarks = list(paper.remarks)
+    if more and paper.measured_remark:
+        remarks.insert(0, paper.measured_remark)
     made_for = {item.run.info.split for item in scored}
     if not any(row.kind != "reported" for row in rows):
         remarks.insert(0, "No run given holds such clips.")

@@ -12,12 +12,11 @@ lines in, drops a torn last one, and goes on. Both end as the same sorted file.
 from __future__ import annotations
 
 import dataclasses
-import fcntl
 import hashlib
 import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,8 +25,8 @@ import joblib
 from evaluation.inputs import RULES, Pair, Recording, Run, clip_label
 from evaluation.metrics.base import REGISTRY, Metric, get_metric
 from manifests.console import Progress
-from manifests.errors import Locked
 from manifests.io import read_jsonl, sha256_file, write_jsonl
+from manifests.lock import held
 from manifests.records import RunClip, Score
 
 SCORES, JOURNAL = "scores.jsonl", "scores.journal.jsonl"
@@ -80,15 +79,18 @@ def score_runs(
         Locked: another process scores one of the runs.
     """
     hashes = _Hashes()
-    with _locks([run.root for run in runs]):
+    with ExitStack() as locks:
+        for root in sorted({run.root.resolve() for run in runs}):
+            locks.enter_context(held(root))
         known = [_load(run, hashes, metrics) for run in runs]
+        bound = [[metric.for_run(run) for metric in metrics] for run in runs]
         tasks: list[Task] = []
         wanted: list[dict[tuple[str, str], str]] = []
         for index, run in enumerate(runs):
             keys = {
                 (clip_label(clip), metric.info.name): hashes.key(run, clip, metric)
                 for clip in run.clips
-                for metric in metrics
+                for metric in bound[index]
             }
             wanted.append(keys)
             for clip in run.clips:
@@ -109,7 +111,7 @@ def score_runs(
                             run.root,
                         )
                     )
-        _compute(runs, tasks, metrics, known, jobs, progress=progress)
+        _compute(runs, tasks, bound, known, jobs, progress=progress)
         for index, run in enumerate(runs):
             _store(run, known[index])
     n_new = [0] * len(runs)
@@ -177,6 +179,7 @@ def _load(run: Run, hashes: _Hashes, asked: Sequence[Metric]) -> dict[str, Score
     there = {score.metric for score in scores}
     metrics = {name: get_metric(name) for name in REGISTRY if name in there}
     metrics.update((metric.info.name, metric) for metric in asked)
+    metrics = {name: metric.for_run(run) for name, metric in metrics.items()}
     valid = {hashes.key(run, clip, metric) for clip in run.clips for metric in metrics.values()}
     by_name: dict[tuple[str, str], list[RunClip]] = {}
     for clip in run.clips:
@@ -212,7 +215,7 @@ def _store(run: Run, known: dict[str, Score]) -> None:
 def _compute(
     runs: Sequence[Run],
     tasks: Sequence[Task],
-    metrics: Sequence[Metric],
+    metrics: Sequence[Sequence[Metric]],
     known: list[dict[str, Score]],
     jobs: int,
     *,
@@ -226,7 +229,8 @@ def _compute(
         groups.setdefault(shared, []).append(task)
     failed = 0
     with Progress(len(tasks), "score") as bar, _journals(runs) as journals:
-        for results in _map(list(groups.values()), {m.info.name: m for m in metrics}, jobs):
+        named = [{m.info.name: m for m in of_run} for of_run in metrics]
+        for results in _map(list(groups.values()), named, jobs):
             for index, scores in results:
                 lines = "".join(
                     json.dumps(s.to_dict(), ensure_ascii=False, allow_nan=False) + "\n"
@@ -240,7 +244,7 @@ def _compute(
 
 
 def _map(
-    groups: list[list[Task]], metrics: Mapping[str, Metric], jobs: int
+    groups: list[list[Task]], metrics: Sequence[Mapping[str, Metric]], jobs: int
 ) -> Iterator[list[tuple[int, list[Score]]]]:
     if jobs == 1 or len(groups) == 1:
         for group in groups:
@@ -251,9 +255,13 @@ def _map(
 
 
 def score_group(
-    tasks: Sequence[Task], metrics: Mapping[str, Metric]
+    tasks: Sequence[Task], metrics: Sequence[Mapping[str, Metric]]
 ) -> list[tuple[int, list[Score]]]:
-    """Scores clips that share a recording; a score for every key of every task."""
+    """Scores clips that share a recording; a score for every key of every task.
+
+    Args:
+        metrics: of each run, by name.
+    """
     references: dict[Path, Recording] = {}
     results = []
     for task in tasks:
@@ -262,7 +270,8 @@ def score_group(
             reference = references.setdefault(task.reference.resolve(), Recording(task.reference))
         pair = Pair(task.clip, Recording(task.wav), reference, task.root)
         scores = [
-            dataclasses.replace(metrics[name].score(pair), key=key) for name, key in task.keys
+            dataclasses.replace(metrics[task.run_index][name].score(pair), key=key)
+            for name, key in task.keys
         ]
         results.append((task.run_index, scores))
     return results
@@ -279,25 +288,6 @@ def _journals(runs: Sequence[Run]) -> Iterator[list[int]]:
             if os.fstat(descriptors[-1]).st_size:
                 os.write(descriptors[-1], b"\n")  # ends a line that a killed process left torn
         yield descriptors
-    finally:
-        for descriptor in descriptors:
-            os.close(descriptor)
-
-
-@contextmanager
-def _locks(roots: Sequence[Path]) -> Iterator[None]:
-    """Holds each folder; the kernel lets go when the process dies, however it dies."""
-    descriptors: list[int] = []
-    try:
-        for root in sorted({root.resolve() for root in roots}):
-            descriptors.append(os.open(root, os.O_RDONLY))
-            try:
-                fcntl.flock(descriptors[-1], fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise Locked(
-                    f"another process is scoring {root}", "wait for it or end it"
-                ) from None
-        yield
     finally:
         for descriptor in descriptors:
             os.close(descriptor)

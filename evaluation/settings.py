@@ -16,6 +16,10 @@ class Settings:
         lips: whether a run holds what its lip reader read.
         nisqa_weights: the official NISQA-TTS checkpoint.
         any_nisqa_weights: accept a checkpoint of the same shape that is not the official one.
+        landmarks: whether a run's recordings lie in a build that holds landmarks.
+        swaps: whether a run has clips that speak with another talker's voice.
+        syncnet_weights: the public SyncNet checkpoint.
+        video_corpus: where the clips' videos lie; None for where the build found them.
     """
 
     recogniser: str = ""
@@ -24,3 +28,7 @@ class Settings:
     lips: bool = False
     nisqa_weights: Path | None = None
     any_nisqa_weights: bool = False
+    landmarks: bool = False
+    swaps: bool = False
+    syncnet_weights: Path | None = None
+    video_corpus: Path | None = None

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from evaluation import statistics
+from evaluation import pooling, statistics
 from evaluation.inputs import Run, clip_label
 from evaluation.metrics.base import Group, Metric, MetricInfo
 from evaluation.score import ScoredRun
@@ -117,8 +117,10 @@ class Options:
 TITLES: dict[Group, str] = {
     "headline": "Words and naturalness",
     "recognition": "Recognition in detail",
+    "voice": "Voice: talker and gender",
     "main": "Scores against the recordings",
     "aligned": "Time-aligned scores",
+    "sync": "Picture and sound",
     "input": "What the files are",
 }
 
@@ -205,6 +207,19 @@ def system_rows(
         confidence=options.confidence,
         seed=options.seed,
     )
+    pooled = {
+        i * len(metrics) + j: (
+            metric.info.pool,
+            [item.scores.get((label, metric.info.name)) for label in clips],
+        )
+        for i, item in enumerate(scored)
+        for j, metric in enumerate(metrics)
+        if metric.info.pool
+    }
+    if pooled:
+        found = pooling.repool(
+            found, pooled, [labels[clip] for clip in clips], **dataclasses.asdict(options)
+        )
 
     def number(value: float) -> float | None:
         return float(value) if math.isfinite(value) else None

@@ -18,19 +18,21 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from evaluation.inputs import Pair, Unscorable
+from evaluation.inputs import Pair, Run, Unscorable
 from evaluation.settings import Settings
 from manifests.errors import BadInput, MissingDependency, ToolkitError
 from manifests.records import RunClip, Score
 
 Direction = Literal["higher", "lower", "none"]
-Group = Literal["headline", "recognition", "main", "aligned", "input", "floor"]
+Group = Literal["headline", "recognition", "voice", "main", "aligned", "sync", "input", "floor"]
 GROUPS: tuple[str, ...] = get_args(Group)
 
 REGISTRY: dict[str, str] = {
     "nisqa_tts": "evaluation.metrics.quality:NisqaTts",
     "cer": "evaluation.metrics.recognition:CharacterErrorRate",
     "wer": "evaluation.metrics.recognition:WordErrorRate",
+    "cer_grammar": "evaluation.metrics.recognition:GrammarCharacterErrorRate",
+    "wer_grammar": "evaluation.metrics.recognition:GrammarWordErrorRate",
     "lip_cer": "evaluation.metrics.recognition:LipCharacterErrorRate",
     "lip_wer": "evaluation.metrics.recognition:LipWordErrorRate",
     "keyword": "evaluation.metrics.recognition:Keywords",
@@ -40,6 +42,14 @@ REGISTRY: dict[str, str] = {
     "slot_letter": "evaluation.metrics.recognition:LetterSlot",
     "slot_digit": "evaluation.metrics.recognition:DigitSlot",
     "slot_adverb": "evaluation.metrics.recognition:AdverbSlot",
+    "speaker_similarity": "evaluation.metrics.speaker:SpeakerSimilarity",
+    "speaker_accuracy": "evaluation.metrics.speaker:SpeakerAccuracy",
+    "speaker_eer": "evaluation.metrics.speaker:SpeakerEer",
+    "gender_agreement": "evaluation.metrics.gender:GenderAgreement",
+    "gender_agreement_f0": "evaluation.metrics.gender:GenderAgreementF0",
+    "voice_follows": "evaluation.metrics.swap:VoiceFollows",
+    "f0_voice": "evaluation.metrics.swap:F0ToVoice",
+    "f0_follows": "evaluation.metrics.swap:F0Follows",
     "stoi": "evaluation.metrics.intelligibility:Stoi",
     "estoi": "evaluation.metrics.intelligibility:Estoi",
     "pesq_wb": "evaluation.metrics.pesq:PesqWideBand",
@@ -53,6 +63,10 @@ REGISTRY: dict[str, str] = {
     "estoi_aligned": "evaluation.metrics.intelligibility:EstoiAligned",
     "mcd_dtw": "evaluation.metrics.cepstrum:McdDtw",
     "offset_ms": "evaluation.metrics.offset:OffsetMs",
+    "av_offset": "evaluation.metrics.sync:AvOffsetFrames",
+    "av_correlation": "evaluation.metrics.sync:AvCorrelation",
+    "lse_c": "evaluation.metrics.lipsync:LseC",
+    "lse_d": "evaluation.metrics.lipsync:LseD",
     "length_difference_ms": "evaluation.metrics.input_checks:LengthDifference",
     "level_dbfs": "evaluation.metrics.input_checks:Level",
     "clipped_percent": "evaluation.metrics.input_checks:Clipped",
@@ -60,17 +74,35 @@ REGISTRY: dict[str, str] = {
     "nisqa_tts_floor": "evaluation.metrics.quality:NisqaTtsFloor",
     "cer_floor": "evaluation.metrics.recognition:CharacterErrorRateFloor",
     "wer_floor": "evaluation.metrics.recognition:WordErrorRateFloor",
+    "cer_grammar_floor": "evaluation.metrics.recognition:GrammarCharacterErrorRateFloor",
+    "wer_grammar_floor": "evaluation.metrics.recognition:GrammarWordErrorRateFloor",
+    "speaker_similarity_floor": "evaluation.metrics.speaker:SpeakerSimilarityFloor",
+    "speaker_accuracy_floor": "evaluation.metrics.speaker:SpeakerAccuracyFloor",
+    "speaker_eer_floor": "evaluation.metrics.speaker:SpeakerEerFloor",
+    "gender_agreement_floor": "evaluation.metrics.gender:GenderAgreementFloor",
+    "gender_agreement_f0_floor": "evaluation.metrics.gender:GenderAgreementF0Floor",
+    "av_offset_floor": "evaluation.metrics.sync:AvOffsetFloor",
+    "av_correlation_floor": "evaluation.metrics.sync:AvCorrelationFloor",
+    "lse_c_floor": "evaluation.metrics.lipsync:LseCFloor",
+    "lse_d_floor": "evaluation.metrics.lipsync:LseDFloor",
 }
 """Name → "module:Class", in the order of the columns."""
 
-FLOORS = ("nisqa_tts_floor", "cer_floor", "wer_floor")
+FLOORS = (
+    "nisqa_tts_floor", "cer_floor", "wer_floor", "cer_grammar_floor", "wer_grammar_floor",
+    "speaker_similarity_floor", "speaker_accuracy_floor", "speaker_eer_floor",
+    "gender_agreement_floor", "gender_agreement_f0_floor", "av_offset_floor",
+    "av_correlation_floor", "lse_c_floor", "lse_d_floor",
+)  # fmt: skip
 """The same measure on the recordings: computed with the metric that it belongs to."""
 
 RECOGNITION = (
-    "cer", "wer", "lip_cer", "lip_wer", "keyword", "slot_command", "slot_colour",
-    "slot_preposition", "slot_letter", "slot_digit", "slot_adverb",
+    "cer", "wer", "cer_grammar", "wer_grammar", "lip_cer", "lip_wer", "keyword", "slot_command",
+    "slot_colour", "slot_preposition", "slot_letter", "slot_digit", "slot_adverb",
 )  # fmt: skip
-OPTIONAL = ("pesq_wb", "pesq_nb", "nisqa_tts", *RECOGNITION, *FLOORS)
+SYNC = ("av_offset", "av_correlation", "lse_c", "lse_d")
+SWAP = ("voice_follows", "f0_voice", "f0_follows")
+OPTIONAL = ("pesq_wb", "pesq_nb", "nisqa_tts", *RECOGNITION, *SYNC, *SWAP, *FLOORS)
 """Computed when asked for by name, or when the settings bring what they need (`Metric.wanted`)."""
 
 
@@ -92,6 +124,7 @@ class MetricInfo:
         needs_reference: whether the recording of the same clip is needed.
         needs_degraded: whether the value depends on the system's own file.
         floor: the metric that is this one on the recordings, "" where that says nothing.
+        pool: how the set's number is made of the clips' scores (`pooling.POOLS`), "" for their mean.
         note: what a caption must say of this configuration (which recogniser, whose weights).
         libraries: distributions whose version changes the value.
         extra: pip extra that brings them, "" where the toolkit itself does.
@@ -111,6 +144,7 @@ class MetricInfo:
     needs_reference: bool = True
     needs_degraded: bool = True
     floor: str = ""
+    pool: str = ""
     note: str = ""
     libraries: tuple[str, ...] = ()
     extra: str = ""
@@ -181,6 +215,10 @@ class Metric(ABC):
             root: the run directory.
         """
         return []
+
+    def for_run(self, run: Run) -> Metric:
+        """This metric, knowing the run that it scores: for those that look at its other clips."""
+        return self
 
     def stated(self, parameters: dict[str, Any]) -> Metric:
         """This metric as another configuration stated it, to see whether its scores still hold."""

@@ -163,6 +163,71 @@ class CharacterErrorRateFloor(CharacterErrorRate):
     )
 
 
+class GrammarWordErrorRate(WordErrorRate):
+    """Of the same recogniser, when only sentences of GRID can come out of it."""
+
+    info = WordErrorRate.info.variant(
+        name="wer_grammar",
+        label="WER (grammar)",
+        definition=(
+            "As the WER, but the recogniser can write nothing but sentences of GRID's grammar, which "
+            "hides errors."
+        ),
+        group="recognition",
+        floor="wer_grammar_floor",
+    )
+
+    @classmethod
+    def configured(cls, settings: Settings) -> Metric:
+        name = registry.GRAMMATICAL.get(settings.recogniser)
+        return cls(registry.create(name, settings.recogniser_path) if name else None)
+
+    @classmethod
+    def wanted(cls, settings: Settings) -> bool:
+        return settings.recogniser in registry.GRAMMATICAL and not cls.of_recording
+
+    def require(self) -> None:
+        if self.recogniser is None:
+            raise MissingDependency(
+                f"{self.info.name} needs a recogniser that can keep to GRID's grammar",
+                f"name one with --recogniser ({', '.join(registry.GRAMMATICAL)})",
+            )
+        super().require()
+
+
+class GrammarCharacterErrorRate(GrammarWordErrorRate):
+    info = GrammarWordErrorRate.info.variant(
+        name="cer_grammar",
+        label="CER (grammar)",
+        definition=(
+            "As the CER, but the recogniser can write nothing but sentences of GRID's grammar, which "
+            "hides errors."
+        ),
+        floor="cer_grammar_floor",
+    )
+
+    def measure(self, pair: Pair) -> Measured:
+        return character_errors(self.comparison(pair))
+
+
+class GrammarWordErrorRateFloor(GrammarWordErrorRate):
+    of_recording = True
+    info = GrammarWordErrorRate.info.variant(
+        name="wer_grammar_floor",
+        label="WER (grammar) of the recordings",
+        **FLOOR,
+    )
+
+
+class GrammarCharacterErrorRateFloor(GrammarCharacterErrorRate):
+    of_recording = True
+    info = GrammarCharacterErrorRate.info.variant(
+        name="cer_grammar_floor",
+        label="CER (grammar) of the recordings",
+        **FLOOR,
+    )
+
+
 class Slot(Recognition):
     """Whether the word of one slot was heard. The hypothesis is free: no grammar helps it."""
 

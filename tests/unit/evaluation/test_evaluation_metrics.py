@@ -186,7 +186,9 @@ def test_unknown_metric_lists_the_choices() -> None:
 def test_default_selection_leaves_optional_ones_out() -> None:
     metrics, absent = base.select(None)
     assert not absent
-    assert not {m.info.name for m in metrics} & set(base.OPTIONAL)
+    chosen = {m.info.name for m in metrics}
+    assert not chosen & set(base.OPTIONAL) - set(base.FLOORS)
+    assert chosen & set(base.FLOORS) == {m.info.floor for m in metrics} - {""}
 
 
 class Broken(base.Metric):

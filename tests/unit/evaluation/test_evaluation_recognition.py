@@ -145,14 +145,16 @@ def test_transcripts_are_used_without_being_asked_for(run: Path) -> None:
 
 def test_words_need_a_recogniser(tmp_path: Path, make_run: Callable[..., Path]) -> None:
     root = make_run(tmp_path / "run")
-    result = run_cli("score", root, "--metrics", "wer,cer,slot_digit,level_dbfs", "--jobs", 1)
+    metrics = ("--metrics", "wer,cer,slot_digit,level_dbfs", "--jobs", 1)
+    result = run_cli("score", root, "--recogniser", "none", *metrics)
     assert result.return_value == MissingDependency.exit_code
     assert result.output.count("words cannot be scored without a recogniser") == 1
     assert "level_dbfs" in {s.metric for s in read_jsonl(root / SCORES, "scores", Score)[1]}
     result = run_cli("score", root, "--recogniser", "transcripts")
     assert isinstance(result.exception, BadInput)
-    result = run_cli("score", root, "--recogniser-path", "x")
-    assert isinstance(result.exception, BadInput)
+    for nobody in ((), ("--recogniser", "none")):
+        result = run_cli("score", root, "--recogniser-path", "x", *nobody)
+        assert isinstance(result.exception, BadInput)
 
 
 def test_only_clips_whose_text_changed_are_scored_again(run: Path) -> None:

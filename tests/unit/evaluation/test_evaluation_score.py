@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import signal
@@ -21,6 +20,7 @@ from evaluation.metrics.base import Metric, get_metric, select
 from evaluation.score import JOURNAL, SCORES, ScoredRun, score_runs
 from manifests.errors import Locked
 from manifests.io import read_jsonl
+from manifests.lock import held
 from manifests.records import Score
 
 FAST = ("stoi", "mcd", "level_dbfs")
@@ -35,10 +35,11 @@ def test_a_row_for_every_clip_and_metric(
     tmp_path: Path, make_run: Callable[..., Path], add_noise: Callable[..., object]
 ) -> None:
     root = make_run(tmp_path / "run", change=add_noise)
-    scored = score_runs([read_run(root)], select(None)[0], progress=False)[0]
+    metrics = select(None)[0]
+    scored = score_runs([read_run(root)], metrics, progress=False)[0]
     header, rows = read_jsonl(root / SCORES, "scores", Score)
     assert header["schema"] == "scores"
-    assert len(rows) == len(scored.scores) == scored.n_new == 4 * 15
+    assert len(rows) == len(scored.scores) == scored.n_new == 4 * len(metrics)
     assert scored.n_failed == 0
     assert len({row.key for row in rows}) == len(rows)
     assert not (root / JOURNAL).exists()
@@ -166,13 +167,8 @@ def test_killed_and_resumed_is_the_same(
 
 def test_two_at_once_are_refused(tmp_path: Path, make_run: Callable[..., Path]) -> None:
     root = make_run(tmp_path / "run")
-    descriptor = os.open(root, os.O_RDONLY)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        with pytest.raises(Locked, match="another process"):
-            score(root)
-    finally:
-        os.close(descriptor)
+    with held(root), pytest.raises(Locked, match=f"process {os.getpid()} "):
+        score(root)
     assert score(root).n_new == 12
 
 

@@ -1,0 +1,126 @@
+"""Whether the voice has the gender of the face: the objective side of the paper's 99.22 % (Table II).
+
+The face is that of the talker who gave the voice (`voice` of a swap, else the speaker).
+"""
+
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+from typing import Any
+
+from evaluation.inputs import Pair, Run, Unscorable
+from evaluation.metrics.base import Measured, Metric, MetricInfo
+from evaluation.metrics.pitch import LEAST_VOICED_FRAMES
+from evaluation.metrics.pitch import PARAMETERS as PITCH
+from evaluation.metrics.speaker import FLOOR, stated_parameters
+from evaluation.models.gender import WEIGHTS, Kind, female_probability
+from evaluation.models.weights import weights_sha256
+from evaluation.settings import Settings
+from manifests.corpus_lists import SPEAKERS, gender_of
+from manifests.records import RunClip
+
+GENDERS = ("male", "female")
+
+
+class GenderAgreement(Metric):
+    of_recording = False
+    kind: Kind = "voice"
+    info = MetricInfo(
+        name="gender_agreement",
+        label="Gender",
+        unit="%",
+        direction="higher",
+        definition=(
+            "Share of clips whose voice a classifier (logistic regression on the median F0 and the "
+            "ECAPA-TDNN embedding, trained without s1, s2, s4 and s29) takes for the gender of the "
+            "talker whose face gave the voice; the mean of the shares of men and of women, where "
+            "there are both."
+        ),
+        citation="Um et al., section V-B, asks listeners; ECAPA-TDNN: Interspeech 2020",
+        licence="Apache-2.0 (SpeechBrain)",
+        group="voice",
+        decimals=1,
+        needs_reference=False,
+        pool="balanced",
+        floor="gender_agreement_floor",
+        libraries=("librosa", "speechbrain", "torch"),
+    )
+
+    def __init__(self) -> None:
+        sha256 = weights_sha256(WEIGHTS)
+        parameters: dict[str, Any] = {**PITCH, "least_voiced_frames": LEAST_VOICED_FRAMES}
+        if self.kind == "voice":
+            network = stated_parameters()
+            parameters["network"] = network
+            sha256 = f"{sha256} {network['source']}"
+        parameters |= {"weights_sha256": weights_sha256(WEIGHTS), "source": sha256}
+        self.info = type(self).info.variant(parameters=parameters)
+        self.genders: dict[str, str] = {}
+
+    @classmethod
+    def wanted(cls, settings: Settings) -> bool:
+        return not cls.of_recording
+
+    def for_run(self, run: Run) -> Metric:
+        bound = copy.copy(self)
+        bound.genders = {c.speaker: c.gender for c in run.clips if c.gender in GENDERS}
+        return bound
+
+    def expected(self, clip: RunClip) -> str:
+        """Gender of the face, "" where nobody says: of the run's clips, else of GRID's list."""
+        face = clip.speaker if self.of_recording else clip.voice or clip.speaker
+        if face == clip.speaker and clip.gender in GENDERS:
+            return clip.gender
+        return self.genders.get(face) or (gender_of(face) if face in SPEAKERS else "")
+
+    def clip_inputs(self, root: Path, clip: RunClip) -> list[Any]:
+        return [self.expected(clip)]
+
+    def measure(self, pair: Pair) -> Measured:
+        female = female_probability(
+            pair.reference if self.of_recording else pair.degraded, self.kind
+        )
+        expected = self.expected(pair.clip)
+        if not expected:
+            raise Unscorable("no_gender", f"nobody says of which gender {pair.clip.speaker} is")
+        heard = "female" if female > 0.5 else "male"
+        details = {"expected": expected, "heard": heard, "female": round(female, 4), "chance": 50.0}
+        return Measured(100.0 * (heard == expected), details=details)
+
+    def value(self, pair: Pair) -> float:
+        return self.measure(pair).value
+
+
+class GenderAgreementF0(GenderAgreement):
+    kind: Kind = "f0"
+    info = GenderAgreement.info.variant(
+        name="gender_agreement_f0",
+        label="Gender (F0 only)",
+        definition=(
+            "The same by the median F0 alone: the baseline that the classifier above has to beat."
+        ),
+        licence="ISC (librosa)",
+        floor="gender_agreement_f0_floor",
+        libraries=("librosa",),
+    )
+
+
+class GenderAgreementFloor(GenderAgreement):
+    of_recording = True
+    info = GenderAgreement.info.variant(
+        name="gender_agreement_floor",
+        label="Gender of the recordings",
+        definition="The same of the recordings of the same clips.",
+        **FLOOR,
+    )
+
+
+class GenderAgreementF0Floor(GenderAgreementF0):
+    of_recording = True
+    info = GenderAgreementF0.info.variant(
+        name="gender_agreement_f0_floor",
+        label="Gender (F0 only) of the recordings",
+        definition="The same of the recordings of the same clips.",
+        **FLOOR,
+    )

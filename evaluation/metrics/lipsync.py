@@ -1,0 +1,153 @@
+"""LSE-C and LSE-D: lip sync as SyncNet sees it, with weights that the user brings."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from evaluation import build_files
+from evaluation.faces import EYES_DOWN, MEDIAN_FRAMES, SCALE, faces_of, video_of
+from evaluation.inputs import Pair, Recording, Unscorable
+from evaluation.metrics.base import Measured, Metric, MetricInfo
+from evaluation.metrics.sync import FLOOR
+from evaluation.models.weights import weights_sha256
+from evaluation.settings import Settings
+from manifests.errors import MissingDependency
+from manifests.records import RunClip
+
+HOW = "give the public syncnet_v2.model by --syncnet-weights PATH or FACETRON_SYNCNET_WEIGHTS"
+SHORTEST_FRAMES = 10
+"""Fewer windows are too few to search shifts in."""
+
+
+class Lse(Metric):
+    of_recording = False
+
+    def __init__(self, weights: Path | None = None, corpus: Path | None = None) -> None:
+        self.weights, self.corpus = weights, corpus
+        sha256 = weights_sha256(weights)
+        parameters: dict[str, Any] = {
+            "weights_sha256": sha256,
+            "source": sha256,
+            "crop": [SCALE, EYES_DOWN, MEDIAN_FRAMES],
+        }
+        note = f"SyncNet weights: sha256 {sha256[:8]}…." if sha256 else ""
+        self.info = type(self).info.variant(parameters=parameters, note=note)
+
+    @classmethod
+    def configured(cls, settings: Settings) -> Metric:
+        return cls(settings.syncnet_weights, settings.video_corpus)
+
+    @classmethod
+    def wanted(cls, settings: Settings) -> bool:
+        return settings.syncnet_weights is not None and not cls.of_recording
+
+    def require(self) -> None:
+        super().require()
+        if self.weights is None:
+            raise MissingDependency(f"{self.info.name} needs SyncNet's weights", HOW)
+        if not self.weights.is_file():
+            raise MissingDependency(f"{self.info.name}: {self.weights} is no file", HOW)
+
+    def clip_inputs(self, root: Path, clip: RunClip) -> list[Any]:
+        recording = root / clip.reference if clip.reference else None
+        try:
+            build, row = build_files.row_of(recording, clip)
+            landmarks = build_files.artifact(recording, clip, "landmarks")
+        except Unscorable as failure:
+            return [failure.reason]
+        try:
+            video_of(build, row, self.corpus)
+        except Unscorable as failure:  # a video that comes to light later is worth another look
+            return [weights_sha256(landmarks), row.source_sha256, failure.reason]
+        return [weights_sha256(landmarks), row.source_sha256, ""]
+
+    def measure(self, pair: Pair) -> Measured:
+        from evaluation.models import syncnet
+
+        if self.weights is None:
+            raise Unscorable("no_weights", "no weights were given")
+        side: Recording = pair.reference if self.of_recording else pair.degraded
+        samples = side.samples
+        network = syncnet.load_syncnet(self.weights)
+
+        def look() -> Any:
+            faces = faces_of(pair.reference_path, pair.clip, self.corpus, syncnet.SIDE_PX)
+            n = syncnet.windows_of(len(faces), len(faces) * syncnet.SAMPLES_A_FRAME)
+            return network.lip_features(faces, n)
+
+        def listen() -> syncnet.LipSync:
+            # The lips are the recording's: every system of the clip and its floor share them.
+            keeper = pair.reference if pair.reference_path else pair.degraded
+            lips = keeper.once(f"syncnet lips {self.weights}", look)
+            n = syncnet.windows_of(len(lips) + syncnet.WINDOW_FRAMES, len(samples))
+            if n < SHORTEST_FRAMES:
+                raise Unscorable("too_short", f"{n} windows of 0.2 s are too few")
+            integers = np.clip(np.round(samples * 32768), -32768, 32767).astype(np.int16)
+            sound = network.audio_features(syncnet.mfcc(integers), n)
+            return syncnet.search(lips[: len(sound)], sound)
+
+        found = side.once(f"syncnet {self.weights}", listen)
+        details = {
+            "lse_c": round(found.confidence, 5),
+            "lse_d": round(found.distance, 5),
+            "offset_frames": found.offset_frames,
+        }
+        # Below the fifth digit it depends on the number of threads.
+        return Measured(round(self.of(found.distance, found.confidence), 5), details=details)
+
+    def value(self, pair: Pair) -> float:
+        return self.measure(pair).value
+
+    def of(self, distance: float, confidence: float) -> float:
+        return distance
+
+
+class LseD(Lse):
+    info = MetricInfo(
+        name="lse_d",
+        label="LSE-D",
+        unit="",
+        direction="lower",
+        definition=(
+            "Lip-sync error, distance: mean distance of SyncNet's features of picture and sound at the "
+            "shift within ±15 frames where it is least. Faces are cut out of the source video by the "
+            "build's landmarks, as the public pipeline cuts them by its detector; clips of fewer than "
+            "100 frames, which that pipeline drops, count."
+        ),
+        citation="Chung and Zisserman, ACCV workshop 2016; Prajwal et al., ACM MM 2020",
+        licence="MIT (the public weights have their own terms)",
+        group="sync",
+        decimals=2,
+        needs_reference=False,
+        floor="lse_d_floor",
+        libraries=("torch", "opencv-python"),
+    )
+
+
+class LseC(Lse):
+    info = LseD.info.variant(
+        name="lse_c",
+        label="LSE-C",
+        direction="higher",
+        definition=(
+            "Lip-sync error, confidence: by how much that least distance lies under the median over all "
+            "shifts."
+        ),
+        floor="lse_c_floor",
+    )
+
+    def of(self, distance: float, confidence: float) -> float:
+        return confidence
+
+
+class LseDFloor(LseD):
+    of_recording = True
+    info = LseD.info.variant(name="lse_d_floor", label="LSE-D of the recordings", **FLOOR)
+
+
+class LseCFloor(LseC):
+    of_recording = True
+    info = LseC.info.variant(name="lse_c_floor", label="LSE-C of the recordings", **FLOOR)

@@ -1,0 +1,87 @@
+"""What PESQ would say, predicted without the recording by a network that the toolkit ships."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from evaluation.inputs import SCORING_RATE_HZ, Pair, Unscorable
+from evaluation.metrics.base import Measured, Metric, MetricInfo
+from evaluation.models.shipped import open_shipped
+from evaluation.models.weights import weights_sha256
+from manifests.errors import BadInput, MissingDependency
+
+WEIGHTS = Path(__file__).parents[1] / "weights" / "quality.safetensors"
+
+CAVEAT = "It hears noise, distortion and vocoders, not whether a voice is natural or the words are right."
+
+
+class Quality(Metric):
+    of_recording = False
+    info = MetricInfo(
+        name="quality",
+        label="Quality (pred. PESQ)",
+        unit="",
+        direction="higher",
+        definition=(
+            "Predicts PESQ wb MOS-LQO (1.02 to 4.64) without a reference, by a network of this "
+            f"toolkit. {CAVEAT} Level is normalised; real recordings do not reach 4.64, so read "
+            "it beside their score."
+        ),
+        citation="this toolkit; architecture after Mittag et al., Interspeech 2021",
+        group="headline",
+        decimals=2,
+        needs_reference=False,
+        floor="quality_floor",
+        libraries=("torch",),
+    )
+
+    def __init__(self) -> None:
+        parameters = {
+            "weights_sha256": weights_sha256(WEIGHTS),
+            "sample_rate_hz": SCORING_RATE_HZ,
+        }
+        self.info = type(self).info.variant(parameters=parameters)
+
+    def require(self) -> None:
+        super().require()
+        try:
+            open_shipped(WEIGHTS)
+        except BadInput as error:
+            raise MissingDependency(f"quality: {error.problem}", error.remedy) from None
+
+    def measure(self, pair: Pair) -> Measured:
+        from evaluation.models.quality_net import LengthUnfit, load_quality_net
+
+        # Silence is refused by `sound`.
+        sound = (pair.reference if self.of_recording else pair.degraded).sound
+        try:
+            network = load_quality_net(WEIGHTS)
+        except BadInput as error:  # replaced since `require`
+            raise Unscorable("weights", str(error)) from None
+        try:
+            value, level_dbov = network.quality(sound.samples)
+        except LengthUnfit as error:
+            raise Unscorable(error.reason, str(error)) from None
+        details = {
+            "rate_hz": sound.file_rate_hz,
+            "level_dbfs": round(sound.level_dbfs, 2),
+            "active_level_dbov": round(level_dbov, 2),
+        }
+        # Below the fifth digit it depends on the number of threads.
+        return Measured(round(value, 5), details=details)
+
+    def value(self, pair: Pair) -> float:
+        return self.measure(pair).value
+
+
+class QualityFloor(Quality):
+    of_recording = True
+    info = Quality.info.variant(
+        name="quality_floor",
+        label="Quality of the recordings",
+        definition="The same network on the recordings of the same clips.",
+        group="floor",
+        needs_reference=True,
+        needs_degraded=False,
+        floor="",
+    )

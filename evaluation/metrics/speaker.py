@@ -1,0 +1,192 @@
+"""Whether the voice is the talker's: against the real recordings of the run's talkers.
+
+The talker is the one whose face gave the voice (`voice` of a swap, else the speaker). Each score
+stands beside its floor, the same for the recordings, and beside chance.
+"""
+
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+from typing import Any
+
+from evaluation.enrolment import CLIPS, Enrolment, Trials, enrolled, enrolment_of, trials
+from evaluation.inputs import Pair, Run, Unscorable
+from evaluation.metrics.base import Measured, Metric, MetricInfo
+from evaluation.models.ecapa import PARAMETERS, WEIGHTS, embedding_of
+from evaluation.models.weights import weights_sha256
+from evaluation.settings import Settings
+from manifests.records import RunClip
+
+CITATION = "Desplanques, Thienpondt, Demuynck (ECAPA-TDNN), Interspeech 2020"
+DIGITS = 4
+"""Below them lie the rounding of float32 and the number of threads."""
+
+
+def stated_parameters() -> dict[str, Any]:
+    """The network and its features; `source` tells scores of other weights apart."""
+    sha256 = weights_sha256(WEIGHTS)
+    return {**PARAMETERS, "weights_sha256": sha256, "source": sha256}
+
+
+class Speaker(Metric):
+    """A comparison of one side of a clip with the run's talkers."""
+
+    of_recording = False
+
+    def __init__(self) -> None:
+        parameters = {**stated_parameters(), "enrolment_clips": CLIPS}
+        self.info = type(self).info.variant(parameters=parameters)
+        self.enrolment: Enrolment | None = None
+
+    @classmethod
+    def wanted(cls, settings: Settings) -> bool:
+        return not cls.of_recording
+
+    def for_run(self, run: Run) -> Metric:
+        bound = copy.copy(self)
+        bound.enrolment = enrolment_of(run)
+        return bound
+
+    def target(self, clip: RunClip) -> str:
+        return clip.speaker if self.of_recording else clip.voice or clip.speaker
+
+    def clip_inputs(self, root: Path, clip: RunClip) -> list[Any]:
+        known = self.enrolment.sha256 if self.enrolment else ""
+        return [self.target(clip), clip.clip_id, known]
+
+    def trials(self, pair: Pair) -> Trials:
+        """Of one side of a clip, once for all scores. Raises `Unscorable`."""
+        side = pair.reference if self.of_recording else pair.degraded
+        voice = embedding_of(side)
+        if self.enrolment is None:
+            raise Unscorable("no_enrolment", "no run was given whose talkers are to be compared")
+        voices = enrolled(self.enrolment)
+        clip, target = pair.clip, self.target(pair.clip)
+        return pair.once(
+            f"talkers {side.path} {target}", lambda: trials(voice, target, clip.clip_id, voices)
+        )
+
+    def contest(self, pair: Pair) -> Trials:
+        """`trials` where there is somebody to be mistaken for."""
+        found = self.trials(pair)
+        if not found.others:
+            raise Unscorable("one_talker", "the run holds recordings of one talker only")
+        return found
+
+    def value(self, pair: Pair) -> float:
+        return self.measure(pair).value
+
+
+class SpeakerSimilarity(Speaker):
+    info = MetricInfo(
+        name="speaker_similarity",
+        label="Speaker sim.",
+        unit="",
+        direction="higher",
+        definition=(
+            "Cosine of the voice's embedding (a small ECAPA-TDNN trained on GRID, which never heard "
+            "s1, s2, s4 and s29) with the mean over the target talker's other recordings in the "
+            f"run, {CLIPS} at most; the target is the talker whose face gave the voice. Chance: the "
+            "same with the other talkers."
+        ),
+        citation=CITATION,
+        licence="Apache-2.0 (SpeechBrain)",
+        group="voice",
+        decimals=3,
+        needs_reference=False,
+        floor="speaker_similarity_floor",
+        libraries=("speechbrain", "torch"),
+    )
+
+    def measure(self, pair: Pair) -> Measured:
+        found = self.trials(pair)
+        details: dict[str, Any] = {"target": found.target}
+        if found.others:
+            details["chance"] = round(sum(found.others.values()) / len(found.others), DIGITS)
+        return Measured(round(found.own, DIGITS), details=details)
+
+
+class SpeakerAccuracy(Speaker):
+    info = SpeakerSimilarity.info.variant(
+        name="speaker_accuracy",
+        label="Speaker ID",
+        unit="%",
+        definition=(
+            "Share of clips whose voice resembles the target talker more than any other talker of "
+            "the run, by the same embeddings. Chance: one of the run's talkers at random."
+        ),
+        decimals=1,
+        floor="speaker_accuracy_floor",
+    )
+
+    def measure(self, pair: Pair) -> Measured:
+        found = self.contest(pair)
+        details = {
+            "target": found.target,
+            "nearest": found.nearest,
+            "chance": round(100 / (1 + len(found.others)), DIGITS),
+        }
+        return Measured(100.0 * (found.nearest == found.target), details=details)
+
+
+class SpeakerEer(Speaker):
+    info = SpeakerSimilarity.info.variant(
+        name="speaker_eer",
+        label="Speaker EER",
+        unit="%",
+        direction="lower",
+        definition=(
+            "Equal error rate of telling the target talker (one trial a clip) from the others (one "
+            "trial a clip and talker) by those cosines, one threshold for the whole run. A clip's "
+            "own row is the share of the other talkers that are at least as near. Chance: 50 %."
+        ),
+        decimals=1,
+        pool="eer",
+        floor="speaker_eer_floor",
+    )
+
+    def measure(self, pair: Pair) -> Measured:
+        found = self.contest(pair)
+        own = round(found.own, DIGITS)
+        others = [round(value, DIGITS) for value in found.others.values()]
+        nearer = 100.0 * sum(value >= own for value in others) / len(others)
+        return Measured(nearer, details={"own": own, "others": others, "chance": 50.0})
+
+
+FLOOR: dict[str, Any] = {
+    "group": "floor",
+    "needs_reference": True,
+    "needs_degraded": False,
+    "floor": "",
+}
+
+
+class SpeakerSimilarityFloor(SpeakerSimilarity):
+    of_recording = True
+    info = SpeakerSimilarity.info.variant(
+        name="speaker_similarity_floor",
+        label="Speaker sim. of the recordings",
+        definition="The same of the recordings of the same clips.",
+        **FLOOR,
+    )
+
+
+class SpeakerAccuracyFloor(SpeakerAccuracy):
+    of_recording = True
+    info = SpeakerAccuracy.info.variant(
+        name="speaker_accuracy_floor",
+        label="Speaker ID of the recordings",
+        definition="The same of the recordings of the same clips.",
+        **FLOOR,
+    )
+
+
+class SpeakerEerFloor(SpeakerEer):
+    of_recording = True
+    info = SpeakerEer.info.variant(
+        name="speaker_eer_floor",
+        label="Speaker EER of the recordings",
+        definition="The same of the recordings of the same clips.",
+        **FLOOR,
+    )

@@ -1,0 +1,147 @@
+"""Whether the speech moves with the lips, without any network: the opening of the mouth, from the
+build's landmarks, against the loudness of the synthesised speech (`gridprep.sync`).
+
+GRID's own recordings lie up to a frame early and differ by clip, so both measures are read beside
+those of the recordings.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from evaluation import build_files
+from evaluation.inputs import Pair, Recording, Unscorable
+from evaluation.metrics.base import Measured, Metric, MetricInfo
+from evaluation.metrics.cepstrum import log_mel
+from evaluation.models.weights import weights_sha256
+from evaluation.settings import Settings
+from gridprep.mel import DEFAULT as MEL
+from gridprep.sync import (
+    CONFIDENT_MARGIN,
+    LAG_COST,
+    MAX_LAG_FRAMES,
+    SPEECH_RANGE,
+    SYLLABLE_HZ,
+    AvOffset,
+    av_offset,
+    lip_height_px,
+    loudness,
+)
+from manifests.records import RunClip
+
+PARAMETERS: dict[str, Any] = {
+    "mel": MEL.fingerprint(),
+    "max_lag_frames": MAX_LAG_FRAMES,
+    "syllable_hz": SYLLABLE_HZ,
+    "speech_range": SPEECH_RANGE,
+    "lag_cost": LAG_COST,
+}
+FLOOR: dict[str, Any] = {
+    "group": "floor",
+    "needs_reference": True,
+    "needs_degraded": False,
+    "floor": "",
+}
+
+
+class AvSync(Metric):
+    """What one of the two sides makes of the clip's lips."""
+
+    of_recording = False
+
+    @classmethod
+    def wanted(cls, settings: Settings) -> bool:
+        return settings.landmarks and not cls.of_recording
+
+    def clip_inputs(self, root: Path, clip: RunClip) -> list[Any]:
+        recording = root / clip.reference if clip.reference else None
+        try:
+            return [weights_sha256(build_files.artifact(recording, clip, "landmarks"))]
+        except Unscorable as failure:
+            return [failure.reason]
+
+    def found(self, pair: Pair) -> AvOffset:
+        """Raises `Unscorable`: no build, no landmarks, or nothing that moves together."""
+        side: Recording = pair.reference if self.of_recording else pair.degraded
+        path = build_files.artifact(pair.reference_path, pair.clip, "landmarks")
+
+        def compute() -> AvOffset:
+            lips = lip_height_px(build_files.landmark_points(path))
+            return av_offset(lips, loudness(log_mel(side)))
+
+        offset = side.once(f"av_offset {path}", compute)
+        if offset.correlation <= 0:
+            raise Unscorable("no_movement", "no lag within reach has lips and sound move together")
+        return offset
+
+    def measure(self, pair: Pair) -> Measured:
+        offset = self.found(pair)
+        return Measured(
+            self.of(offset),
+            details={
+                "offset_frames": round(offset.frames, 3),
+                "correlation": round(offset.correlation, 4),
+                "margin": round(offset.margin, 4),
+                "confident": offset.confident,
+            },
+        )
+
+    def value(self, pair: Pair) -> float:
+        return self.measure(pair).value
+
+    def of(self, offset: AvOffset) -> float:
+        return offset.frames
+
+
+class AvOffsetFrames(AvSync):
+    info = MetricInfo(
+        name="av_offset",
+        label="A/V offset",
+        unit="frames",
+        direction="none",
+        definition=(
+            "Video frames (40 ms) by which the sound comes after the lips: the lag of the largest "
+            "correlation of lip height and loudness, both without what is slower than a syllable "
+            f"({SYLLABLE_HZ} Hz), within ±{MAX_LAG_FRAMES} frames. Estimates whose margin over the "
+            f"best rival is under {CONFIDENT_MARGIN} (in the scores' details) may be a word off."
+        ),
+        citation="this toolkit (gridprep/sync.py)",
+        parameters=PARAMETERS,
+        group="sync",
+        decimals=2,
+        needs_reference=False,
+        floor="av_offset_floor",
+    )
+
+
+class AvCorrelation(AvSync):
+    info = AvOffsetFrames.info.variant(
+        name="av_correlation",
+        label="A/V correlation",
+        unit="",
+        direction="higher",
+        definition=(
+            "Correlation of lip height and loudness at the lag of the A/V offset. It is searched for, "
+            "so it stays above 0 for speech that has nothing to do with the lips."
+        ),
+        decimals=3,
+        floor="av_correlation_floor",
+    )
+
+    def of(self, offset: AvOffset) -> float:
+        return offset.correlation
+
+
+class AvOffsetFloor(AvOffsetFrames):
+    of_recording = True
+    info = AvOffsetFrames.info.variant(
+        name="av_offset_floor", label="A/V offset of the recordings", **FLOOR
+    )
+
+
+class AvCorrelationFloor(AvCorrelation):
+    of_recording = True
+    info = AvCorrelation.info.variant(
+        name="av_correlation_floor", label="A/V correlation of the recordings", **FLOOR
+    )
