@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -46,6 +47,9 @@ WORD_CLASS = {word: number for number, word in enumerate(WORDS, 1)}
 """Word → class of the per-frame word loss; 0 is silence."""
 
 STILLS = len(range(0, CLIP_FRAMES, CropSpec().face_every))
+
+LENGTH_STEP_FRAMES = 15
+"""Lips of a batch are padded to a multiple of this; 75 frames are one."""
 
 NO_WORD = -100
 """Class of frames that only pad a batch: losses leave it out."""
@@ -135,7 +139,8 @@ class Clips(Dataset[Batch]):
         self.fields, self.how, self.seed = frozenset(fields), how, seed
         self.segment_frames, self.fixed = segment_frames, fixed
         self._cache: dict[tuple[str, int], NDArray[np.uint8]] = {}
-        self._room_bytes = cache_bytes
+        self._room_bytes = min(cache_bytes, len(self.rows) * picture_bytes(config, fields))
+        self._store: NDArray[np.uint8] | None = None
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -204,11 +209,22 @@ class Clips(Dataset[Batch]):
         else:
             values = face_input(stored, self.config.face).movedim(1, -1)
         pictures = (values * 128 + 127.5).round().clamp(0, 255).to(torch.uint8).numpy()
-        if pictures.nbytes <= self._room_bytes:
-            self._room_bytes -= pictures.nbytes
-            pictures = np.ascontiguousarray(pictures)
-            self._cache[kind, number] = pictures
-        return pictures
+        return self._kept(kind, number, pictures)
+
+    def _kept(self, kind: str, number: int, pictures: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """Pictures in the cache, if there is room. All lie in one block, which is claimed when it is
+        first needed, in the process that reads: arrays of their own, between the large ones that
+        decoding frees again, would hold gigabytes in pieces that nobody can use."""
+        if self._store is None:
+            self._store = np.empty(self._room_bytes, np.uint8)
+        if pictures.nbytes > self._room_bytes:
+            return pictures
+        start = len(self._store) - self._room_bytes
+        kept = self._store[start : start + pictures.nbytes].reshape(pictures.shape)
+        kept[...] = pictures
+        self._room_bytes -= pictures.nbytes
+        self._cache[kind, number] = kept
+        return kept
 
     def _mel(self, row: ManifestRow) -> NDArray[np.float32]:
         path = self._path(row, "mel")
@@ -271,7 +287,9 @@ def collate(items: Sequence[Batch]) -> Batch:
             continue
         if name == "lips":
             batch["lengths"] = torch.tensor([value.shape[1] for value in values])
-            longest = int(batch["lengths"].max())
+            # Few different lengths: PyTorch's CPU convolutions keep memory for every shape they
+            # have met, gigabytes over a training that crops clips to words.
+            longest = -(-int(batch["lengths"].max()) // LENGTH_STEP_FRAMES) * LENGTH_STEP_FRAMES
             # 128 is the middle of the scale; the encoder sees none of it anyway.
             batch[name] = torch.stack([_padded(value, 1, longest, 128) for value in values])
         elif name in ("targets", "words"):
@@ -279,7 +297,8 @@ def collate(items: Sequence[Batch]) -> Batch:
             if name == "targets":
                 batch["target_lengths"] = lengths
             fill = NO_WORD if name == "words" else 0
-            longest = int(lengths.max())
+            longest = batch["lips"].shape[2] if name == "words" and "lips" in batch else 0
+            longest = longest or int(lengths.max())
             batch[name] = torch.stack([_padded(value, 0, longest, fill) for value in values])
         else:
             batch[name] = torch.stack(values)
@@ -357,8 +376,8 @@ def picture_bytes(config: ModelConfig, fields: Sequence[Field]) -> int:
 def reading_workers(asked: int, on_gpu: bool, needed_bytes: int, cache_bytes: int) -> int:
     """How many processes read clips; `asked` of 0 or more is obeyed.
 
-    Beside a GPU up to eight. On a CPU none where the cache holds everything after an epoch, else
-    one: it decodes while the others compute.
+    Beside a GPU up to eight. On a CPU none where the cache holds everything after an epoch (a thread
+    reads ahead, see `loader`), else one: it decodes while the others compute.
     """
     if asked >= 0:
         return asked
@@ -367,9 +386,24 @@ def reading_workers(asked: int, on_gpu: bool, needed_bytes: int, cache_bytes: in
     return int(needed_bytes > cache_bytes)
 
 
+class ReadAhead(DataLoader[Batch]):
+    """Reads the next batch in a thread while the caller computes with this one. Decoding and
+    resizing leave Python's lock free, and a training step leaves a core idle now and then."""
+
+    def __iter__(self) -> Iterator[Batch]:  # type: ignore[override]
+        batches = super().__iter__()  # here, for it draws from PyTorch's global generator
+        with ThreadPoolExecutor(1, "read-ahead") as reader:
+            coming = reader.submit(next, batches, None)
+            while (batch := coming.result()) is not None:
+                coming = reader.submit(next, batches, None)
+                yield batch
+
+
 def loader(clips: Clips, batches: Batches, workers: int, pin: bool = False) -> DataLoader[Batch]:
-    """Batches of clips. With workers, each keeps its own cache between epochs."""
-    return DataLoader(
+    """Batches of clips. With workers, each keeps its own cache between epochs; without, a thread
+    reads one batch ahead."""
+    kind = DataLoader if workers else ReadAhead
+    return kind(
         clips,
         batch_sampler=batches,
         num_workers=workers,
