@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from facetron import bundled
 from facetron.checkpoint import fill, load
 from facetron.devices import choose
+from facetron.griffin_lim import GriffinLim
 from facetron.norms import remove_norms
 from facetron.published import load_published, read_published
 from facetron.sizes import VOCODERS
@@ -27,7 +28,7 @@ from manifests.specs import MelSpec
 PART = "vocoder"
 PUBLISHED_PART = "generator"
 
-CHUNK_FRAMES = 512
+CHUNK_FRAMES = 192
 """Mel frames made at once: memory does not grow with the length of a clip."""
 CONTEXT_FRAMES = 64
 """Mel frames computed and thrown away on either side of a chunk: more than any version of HiFi-GAN
@@ -115,14 +116,49 @@ class NeuralVocoder:
         module = self.module
         batch = torch.from_numpy(np.stack(mels).astype(np.float32))
         frames, hop = batch.shape[2], self.spec.hop_samples
-        pieces = []
+        # One block from the start: pieces that stay between the chunks' large arrays would keep the
+        # memory of those from being used again, and it would grow with the length after all.
+        sounds = np.empty((len(batch), frames * hop), np.float32)
         with torch.inference_mode():
-            for start in range(0, frames, CHUNK_FRAMES):
-                stop = min(start + CHUNK_FRAMES, frames)
-                first, last = max(0, start - CONTEXT_FRAMES), min(frames, stop + CONTEXT_FRAMES)
+            start, span = 0, CHUNK_FRAMES + 2 * CONTEXT_FRAMES
+            while start < frames:
+                # All of one length, the last one moved back: what one frees fits the next.
+                first = max(0, min(start - CONTEXT_FRAMES, frames - span))
+                last = min(first + span, frames)
+                stop = frames if last == frames else last - CONTEXT_FRAMES
                 wave = module(batch[:, :, first:last].to(choose(self.device)))[:, 0]
-                pieces.append(wave[:, (start - first) * hop : (stop - first) * hop].cpu())
-        return list(torch.cat(pieces, dim=1).clamp(-1, 1).numpy())
+                wave = wave[:, (start - first) * hop : (stop - first) * hop].clamp(-1, 1)
+                sounds[:, start * hop : stop * hop] = wave.cpu().numpy()
+                start = stop
+        return list(sounds)
+
+
+@dataclass(frozen=True)
+class RefinedVocoder(NeuralVocoder):
+    """HiFi-GAN, then some rounds of Griffin-Lim that begin with its phase.
+
+    For vocoders of little training: the network gives the fine structure, the rounds the mel that
+    was asked for, which a small network only comes near.
+
+    Attributes:
+        rounds: of Griffin-Lim.
+    """
+
+    rounds: int = 30
+
+    @property
+    def label(self) -> str:
+        return f"{super().label}, {self.rounds} rounds of Griffin-Lim"
+
+    def parameters(self) -> dict[str, Any]:
+        return {**super().parameters(), "vocoder": "hifigan-refined", "rounds": self.rounds}
+
+    def many(self, mels: Sequence[NDArray[np.floating[Any]]]) -> list[NDArray[np.float32]]:
+        """As `NeuralVocoder.many`."""
+        begun = super().many(mels)
+        rounds = GriffinLim(self.spec, self.rounds)
+        rng = np.random.default_rng(0)  # not drawn from: there is a start
+        return [rounds(mel, rng, len(sound), sound) for mel, sound in zip(mels, begun, strict=True)]
 
 
 @lru_cache(maxsize=4)

@@ -22,6 +22,7 @@ from facetron.synthesis_tasks import (
     swapped,
 )
 from facetron.synthesizer import Decoding, Pictures, Synthesizer
+from facetron.vocoders import AUTO
 from manifests.console import Progress
 from manifests.errors import BadInput, ToolkitError
 from manifests.io import read_manifest, sha256_file
@@ -55,7 +56,7 @@ class Options:
     face: str = "i2i"
     swap: str = ""
     shuffle_lips: bool = False
-    vocoder: str = "hifigan"
+    vocoder: str = AUTO
     decoding: Decoding = "greedy"
     device: str = "auto"
     batch_size: int = 8
@@ -239,7 +240,7 @@ def _name(options: Options) -> str:
     notes = [Path(options.checkpoint).stem]
     if options.face != "i2i":
         notes.append(f"face {options.face}")
-    if options.vocoder != "hifigan":
+    if options.vocoder != AUTO:
         notes.append(options.vocoder)
     if options.swap:
         notes.append("swapped faces")

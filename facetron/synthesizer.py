@@ -26,7 +26,7 @@ from facetron.encoders.prosody import ProsodyEncoder
 from facetron.models import Facetron
 from facetron.neural_vocoder import NeuralVocoder
 from facetron.norms import remove_norms
-from facetron.vocoders import Vocoder
+from facetron.vocoders import AUTO, Vocoder
 from facetron.windows import WINDOW_FRAMES, Blend, windows
 from manifests.errors import BadInput, ToolkitError
 from manifests.io import sha256_file
@@ -100,7 +100,7 @@ class Synthesizer:
     def load(
         cls,
         checkpoint: str | Path,
-        vocoder: str = "hifigan",
+        vocoder: str = AUTO,
         device: str = "auto",
         decoding: Decoding = "greedy",
         seed: int = 0,
@@ -110,7 +110,8 @@ class Synthesizer:
         Args:
             checkpoint: bundled weights (`synthgrid`, `grid-s1`) or a path of a safetensors
                 checkpoint with the parts lip, face, decoder and, for `hifigan`, vocoder.
-            vocoder: `hifigan` or `griffin-lim`.
+            vocoder: of `facetron.vocoders`, or `auto`: the checkpoint's own where it has one, refined,
+                else Griffin-Lim.
             device: `auto`, `cpu`, `cuda`.
 
         Raises:
@@ -293,7 +294,9 @@ def _load(
     remove_norms(model)
     model.requires_grad_(False).eval().to(where)
     options: dict[str, Any] = {}
-    if vocoder == "hifigan":
+    if vocoder == AUTO:
+        vocoder = "hifigan-refined" if "vocoder" in info.parts else "griffin-lim"
+    if vocoder.startswith("hifigan"):
         if "vocoder" not in info.parts:
             raise BadInput(
                 f"{path} has no vocoder", "choose --vocoder griffin-lim, or train the stage vocoder"

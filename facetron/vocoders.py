@@ -14,9 +14,14 @@ from manifests.specs import MelSpec
 VOCODERS: dict[str, str] = {
     "griffin-lim": "facetron.griffin_lim:GriffinLim",
     "hifigan": "facetron.neural_vocoder:NeuralVocoder",
+    "hifigan-refined": "facetron.neural_vocoder:RefinedVocoder",
 }
 """name → "module:Class", imported when used. The class is called with the `MelSpec` of the mels it
 will be given, and its own options."""
+
+
+AUTO = "auto"
+"""Beside the names: the vocoder of a checkpoint where it has one, refined, else Griffin-Lim."""
 
 
 class Vocoder(Protocol):

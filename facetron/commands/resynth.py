@@ -94,7 +94,7 @@ def resynth(
     kept.
     """
     chosen: tuple[tuple[str, Any], ...] = (("iterations", iterations), ("magnitude", magnitude))
-    if vocoder == "hifigan":
+    if vocoder.startswith("hifigan"):
         chosen = (("checkpoint", checkpoint),)
     report = resynthesise(
         Options(

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from facetron.vocoders import AUTO, VOCODERS
 from manifests.errors import BadInput
 
 if TYPE_CHECKING:
@@ -38,8 +39,8 @@ FILE = click.Path(path_type=Path)
 )
 @click.option(
     "--vocoder",
-    type=click.Choice(["hifigan", "griffin-lim"]),
-    default="hifigan",
+    type=click.Choice([AUTO, *VOCODERS]),
+    default=AUTO,
     show_default=True,
     help="What turns the mel into sound.",
 )

@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from facetron.vocoders import AUTO, VOCODERS
 from manifests.errors import TooManyFailures
 
 
@@ -52,8 +53,8 @@ from manifests.errors import TooManyFailures
 )
 @click.option(
     "--vocoder",
-    type=click.Choice(["hifigan", "griffin-lim"]),
-    default="hifigan",
+    type=click.Choice([AUTO, *VOCODERS]),
+    default=AUTO,
     show_default=True,
 )
 @click.option(
