@@ -15,7 +15,7 @@ JOBS ?= 2
 .PHONY: help install demo test test-all lint bench clean
 
 help:
-	@echo "make demo      the whole walk on a corpus made here: synth, build, resynth, report"
+	@echo "make demo      the whole walk on a corpus made here: synth, build, synthesize, report"
 	@echo "make test      the tests (under 12 minutes on two cores)"
 	@echo "make test-all  the slow tests too"
 	@echo "make lint      ruff and mypy"
@@ -35,12 +35,19 @@ demo: $(STAMP)
 	$(BIN)/gridprep synth $(DEMO)/corpus --sentences $(DEMO_SENTENCES) --jobs $(JOBS)
 	$(BIN)/gridprep build --split large-unseen --corpus $(DEMO)/corpus --out $(DEMO)/features --jobs $(JOBS)
 	$(BIN)/gridprep inspect $(DEMO)/features --out $(DEMO)/inspect
+	$(BIN)/facetron synthesize --manifest $(DEMO)/features --split test --checkpoint synthgrid --out $(DEMO)/runs/facetron
+	$(BIN)/facetron synthesize --manifest $(DEMO)/features --split test --checkpoint synthgrid --shuffle-lips --out $(DEMO)/runs/shuffled
+	$(BIN)/facetron synthesize --manifest $(DEMO)/features --split test --checkpoint synthgrid --swap 30 --out $(DEMO)/runs/swapped
 	$(BIN)/facetron resynth --manifest $(DEMO)/features --subset test --out $(DEMO)/runs/resynth --jobs $(JOBS)
-	$(BIN)/facetron-eval report $(DEMO)/runs/resynth --out $(DEMO)/report --jobs $(JOBS)
+	$(BIN)/facetron-eval report $(DEMO)/runs/facetron $(DEMO)/runs/shuffled $(DEMO)/runs/resynth --out $(DEMO)/report --jobs $(JOBS)
+	$(BIN)/facetron-eval report $(DEMO)/runs/swapped --table disentanglement --out $(DEMO)/report-swapped --jobs $(JOBS)
+	$(BIN)/facetron page $(DEMO)/runs/facetron $(DEMO)/runs/resynth $(DEMO)/runs/swapped --out $(DEMO)/page
 	@echo
 	@echo "look at:"
-	@echo "  $(DEMO)/inspect/index.html   what was cut out of the clips"
-	@echo "  $(DEMO)/report/report.html   the table, with sound"
+	@echo "  $(DEMO)/inspect/index.html            what was cut out of the clips"
+	@echo "  $(DEMO)/page/index.html               the clips, talking"
+	@echo "  $(DEMO)/report/report.html            the table: the model, its control, its upper bound"
+	@echo "  $(DEMO)/report-swapped/report.html    lips of one talker, face of another"
 
 test: $(STAMP)
 	$(BIN)/python -m pytest -n $(JOBS) -m "not slow"

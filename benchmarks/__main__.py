@@ -2,6 +2,9 @@
 
     python -m benchmarks [--corpus FOLDER] [--clips N] [--only NAME …]
 
+The entries from `modules` on measure the model: its parts, `facetron speak`, long clips, training steps;
+on CUDA too where there is any. Take them on a machine that does nothing else.
+
 Ratios within a run travel between machines; absolute times do not, and are printed beside them only to
 be read on the same machine. Without --corpus the real clips beside the repository are taken
 (`GRIDPREP_REAL_DATA`), and without those a SynthGRID made for the purpose.
@@ -9,6 +12,7 @@ be read on the same machine. Without --corpus the real clips beside the reposito
 
 from __future__ import annotations
 
+import importlib
 import os
 import tempfile
 import time
@@ -17,9 +21,21 @@ from pathlib import Path
 
 import click
 
-from benchmarks import build_speed, crop_formats, landmark_steps
+from benchmarks import build_speed, crop_formats, landmark_steps, scoring
 from manifests.console import run as run_program
 from manifests.errors import BadInput
+
+
+def _late(module: str, function: str) -> Callable[[Path, int, Path], str]:
+    """A measurement that imports PyTorch: not before it runs, for the processes of a build, whose
+    memory is measured, import this file."""
+
+    def measure(corpus: Path, clips: int, scratch: Path) -> str:
+        found = getattr(importlib.import_module(f"benchmarks.{module}"), function)
+        return str(found(corpus, clips, scratch))
+
+    return measure
+
 
 MEASUREMENTS: dict[str, Callable[[Path, int, Path], str]] = {
     "stages": build_speed.stages,
@@ -27,6 +43,7 @@ MEASUREMENTS: dict[str, Callable[[Path, int, Path], str]] = {
     "unchanged": build_speed.unchanged,
     "landmark-steps": landmark_steps.table,
     "crop-formats": crop_formats.table,
+    "scoring": scoring.scoring,
 }
 
 

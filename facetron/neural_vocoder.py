@@ -28,7 +28,7 @@ from manifests.specs import MelSpec
 PART = "vocoder"
 PUBLISHED_PART = "generator"
 
-CHUNK_FRAMES = 192
+CHUNK_FRAMES = 512
 """Mel frames made at once: memory does not grow with the length of a clip."""
 CONTEXT_FRAMES = 64
 """Mel frames computed and thrown away on either side of a chunk: more than any version of HiFi-GAN

@@ -89,7 +89,7 @@ def test_features_ignore_level_and_colour() -> None:
 
 
 def test_silence_and_single_samples_are_heard_as_nothing() -> None:
-    assert not features(np.zeros(3000)).any()
+    assert np.abs(features(np.zeros(3000))).max() < 1e-6
     assert np.isfinite(features(np.array([0.5]))).all()
 
 
@@ -124,12 +124,13 @@ def test_the_grammar_has_64000_sentences() -> None:
     ways = torch.zeros(len(table), dtype=torch.long)
     ways[0] = 1
     ended = 0
+    steps = [(a, int(table[a, t])) for a, t in (table >= 0).nonzero().tolist()]
     for _ in range(40):
         after = torch.zeros_like(ways)
-        for at, token in itertools.product(range(len(table)), range(VOCABULARY_SIZE)):
-            if table[at, token] >= 0 and ways[at] and at != len(table) - 2:
-                after[table[at, token]] += ways[at]
+        for before, following in steps:
+            after[following] += ways[before]
         ended += int(after[-2])
+        after[-2] = 0
         ways = after
     assert ended == 64_000
 

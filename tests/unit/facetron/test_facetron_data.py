@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import threading
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,6 +18,7 @@ from facetron.ctc import decode
 from facetron.data import (
     NO_WORD,
     WORD_CLASS,
+    Batch,
     Batches,
     Clips,
     collate,
@@ -128,6 +131,22 @@ def test_cache_changes_nothing_and_has_a_limit(build: Path) -> None:
     assert not plain._cache
 
 
+def test_cached_pictures_share_one_block(build: Path) -> None:
+    """Arrays of their own between the large ones of decoding leave memory in pieces (1 GB of cache
+    made 5 GB of process)."""
+    data = clips(build, cache_bytes=2**40)
+    assert data._store is None  # nor is it sent to a worker
+    for number in range(len(data)):
+        data[0, number]
+    assert len(data._cache) == 2 * len(data)
+    assert data._store is not None
+    assert data._store.nbytes == len(data) * picture_bytes(DEBUG, ALL)
+    starts = sorted(kept.ctypes.data for kept in data._cache.values())
+    sizes = {kept.ctypes.data: kept.nbytes for kept in data._cache.values()}
+    assert all(np.shares_memory(kept, data._store) for kept in data._cache.values())
+    assert all(one + sizes[one] <= other for one, other in itertools.pairwise(starts))
+
+
 def test_word_crops_keep_frames_and_letters_together(build: Path) -> None:
     data = clips(build, replace(augment.NONE, word_crop=1.0, word_crop_decay=1.0))
     items = [data[epoch, 0] for epoch in range(30)]
@@ -225,3 +244,45 @@ def test_a_worker_reads_the_same(build: Path) -> None:
         assert here["clips"] == there["clips"]
         assert torch.equal(here["lips"], there["lips"])
         assert torch.equal(here["wave_mel"], there["wave_mel"])
+
+
+def test_reading_ahead_changes_nothing(build: Path) -> None:
+    batches = Batches(6, 2, seed=4)
+    for epoch in range(2):
+        batches.start(epoch)
+        ahead = list(loader(clips(build, Augmentation()), batches, 0))
+        plain = [collate([clips(build, Augmentation())[key] for key in keys]) for keys in batches]
+        assert [b["clips"] for b in ahead] == [b["clips"] for b in plain]
+        for here, there in zip(ahead, plain, strict=True):
+            assert torch.equal(here["lips"], there["lips"])
+            assert torch.equal(here["face"], there["face"])
+
+
+def test_one_batch_is_read_while_another_is_used(build: Path) -> None:
+    read: list[int] = []
+    more = threading.Event()
+
+    class Watched(Clips):
+        def __getitem__(self, key: tuple[int, int]) -> Batch:
+            read.append(key[1])
+            if len(read) == 4:
+                more.set()
+            return super().__getitem__(key)
+
+    rows = open_training_set(build, DEFAULT).train
+    data = Watched(rows, build, DEBUG, ALL)
+    walk = iter(loader(data, Batches(6, 2), 0))
+    next(walk)
+    assert more.wait(30)  # the second batch, unasked
+    walk.close()  # type: ignore[attr-defined]
+    assert read == [0, 1, 2, 3]
+    assert not [t for t in threading.enumerate() if t.name.startswith("read-ahead")]
+
+
+def test_what_cannot_be_read_ahead_is_told_in_its_turn(tmp_path: Path) -> None:
+    data = clips(make_build(tmp_path, ("s3",), 4))
+    (tmp_path / data.rows[2].paths["mel"]).unlink()
+    walk = iter(loader(data, Batches(3, 1), 0))
+    assert [next(walk)["clips"] for _ in range(2)] == [["s3/bbaf2n"], ["s3/lrwm5s"]]
+    with pytest.raises(BadInput, match=r"pgbx9p\.npy"):
+        next(walk)

@@ -82,7 +82,7 @@ def test_a_clip_does_not_depend_on_its_padding(filler: float) -> None:
 def test_evaluation_is_deterministic_and_training_drops_whole_channels() -> None:
     model = encoder()
     assert torch.equal(model(lips()).logits, model(lips()).logits)
-    stage = ConvStage(1, 64, (3, 5, 5), 2, 0.5).train()
+    stage = ConvStage(1, 64, (3, 5, 5), 2, 0.5, False).train()
     torch.nn.init.constant_(stage.conv.bias, 5.0)  # all positive before dropout
     maps = stage(lips(1) * 0.01, None)[0]
     dead = (maps == 0).flatten(1).all(dim=1)
@@ -129,6 +129,17 @@ def test_input_is_made_from_stored_frames() -> None:
     assert larger.shape == (2, 1, 5, 48, 48)
     one = lip_input(frames[0], CONFIG)
     torch.testing.assert_close(one, grey[0])
+
+
+@pytest.mark.parametrize(("stored", "side"), [(144, 56), (144, 16), (96, 95), (33, 16)])
+def test_input_is_pytorchs_area_of_all_frames(stored: int, side: int) -> None:
+    """To a hundredth of a grey level, as checkpoints were trained with it; more frames than are
+    worked on at once."""
+    frames = torch.randint(0, 256, (17, stored, stored, 3), dtype=torch.uint8)
+    made = lip_input(frames, dataclasses.replace(CONFIG, input_px=side))
+    luma = (frames.float() @ torch.tensor([0.299, 0.587, 0.114])).unsqueeze(1)
+    area = torch.nn.functional.interpolate(luma, (side, side), mode="area")
+    torch.testing.assert_close(made, (area.transpose(0, 1) - 127.5) / 128, atol=1e-4, rtol=0)
 
 
 @pytest.mark.parametrize("shape", [(2, 3, 9, 16, 16), (2, 1, 9, 15, 16), (1, 9, 16, 16)])
