@@ -44,6 +44,10 @@ MEASUREMENTS: dict[str, Callable[[Path, int, Path], str]] = {
     "landmark-steps": landmark_steps.table,
     "crop-formats": crop_formats.table,
     "scoring": scoring.scoring,
+    "modules": _late("module_speed", "modules"),
+    "speak": _late("speaking_speed", "speak"),
+    "clip-length": _late("speaking_speed", "clip_length"),
+    "training": _late("training_speed", "training"),
 }
 
 

@@ -134,7 +134,7 @@ def modules(
 
 
 def _table(size: str, device: str, whole: bool, seconds: float, scratch: Path) -> str:
-    variants = VARIANTS if whole else (EAGER, INFERENCE, THREADS)
+    variants: tuple[Variant, ...] = VARIANTS if whole else (EAGER, INFERENCE, THREADS)
     if device == "cuda":
         variants = tuple(v for v in variants if v != THREADS)
     names = () if size != "paper" else (*COMPILED, "face encoder", "lips to wave")

@@ -106,8 +106,9 @@ def training(
     devices = ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]
     for device in devices:
         sizes = batches or (BATCHES if device == "cpu" else CUDA_BATCHES)
+        stopped: list[str] = []
         rows = [
-            _row(stage, size, batch, times, device)
+            _row(stage, size, batch, times, device, stopped)
             for size, its in sizes.items()
             for stage in stages
             for batch in its
@@ -121,16 +122,19 @@ def training(
             "of it more than loaded",
         )
         where = f"{torch.get_num_threads()} threads" if device == "cpu" else "bf16"
-        texts.append(f"{device}, {where}\n{format_table(columns, rows)}")
+        texts.append("\n".join([f"{device}, {where}", format_table(columns, rows), *stopped]))
     return "\n\n".join(texts)
 
 
-def _row(stage: str, size: str, batch: int, times: int, device: str) -> tuple[str, ...]:
+def _row(
+    stage: str, size: str, batch: int, times: int, device: str, stopped: list[str]
+) -> tuple[str, ...]:
     n = times or (5 if size == "small" or device == "cuda" else 2)
     done = run(steps, stage, size, batch, n, device, limit_s=240.0)
     name = f"{size} {stage}"
     if done.stopped:
-        return name, str(batch), f"– ({done.stopped})", "–", "–", "–"
+        stopped.append(f"{name}, batch {batch}: {done.stopped}")
+        return name, str(batch), *"––––"
     found = done.rows[0][0]
     return (
         name,

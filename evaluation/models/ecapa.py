@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from evaluation.inputs import Recording, Samples, Unscorable
 from evaluation.models.shipped import open_shipped
-from evaluation.models.torchaudio_placeholder import ensure_torchaudio
+from evaluation.models.torchaudio_placeholder import ensure_torchaudio, forget_lazy_modules
 from gridprep.mel import mel_spectrogram
 from manifests.specs import MelSpec
 
@@ -111,6 +111,8 @@ def build(size: Size) -> torch.nn.Module:
     """(B, T, 80) → (B, 1, embedding), untrained."""
     ensure_torchaudio()
     from speechbrain.lobes.models.ECAPA_TDNN import ECAPA_TDNN
+
+    forget_lazy_modules()
 
     wide = size.channels
     network: torch.nn.Module = ECAPA_TDNN(

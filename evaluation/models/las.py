@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from evaluation.models.las_features import BOS, SPEC, VOCABULARY_SIZE
 from evaluation.models.shipped import open_shipped, save_shipped
-from evaluation.models.torchaudio_placeholder import ensure_torchaudio
+from evaluation.models.torchaudio_placeholder import ensure_torchaudio, forget_lazy_modules
 from manifests.errors import BadInput
 from manifests.specs import Spec
 
@@ -67,6 +67,8 @@ class Las(nn.Module):
         from speechbrain.lobes.models.CRDNN import CRDNN
         from speechbrain.nnet.linear import Linear
         from speechbrain.nnet.RNN import GRU, AttentionalRNNDecoder
+
+        forget_lazy_modules()
 
         self.spec = spec
         self.listener = CRDNN(

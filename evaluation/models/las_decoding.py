@@ -24,6 +24,7 @@ from evaluation.models.las_features import (
     text_of,
     tokens_of,
 )
+from evaluation.models.torchaudio_placeholder import forget_lazy_modules
 from gridprep.grammar import VOCABULARY
 
 BEAM = 6
@@ -170,6 +171,8 @@ def beam_hypotheses(model: Las, states: Tensor, beam: int, grammar: bool) -> lis
     """
     from speechbrain.decoders.seq2seq import S2SRNNBeamSearcher
 
+    forget_lazy_modules()
+
     searcher = S2SRNNBeamSearcher(
         embedding=model.embedding,
         decoder=model.speller,
@@ -197,6 +200,8 @@ def beam_hypotheses(model: Las, states: Tensor, beam: int, grammar: bool) -> lis
 def greedy(model: Las, states: Tensor) -> str:
     """The speller's likeliest next character, one after the other: no search, no CTC."""
     from speechbrain.decoders.seq2seq import S2SRNNGreedySearcher
+
+    forget_lazy_modules()
 
     searcher = S2SRNNGreedySearcher(
         embedding=model.embedding,

@@ -17,7 +17,7 @@ import numpy as np
 from evaluation.inputs import Samples
 from evaluation.metrics.base import library_version
 from evaluation.models.recogniser import AcousticRecogniser
-from evaluation.models.torchaudio_placeholder import ensure_torchaudio
+from evaluation.models.torchaudio_placeholder import ensure_torchaudio, forget_lazy_modules
 from evaluation.models.weights import weights_sha256
 from manifests.errors import BadInput, MissingDependency
 
@@ -67,6 +67,8 @@ def _load(path: Path) -> Any:
     ensure_torchaudio()
     from speechbrain.inference import ASR
     from speechbrain.utils.fetching import LocalStrategy
+
+    forget_lazy_modules()
 
     # The two kinds of SpeechBrain's recognisers differ in what their YAML defines.
     text = (path / YAML).read_text(encoding="utf-8", errors="replace")

@@ -34,3 +34,11 @@ def ensure_torchaudio() -> bool:
         sys.modules["torchaudio"] = module
         return True
     return False
+
+
+def forget_lazy_modules() -> None:
+    """Call it after importing SpeechBrain. It leaves modules in `sys.modules` that import what is not
+    installed (k2) as soon as anybody looks at them, and Dask looks at all."""
+    for name, module in list(sys.modules.items()):
+        if type(module).__module__ == "speechbrain.utils.importutils":
+            del sys.modules[name]

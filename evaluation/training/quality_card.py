@@ -100,8 +100,8 @@ def _material(items: Sequence[Item]) -> str:
 
 def _row(name: str, found: dict[str, Any]) -> str:
     def number(key: str, form: str) -> str:
-        return "–" if found[key] is None else format(found[key], form)
+        return "–" if found[key] is None else format(found[key], form).replace("-", "−")
 
     cells = [number("pearson", ".3f"), number("spearman", ".3f")]
-    cells += [number("rmse", ".2f"), number("bias", "+.2f").replace("-", "−")]
+    cells += [number("rmse", ".2f"), number("bias", "+.2f")]
     return f"| {name} | {found['n']} | {' | '.join(cells)} |"

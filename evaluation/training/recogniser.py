@@ -29,7 +29,7 @@ from evaluation.models.las_features import (
 from evaluation.text import compare
 from evaluation.training.common import average_into, learning_rate, read_state, write_state
 from evaluation.training.recogniser_augment import Float, mask, vary
-from evaluation.training.recogniser_data import Clip, Spliced, splice
+from evaluation.training.recogniser_data import CUTS, Clip, Spliced, splice
 from manifests.console import Progress
 
 STATE, LOG = "state.pt", "log.jsonl"
@@ -52,6 +52,7 @@ class Options:
         varied: share of the sentences whose sound is varied, and `eased` the share of the steps over
             which it grows to that.
         spliced: share of the sentences put together from several clips.
+        cuts: slots that such a sentence may be cut before.
         shares: how often each source is drawn.
         bf16: half precision where it is safe; quicker on CPUs that have it.
     """
@@ -67,6 +68,7 @@ class Options:
     varied: float = 0.85
     eased: float = 0.2
     spliced: float = 0.6
+    cuts: tuple[int, ...] = CUTS
     shares: tuple[tuple[str, float], ...] = (
         ("real/s1", 0.4),
         ("real", 0.25),
@@ -107,7 +109,7 @@ class Sampler:
 
     def sentence(self, rng: np.random.Generator) -> Spliced:
         clips = self.material.clips[self.talker(rng)]
-        return splice(clips, rng, self.material.forbidden, self.options.spliced)
+        return splice(clips, rng, self.material.forbidden, self.options.spliced, self.options.cuts)
 
     def babble(self, rng: np.random.Generator) -> Float:
         clips = self.material.clips[self.talker(rng)]

@@ -164,7 +164,11 @@ class Spliced:
 
 
 def splice(
-    clips: Sequence[Clip], rng: np.random.Generator, forbidden: Collection[str], share: float
+    clips: Sequence[Clip],
+    rng: np.random.Generator,
+    forbidden: Collection[str],
+    share: float,
+    cuts: Collection[int] = CUTS,
 ) -> Spliced:
     """A clip of one talker, or words of several joined.
 
@@ -172,13 +176,14 @@ def splice(
         clips: of one talker.
         forbidden: stems that must not come out.
         share: of the sentences that are joined.
+        cuts: slots that a cut may stand before.
     """
     first = clips[int(rng.integers(len(clips)))]
     donors = [first] * len(VOCABULARY)
     if len(clips) > 1 and rng.random() < share:
         current = first
         for k in range(len(VOCABULARY)):
-            if k in CUTS and rng.random() < SWITCH:
+            if k in cuts and rng.random() < SWITCH:
                 current = clips[int(rng.integers(len(clips)))]
             donors[k] = current
         words = " ".join(donor.words[k] for k, donor in enumerate(donors))

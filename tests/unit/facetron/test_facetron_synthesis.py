@@ -73,7 +73,7 @@ def test_a_run_is_complete(build: Path, weights: Path) -> None:
     assert info.name == "Facetron (debug)"
     assert info.parameters["checkpoint_sha256"] == sha256_file(weights)
     assert info.parameters["talkers"] == {"s3": "seen", "s5": "unseen"}
-    assert info.parameters["vocoder"]["vocoder"] == "hifigan"
+    assert info.parameters["vocoder"]["vocoder"] == "hifigan-refined"
     assert not failures
     rows = {row.clip_id: row for row in read_manifest(build)[1]}
     voice = Synthesizer.load(weights, device="cpu")
