@@ -4,6 +4,8 @@ that is ended when it takes too long or too much memory."""
 from __future__ import annotations
 
 import multiprocessing
+import os
+import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -84,6 +86,7 @@ def run(
 def _child(
     pipe: Connection, barrier: Any, work: Callable[..., Iterator[Any]], args: tuple[Any, ...]
 ) -> None:
+    threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
     try:
         for row in work(barrier.wait, *args):
             pipe.send(row)
@@ -92,6 +95,13 @@ def _child(
         pipe.send(_End(f"{type(error).__name__}: {first[:120]}"))
     else:
         pipe.send(_End(""))
+
+
+def _end_with(parent: int) -> None:
+    """Ends this process when who started it is gone, killed or not."""
+    while os.getppid() == parent:
+        time.sleep(0.5)
+    os._exit(1)
 
 
 def resident_mb() -> float:

@@ -87,17 +87,19 @@ def _applies(part: Subject, variant: Variant) -> bool:
 
 
 def rate(part: Subject, variant: Variant, where: torch.device, seconds: float) -> float:
-    """Clips a second: the median of at least three runs, after one that is not counted."""
+    """Clips a second: the median of at least three runs (one, of no seconds), after one that is not
+    counted."""
     torch.set_num_threads(variant.threads)
     inputs = part.inputs(variant.batch, where)
     called = torch.compile(part.module) if variant.compiled and part.module else part.run
     spent_s: list[float] = []
+    least = 3 if seconds else 1
     with ExitStack() as modes:
         modes.enter_context(torch.inference_mode(variant.inference))
         modes.enter_context(torch.autocast(where.type, torch.bfloat16, enabled=variant.half))
         called(*inputs)
         _finish(where)
-        while len(spent_s) < 3 or sum(spent_s) < seconds:
+        while len(spent_s) < least or sum(spent_s) < seconds:
             started_s = time.perf_counter()
             called(*inputs)
             _finish(where)

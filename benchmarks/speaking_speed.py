@@ -106,7 +106,8 @@ def speak(corpus: Path, clips: int, scratch: Path, times: int = 3, size: str = "
 def long_clip(
     start: Start, name: str, vocoder: str, seconds: float, device: str, threads: int
 ) -> Iterator[dict[str, float]]:
-    """Yields seconds (the better of two) and memory of one clip, after one of a second; for `benchmarks.children`."""
+    """Yields seconds, the better of two, and memory of one clip, after one of a second; for
+    `benchmarks.children`."""
     torch.set_num_threads(threads)
     synthesizer = Synthesizer.load(name, vocoder, device)
     side, rng = CropSpec().lips_px, np.random.default_rng(0)
