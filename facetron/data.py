@@ -41,7 +41,8 @@ Batch = dict[str, Any]
 
 `lips` (B, C, T, H, W) uint8 with `lengths` (B,), `targets` (B, S) with `target_lengths` (B,), `words`
 (B, T) classes of the word sounding (0 is none); `face` (B, 3, H, W) uint8; `mel` (B, n_mels, T);
-`wave` (B, 1, samples) with `wave_mel` (B, n_mels, frames) and `wave_start` (B,) frames."""
+`wave` (B, 1, samples) with `wave_mel` (B, n_mels, frames) and `wave_start` (B,) frames; in place of
+`lips`, `reading` (B, T, E) float16."""
 
 WORD_CLASS = {word: number for number, word in enumerate(WORDS, 1)}
 """Word → class of the per-frame word loss; 0 is silence."""
@@ -121,6 +122,8 @@ class Clips(Dataset[Batch]):
         segment_frames: mel frames of the random waveform segment; 0 is the whole clip.
         cache_bytes: limit of the cache.
         fixed: validation: nothing varies by epoch, and the still is the middle one.
+        readings: (clips, variants, T, E) of a frozen lip encoder (`facetron.train.readings`); each
+            epoch takes the next variant as `reading` (T, E).
     """
 
     def __init__(
@@ -134,8 +137,10 @@ class Clips(Dataset[Batch]):
         segment_frames: int = 0,
         cache_bytes: int = 0,
         fixed: bool = False,
+        readings: Tensor | None = None,
     ) -> None:
         self.rows, self.root, self.config = list(rows), root, config
+        self.readings = readings
         self.fields, self.how, self.seed = frozenset(fields), how, seed
         self.segment_frames, self.fixed = segment_frames, fixed
         self._cache: dict[tuple[str, int], NDArray[np.uint8]] = {}
@@ -151,6 +156,8 @@ class Clips(Dataset[Batch]):
         row = self.rows[number]
         rng = np.random.default_rng([self.seed, 0 if self.fixed else epoch, number])
         item: Batch = {"speaker": row.speaker, "clip": row.clip_id}
+        if self.readings is not None:
+            item["reading"] = self.readings[number, epoch % self.readings.shape[1]]
         if "lips" in self.fields:
             item |= self._lips(row, number, epoch, rng)
         if "face" in self.fields:

@@ -57,6 +57,10 @@ class TrainConfig:
     """Mel frames of the waveform segments of the vocoder (HiFi-GAN: 8192 samples, here 10,240)."""
     word_loss: float = 0.0
     """Weight of a per-frame loss of the words from the alignments. Not in the paper."""
+    lip_variants: int = 0
+    """For the decoder with a frozen lip encoder: its embeddings are computed once, before the first
+    epoch, for so many variations of each clip, and kept in memory (38 KB each at `small`); half the
+    cost of a step on a CPU. 0 reads the lips anew in each step."""
     save_every_s: float = 300.0
     """Within an epoch, for taking the run up again."""
     tensorboard: bool = True
@@ -71,6 +75,8 @@ class TrainConfig:
                 f"train: {self.epochs} epochs, batches of {self.batch_size}, seed {self.seed}",
                 "give at least 1, and a seed of 0 or more",
             )
+        if self.lip_variants < 0:
+            raise BadInput(f"train.lip_variants is {self.lip_variants}", "give 0 or more")
         if len(self.betas) != 2 or self.learning_rate <= 0:
             raise BadInput("train.betas or train.learning_rate", "give two betas, a rate above 0")
 

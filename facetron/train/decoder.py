@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from facetron.config import ModelConfig
 from facetron.data import Batch, to_model
 from facetron.discriminators import MelDiscriminator
+from facetron.encoders.lip import LipEncoder
 from facetron.losses import mel_loss
 from facetron.models import Facetron
 from facetron.train.config import TrainConfig
@@ -39,7 +40,12 @@ class Speaking(nn.Module):
         still_reader(self.facetron)
 
     def forward(self, batch: Batch) -> Made:
-        return {"mel": self.facetron(to_model(batch["lips"]), to_model(batch["face"]))}
+        face = self.facetron.see_face(to_model(batch["face"]))
+        if "reading" in batch:
+            reading = batch["reading"].float()
+        else:
+            reading = self.facetron.read_lips(to_model(batch["lips"])).embedding
+        return {"mel": self.facetron.speak(reading, face)}
 
 
 class DecoderStage(Stage):
@@ -49,27 +55,38 @@ class DecoderStage(Stage):
     name = "decoder"
     fields = ("lips", "face", "mel")
     needs = ("lip",)
-    takes = ("face", "decoder", "mel_discriminator")
+    takes: tuple[str, ...] = ("face", "decoder", "mel_discriminator")
     monitor = "decoder_mel"
 
     def __init__(self, config: ModelConfig, training: TrainConfig) -> None:
         super().__init__(config, training)
-        model = Speaking(config)
-        critic = mel_critic(config)
-        self.generator, self.critic = model, Critics({"decoder": critic}, config.mel_spec)
+        model, weights = Speaking(config), config.loss
+        self.generator = model
         self.parts = {
             "lip": model.facetron.lip,
             "face": model.facetron.face,
             "decoder": model.facetron.decoder,
-            "mel_discriminator": critic,
         }
+        if weights.adversarial or weights.features or config.mel_discriminator.perceptual:
+            critic = mel_critic(config)
+            self.critic = Critics({"decoder": critic}, config.mel_spec)
+            self.parts["mel_discriminator"] = critic
+        else:
+            self.takes = ("face", "decoder")
+
+    @property
+    def reader(self) -> LipEncoder | None:
+        lip = self.parts["lip"]
+        assert isinstance(lip, LipEncoder)
+        return lip if self.config.lip.frozen else None
 
     def pairs(self, made: Made, batch: Batch) -> Pairs:
         return {"decoder": (batch["mel"], made["mel"])}
 
     def losses(self, made: Made, batch: Batch, pairs: Pairs) -> dict[str, Tensor]:
-        assert self.critic is not None
         mel = mel_loss(made["mel"], batch["mel"])
+        if self.critic is None:
+            return {"loss": self.config.loss.mel * mel, "decoder_mel": mel}
         loss, members = generator_loss(self.critic, "decoder", pairs, mel, self.config.loss)
         return {"loss": loss, **members}
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 import hashlib
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -29,6 +29,7 @@ from facetron.data import (
     Batch,
     Batches,
     Clips,
+    Field,
     TrainingSet,
     loader,
     picture_bytes,
@@ -36,6 +37,7 @@ from facetron.data import (
 )
 from facetron.train.log import EpochLog
 from facetron.train.pictures import Exhibit, fixed_clips, recordings
+from facetron.train.readings import lip_readings
 from facetron.train.stage import Stage
 from manifests.console import Progress
 from manifests.errors import BadInput, ToolkitError
@@ -86,23 +88,18 @@ class Trainer:
         self.training = t = stage.training
         on_gpu = fabric.device.type == "cuda"
         world, rank = fabric.world_size, fabric.global_rank
+        fields, read = self._fields_and_readings()
         all_clips = len(data.train) + len(data.val)
-        needed = all_clips * picture_bytes(stage.config, stage.fields)
+        needed = all_clips * picture_bytes(stage.config, fields)
         workers = reading_workers(t.workers, on_gpu, needed, t.cache_mb * 2**20)
         # Each clip has the same share of the cache, each worker a cache of its own.
         room = t.cache_mb * 2**20 // max(workers, 1)
         room_train = room * len(data.train) // all_clips
         self.batches = Batches(len(data.train), t.batch_size, rank, world, t.seed)
-        clips = Clips(
-            data.train, data.root, stage.config, stage.fields, t.augment, t.seed,
-            stage.segment_frames, room_train,
-        )  # fmt: skip
+        clips = self._clips(fields, room_train, read.get("train"))
         self.train_loader = loader(clips, self.batches, workers, on_gpu)
         # Every process validates everything: the same numbers, and so the same decisions, in all.
-        val = Clips(
-            data.val, data.root, stage.config, stage.fields, NONE, t.seed,
-            stage.segment_frames, room - room_train, fixed=True,
-        )  # fmt: skip
+        val = self._clips(fields, room - room_train, read.get("val"), fixed=True)
         self.val_loader = (
             loader(val, Batches(len(val), t.batch_size), workers, on_gpu) if data.val else None
         )
@@ -126,6 +123,30 @@ class Trainer:
         self.shown_clips = fixed_clips(data.val) if self.log.shows and t.show_every else frozenset()
         self.exhibits: list[Exhibit] = []
         self.recorded = False
+
+    def _clips(
+        self, fields: Sequence[Field], room_bytes: int, read: Tensor | None, fixed: bool = False
+    ) -> Clips:
+        """The clips to train on, or where `fixed` those to validate on."""
+        t, data = self.training, self.data
+        return Clips(
+            data.val if fixed else data.train, data.root, self.stage.config, fields,
+            NONE if fixed else t.augment, t.seed, self.stage.segment_frames, room_bytes, fixed, read,
+        )  # fmt: skip
+
+    def _fields_and_readings(self) -> tuple[tuple[Field, ...], dict[str, Tensor]]:
+        """What is read of each clip, and where `train.lip_variants` asks for it, the embeddings of
+        all lips, which are then left out of it. Every process makes them all: which clips come to it
+        changes with the epoch."""
+        reader, variants = self.stage.reader, self.training.lip_variants
+        if reader is None or not variants:
+            return self.stage.fields, {}
+        lips = self._clips(("lips",), 0, None)
+        read = {"train": lip_readings(reader, lips, variants, self.fabric)}
+        if self.data.val:
+            fixed = self._clips(("lips",), 0, None, fixed=True)
+            read["val"] = lip_readings(reader, fixed, 1, self.fabric)
+        return tuple(field for field in self.stage.fields if field != "lips"), read
 
     def _optimizer(self, network: nn.Module) -> torch.optim.Optimizer:
         t = self.training

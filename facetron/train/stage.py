@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from facetron.config import LossConfig, ModelConfig
 from facetron.data import Batch, Field
 from facetron.discriminators import PerceptualDiscriminator
+from facetron.encoders.lip import LipEncoder
 from facetron.losses import (
     adversarial_loss,
     discriminator_loss,
@@ -100,6 +101,12 @@ class Stage(ABC):
     @property
     def segment_frames(self) -> int:
         return self.training.segment_frames
+
+    @property
+    def reader(self) -> LipEncoder | None:
+        """A frozen lip encoder whose embeddings may be computed beforehand (`train.lip_variants`),
+        and come in batches as `reading` in place of `lips`."""
+        return None
 
     def pairs(self, made: Made, batch: Batch) -> Pairs:
         """What the critics compare; nothing without critics."""
