@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from evaluation import embedding_figure
 from evaluation.embedding_figure import Panel
-from evaluation.embeddings import NEIGHBOURS, Embeddings, Measures, measure_groups
+from evaluation.embedding_sets import Set
+from evaluation.embeddings import NEIGHBOURS, Measures
 from evaluation.tables import fixed
 from evaluation.writers import csv_text, markdown
 from manifests.console import format_table
@@ -31,46 +32,6 @@ READING = (
     "cosine to the face; first: share of faces for which it is the nearest.",
     "seen, unseen: each among themselves.",
 )
-
-
-@dataclass(frozen=True)
-class Set:
-    """One file with its title and numbers."""
-
-    title: str
-    embeddings: Embeddings
-    measures: dict[tuple[str, str], Measures]
-
-
-def measured(title: str, embeddings: Embeddings) -> Set:
-    return Set(title, embeddings, measure_groups(embeddings))
-
-
-def titles(embeddings: Sequence[Embeddings]) -> list[str]:
-    """`with CS loss` and `without CS loss` for two files; what its writer says of a single one."""
-    if len(embeddings) == 2:
-        return ["with CS loss", "without CS loss"]
-    weight = embeddings[0].info.get("loss_cs")
-    if isinstance(weight, int | float):
-        return ["with CS loss" if weight > 0 else "without CS loss"]
-    return [embeddings[0].path.stem]
-
-
-def warnings_of(embeddings: Sequence[Embeddings]) -> list[str]:
-    """Where the files say something else than their places do."""
-    notes = []
-    if len(embeddings) == 2:
-        for item, expected in zip(embeddings, (True, False), strict=True):
-            weight = item.info.get("loss_cs")
-            if isinstance(weight, int | float) and (weight > 0) is not expected:
-                notes.append(
-                    f"{item.path} stands for {'with' if expected else 'without'} CS loss, but was "
-                    f"trained with a weight of {weight:g}."
-                )
-    for item in embeddings:
-        if item.seen.all():
-            notes.append(f"{item.path}: every talker was seen in training.")
-    return notes
 
 
 def _with_chance(value: float | None, chance: float | None, digits: int) -> str:
@@ -122,22 +83,35 @@ def caption(item: Set) -> str:
     return "\n".join(parts)
 
 
-def write(sets: Sequence[Set], out: Path, *, seed: int = 0) -> list[Path]:
-    """Writes figure (PNG, SVG), points (CSV) and numbers (JSON, Markdown); returns their paths."""
+def panels(sets: Sequence[Set], seed: int = 0) -> list[list[Panel]]:
+    """A row of faces, and a second one of faces with prosody where all sets have both."""
     faces = [embedding_figure.face_panel(s.embeddings, s.title, seed) for s in sets]
     both = [
         embedding_figure.both_panel(s.embeddings, f"{s.title}: faces and prosody", seed)
         for s in sets
     ]
     second = [panel for panel in both if panel is not None]
-    panels = [faces, second] if len(second) == len(faces) else [faces]
+    return [faces, second] if len(second) == len(faces) else [faces]
+
+
+def figure_svg(sets: Sequence[Set], seed: int = 0) -> bytes:
+    """Figure 2 as `write` draws it."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "embeddings.svg"
+        embedding_figure.draw(panels(sets, seed), [path], [caption(item) for item in sets])
+        return path.read_bytes()
+
+
+def write(sets: Sequence[Set], out: Path, *, seed: int = 0) -> list[Path]:
+    """Writes figure (PNG, SVG), points (CSV) and numbers (JSON, Markdown); returns their paths."""
+    rows_of_panels = panels(sets, seed)
     paths = [
         out / name
         for name in ("embeddings.png", "embeddings.svg", "points.csv", "embeddings.json",
                      "embeddings.md")
     ]  # fmt: skip
-    embedding_figure.draw(panels, paths[:2], [caption(item) for item in sets])
-    _write_points(paths[2], [panel for row in panels for panel in row])
+    embedding_figure.draw(rows_of_panels, paths[:2], [caption(item) for item in sets])
+    _write_points(paths[2], [panel for row in rows_of_panels for panel in row])
     write_json(
         paths[3],
         {

@@ -12,7 +12,7 @@ from string import Template
 
 import numpy as np
 
-from evaluation import confusions, figures
+from evaluation import confusions, embedding_report, figures
 from evaluation.inputs import Recording, Unscorable, clip_label
 from evaluation.metrics.base import MetricInfo
 from evaluation.metrics.cepstrum import log_mel
@@ -55,6 +55,7 @@ def write_page(path: Path, report: Report, *, rank_by: MetricInfo, n_clips: int)
         ("speakers", report.speakers.title, _table_section(report, report.speakers)),
         ("clips", "Best and worst clips", _clips(report, rank_by, n_clips) if n_clips else ""),
         ("confusions", "Letters heard", confusions.section(report.scored)),
+        ("embeddings", "Embeddings", _embeddings(report) if report.embeddings else ""),
         ("failures", "Failed and missing", _failures(report)),
         ("every-clip", "Every clip", _every_clip(report)),
         ("definitions", "Definitions", _definitions(report)),
@@ -274,6 +275,25 @@ def _card(item: ScoredRun, clip: RunClip, tag: str, columns: Sequence[MetricInfo
         f'<p class="sentence">{esc(clip.sentence)}{esc(heard)}</p>'
         f'<div class="pair">{"".join(figure_parts)}</div>'
         f'<p class="scores">{esc(" · ".join(numbers))}</p></article>'
+    )
+
+
+def _embeddings(report: Report) -> str:
+    """Figure 2 of the paper, and its numbers."""
+    sets = report.embeddings
+    uri = figures.data_uri("image/svg+xml", embedding_report.figure_svg(sets, report.options.seed))
+    heads = [_head(name, text=i < 3) for i, name in enumerate(embedding_report.HEADS)]
+    rows = [
+        "<tr>"
+        + "".join(_text(text) if i < 3 else f"<td>{esc(text)}</td>" for i, text in enumerate(row))
+        + "</tr>"
+        for row in embedding_report.rows(sets)
+    ]
+    return (
+        f'<img class="wide" src="{uri}" alt="t-SNE of face embeddings: same talker, same colour and '
+        'marker; unseen talkers with a black border">'
+        + _table(heads, rows)
+        + f'<p class="caption">{esc(" ".join(embedding_report.READING))}</p>'
     )
 
 

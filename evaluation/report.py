@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from evaluation import tables, writers
+from evaluation.embedding_sets import Set
 from evaluation.floors import annotate
 from evaluation.inputs import Run
 from evaluation.metrics.base import Metric, MetricInfo, library_version
@@ -28,6 +29,7 @@ def build_report(
     notes: Sequence[str] = (),
     paper: str = "",
     listening: Sequence[Table] = (),
+    embeddings: Sequence[Set] = (),
 ) -> Report:
     """Everything the writers need. The runs must be comparable (`inputs.check_comparable`).
 
@@ -35,6 +37,7 @@ def build_report(
         paper: which of the paper's tables to add, one of `reported.CHOICES`, or "".
         listening: tables of listening tests, a row a system; their columns `mos`, `smos_speaker` and
             `smos_gender_share` fill the paper's tables.
+        embeddings: for Figure 2 in the page (`embedding_sets.read_sets`).
     """
     own = tables.system_tables(scored, metrics, options)
     reported = paper_tables(paper, scored, metrics, options, listening) if paper else []
@@ -45,6 +48,7 @@ def build_report(
         speakers=annotate(tables.speaker_table(scored, metrics, options), scored, options),
         paper=tuple(annotate(table, scored, options) for table in reported),
         listening=tuple(listening),
+        embeddings=tuple(embeddings),
         options=options,
         versions=scoring_versions(metrics),
         notes=(*notes, *_warnings(scored)),

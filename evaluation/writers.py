@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from evaluation import confusions
+from evaluation.embedding_sets import Set
 from evaluation.inputs import clip_label
 from evaluation.metrics.base import Metric, MetricInfo
 from evaluation.score import ScoredRun
@@ -46,6 +47,7 @@ class Report:
         notes: what a reader must know beside the captions (metrics that could not be computed).
         paper: the paper's tables, with its rows as reported.
         listening: a table for each listening test that a run took part in.
+        embeddings: sets for Figure 2, in the page.
     """
 
     scored: tuple[ScoredRun, ...]
@@ -57,6 +59,7 @@ class Report:
     notes: tuple[str, ...] = ()
     paper: tuple[Table, ...] = ()
     listening: tuple[Table, ...] = ()
+    embeddings: tuple[Set, ...] = ()
 
     @property
     def all_tables(self) -> tuple[Table, ...]:

@@ -6,8 +6,7 @@ from pathlib import Path
 
 import click
 
-from evaluation import embedding_report
-from evaluation.embeddings import check_same_clips, read_embeddings
+from evaluation import embedding_report, embedding_sets
 
 
 @click.command()
@@ -20,24 +19,16 @@ from evaluation.embeddings import check_same_clips, read_embeddings
 @click.option(
     "--limit",
     type=click.IntRange(min=10),
-    default=3000,
+    default=embedding_sets.LIMIT,
     show_default=True,
     help="At most this many clips, as many of each talker.",
 )
 def embeddings(with_cs: Path, without_cs: Path | None, out: Path, seed: int, limit: int) -> None:
     """t-SNE and cluster numbers of face and prosody embeddings: WITH_CS, and WITHOUT_CS beside it."""
     paths = [with_cs] if without_cs is None else [with_cs, without_cs]
-    found = [read_embeddings(path) for path in paths]
-    if len(found) == 2:
-        check_same_clips(*found)
-    for line in embedding_report.warnings_of(found):
-        click.echo(line, err=True)
-    kept = [item.thinned(limit, seed) for item in found]
-    for item, whole in zip(kept, found, strict=True):
-        if len(item) < len(whole):
-            click.echo(f"{whole.path}: {len(item)} of {len(whole)} clips (--limit)", err=True)
-    titles = embedding_report.titles(found)
-    sets = [embedding_report.measured(*pair) for pair in zip(titles, kept, strict=True)]
+    sets = embedding_sets.read_sets(
+        paths, limit, seed, report=lambda line: click.echo(line, err=True)
+    )
     click.echo(embedding_report.terminal(sets))
     for path in embedding_report.write(sets, out, seed=seed):
         click.echo(path)

@@ -7,8 +7,8 @@ from typing import Any
 
 import click
 
+from evaluation import embedding_sets, statistics
 from evaluation import report as reports
-from evaluation import statistics
 from evaluation.commands.options import (
     jobs_option,
     metrics_option,
@@ -50,6 +50,14 @@ from manifests.errors import MissingDependency, TooManyFailures
     type=click.Choice(CHOICES),
     help="Add the paper's Table I, II or III, its rows as reported beside the measured ones.",
 )
+@click.option(
+    "--embeddings",
+    "embeddings",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    help="What `facetron embed` wrote: adds Figure 2 with its numbers to the page. Twice: with and "
+    "without the CS loss.",
+)
 @click.option("--rank-by", help="Metric that chooses the clips shown. Default: estoi.")
 @click.option(
     "--clips",
@@ -69,12 +77,14 @@ def report(
     seed: int,
     resamples: int,
     table: str | None,
+    embeddings: tuple[Path, ...],
     rank_by: str | None,
     clips: int,
     jobs: int,
     **models: Any,
 ) -> int:
     """Tables, figures and a page from one or several RUN_DIRS of the same clips."""
+    sets = embedding_sets.read_sets(embeddings, seed=seed)
     runs = [read_run(path) for path in run_dirs]
     check_comparable(runs)
     chosen, absent = select(metrics, read_settings(runs, **models))
@@ -86,7 +96,7 @@ def report(
     scored = score_runs(runs, chosen, jobs)
     options = Options(interval, resamples, seed=seed)
     made = reports.build_report(
-        scored, chosen, options, absent, table or "", listening_tables(runs, options)
+        scored, chosen, options, absent, table or "", listening_tables(runs, options), sets
     )
     paths = reports.write_report(
         made, out or reports.default_out(runs), formats, rank_by=ranking, n_clips=clips

@@ -29,6 +29,7 @@ GROUPS: tuple[str, ...] = get_args(Group)
 
 REGISTRY: dict[str, str] = {
     "nisqa_tts": "evaluation.metrics.quality:NisqaTts",
+    "quality": "evaluation.metrics.quality_net:Quality",
     "cer": "evaluation.metrics.recognition:CharacterErrorRate",
     "wer": "evaluation.metrics.recognition:WordErrorRate",
     "cer_grammar": "evaluation.metrics.recognition:GrammarCharacterErrorRate",
@@ -72,6 +73,7 @@ REGISTRY: dict[str, str] = {
     "clipped_percent": "evaluation.metrics.input_checks:Clipped",
     "sample_rate_hz": "evaluation.metrics.input_checks:SampleRate",
     "nisqa_tts_floor": "evaluation.metrics.quality:NisqaTtsFloor",
+    "quality_floor": "evaluation.metrics.quality_net:QualityFloor",
     "cer_floor": "evaluation.metrics.recognition:CharacterErrorRateFloor",
     "wer_floor": "evaluation.metrics.recognition:WordErrorRateFloor",
     "cer_grammar_floor": "evaluation.metrics.recognition:GrammarCharacterErrorRateFloor",
@@ -89,8 +91,8 @@ REGISTRY: dict[str, str] = {
 """Name → "module:Class", in the order of the columns."""
 
 FLOORS = (
-    "nisqa_tts_floor", "cer_floor", "wer_floor", "cer_grammar_floor", "wer_grammar_floor",
-    "speaker_similarity_floor", "speaker_accuracy_floor", "speaker_eer_floor",
+    "nisqa_tts_floor", "quality_floor", "cer_floor", "wer_floor", "cer_grammar_floor",
+    "wer_grammar_floor", "speaker_similarity_floor", "speaker_accuracy_floor", "speaker_eer_floor",
     "gender_agreement_floor", "gender_agreement_f0_floor", "av_offset_floor",
     "av_correlation_floor", "lse_c_floor", "lse_d_floor",
 )  # fmt: skip

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import csv
 import json
 from collections.abc import Callable
@@ -13,8 +14,10 @@ import pytest
 from click.testing import CliRunner
 from sklearn.metrics import silhouette_score
 
+from evaluation import embedding_report
 from evaluation.cli import cli
 from evaluation.embedding_figure import mark, tree, tsne
+from evaluation.embedding_sets import read_sets
 from evaluation.embeddings import check_same_clips, measure, measure_groups, read_embeddings
 from manifests.errors import BadInput
 
@@ -219,3 +222,28 @@ def test_hostile_names_and_no_prosody(make_file: Make, tmp_path: Path) -> None:
     first = next(csv.DictReader((out / "points.csv").open()))
     assert first["speaker"] == "'=1+1"
     assert "<b>" not in (out / "embeddings.svg").read_text()
+
+
+def test_figure_in_the_report(
+    make_file: Make, tmp_path: Path, make_run: Callable[..., Path]
+) -> None:
+    run, out = make_run(tmp_path / "run", name="Model"), tmp_path / "out"
+    hostile = np.repeat(["<i>1", "s2", "s3", "s4", "s5", "s6"], 5)
+    files = [make_file("with", speaker=hostile), make_file("without", speaker=hostile, link=0.0)]
+    options = [part for path in files for part in ("--embeddings", path)]
+    common = ("report", run, "--metrics", "stoi", "--format", "html", "--jobs", 1, "--out", out)
+    assert invoke(*common, *options).exception is None
+    page = (out / "report.html").read_text()
+    section = page.split('<section id="embeddings"')[1].split("</section>")[0]
+    picture = section.split('src="data:image/svg+xml;base64,')[1].split('"')[0]
+    assert base64.b64decode(picture).startswith(b"<?xml")
+    assert section.count("<tr>") == 1 + len(embedding_report.rows(read_sets(files)))
+    assert "<i>" not in section
+    assert 'href="#embeddings"' in page
+    before = page
+    assert invoke(*common, *options).exception is None
+    assert (out / "report.html").read_text() == before
+    assert invoke(*common).exception is None
+    assert '<section id="embeddings"' not in (out / "report.html").read_text()
+    with pytest.raises(BadInput, match="3 files of embeddings"):
+        read_sets([*files, files[0]])
