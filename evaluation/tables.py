@@ -115,7 +115,7 @@ class Options:
 
 
 TITLES: dict[Group, str] = {
-    "headline": "Words and naturalness",
+    "headline": "Words and quality",
     "recognition": "Recognition in detail",
     "voice": "Voice: talker and gender",
     "main": "Scores against the recordings",
