@@ -211,6 +211,9 @@ class VocoderConfig:
     istft_hop: int = 0
     """Samples between the frames of an inverse STFT that ends the network in place of its fastest
     stages (iSTFTNet, Kaneko et al., ICASSP 2022); 0 is HiFi-GAN's own end, a waveform."""
+    source: Literal["none", "harmonic"] = "none"
+    """`harmonic`: pulses at the pitch that a small network reads from the mel, and noise, which the
+    inverse STFT's spectrum shapes (`facetron.excitation`). Not in the paper; learns on two cores."""
     resblock: ResBlock = 1
     resblock_kernels: tuple[int, ...] = ()
     resblock_dilations: tuple[tuple[int, ...], ...] = ()
@@ -223,6 +226,10 @@ class VocoderConfig:
             raise BadInput(
                 f"vocoder.rates {list(self.rates)} and istft_hop {self.istft_hop} multiply to {hop}",
                 f"choose rates that multiply to {self.mel_spec.hop_samples}, {self.mel}'s hop",
+            )
+        if self.source == "harmonic" and not self.istft_hop:
+            raise BadInput(
+                "vocoder.source harmonic without an inverse STFT", "give vocoder.istft_hop as well"
             )
         if self.channels >> len(self.rates) < 1:
             raise BadInput(f"vocoder.channels {self.channels} halve away", "give more")
@@ -249,6 +256,8 @@ class LossConfig:
     cs_direction: Literal["one_minus_cosine", "literal"] = "one_minus_cosine"
     """`literal` minimises CS(f, p) as Eq. 5 prints it, which pushes the two apart."""
     perceptual: float = 1.0
+    pitch: float = 1.0
+    """Of a vocoder's pitch, where it has a harmonic source (`excitation.pitch_loss`)."""
     spectra: float = 0.0
     """Of the distance of the waveforms' spectra at several resolutions (`losses.spectral_loss`). Not
     in the paper. With `adversarial` and `features` 0 a vocoder trains without discriminators, ten

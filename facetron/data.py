@@ -9,6 +9,7 @@ and a run that was killed and taken up again, see the same data.
 from __future__ import annotations
 
 import os
+import zipfile
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -35,14 +36,15 @@ from manifests.pictures import read_pictures
 from manifests.records import ManifestRow
 from manifests.specs import CLIP_FRAMES, CropSpec, MelSpec
 
-Field = Literal["lips", "face", "mel", "wave"]
+Field = Literal["lips", "face", "mel", "wave", "pitch"]
 Batch = dict[str, Any]
 """Tensors by name, first axis the clip, and lists of `speakers` and `clips`, by name.
 
 `lips` (B, C, T, H, W) uint8 with `lengths` (B,), `targets` (B, S) with `target_lengths` (B,), `words`
 (B, T) classes of the word sounding (0 is none); `face` (B, 3, H, W) uint8; `mel` (B, n_mels, T);
-`wave` (B, 1, samples) with `wave_mel` (B, n_mels, frames) and `wave_start` (B,) frames; in place of
-`lips`, `reading` (B, T, E) float16."""
+`wave` (B, 1, samples) with `wave_mel` (B, n_mels, frames) and `wave_start` (B,) frames, and for the field
+`pitch` `wave_f0_hz` (B, frames), NaN where nothing is voiced; in place of `lips`,
+`reading` (B, T, E) float16."""
 
 WORD_CLASS = {word: number for number, word in enumerate(WORDS, 1)}
 """Word → class of the per-frame word loss; 0 is silence."""
@@ -262,11 +264,29 @@ class Clips(Dataset[Batch]):
             raise BadInput(f"{path} cannot be read ({error})", "build this clip again") from None
         if len(wave) != length * hop:
             raise BadInput(f"{path} is shorter than its mel", "build this clip again")
-        return {
+        segment = {
             "wave": torch.from_numpy(wave[None]),
             "wave_mel": torch.from_numpy(mel[:, start : start + length].copy()),
             "wave_start": torch.tensor(start),
         }
+        if "pitch" in self.fields:
+            segment["wave_f0_hz"] = torch.from_numpy(self._f0_hz(row)[start : start + length])
+        return segment
+
+    def _f0_hz(self, row: ManifestRow) -> NDArray[np.float32]:
+        """(mel frames,) NaN where nothing is voiced."""
+        path = self._path(row, "prosody")
+        try:
+            with np.load(path, allow_pickle=False) as stored:
+                f0_hz = stored["f0_hz"]
+        except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile) as error:
+            raise BadInput(f"{path} cannot be read ({error})", "build this clip again") from None
+        if f0_hz.shape != (row.mel_frames,):
+            raise BadInput(
+                f"{path} holds a pitch of {f0_hz.shape}, not of {row.mel_frames} frames",
+                "build this clip again",
+            )
+        return np.asarray(f0_hz, np.float32)
 
     def _path(self, row: ManifestRow, kind: str) -> str:
         if kind not in row.paths:

@@ -73,7 +73,9 @@ def mel_loss(made: Tensor, real: Tensor, lengths: Tensor | None = None) -> Tenso
     return difference.sum() / (inside.sum() * made.shape[1])
 
 
-def spectral_loss(made: Tensor, real: Tensor, sizes: Sequence[int] = (256, 512, 1024)) -> Tensor:
+def spectral_loss(
+    made: Tensor, real: Tensor, sizes: Sequence[int] = (128, 256, 512, 1024)
+) -> Tensor:
     """Multi-resolution STFT loss of Parallel WaveGAN (Yamamoto, Song and Kim, 2020): spectral
     convergence plus L1 of log magnitudes of (B, 1, samples), windows of `sizes`, hops a quarter."""
     total = made.new_zeros((), dtype=torch.float32)

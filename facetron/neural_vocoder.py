@@ -76,6 +76,8 @@ class NeuralVocoder:
 
     @property
     def label(self) -> str:
+        if self.module.pitch is not None:
+            return "HiFi-GAN with harmonic source and iSTFT"
         return "HiFi-GAN with iSTFT" if self.module.istft_hop else "HiFi-GAN"
 
     def parameters(self) -> dict[str, Any]:
@@ -120,13 +122,16 @@ class NeuralVocoder:
         # memory of those from being used again, and it would grow with the length after all.
         sounds = np.empty((len(batch), frames * hop), np.float32)
         with torch.inference_mode():
+            # Of the whole, for pulses must go on from chunk to chunk.
+            excited = module.excite(batch.to(choose(self.device)))
             start, span = 0, CHUNK_FRAMES + 2 * CONTEXT_FRAMES
             while start < frames:
                 # All of one length, the last one moved back: what one frees fits the next.
                 first = max(0, min(start - CONTEXT_FRAMES, frames - span))
                 last = min(first + span, frames)
                 stop = frames if last == frames else last - CONTEXT_FRAMES
-                wave = module(batch[:, :, first:last].to(choose(self.device)))[:, 0]
+                part = None if excited is None else excited[:, :, first * hop : last * hop]
+                wave = module(batch[:, :, first:last].to(choose(self.device)), part)[:, 0]
                 wave = wave[:, (start - first) * hop : (stop - first) * hop].clamp(-1, 1)
                 sounds[:, start * hop : stop * hop] = wave.cpu().numpy()
                 start = stop
@@ -144,7 +149,7 @@ class RefinedVocoder(NeuralVocoder):
         rounds: of Griffin-Lim.
     """
 
-    rounds: int = 30
+    rounds: int = 60
 
     @property
     def label(self) -> str:

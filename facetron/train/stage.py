@@ -84,7 +84,7 @@ class Stage(ABC):
     """
 
     name: ClassVar[str]
-    fields: ClassVar[tuple[Field, ...]]
+    fields: tuple[Field, ...]
     needs: ClassVar[tuple[str, ...]] = ()
     """Parts that must come from a checkpoint."""
     takes: tuple[str, ...] = ()

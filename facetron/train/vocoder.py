@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 
 from facetron.config import ModelConfig
-from facetron.data import Batch
+from facetron.data import Batch, Field
 from facetron.discriminators import WaveDiscriminator
+from facetron.excitation import Pitch, pitch_loss
 from facetron.losses import mel_loss, spectral_loss
 from facetron.train.config import TrainConfig
 from facetron.train.pictures import Exhibit, mels_shown
@@ -33,12 +34,17 @@ class Sounding(nn.Module):
         self.vocoder.require(config.mel_spec.fingerprint(), f"the mel {config.mel!r}")
 
     def forward(self, batch: Batch) -> Made:
-        return {"wave": self.vocoder(batch["wave_mel"])}
+        mel = batch["wave_mel"]
+        if self.vocoder.pitch is None:
+            return {"wave": self.vocoder(mel)}
+        pitch = self.vocoder.pitch(mel)
+        wave = self.vocoder(mel, self.vocoder.excite(mel, pitch))
+        return {"wave": wave, "octaves": pitch.octaves, "voicing": pitch.voicing}
 
 
 class VocoderStage(Stage):
     name = "vocoder"
-    fields = ("wave",)
+    fields: tuple[Field, ...] = ("wave",)
     takes: tuple[str, ...] = ("vocoder", "wave_discriminator")
     monitor = "vocoder_mel"
 
@@ -47,6 +53,8 @@ class VocoderStage(Stage):
         model, weights = Sounding(config), config.loss
         self.generator = model
         self.parts = {"vocoder": model.vocoder}
+        if model.vocoder.pitch is not None:
+            self.fields = ("wave", "pitch")
         if weights.adversarial or weights.features:
             critic = WaveDiscriminator(config.vocoder)
             self.critic = Critics({"vocoder": critic}, config.mel_spec)
@@ -67,6 +75,10 @@ class VocoderStage(Stage):
         if weights.spectra:
             members["vocoder_spectra"] = spectral_loss(made["wave"], batch["wave"])
             loss = loss + weights.spectra * members["vocoder_spectra"]
+        if "octaves" in made:
+            pitch = Pitch(made["octaves"], made["voicing"])
+            wrong, members["vocoder_pitch_cents"] = pitch_loss(pitch, batch["wave_f0_hz"])
+            loss = loss + weights.pitch * wrong
         return {"loss": loss, **members}
 
     def show(self, made: Made, batch: Batch, which: Sequence[int]) -> list[Exhibit]:

@@ -61,7 +61,7 @@ def test_it_pickles_small_and_speaks_the_same(path: Path) -> None:
 ISTFT = sizes.VocoderConfig(rates=(5, 4), kernels=(11, 8), istft_hop=16)
 
 
-@pytest.mark.parametrize("version", [sizes.DEBUG.vocoder, sizes.V3, sizes.V1, ISTFT])
+@pytest.mark.parametrize("version", [sizes.DEBUG.vocoder, sizes.V3, sizes.V1, ISTFT, sizes.SOURCE])
 def test_chunks_join_without_a_seam(
     version: sizes.VocoderConfig, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
