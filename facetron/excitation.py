@@ -42,7 +42,9 @@ class PitchReader(nn.Module):
 
     def __init__(self, n_mels: int, channels: int = 128) -> None:
         super().__init__()
-        self.norm = nn.BatchNorm1d(n_mels)  # log mels lie around −5, and those of other specs elsewhere
+        self.norm = nn.BatchNorm1d(
+            n_mels
+        )  # log mels lie around −5, and those of other specs elsewhere
         self.convs = nn.ModuleList(
             nn.Conv1d(n_in, channels, 5, padding=2) for n_in in (n_mels, channels, channels)
         )

@@ -58,9 +58,9 @@ class TrainConfig:
     word_loss: float = 0.0
     """Weight of a per-frame loss of the words from the alignments. Not in the paper."""
     lip_variants: int = 0
-    """For the decoder with a frozen lip encoder: its embeddings are computed once, before the first
-    epoch, for so many variations of each clip, and kept in memory (38 KB each at `small`); half the
-    cost of a step on a CPU. 0 reads the lips anew in each step."""
+    """For the decoder and joint stages with a frozen lip encoder: its embeddings are computed once,
+    before the first epoch, for so many variations of each clip, and kept in memory (38 KB each at
+    `small`); half the cost of a step on a CPU. 0 reads the lips anew in each step."""
     save_every_s: float = 300.0
     """Within an epoch, for taking the run up again."""
     tensorboard: bool = True

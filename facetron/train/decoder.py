@@ -14,7 +14,7 @@ from facetron.losses import mel_loss
 from facetron.models import Facetron
 from facetron.train.config import TrainConfig
 from facetron.train.pictures import Exhibit, mels_shown
-from facetron.train.stage import Critics, Made, Pairs, Stage, generator_loss
+from facetron.train.stage import Critics, Made, Pairs, Stage, generator_loss, has_critics
 
 
 def mel_critic(config: ModelConfig) -> MelDiscriminator:
@@ -31,6 +31,14 @@ def still_reader(facetron: Facetron) -> None:
         lip.fc1.requires_grad_(False)
 
 
+def lips_read(facetron: Facetron, batch: Batch) -> Tensor:
+    """(B, T, E) lip embeddings: those read beforehand, where the batch has them."""
+    if "reading" in batch:
+        beforehand: Tensor = batch["reading"].float()
+        return beforehand
+    return facetron.read_lips(to_model(batch["lips"])).embedding
+
+
 class Speaking(nn.Module):
     """Eq. 1 to 3 on a batch."""
 
@@ -41,11 +49,7 @@ class Speaking(nn.Module):
 
     def forward(self, batch: Batch) -> Made:
         face = self.facetron.see_face(to_model(batch["face"]))
-        if "reading" in batch:
-            reading = batch["reading"].float()
-        else:
-            reading = self.facetron.read_lips(to_model(batch["lips"])).embedding
-        return {"mel": self.facetron.speak(reading, face)}
+        return {"mel": self.facetron.speak(lips_read(self.facetron, batch), face)}
 
 
 class DecoderStage(Stage):
@@ -67,7 +71,7 @@ class DecoderStage(Stage):
             "face": model.facetron.face,
             "decoder": model.facetron.decoder,
         }
-        if weights.adversarial or weights.features or config.mel_discriminator.perceptual:
+        if has_critics(weights) or config.mel_discriminator.perceptual:
             critic = mel_critic(config)
             self.critic = Critics({"decoder": critic}, config.mel_spec)
             self.parts["mel_discriminator"] = critic
@@ -85,8 +89,6 @@ class DecoderStage(Stage):
 
     def losses(self, made: Made, batch: Batch, pairs: Pairs) -> dict[str, Tensor]:
         mel = mel_loss(made["mel"], batch["mel"])
-        if self.critic is None:
-            return {"loss": self.config.loss.mel * mel, "decoder_mel": mel}
         loss, members = generator_loss(self.critic, "decoder", pairs, mel, self.config.loss)
         return {"loss": loss, **members}
 

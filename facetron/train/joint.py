@@ -8,17 +8,18 @@ import torch
 from torch import Tensor, nn
 
 from facetron.config import ModelConfig
-from facetron.data import Batch, to_model
+from facetron.data import Batch, Field, to_model
 from facetron.discriminators import WaveDiscriminator
+from facetron.encoders.lip import LipEncoder
 from facetron.losses import cosine_loss, mel_loss, total_loss
 from facetron.models import FaceToSpeech
 from facetron.train.collapse import Embeddings
 from facetron.train.config import TrainConfig
-from facetron.train.decoder import mel_critic, still_reader
+from facetron.train.decoder import lips_read, mel_critic, still_reader
 from facetron.train.face import Teacher
 from facetron.train.pictures import Exhibit, mels_shown
-from facetron.train.stage import Critics, Made, Pairs, Stage, generator_loss
-from facetron.train.vocoder import wave_mel_loss
+from facetron.train.stage import Critics, Made, Pairs, Stage, generator_loss, has_critics
+from facetron.train.vocoder import sounded, wave_fields, wave_losses
 
 
 class EndToEnd(nn.Module):
@@ -33,42 +34,51 @@ class EndToEnd(nn.Module):
     def forward(self, batch: Batch) -> Made:
         facetron = self.whole.facetron
         face = facetron.see_face(to_model(batch["face"]))
-        mel = facetron.speak(facetron.read_lips(to_model(batch["lips"])).embedding, face)
+        mel = facetron.speak(lips_read(facetron, batch), face)
         length = batch["wave_mel"].shape[-1]
         frames = batch["wave_start"][:, None] + torch.arange(length, device=mel.device)
         segment = mel.gather(2, frames[:, None].expand(-1, mel.shape[1], -1))
         return {
             "mel": mel,
-            "wave": self.whole.vocoder(segment),
             "face": face,
             "prosody": self.teacher(batch["mel"]),
+            **sounded(self.whole.vocoder, segment),
         }
 
 
 class JointStage(Stage):
     name = "joint"
-    fields = ("lips", "face", "mel", "wave")
+    fields: tuple[Field, ...] = ("lips", "face", "mel", "wave")
     needs = ("lip", "face", "prosody", "decoder", "vocoder")
-    takes = ("mel_discriminator", "wave_discriminator")
+    takes: tuple[str, ...] = ("mel_discriminator", "wave_discriminator")
     monitor = "vocoder_mel"
 
     def __init__(self, config: ModelConfig, training: TrainConfig) -> None:
         super().__init__(config, training)
         model = EndToEnd(config)
         facetron = model.whole.facetron
-        mels, waves = mel_critic(config), WaveDiscriminator(config.vocoder)
         self.generator = model
-        self.critic = Critics({"decoder": mels, "vocoder": waves}, config.mel_spec)
+        self.fields = ("lips", "face", "mel", *wave_fields(model.whole.vocoder))
         self.parts = {
             "lip": facetron.lip,
             "face": facetron.face,
             "prosody": model.teacher.prosody,
             "decoder": facetron.decoder,
             "vocoder": model.whole.vocoder,
-            "mel_discriminator": mels,
-            "wave_discriminator": waves,
         }
+        if has_critics(config.loss) or config.mel_discriminator.perceptual:
+            mels, waves = mel_critic(config), WaveDiscriminator(config.vocoder)
+            self.critic = Critics({"decoder": mels, "vocoder": waves}, config.mel_spec)
+            self.parts |= {"mel_discriminator": mels, "wave_discriminator": waves}
+        else:
+            self.takes = ()
         self._seen = Embeddings("face")
+
+    @property
+    def reader(self) -> LipEncoder | None:
+        lip = self.parts["lip"]
+        assert isinstance(lip, LipEncoder)
+        return lip if self.config.lip.frozen else None
 
     def pairs(self, made: Made, batch: Batch) -> Pairs:
         return {
@@ -78,12 +88,10 @@ class JointStage(Stage):
 
     def losses(self, made: Made, batch: Batch, pairs: Pairs) -> dict[str, Tensor]:
         """Eq. 4."""
-        assert self.critic is not None
         weights = self.config.loss
         mel = mel_loss(made["mel"], batch["mel"])
-        heard = wave_mel_loss(made["wave"], batch["wave"], self.config.mel_spec)
         decoder, of_decoder = generator_loss(self.critic, "decoder", pairs, mel, weights)
-        vocoder, of_vocoder = generator_loss(self.critic, "vocoder", pairs, heard, weights)
+        vocoder, of_vocoder = wave_losses(self.critic, made, batch, pairs, self.config)
         cosine = cosine_loss(made["face"], made["prosody"], weights.cs_direction)
         loss = total_loss(decoder, weights.cs * cosine, vocoder)
         return {"loss": loss, "cs": cosine, **of_decoder, **of_vocoder}

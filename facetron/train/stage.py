@@ -128,12 +128,20 @@ class Stage(ABC):
         return []
 
 
+def has_critics(weights: LossConfig) -> bool:
+    """Whether discriminators are to judge: without any weight on them they only cost time."""
+    return bool(weights.adversarial or weights.features)
+
+
 def generator_loss(
-    critic: Critics, name: str, pairs: Pairs, mel: Tensor, weights: LossConfig
+    critic: Critics | None, name: str, pairs: Pairs, mel: Tensor, weights: LossConfig
 ) -> tuple[Tensor, dict[str, Tensor]]:
     """L_Decoder and L_Vocoder alike (IV-A): LSGAN + feature matching + L1 of mels, HiFi-GAN's
-    weights, and MetricGAN's loss where there is a perceptual head. Returns the sum and its members;
-    `…_estoi` is the score that the head is to predict, of what was made."""
+    weights, and MetricGAN's loss where there is a perceptual head; the L1 alone without critics.
+    Returns the sum and its members; `…_estoi` is the score that the head is to predict, of what was
+    made."""
+    if critic is None:
+        return weights.mel * mel, {f"{name}_mel": mel}
     adversarial, features = critic.against(name, pairs)
     total = weights.adversarial * adversarial + weights.features * features + weights.mel * mel
     members = {

@@ -13,7 +13,7 @@ from facetron.excitation import Pitch, pitch_loss
 from facetron.losses import mel_loss, spectral_loss
 from facetron.train.config import TrainConfig
 from facetron.train.pictures import Exhibit, mels_shown
-from facetron.train.stage import Critics, Made, Pairs, Stage, generator_loss
+from facetron.train.stage import Critics, Made, Pairs, Stage, generator_loss, has_critics
 from facetron.vocoder import Vocoder
 from gridprep.mel import mel_spectrogram
 from manifests.specs import MelSpec
@@ -34,12 +34,39 @@ class Sounding(nn.Module):
         self.vocoder.require(config.mel_spec.fingerprint(), f"the mel {config.mel!r}")
 
     def forward(self, batch: Batch) -> Made:
-        mel = batch["wave_mel"]
-        if self.vocoder.pitch is None:
-            return {"wave": self.vocoder(mel)}
-        pitch = self.vocoder.pitch(mel)
-        wave = self.vocoder(mel, self.vocoder.excite(mel, pitch))
-        return {"wave": wave, "octaves": pitch.octaves, "voicing": pitch.voicing}
+        return sounded(self.vocoder, batch["wave_mel"])
+
+
+def sounded(vocoder: Vocoder, mel: Tensor) -> Made:
+    """`wave` of a mel, and where there is a harmonic source its pitch, `octaves` and `voicing`."""
+    if vocoder.pitch is None:
+        return {"wave": vocoder(mel)}
+    pitch = vocoder.pitch(mel)
+    wave = vocoder(mel, vocoder.excite(mel, pitch))
+    return {"wave": wave, "octaves": pitch.octaves, "voicing": pitch.voicing}
+
+
+def wave_fields(vocoder: Vocoder) -> tuple[Field, ...]:
+    """What `wave_losses` compares with."""
+    return ("wave",) if vocoder.pitch is None else ("wave", "pitch")
+
+
+def wave_losses(
+    critic: Critics | None, made: Made, batch: Batch, pairs: Pairs, config: ModelConfig
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """L_Vocoder (IV-A) and, where they have weight, what is not in the paper: the distance of spectra
+    and of the source's pitch."""
+    weights = config.loss
+    mel = wave_mel_loss(made["wave"], batch["wave"], config.mel_spec)
+    loss, members = generator_loss(critic, "vocoder", pairs, mel, weights)
+    if weights.spectra:
+        members["vocoder_spectra"] = spectral_loss(made["wave"], batch["wave"])
+        loss = loss + weights.spectra * members["vocoder_spectra"]
+    if "octaves" in made:
+        pitch = Pitch(made["octaves"], made["voicing"])
+        wrong, members["vocoder_pitch_cents"] = pitch_loss(pitch, batch["wave_f0_hz"])
+        loss = loss + weights.pitch * wrong
+    return loss, members
 
 
 class VocoderStage(Stage):
@@ -50,12 +77,11 @@ class VocoderStage(Stage):
 
     def __init__(self, config: ModelConfig, training: TrainConfig) -> None:
         super().__init__(config, training)
-        model, weights = Sounding(config), config.loss
+        model = Sounding(config)
         self.generator = model
         self.parts = {"vocoder": model.vocoder}
-        if model.vocoder.pitch is not None:
-            self.fields = ("wave", "pitch")
-        if weights.adversarial or weights.features:
+        self.fields = wave_fields(model.vocoder)
+        if has_critics(config.loss):
             critic = WaveDiscriminator(config.vocoder)
             self.critic = Critics({"vocoder": critic}, config.mel_spec)
             self.parts["wave_discriminator"] = critic
@@ -66,19 +92,7 @@ class VocoderStage(Stage):
         return {"vocoder": (batch["wave"], made["wave"])}
 
     def losses(self, made: Made, batch: Batch, pairs: Pairs) -> dict[str, Tensor]:
-        weights = self.config.loss
-        mel = wave_mel_loss(made["wave"], batch["wave"], self.config.mel_spec)
-        if self.critic is None:
-            loss, members = weights.mel * mel, {"vocoder_mel": mel}
-        else:
-            loss, members = generator_loss(self.critic, "vocoder", pairs, mel, weights)
-        if weights.spectra:
-            members["vocoder_spectra"] = spectral_loss(made["wave"], batch["wave"])
-            loss = loss + weights.spectra * members["vocoder_spectra"]
-        if "octaves" in made:
-            pitch = Pitch(made["octaves"], made["voicing"])
-            wrong, members["vocoder_pitch_cents"] = pitch_loss(pitch, batch["wave_f0_hz"])
-            loss = loss + weights.pitch * wrong
+        loss, members = wave_losses(self.critic, made, batch, pairs, self.config)
         return {"loss": loss, **members}
 
     def show(self, made: Made, batch: Batch, which: Sequence[int]) -> list[Exhibit]:

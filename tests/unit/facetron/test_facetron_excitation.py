@@ -159,6 +159,20 @@ def test_the_stage_teaches_pitch_and_sound(build: Path, tmp_path: Path) -> None:
     assert checkpoint.read_info(best).model_config().vocoder.source == "harmonic"
 
 
+def test_the_joint_stage_needs_no_critics(build: Path, tmp_path: Path) -> None:
+    own = (*SETS, "train.epochs=1", "train.lip_variants=1")
+    found: list[Path] = []
+    for stage in ("lip", "prosody", "face", "decoder", "vocoder"):
+        found.append(train(stage, build, tmp_path / stage, "debug", sets=own, sources=found))
+    best = train(
+        "joint", build, tmp_path / "joint", "debug", sets=(*own, "train.epochs=6"), sources=found
+    )
+    info = checkpoint.read_info(best)
+    assert set(info.parts) == {"lip", "face", "prosody", "decoder", "vocoder"}
+    assert info.history[-1]["train_decoder_mel"] < info.history[0]["train_decoder_mel"]
+    assert "train_vocoder_pitch_cents" in info.history[0]
+
+
 def test_features_without_pitch_are_named(build: Path, tmp_path: Path) -> None:
     path = next((build / "prosody").rglob("*.npz"))
     np.savez(path, f0_hz=np.zeros(3, np.float32))
