@@ -23,7 +23,7 @@ V1 = VocoderConfig()
 V2 = VocoderConfig(channels=128, rates=(8, 5, 4, 2), kernels=(16, 11, 8, 4))
 V3 = VocoderConfig(channels=256, rates=(8, 8, 5), kernels=(16, 16, 11), resblock=2)
 SOURCE = VocoderConfig(
-    channels=384, rates=(4,), kernels=(8,), istft_hop=80, resblock=2, source="harmonic"
+    channels=256, rates=(4,), kernels=(8,), istft_hop=80, resblock=2, source="harmonic"
 )
 """Learns in minutes on two cores what V3 does not in a day; see `VocoderConfig.source`."""
 V1_22K = VocoderConfig("hifigan-22k", 512, (8, 8, 2, 2), (16, 16, 4, 4))

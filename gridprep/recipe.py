@@ -3,7 +3,7 @@
     decode ─┬─ align ── crop        (pictures)
             └─ audio ── mels        (sound)
     alignment                       (words)
-    align + mels ── sync            (A/V offset)
+    align + audio ── sync           (A/V offset)
 
 A stage is done when its key is the one expected now and its files are there. Keys hash the source, the
 parameters and the versions, chained: a stage's key contains its upstream's.
@@ -39,7 +39,7 @@ UPSTREAM: dict[str, tuple[str, ...]] = {
     "align": ("decode",),
     "crop": ("align",),
     "mels": ("audio",),
-    "sync": ("align", "mels"),
+    "sync": ("align", "audio"),
 }
 """Stage → the stages whose keys its own contains; also the order of work."""
 

@@ -107,7 +107,7 @@ CRITERIA: tuple[Criterion, ...] = (
         "Eyes and nose tremble from frame to frame: a weak detection, or a cut inside the clip.",
         "px",
         "high",
-        0.3,
+        0.45,  # of 1,036 real clips, half have under 0.16 and none over 0.40
         lambda row, _: number(row, "jitter_px"),
     ),
     Criterion(
