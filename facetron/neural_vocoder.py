@@ -149,7 +149,7 @@ class RefinedVocoder(NeuralVocoder):
         rounds: of Griffin-Lim.
     """
 
-    rounds: int = 60
+    rounds: int = 100
 
     @property
     def label(self) -> str:

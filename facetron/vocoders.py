@@ -21,7 +21,8 @@ will be given, and its own options."""
 
 
 AUTO = "auto"
-"""Beside the names: the vocoder of a checkpoint where it has one, refined, else Griffin-Lim."""
+"""Beside the names: the vocoder of a checkpoint where it has one, refined if it is without a harmonic
+source, else Griffin-Lim."""
 
 
 class Vocoder(Protocol):

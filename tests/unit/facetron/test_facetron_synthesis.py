@@ -89,7 +89,7 @@ def test_a_run_is_complete(build: Path, weights: Path) -> None:
         np.testing.assert_allclose(np.load(root / clip.mel), spoken.mel, atol=1e-4)
         wav, rate = soundfile.read(root / clip.wav, dtype="float32")
         assert (rate, len(wav)) == (16_000, 48_000)
-        np.testing.assert_allclose(wav, spoken.wave, atol=1e-3)
+        np.testing.assert_allclose(wav, spoken.wave, atol=1e-2)
         assert clip.transcript == spoken.text == str(facts["text"])
 
 
