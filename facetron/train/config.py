@@ -50,7 +50,7 @@ class TrainConfig:
     precision: Literal["auto", "float32", "bf16"] = "auto"
     """`auto`: bf16 where autocast pays, on CUDA."""
     workers: int = -1
-    """Processes that read clips; −1 decides by itself (`facetron.data.reading_workers`)."""
+    """Processes that read clips; −1 decides by itself (`facetron.batches.reading_workers`)."""
     cache_mb: int = 1024
     """Decoded small pictures kept in memory, all workers together."""
     segment_frames: int = 32

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
+from facetron.batches import to_model
 from facetron.config import ModelConfig
-from facetron.data import Batch, to_model
+from facetron.data import Batch
 from facetron.discriminators import MelDiscriminator
 from facetron.encoders.lip import LipEncoder
 from facetron.losses import mel_loss

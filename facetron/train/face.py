@@ -6,8 +6,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from facetron.batches import to_model
 from facetron.config import ModelConfig
-from facetron.data import Batch, to_model
+from facetron.data import Batch
 from facetron.encoders.face import FaceEncoder
 from facetron.encoders.prosody import ProsodyEncoder
 from facetron.losses import cosine_loss

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from facetron.batches import to_model
 from facetron.config import ModelConfig
-from facetron.data import Batch, Field, to_model
+from facetron.data import Batch, Field
 from facetron.discriminators import WaveDiscriminator
 from facetron.encoders.lip import LipEncoder
 from facetron.losses import cosine_loss, mel_loss, total_loss

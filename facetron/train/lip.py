@@ -8,9 +8,10 @@ import numpy as np
 from torch import Tensor, nn
 from torch.nn import functional
 
+from facetron.batches import to_model
 from facetron.config import ModelConfig
 from facetron.ctc import decode, greedy
-from facetron.data import NO_WORD, WORD_CLASS, Batch, to_model
+from facetron.data import NO_WORD, WORD_CLASS, Batch
 from facetron.encoders.lip import LipEncoder
 from facetron.losses import ctc_loss
 from facetron.train.config import TrainConfig

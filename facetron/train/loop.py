@@ -24,17 +24,9 @@ from torch import Tensor, nn
 
 from facetron import checkpoint, options
 from facetron.augment import NONE
+from facetron.batches import Batches, loader, reading_workers
 from facetron.checkpoint import CheckpointInfo
-from facetron.data import (
-    Batch,
-    Batches,
-    Clips,
-    Field,
-    TrainingSet,
-    loader,
-    picture_bytes,
-    reading_workers,
-)
+from facetron.data import Batch, Clips, Field, TrainingSet, picture_bytes
 from facetron.train.log import EpochLog
 from facetron.train.pictures import Exhibit, fixed_clips, recordings
 from facetron.train.readings import lip_readings

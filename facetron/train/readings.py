@@ -11,7 +11,8 @@ import torch
 from lightning_fabric import Fabric
 from torch import Tensor
 
-from facetron.data import Clips, collate, to_model
+from facetron.batches import collate, to_model
+from facetron.data import Clips
 from facetron.encoders.lip import LipEncoder
 from manifests.console import Progress
 

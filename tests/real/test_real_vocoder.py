@@ -43,7 +43,7 @@ def scores(vocoder: vocoders.Vocoder, sounds: list[NDArray[np.float32]]) -> NDAr
         made = vocoder(mel, np.random.default_rng(0), len(sound))
         distance = np.abs(np.asarray(mel_spectrogram(made)) - np.asarray(mel)).mean()
         rows.append((distance, stoi(sound, made, RATE_HZ)))
-    return np.mean(rows, axis=0)
+    return np.asarray(np.mean(rows, axis=0))
 
 
 @pytest.mark.skipif("grid-s1" not in bundled.names(), reason="no bundled weights in this checkout")
