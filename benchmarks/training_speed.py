@@ -52,6 +52,7 @@ def random_batch(config: ModelConfig, training: TrainConfig, clips: int) -> Batc
         "mel": mel,
         "wave": 0.1 * torch.randn(clips, 1, segment * spec.hop_samples, generator=rng),
         "wave_mel": mel[..., :segment].clone(),
+        "wave_f0_hz": torch.full((clips, segment), 120.0),
         "wave_start": torch.zeros(clips, dtype=torch.int64),
     }
 
