@@ -7,7 +7,6 @@ import html.parser
 import re
 import shutil
 import subprocess
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -287,14 +286,15 @@ def test_command(two_systems: list[Path], tmp_path: Path) -> None:
     arguments = ["report", *two_systems, "--out", tmp_path / "out", "--jobs", 1]
     result = run_cli(*arguments)
     assert result.exit_code == 0, result.output
-    for word in ("STOI ↑", "F0 RMSE (cents) ↓", "Noisy", "n ok/failed", "60 computed now"):
+    for word in ("Quality (pred. PESQ) ↑", "STOI ↑", "F0 RMSE (cents) ↓", "Noisy", "n ok/failed"):
         assert word in result.output
+    counts = re.findall(r"(\d+) scores ok, (\d+) failed, (\d+) comp", result.output)
+    assert len(counts) == 3
+    assert all(int(computed) == int(ok) + int(failed) >= 60 for ok, failed, computed in counts)
     names = {path.name for path in (tmp_path / "out").iterdir()}
     assert names == {"report.md", "report.tex", "report.csv", "report_clips.csv", "report.html"}
     before = {p.name: p.read_bytes() for p in (tmp_path / "out").iterdir()}
-    started_s = time.process_time()
     again = run_cli(*arguments)
-    assert time.process_time() - started_s < 5
     assert "0 computed now" in again.output
     assert before == {p.name: p.read_bytes() for p in (tmp_path / "out").iterdir()}
 
