@@ -23,7 +23,7 @@ from facetron import checkpoint, devices
 from facetron.checkpoint import CheckpointInfo
 from facetron.encoders.face import FaceEncoder, face_input
 from facetron.encoders.prosody import ProsodyEncoder
-from facetron.resynth import select
+from facetron.resynth import load_mel, select
 from facetron.run_dir import versions
 from facetron.train.collapse import collapse_metrics
 from manifests.console import Progress
@@ -190,10 +190,7 @@ def _prosodies(encoder: ProsodyEncoder, rows: Sequence[ManifestRow], root: Path)
     found = []
     for row in rows:  # one by one: a prosody embedding depends on its mel's length
         path = _path(row, root, "mel")
-        try:
-            mel = np.asarray(np.load(path, allow_pickle=False), np.float32)
-        except (OSError, ValueError, EOFError) as error:
-            raise BadInput(f"{path} cannot be read ({error})", "build this clip again") from None
+        mel = np.asarray(load_mel(Path(path)), np.float32)
         if mel.ndim != 2 or not np.isfinite(mel).all():
             raise BadInput(f"{path} is no mel", "build this clip again")
         found.append(encoder(torch.from_numpy(mel)[None].to(device)))

@@ -197,7 +197,7 @@ def _one_clip(vocoder: Vocoder, task: _Task) -> tuple[RunClip | ClipFailure, boo
     row = task.row
     source = task.build / row.paths["mel"]
     try:
-        mel = _load_mel(source)
+        mel = load_mel(source)
         n_samples = round(row.audio_samples * vocoder.sample_rate_hz / row.sample_rate_hz)
         seed = [task.seed, *row.clip_id.encode()]
         key = content_key(
@@ -227,7 +227,7 @@ def _one_clip(vocoder: Vocoder, task: _Task) -> tuple[RunClip | ClipFailure, boo
     return clip, kept
 
 
-def _load_mel(path: Path) -> NDArray[np.floating[Any]]:
+def load_mel(path: Path) -> NDArray[np.floating[Any]]:
     """Raises `BadInput` naming the file when absent, damaged or no array of numbers."""
     try:
         mel = np.load(path, allow_pickle=False)

@@ -10,10 +10,11 @@ import click
 from evaluation import compare as comparing
 from evaluation import compare_writers, paired, statistics
 from evaluation.commands.options import (
+    format_option,
+    interval_option,
     jobs_option,
     metrics_option,
     model_options,
-    name_list,
     read_settings,
 )
 from evaluation.inputs import read_run
@@ -26,21 +27,9 @@ from manifests.errors import BadInput, MissingDependency
 @click.argument("run_a", type=click.Path(path_type=Path))
 @click.argument("run_b", type=click.Path(path_type=Path))
 @click.option("--out", type=click.Path(path_type=Path), default=Path("compare"), show_default=True)
-@click.option(
-    "--format",
-    "formats",
-    callback=name_list(compare_writers.FORMATS, "format"),
-    default=",".join(compare_writers.FORMATS),
-    show_default=True,
-)
+@format_option(compare_writers.FORMATS)
 @metrics_option
-@click.option(
-    "--interval",
-    type=click.Choice(statistics.METHODS),
-    default="bootstrap",
-    show_default=True,
-    help="t suits few speakers. Words are tested by MAPSSWE either way.",
-)
+@interval_option("t suits few speakers. Words are tested by MAPSSWE either way.")
 @click.option("--seed", default=0, show_default=True, help="Of the bootstrap.")
 @click.option(
     "--resamples",

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 import click
 
+from evaluation import statistics
 from evaluation.build_files import has_landmarks
 from evaluation.inputs import Run
 from evaluation.metrics.base import FLOORS, OPTIONAL, REGISTRY
@@ -43,6 +44,28 @@ def name_list(
         return names
 
     return read
+
+
+def format_option(formats: Sequence[str]) -> Callable[[CommandT], CommandT]:
+    """`--format a,b`, as the argument `formats`; all of them by default."""
+    return click.option(
+        "--format",
+        "formats",
+        callback=name_list(formats, "format"),
+        default=",".join(formats),
+        show_default=True,
+    )
+
+
+def interval_option(told: str) -> Callable[[CommandT], CommandT]:
+    """`--interval`, with what a person is told of it."""
+    return click.option(
+        "--interval",
+        type=click.Choice(statistics.METHODS),
+        default="bootstrap",
+        show_default=True,
+        help=told,
+    )
 
 
 def default_jobs() -> int:

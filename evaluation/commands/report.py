@@ -10,10 +10,11 @@ import click
 from evaluation import embedding_sets, statistics
 from evaluation import report as reports
 from evaluation.commands.options import (
+    format_option,
+    interval_option,
     jobs_option,
     metrics_option,
     model_options,
-    name_list,
     read_settings,
 )
 from evaluation.inputs import check_comparable, read_run
@@ -28,21 +29,9 @@ from manifests.errors import MissingDependency, TooManyFailures
 @click.command()
 @click.argument("run_dirs", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("--out", type=click.Path(path_type=Path), help="Default: RUN_DIR/report or ./report.")
-@click.option(
-    "--format",
-    "formats",
-    callback=name_list(reports.FORMATS, "format"),
-    default=",".join(reports.FORMATS),
-    show_default=True,
-)
+@format_option(reports.FORMATS)
 @metrics_option
-@click.option(
-    "--interval",
-    type=click.Choice(statistics.METHODS),
-    default="bootstrap",
-    show_default=True,
-    help="t suits few speakers.",
-)
+@interval_option("t suits few speakers.")
 @click.option("--seed", default=0, show_default=True, help="Of the bootstrap.")
 @click.option("--resamples", type=click.IntRange(min=100), default=statistics.RESAMPLES)
 @click.option(

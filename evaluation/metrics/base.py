@@ -98,6 +98,14 @@ FLOORS = (
 )  # fmt: skip
 """The same measure on the recordings: computed with the metric that it belongs to."""
 
+FLOOR: dict[str, Any] = {
+    "group": "floor",
+    "needs_reference": True,
+    "needs_degraded": False,
+    "floor": "",
+}
+"""What makes a metric's info that of its floor, beside name, label and definition."""
+
 RECOGNITION = (
     "cer", "wer", "cer_grammar", "wer_grammar", "lip_cer", "lip_wer", "keyword", "slot_command",
     "slot_colour", "slot_preposition", "slot_letter", "slot_digit", "slot_adverb",

@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from evaluation.inputs import Pair, Run, Unscorable
-from evaluation.metrics.base import Measured, Metric, MetricInfo
+from evaluation.metrics.base import FLOOR, Measured, Metric, MetricInfo
 from evaluation.metrics.pitch import LEAST_VOICED_FRAMES
 from evaluation.metrics.pitch import PARAMETERS as PITCH
-from evaluation.metrics.speaker import FLOOR, stated_parameters
+from evaluation.metrics.speaker import stated_parameters
 from evaluation.models.gender import WEIGHTS, Kind, female_probability
 from evaluation.models.weights import weights_sha256
 from evaluation.settings import Settings

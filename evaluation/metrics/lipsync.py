@@ -10,8 +10,7 @@ import numpy as np
 from evaluation import build_files
 from evaluation.faces import EYES_DOWN, MEDIAN_FRAMES, SCALE, faces_of, video_of
 from evaluation.inputs import Pair, Recording, Unscorable
-from evaluation.metrics.base import Measured, Metric, MetricInfo
-from evaluation.metrics.sync import FLOOR
+from evaluation.metrics.base import FLOOR, Measured, Metric, MetricInfo
 from evaluation.models.weights import weights_sha256
 from evaluation.settings import Settings
 from manifests.errors import MissingDependency

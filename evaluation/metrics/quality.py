@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from evaluation.inputs import Pair, Unscorable
-from evaluation.metrics.base import Measured, Metric, MetricInfo
+from evaluation.metrics.base import FLOOR, Measured, Metric, MetricInfo
 from evaluation.models.weights import weights_sha256
 from evaluation.settings import Settings
 from manifests.errors import MissingDependency
@@ -96,8 +96,5 @@ class NisqaTtsFloor(NisqaTts):
         name="nisqa_tts_floor",
         label="NISQA-TTS of the recordings",
         definition="The same network on the recordings of the same clips.",
-        group="floor",
-        needs_reference=True,
-        needs_degraded=False,
-        floor="",
+        **FLOOR,
     )

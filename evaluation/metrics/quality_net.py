@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from evaluation.inputs import SCORING_RATE_HZ, Pair, Unscorable
-from evaluation.metrics.base import Measured, Metric, MetricInfo
+from evaluation.metrics.base import FLOOR, Measured, Metric, MetricInfo
 from evaluation.models.shipped import open_shipped
 from evaluation.models.weights import weights_sha256
 from manifests.errors import BadInput, MissingDependency
@@ -80,8 +80,5 @@ class QualityFloor(Quality):
         name="quality_floor",
         label="Quality of the recordings",
         definition="The same network on the recordings of the same clips.",
-        group="floor",
-        needs_reference=True,
-        needs_degraded=False,
-        floor="",
+        **FLOOR,
     )

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from evaluation.inputs import Pair, Unscorable
-from evaluation.metrics.base import Measured, Metric, MetricInfo
+from evaluation.metrics.base import FLOOR, Measured, Metric, MetricInfo
 from evaluation.models import registry
 from evaluation.models.recogniser import Recogniser
 from evaluation.settings import Settings
@@ -133,14 +133,6 @@ def word_errors(found: Comparison) -> Measured:
 def character_errors(found: Comparison) -> Measured:
     counts = found.characters
     return Measured(counts.rate_percent, counts.length, dict(vars(counts)))
-
-
-FLOOR: dict[str, Any] = {
-    "group": "floor",
-    "needs_reference": True,
-    "needs_degraded": False,
-    "floor": "",
-}
 
 
 class WordErrorRateFloor(WordErrorRate):

@@ -12,7 +12,7 @@ from typing import Any
 
 from evaluation.enrolment import CLIPS, Enrolment, Trials, enrolled, enrolment_of, trials
 from evaluation.inputs import Pair, Run, Unscorable
-from evaluation.metrics.base import Measured, Metric, MetricInfo
+from evaluation.metrics.base import FLOOR, Measured, Metric, MetricInfo
 from evaluation.models.ecapa import PARAMETERS, WEIGHTS, embedding_of
 from evaluation.models.weights import weights_sha256
 from evaluation.settings import Settings
@@ -152,14 +152,6 @@ class SpeakerEer(Speaker):
         others = [round(value, DIGITS) for value in found.others.values()]
         nearer = 100.0 * sum(value >= own for value in others) / len(others)
         return Measured(nearer, details={"own": own, "others": others, "chance": 50.0})
-
-
-FLOOR: dict[str, Any] = {
-    "group": "floor",
-    "needs_reference": True,
-    "needs_degraded": False,
-    "floor": "",
-}
 
 
 class SpeakerSimilarityFloor(SpeakerSimilarity):

@@ -12,7 +12,7 @@ from typing import Any
 
 from evaluation import build_files
 from evaluation.inputs import Pair, Recording, Unscorable
-from evaluation.metrics.base import Measured, Metric, MetricInfo
+from evaluation.metrics.base import FLOOR, Measured, Metric, MetricInfo
 from evaluation.metrics.cepstrum import log_mel
 from evaluation.models.weights import weights_sha256
 from evaluation.settings import Settings
@@ -36,12 +36,6 @@ PARAMETERS: dict[str, Any] = {
     "syllable_hz": SYLLABLE_HZ,
     "speech_range": SPEECH_RANGE,
     "lag_cost": LAG_COST,
-}
-FLOOR: dict[str, Any] = {
-    "group": "floor",
-    "needs_reference": True,
-    "needs_degraded": False,
-    "floor": "",
 }
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import lru_cache
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -163,6 +164,19 @@ class GrammarScorer:
         return memory.index_select(0, index)
 
 
+def _spelling(model: Las, states: Tensor) -> dict[str, Any]:
+    """What SpeechBrain's searchers are told of the speller, for (1, S, states)."""
+    return {
+        "embedding": model.embedding,
+        "decoder": model.speller,
+        "linear": model.spelled,
+        "bos_index": BOS,
+        "eos_index": EOS,
+        "min_decode_ratio": 0.0,
+        "max_decode_ratio": min(1.0, (LONGEST + 0.5) / states.shape[1]),
+    }
+
+
 def beam_hypotheses(model: Las, states: Tensor, beam: int, grammar: bool) -> list[Tokens]:
     """The speller's best hypotheses for one clip, the best first.
 
@@ -174,13 +188,7 @@ def beam_hypotheses(model: Las, states: Tensor, beam: int, grammar: bool) -> lis
     forget_lazy_modules()
 
     searcher = S2SRNNBeamSearcher(
-        embedding=model.embedding,
-        decoder=model.speller,
-        linear=model.spelled,
-        bos_index=BOS,
-        eos_index=EOS,
-        min_decode_ratio=0.0,
-        max_decode_ratio=min(1.0, (LONGEST + 0.5) / states.shape[1]),
+        **_spelling(model, states),
         beam_size=beam,
         topk=beam,
         return_topk=True,
@@ -204,13 +212,7 @@ def greedy(model: Las, states: Tensor) -> str:
     forget_lazy_modules()
 
     searcher = S2SRNNGreedySearcher(
-        embedding=model.embedding,
-        decoder=model.speller,
-        linear=model.spelled,
-        bos_index=BOS,
-        eos_index=EOS,
-        min_decode_ratio=0.0,
-        max_decode_ratio=min(1.0, (LONGEST + 0.5) / states.shape[1]),
+        **_spelling(model, states),
     )
     with torch.inference_mode():
         found = searcher(states, torch.ones(1))[0]

@@ -10,7 +10,6 @@ from facetron.batches import to_model
 from facetron.config import ModelConfig
 from facetron.data import Batch
 from facetron.discriminators import MelDiscriminator
-from facetron.encoders.lip import LipEncoder
 from facetron.losses import mel_loss
 from facetron.models import Facetron
 from facetron.train.config import TrainConfig
@@ -60,30 +59,22 @@ class DecoderStage(Stage):
     name = "decoder"
     fields = ("lips", "face", "mel")
     needs = ("lip",)
-    takes: tuple[str, ...] = ("face", "decoder", "mel_discriminator")
+    takes = ("face", "decoder", "mel_discriminator")
     monitor = "decoder_mel"
 
     def __init__(self, config: ModelConfig, training: TrainConfig) -> None:
         super().__init__(config, training)
-        model, weights = Speaking(config), config.loss
+        model = Speaking(config)
         self.generator = model
         self.parts = {
             "lip": model.facetron.lip,
             "face": model.facetron.face,
             "decoder": model.facetron.decoder,
         }
-        if has_critics(weights) or config.mel_discriminator.perceptual:
+        if has_critics(config.loss) or config.mel_discriminator.perceptual:
             critic = mel_critic(config)
             self.critic = Critics({"decoder": critic}, config.mel_spec)
             self.parts["mel_discriminator"] = critic
-        else:
-            self.takes = ("face", "decoder")
-
-    @property
-    def reader(self) -> LipEncoder | None:
-        lip = self.parts["lip"]
-        assert isinstance(lip, LipEncoder)
-        return lip if self.config.lip.frozen else None
 
     def pairs(self, made: Made, batch: Batch) -> Pairs:
         return {"decoder": (batch["mel"], made["mel"])}

@@ -11,7 +11,6 @@ from facetron.batches import to_model
 from facetron.config import ModelConfig
 from facetron.data import Batch, Field
 from facetron.discriminators import WaveDiscriminator
-from facetron.encoders.lip import LipEncoder
 from facetron.losses import cosine_loss, mel_loss, total_loss
 from facetron.models import FaceToSpeech
 from facetron.train.collapse import Embeddings
@@ -51,7 +50,7 @@ class JointStage(Stage):
     name = "joint"
     fields: tuple[Field, ...] = ("lips", "face", "mel", "wave")
     needs = ("lip", "face", "prosody", "decoder", "vocoder")
-    takes: tuple[str, ...] = ("mel_discriminator", "wave_discriminator")
+    takes = ("mel_discriminator", "wave_discriminator")
     monitor = "vocoder_mel"
 
     def __init__(self, config: ModelConfig, training: TrainConfig) -> None:
@@ -71,15 +70,7 @@ class JointStage(Stage):
             mels, waves = mel_critic(config), WaveDiscriminator(config.vocoder)
             self.critic = Critics({"decoder": mels, "vocoder": waves}, config.mel_spec)
             self.parts |= {"mel_discriminator": mels, "wave_discriminator": waves}
-        else:
-            self.takes = ()
         self._seen = Embeddings("face")
-
-    @property
-    def reader(self) -> LipEncoder | None:
-        lip = self.parts["lip"]
-        assert isinstance(lip, LipEncoder)
-        return lip if self.config.lip.frozen else None
 
     def pairs(self, made: Made, batch: Batch) -> Pairs:
         return {

@@ -114,7 +114,7 @@ def take_parts(stage: Stage, data: TrainingSet, sources: Sequence[Path]) -> froz
                 "train it again on this split",
             )
         for part in (*stage.needs, *stage.takes):
-            if part in info.parts:
+            if part in info.parts and part in stage.parts:
                 checkpoint.fill(stage.parts[part], part, tensors, path)
                 found.add(part)
                 speakers.update(info.speakers)

@@ -87,8 +87,8 @@ class Stage(ABC):
     fields: tuple[Field, ...]
     needs: ClassVar[tuple[str, ...]] = ()
     """Parts that must come from a checkpoint."""
-    takes: tuple[str, ...] = ()
-    """Parts that are taken from a checkpoint where one is given."""
+    takes: ClassVar[tuple[str, ...]] = ()
+    """Parts that are taken from a checkpoint where one is given; without discriminators, the others."""
     monitor: ClassVar[str] = "loss"
     """The validation metric, smaller is better, that the best checkpoint is chosen by."""
 
@@ -104,9 +104,11 @@ class Stage(ABC):
 
     @property
     def reader(self) -> LipEncoder | None:
-        """A frozen lip encoder whose embeddings may be computed beforehand (`train.lip_variants`),
-        and come in batches as `reading` in place of `lips`."""
-        return None
+        """The frozen lip encoder of a stage that only uses it: its embeddings may be computed
+        beforehand (`train.lip_variants`), and come in batches as `reading` in place of `lips`."""
+        lip = self.parts["lip"] if "lip" in self.needs and self.config.lip.frozen else None
+        assert lip is None or isinstance(lip, LipEncoder)
+        return lip
 
     def pairs(self, made: Made, batch: Batch) -> Pairs:
         """What the critics compare; nothing without critics."""

@@ -72,7 +72,7 @@ def wave_losses(
 class VocoderStage(Stage):
     name = "vocoder"
     fields: tuple[Field, ...] = ("wave",)
-    takes: tuple[str, ...] = ("vocoder", "wave_discriminator")
+    takes = ("vocoder", "wave_discriminator")
     monitor = "vocoder_mel"
 
     def __init__(self, config: ModelConfig, training: TrainConfig) -> None:
@@ -85,8 +85,6 @@ class VocoderStage(Stage):
             critic = WaveDiscriminator(config.vocoder)
             self.critic = Critics({"vocoder": critic}, config.mel_spec)
             self.parts["wave_discriminator"] = critic
-        else:
-            self.takes = ("vocoder",)
 
     def pairs(self, made: Made, batch: Batch) -> Pairs:
         return {"vocoder": (batch["wave"], made["wave"])}

@@ -8,6 +8,10 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
+from facetron import augment
+from facetron.augment import Augmentation
+from facetron.data import Clips, open_training_set
+from facetron.sizes import DEBUG
 from gridprep.crop_store import write_pictures
 from gridprep.grammar import WORDS, sentence_of
 from gridprep.mel import DEFAULT, mel_spectrogram
@@ -16,6 +20,7 @@ from manifests.records import ManifestRow, WordSpan
 
 STEMS = ("bbaf2n", "lrwm5s", "pgbx9p", "swiz8a", "brbk7n", "lgif1s", "pwaz4a", "sbwe3p")
 FRAMES, SIDE = 75, 32
+ALL = ("lips", "face", "mel", "wave")
 COLOURS = {"s3": (210, 120, 90), "s5": (90, 130, 200), "s6": (120, 200, 120)}
 PITCH_HZ = {"s3": 110.0, "s5": 220.0, "s6": 330.0}
 
@@ -38,6 +43,12 @@ def make_build(
         root / "manifest.jsonl", "manifest", rows, split="large-unseen", held_out_speakers=held_out
     )
     return root
+
+
+def training_clips(build: Path, how: Augmentation = augment.NONE, **options: object) -> Clips:
+    """The training clips of a build, all fields but the pitch."""
+    data = open_training_set(build, DEFAULT)
+    return Clips(data.train, data.root, DEBUG, ALL, how, **options)  # type: ignore[arg-type]
 
 
 def _row(root: Path, speaker: str, stem: str, subset: str) -> ManifestRow:

@@ -7,9 +7,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from facetron_build import make_build
+from facetron_build import ALL, make_build, training_clips
 
-from facetron import augment
 from facetron.augment import Augmentation
 from facetron.batches import Batches, collate, loader, reading_workers
 from facetron.data import (
@@ -22,17 +21,10 @@ from facetron.sizes import DEBUG
 from gridprep.mel import DEFAULT
 from manifests.errors import BadInput
 
-ALL = ("lips", "face", "mel", "wave")
-
 
 @pytest.fixture(scope="module")
 def build(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_build(tmp_path_factory.mktemp("build"))
-
-
-def clips(build: Path, how: Augmentation = augment.NONE, **options: object) -> Clips:
-    data = open_training_set(build, DEFAULT)
-    return Clips(data.train, data.root, DEBUG, ALL, how, **options)  # type: ignore[arg-type]
 
 
 def test_processes_share_each_global_batch() -> None:
@@ -68,7 +60,7 @@ def test_workers_suit_the_machine_and_the_cache() -> None:
 
 def test_a_worker_reads_the_same(build: Path) -> None:
     batches = Batches(6, 3, seed=4)
-    read = [list(loader(clips(build, Augmentation()), batches, n)) for n in (0, 1)]
+    read = [list(loader(training_clips(build, Augmentation()), batches, n)) for n in (0, 1)]
     for here, there in zip(*read, strict=True):
         assert here["clips"] == there["clips"]
         assert torch.equal(here["lips"], there["lips"])
@@ -79,8 +71,11 @@ def test_reading_ahead_changes_nothing(build: Path) -> None:
     batches = Batches(6, 2, seed=4)
     for epoch in range(2):
         batches.start(epoch)
-        ahead = list(loader(clips(build, Augmentation()), batches, 0))
-        plain = [collate([clips(build, Augmentation())[key] for key in keys]) for keys in batches]
+        ahead = list(loader(training_clips(build, Augmentation()), batches, 0))
+        plain = [
+            collate([training_clips(build, Augmentation())[key] for key in keys])
+            for keys in batches
+        ]
         assert [b["clips"] for b in ahead] == [b["clips"] for b in plain]
         for here, there in zip(ahead, plain, strict=True):
             assert torch.equal(here["lips"], there["lips"])
@@ -109,7 +104,7 @@ def test_one_batch_is_read_while_another_is_used(build: Path) -> None:
 
 
 def test_what_cannot_be_read_ahead_is_told_in_its_turn(tmp_path: Path) -> None:
-    data = clips(make_build(tmp_path, ("s3",), 4))
+    data = training_clips(make_build(tmp_path, ("s3",), 4))
     (tmp_path / data.rows[2].paths["mel"]).unlink()
     walk = iter(loader(data, Batches(3, 1), 0))
     assert [next(walk)["clips"] for _ in range(2)] == [["s3/bbaf2n"], ["s3/lrwm5s"]]

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from facetron_build import make_build
+from facetron_build import ALL, make_build, training_clips
 
 from facetron import augment
 from facetron.augment import Augmentation
@@ -30,17 +30,10 @@ from manifests.io import read_manifest, write_jsonl
 from manifests.pictures import read_pictures
 from manifests.records import WordSpan
 
-ALL = ("lips", "face", "mel", "wave")
-
 
 @pytest.fixture(scope="module")
 def build(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_build(tmp_path_factory.mktemp("build"))
-
-
-def clips(build: Path, how: Augmentation = augment.NONE, **options: object) -> Clips:
-    data = open_training_set(build, DEFAULT)
-    return Clips(data.train, data.root, DEBUG, ALL, how, **options)  # type: ignore[arg-type]
 
 
 def test_training_set_knows_talkers_and_subsets(build: Path) -> None:
@@ -70,7 +63,7 @@ def test_other_mels_and_empty_splits_are_refused(tmp_path: Path, build: Path) ->
 
 
 def test_a_batch_has_the_shapes_it_promises(build: Path) -> None:
-    data = clips(build, segment_frames=20)
+    data = training_clips(build, segment_frames=20)
     batch = collate([data[0, 0], data[0, 3]])
     assert batch["lips"].shape == (2, 1, 75, 16, 16)
     assert batch["lips"].dtype == torch.uint8
@@ -89,7 +82,7 @@ def test_a_batch_has_the_shapes_it_promises(build: Path) -> None:
 
 
 def test_waveform_and_mel_segments_are_of_the_same_time(build: Path) -> None:
-    data = clips(build, segment_frames=20)
+    data = training_clips(build, segment_frames=20)
     item = data[3, 1]
     start = int(item["wave_start"])
     assert torch.equal(item["wave_mel"], item["mel"][:, start : start + 20])
@@ -98,7 +91,7 @@ def test_waveform_and_mel_segments_are_of_the_same_time(build: Path) -> None:
 
 
 def test_lips_are_what_synthesis_sees_but_for_rounding(build: Path) -> None:
-    data = clips(build)
+    data = training_clips(build)
     stored = torch.from_numpy(read_pictures(build / data.rows[0].paths["lips"]))
     expected = lip_input(stored, DEBUG.lip)
     assert (to_model(data[0, 0]["lips"]) - expected).abs().max() <= 0.5 / 128 + 1e-6
@@ -109,7 +102,10 @@ def test_draws_depend_on_seed_epoch_and_clip_alone(build: Path) -> None:
         lips: torch.Tensor = data[key]["lips"]
         return lips
 
-    one, two = clips(build, Augmentation(), seed=3), clips(build, Augmentation(), seed=3)
+    one, two = (
+        training_clips(build, Augmentation(), seed=3),
+        training_clips(build, Augmentation(), seed=3),
+    )
     drawn(two, (7, 2))
     for key in ((0, 0), (1, 0), (1, 3)):
         assert torch.equal(drawn(one, key), drawn(two, key))
@@ -117,7 +113,7 @@ def test_draws_depend_on_seed_epoch_and_clip_alone(build: Path) -> None:
 
 
 def test_cache_changes_nothing_and_has_a_limit(build: Path) -> None:
-    cached, plain = clips(build, cache_bytes=75 * 16 * 16), clips(build)
+    cached, plain = training_clips(build, cache_bytes=75 * 16 * 16), training_clips(build)
     for _ in range(2):
         for number in range(len(plain)):
             assert torch.equal(cached[0, number]["lips"], plain[0, number]["lips"])
@@ -128,7 +124,7 @@ def test_cache_changes_nothing_and_has_a_limit(build: Path) -> None:
 def test_cached_pictures_share_one_block(build: Path) -> None:
     """Arrays of their own between the large ones of decoding leave memory in pieces (1 GB of cache
     made 5 GB of process)."""
-    data = clips(build, cache_bytes=2**40)
+    data = training_clips(build, cache_bytes=2**40)
     assert data._store is None  # nor is it sent to a worker
     for number in range(len(data)):
         data[0, number]
@@ -142,7 +138,7 @@ def test_cached_pictures_share_one_block(build: Path) -> None:
 
 
 def test_word_crops_keep_frames_and_letters_together(build: Path) -> None:
-    data = clips(build, replace(augment.NONE, word_crop=1.0, word_crop_decay=1.0))
+    data = training_clips(build, replace(augment.NONE, word_crop=1.0, word_crop_decay=1.0))
     items = [data[epoch, 0] for epoch in range(30)]
     batch = collate(items)
     assert len(set(batch["lengths"].tolist())) > 3
@@ -185,7 +181,7 @@ def test_a_clip_is_varied_as_one(build: Path) -> None:
 @pytest.mark.parametrize("fault", ["absent", "damaged"])
 def test_unusable_features_are_named(tmp_path: Path, kind: str, fault: str) -> None:
     build = make_build(tmp_path, ("s3",), 2)
-    data = clips(build)
+    data = training_clips(build)
     path = build / data.rows[0].paths[kind]
     path.unlink() if fault == "absent" else path.write_bytes(b"no feature")
     with pytest.raises(BadInput, match=path.name):
@@ -194,7 +190,7 @@ def test_unusable_features_are_named(tmp_path: Path, kind: str, fault: str) -> N
 
 def test_mels_that_are_no_numbers_are_named(build: Path, tmp_path: Path) -> None:
     broken = make_build(tmp_path, ("s3",), 2)
-    data = clips(broken)
+    data = training_clips(broken)
     np.save(broken / data.rows[0].paths["mel"], np.full((80, 150), np.nan, np.float32))
     with pytest.raises(BadInput, match=r"bbaf2n\.npy holds"):
         data[0, 0]
