@@ -33,8 +33,8 @@ setup(
         "evaluation.commands",
         "evaluation.metrics",
         "evaluation.models",
-        "evaluation.training",
         "evaluation.mos",
+        "evaluation.training",
     ],
     package_data={
         "manifests": ["*.csv", "*.csv.gz", "py.typed"],

@@ -23,14 +23,14 @@ from evaluation.mos.columns import listening_tables
 from evaluation.score import score_runs
 from evaluation.tables import Options
 from gridprep.build import run as run_build
-from gridprep.mel import DEFAULT as MEL
-from gridprep.mel import mel_spectrogram
 from gridprep.recipe import Recipe
 from gridprep.selection import Options as BuildOptions
 from gridprep.selection import with_versions
 from manifests.console import format_table
 from manifests.errors import BadInput
 from manifests.io import read_manifest, write_json, write_jsonl
+from manifests.mel import DEFAULT as MEL
+from manifests.mel import mel_spectrogram
 from manifests.records import RunClip, RunInfo
 
 CLIPS = 200

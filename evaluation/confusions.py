@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from evaluation.score import ScoredRun
-from gridprep.grammar import VOCABULARY
+from manifests.grammar import VOCABULARY
 
 METRIC = "slot_letter"
 LETTERS = tuple(VOCABULARY[3])

@@ -7,9 +7,9 @@ from pathlib import Path
 
 from evaluation.inputs import clip_label
 from evaluation.patterns import Named, Pattern, files_below
-from gridprep.grammar import is_stem, sentence_of
 from manifests.corpus_lists import SPEAKERS, gender_of, speaker_of
 from manifests.errors import BadInput
+from manifests.grammar import is_stem, sentence_of
 from manifests.io import read_manifest, sha256_file
 from manifests.records import Record, RunClip
 

@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from gridprep.grammar import STEM_PATTERN, is_stem
 from manifests.corpus_lists import SPEAKERS
 from manifests.errors import BadInput
+from manifests.grammar import STEM_PATTERN, is_stem
 
 FIELDS = ("speaker", "stem", "voice")
 SAFE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")

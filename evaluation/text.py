@@ -12,7 +12,7 @@ import re
 import unicodedata
 from dataclasses import dataclass
 
-from gridprep.grammar import SLOTS
+from manifests.grammar import SLOTS
 
 NORMALISER = "grid-1"
 """Stands in every score that a normalised text decided; counted up when the rules change."""

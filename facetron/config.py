@@ -10,8 +10,8 @@ import math
 from dataclasses import dataclass, field
 from typing import Literal
 
-from gridprep.mel import PRESETS as MELS
 from manifests.errors import BadInput
+from manifests.mel import PRESETS as MELS
 from manifests.specs import VIDEO_FPS, MelSpec
 
 ResBlock = Literal[1, 2]

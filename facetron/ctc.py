@@ -15,8 +15,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from gridprep.grammar import VOCABULARY as GRID_SLOTS
 from manifests.errors import BadInput
+from manifests.grammar import VOCABULARY as GRID_SLOTS
 
 BLANK = 0
 ALPHABET = " abcdefghijklmnopqrstuvwxyz"

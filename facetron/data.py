@@ -27,8 +27,8 @@ from facetron.config import ModelConfig
 from facetron.ctc import encode
 from facetron.encoders.face import face_input
 from facetron.encoders.lip import lip_input
-from gridprep.grammar import WORDS
 from manifests.errors import BadInput, ManifestError
+from manifests.grammar import WORDS
 from manifests.io import read_manifest
 from manifests.pictures import read_pictures
 from manifests.records import ManifestRow

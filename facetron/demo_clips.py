@@ -8,10 +8,10 @@ from pathlib import Path
 
 import numpy as np
 
-from facetron.run_dir import read_run
 from manifests.errors import BadInput, ManifestError
 from manifests.io import read_json, read_manifest
 from manifests.records import ManifestRow, RunClip, RunInfo
+from manifests.runs import read_run
 
 SECTIONS: dict[str, str] = {
     "small": "Small data set",

@@ -24,10 +24,10 @@ from facetron import demo_video
 from facetron.demo_clips import SECTIONS, Builds, Run, Shown, choose, read_runs
 from facetron.demo_markup import MEDIA, Side, duration_s, facts, figure, words
 from facetron.mel_picture import Mel, Picture, colour_range, mel_picture
-from gridprep.mel import DEFAULT, mel_spectrogram
 from manifests.console import Progress
 from manifests.errors import BadInput
 from manifests.io import atomic_open, atomic_path
+from manifests.mel import DEFAULT, mel_spectrogram
 from manifests.pictures import Pictures, read_pictures
 
 INDEX = "index.html"

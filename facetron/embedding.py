@@ -24,13 +24,13 @@ from facetron.checkpoint import CheckpointInfo
 from facetron.encoders.face import FaceEncoder, face_input
 from facetron.encoders.prosody import ProsodyEncoder
 from facetron.resynth import load_mel, select
-from facetron.run_dir import versions
 from facetron.train.collapse import collapse_metrics
 from manifests.console import Progress
 from manifests.errors import BadInput, ManifestError
 from manifests.io import atomic_path, read_manifest, sha256_file, write_csv
 from manifests.pictures import read_pictures
 from manifests.records import ManifestRow
+from manifests.runs import versions
 
 SCHEMA, SCHEMA_VERSION = "embeddings", 1
 BATCH_CLIPS = 32

@@ -28,8 +28,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import fft, signal
 
-from gridprep.mel import invert, mel_basis, padding_samples, window
 from manifests.errors import BadInput
+from manifests.mel import invert, mel_basis, padding_samples, window
 from manifests.specs import MelSpec
 
 Float = NDArray[np.float32]

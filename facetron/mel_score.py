@@ -16,8 +16,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gridprep.mel import mel_basis
 from manifests.errors import BadInput
+from manifests.mel import mel_basis
 from manifests.specs import MelSpec
 
 BANDS, LOWEST_HZ = 15, 150.0

@@ -16,7 +16,12 @@ import numpy as np
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
-from facetron.run_dir import (
+from facetron.vocoders import Vocoder, create
+from manifests.console import Progress
+from manifests.errors import BadInput, ManifestError, ToolkitError
+from manifests.io import SUBSETS, read_manifest, sha256_file
+from manifests.records import ClipFailure, ManifestRow, RunClip, RunInfo
+from manifests.runs import (
     close_run,
     content_key,
     relative_reference,
@@ -26,11 +31,6 @@ from facetron.run_dir import (
     wav_path,
     write_wav,
 )
-from facetron.vocoders import Vocoder, create
-from manifests.console import Progress
-from manifests.errors import BadInput, ManifestError, ToolkitError
-from manifests.io import SUBSETS, read_manifest, sha256_file
-from manifests.records import ClipFailure, ManifestRow, RunClip, RunInfo
 from manifests.specs import MelSpec
 
 STAGE = "vocoder"

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from facetron.resynth import select
-from facetron.run_dir import close_run, running, versions
 from facetron.swaps import FILE, Pair, draw_pairs, read_pairs, write_pairs
 from facetron.synthesis_clips import ClipFiles
 from facetron.synthesis_faces import IMAGE, RULES, SPEAKER, Face, Faces
@@ -28,6 +27,7 @@ from manifests.errors import BadInput, ToolkitError
 from manifests.io import read_manifest, sha256_file
 from manifests.pictures import read_pictures
 from manifests.records import ClipFailure, ManifestRow, RunClip, RunInfo
+from manifests.runs import close_run, running, versions
 
 STAGE = "synthesis"
 

@@ -16,12 +16,12 @@ from typing import Any
 
 import numpy as np
 
-from facetron.run_dir import content_key, relative_reference, wav_key, write_wav
 from facetron.synthesis_faces import Face
 from facetron.synthesis_tasks import Task
 from facetron.synthesizer import Spoken, Synthesizer
 from manifests.io import atomic_path, sha256_file
 from manifests.records import RunClip
+from manifests.runs import content_key, relative_reference, wav_key, write_wav
 
 VERSION = 1
 """Of how speech is made; another one makes everything anew."""

@@ -10,8 +10,8 @@ import math
 import os
 from dataclasses import dataclass
 
-from gridprep.grammar import words_of
 from manifests.errors import ClipError
+from manifests.grammar import words_of
 from manifests.records import WordSpan
 from manifests.specs import ALIGN_UNITS_PER_SECOND, CLIP_SECONDS, VIDEO_FPS
 

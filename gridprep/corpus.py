@@ -14,10 +14,10 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from gridprep.grammar import is_stem
 from gridprep.media import VIDEO_SUFFIXES
 from manifests.corpus_lists import speaker_of
 from manifests.errors import BadInput
+from manifests.grammar import is_stem
 from manifests.records import Clip, ClipFailure
 
 _SPEAKER_FOLDER = re.compile(r"s(\d{1,2})(?:[._-].*)?", re.IGNORECASE)

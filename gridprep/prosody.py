@@ -17,8 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import fft
 
-from gridprep.mel import DEFAULT, frame_centers_samples
 from manifests.errors import BadInput
+from manifests.mel import DEFAULT, frame_centers_samples
 from manifests.specs import MelSpec, Spec
 
 FloatArray = NDArray[np.float64]

@@ -13,9 +13,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from gridprep.mel import PRESETS
 from gridprep.prosody import ProsodySpec
 from gridprep.state import ClipState, chain, files_present
+from manifests.mel import PRESETS
 from manifests.records import Clip, ClipFailure
 from manifests.specs import AudioSpec, CropSpec, LandmarkSpec, MelSpec
 

@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from gridprep.grammar import sentence_of
 from gridprep.recipe import (
     ALL_STAGES,
     Recipe,
@@ -19,6 +18,7 @@ from gridprep.recipe import (
 )
 from gridprep.state import ClipState
 from manifests.corpus_lists import gender_of
+from manifests.grammar import sentence_of
 from manifests.io import SUBSETS, check_row, write_csv, write_jsonl
 from manifests.records import Clip, ClipFailure, ManifestRow, WordSpan
 from manifests.specs import CLIP_FRAMES, CLIP_SECONDS

@@ -26,7 +26,6 @@ from gridprep.crop_store import suffix_of, write_pictures
 from gridprep.landmarks.base import LandmarkBackend
 from gridprep.landmarks.registry import create
 from gridprep.media import Media, decode
-from gridprep.mel import DEFAULT, PRESETS, mel_spectrogram
 from gridprep.prosody import prosody
 from gridprep.recipe import (
     Recipe,
@@ -38,11 +37,12 @@ from gridprep.recipe import (
     with_upstreams,
 )
 from gridprep.state import ClipState, FileStamp, StageState, load_state, save_state, stamp
-from gridprep.sync import av_offset, lip_height_px, loudness
 from manifests.errors import BadInput, ClipError, ToolkitError
 from manifests.io import atomic_path
+from manifests.mel import DEFAULT, PRESETS, mel_spectrogram
 from manifests.records import Clip, ClipFailure, Landmarks
 from manifests.specs import MelSpec
+from manifests.sync import av_offset, lip_height_px, loudness
 
 _FOLDER_ERRNOS = {
     getattr(errno, name)

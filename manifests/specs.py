@@ -84,7 +84,7 @@ class AudioSpec(Spec):
 
 @dataclass(frozen=True)
 class MelSpec(Spec):
-    """Everything that decides a log-mel value. Presets live in `gridprep.mel.PRESETS`.
+    """Everything that decides a log-mel value. Presets live in `manifests.mel.PRESETS`.
 
     Steps, in order: high-pass, peak normalisation, pre-emphasis, clip to [-1, 1], padding, Hann STFT,
     magnitude `sqrt(re² + im² + magnitude_eps)`, mel filter bank, `log` with `floor`, then

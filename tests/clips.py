@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gridprep.alignment import AlignedToken, format_alignment
-from gridprep.grammar import words_of
+from manifests.grammar import words_of
 
 CODECS = {
     ".mpg": ("mpeg", "mpeg1video", "mp2", "s16", "yuv420p"),

@@ -15,8 +15,8 @@ from scipy import fft
 
 from evaluation.inputs import Pair, Recording, Samples, Unscorable
 from evaluation.metrics.base import Metric, MetricInfo
-from gridprep.mel import DEFAULT as MEL
-from gridprep.mel import mel_spectrogram
+from manifests.mel import DEFAULT as MEL
+from manifests.mel import mel_spectrogram
 
 Array = NDArray[np.floating[Any]]
 

@@ -12,7 +12,7 @@ from scipy import fft
 
 from evaluation.inputs import SCORING_RATE_HZ, Pair, Recording, Samples
 from evaluation.metrics.base import Metric, MetricInfo
-from gridprep.mel import mel_spectrogram
+from manifests.mel import mel_spectrogram
 from manifests.specs import MelSpec
 
 ENVELOPES = MelSpec(

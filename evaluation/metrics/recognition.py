@@ -15,8 +15,8 @@ from evaluation.models import registry
 from evaluation.models.recogniser import Recogniser
 from evaluation.settings import Settings
 from evaluation.text import NORMALISER, Comparison, compare
-from gridprep.grammar import SLOTS
 from manifests.errors import MissingDependency
+from manifests.grammar import SLOTS
 from manifests.records import RunClip
 
 KEYWORDS = ("letter", "digit")

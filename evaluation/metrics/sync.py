@@ -1,5 +1,5 @@
 """Whether the speech moves with the lips, without any network: the opening of the mouth, from the
-build's landmarks, against the loudness of the synthesised speech (`gridprep.sync`).
+build's landmarks, against the loudness of the synthesised speech (`manifests.sync`).
 
 GRID's own recordings lie up to a frame early and differ by clip, so both measures are read beside
 those of the recordings.
@@ -16,8 +16,9 @@ from evaluation.metrics.base import FLOOR, Measured, Metric, MetricInfo
 from evaluation.metrics.cepstrum import log_mel
 from evaluation.models.weights import weights_sha256
 from evaluation.settings import Settings
-from gridprep.mel import DEFAULT as MEL
-from gridprep.sync import (
+from manifests.mel import DEFAULT as MEL
+from manifests.records import RunClip
+from manifests.sync import (
     CONFIDENT_MARGIN,
     LAG_COST,
     MAX_LAG_FRAMES,
@@ -28,7 +29,6 @@ from gridprep.sync import (
     lip_height_px,
     loudness,
 )
-from manifests.records import RunClip
 
 PARAMETERS: dict[str, Any] = {
     "mel": MEL.fingerprint(),
@@ -100,7 +100,7 @@ class AvOffsetFrames(AvSync):
             f"({SYLLABLE_HZ} Hz), within ±{MAX_LAG_FRAMES} frames. Estimates whose margin over the "
             f"best rival is under {CONFIDENT_MARGIN} (in the scores' details) may be a word off."
         ),
-        citation="this toolkit (gridprep/sync.py)",
+        citation="this toolkit (manifests/sync.py)",
         parameters=PARAMETERS,
         group="sync",
         decimals=2,

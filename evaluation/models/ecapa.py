@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from evaluation.inputs import Recording, Samples, Unscorable
 from evaluation.models.shipped import open_shipped
 from evaluation.models.torchaudio_placeholder import ensure_torchaudio, forget_lazy_modules
-from gridprep.mel import mel_spectrogram
+from manifests.mel import mel_spectrogram
 from manifests.specs import MelSpec
 
 WEIGHTS = Path(__file__).parents[1] / "weights" / "speaker.safetensors"

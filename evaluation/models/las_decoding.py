@@ -26,7 +26,7 @@ from evaluation.models.las_features import (
     tokens_of,
 )
 from evaluation.models.torchaudio_placeholder import forget_lazy_modules
-from gridprep.grammar import VOCABULARY
+from manifests.grammar import VOCABULARY
 
 BEAM = 6
 CTC_WEIGHT = 0.4

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import fft
 
-from gridprep.mel import mel_basis, window
+from manifests.mel import mel_basis, window
 from manifests.specs import MelSpec
 
 Float = NDArray[np.float32]

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from evaluation.inputs import SCORING_RATE_HZ, Samples
 from evaluation.mos.levels import CUSTOMARY_DBOV, clip_level_dbov
-from gridprep.mel import mel_spectrogram
+from manifests.mel import mel_spectrogram
 from manifests.specs import MelSpec
 
 MEL = MelSpec(

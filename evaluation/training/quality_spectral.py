@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage, signal
 
-from gridprep.mel import mel_basis
+from manifests.mel import mel_basis
 from manifests.specs import MelSpec
 
 Samples = NDArray[np.float64]

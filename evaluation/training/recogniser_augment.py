@@ -13,7 +13,7 @@ from scipy import fft, ndimage, signal
 
 from evaluation.models.las_features import SPEC, Hearing
 from evaluation.training.recogniser_data import RATE_HZ, Spliced
-from gridprep.mel import DEFAULT, mel_basis
+from manifests.mel import DEFAULT, mel_basis
 
 Float = NDArray[np.float32]
 N_BINS = SPEC.n_fft // 2 + 1

@@ -14,8 +14,8 @@ from evaluation.models.las import Las, LasSpec, save_las
 from evaluation.training.recogniser import Material, Options, train
 from evaluation.training.recogniser_data import Clip, espeak_clips, read_build
 from evaluation.training.recogniser_report import card_text, clips_per_second, measure
-from gridprep.grammar import stem_of
 from manifests.errors import BadInput
+from manifests.grammar import stem_of
 from manifests.io import atomic_open
 
 NEVER_HEARD = ("s5", "s33")

@@ -15,9 +15,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gridprep.grammar import VOCABULARY, sentence_of, stem_of
 from gridprep.synth.voice import speak, spelled
 from manifests.console import Progress
+from manifests.grammar import VOCABULARY, sentence_of, stem_of
 from manifests.io import read_manifest
 from manifests.records import ManifestRow
 

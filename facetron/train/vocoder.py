@@ -15,7 +15,7 @@ from facetron.train.config import TrainConfig
 from facetron.train.pictures import Exhibit, mels_shown
 from facetron.train.stage import Critics, Made, Pairs, Stage, generator_loss, has_critics
 from facetron.vocoder import Vocoder
-from gridprep.mel import mel_spectrogram
+from manifests.mel import mel_spectrogram
 from manifests.specs import MelSpec
 
 

@@ -12,11 +12,11 @@ import click
 
 from gridprep.build import Report, estimate, run
 from gridprep.landmarks.registry import BACKENDS, default_backend, default_note, spec_options
-from gridprep.mel import PRESETS
 from gridprep.recipe import ALL_STAGES, DEFAULT_MEL, Recipe
 from gridprep.selection import Options
 from manifests.corpus_lists import parse_speakers
 from manifests.errors import BadInput
+from manifests.mel import PRESETS
 from manifests.specs import CropSpec, LandmarkSpec
 
 CommandT = TypeVar("CommandT", bound=Callable[..., Any])

@@ -8,9 +8,9 @@ from typing import Literal
 
 import numpy as np
 
-from gridprep.sync import CONFIDENT_MARGIN
 from manifests.records import ManifestRow
 from manifests.specs import CLIP_SECONDS
+from manifests.sync import CONFIDENT_MARGIN
 
 
 @dataclass(frozen=True)

@@ -12,8 +12,8 @@ from typing import Any
 from gridprep.inspection.criteria import Criterion, confident_offset, number
 from gridprep.inspection.markup import cell, data_uri, esc, head, histogram, signed, table
 from gridprep.inspection.outliers import FailureGroup, Finding, Ranking, Talker
-from gridprep.sync import CONFIDENT_MARGIN
 from manifests.io import SUBSETS
+from manifests.sync import CONFIDENT_MARGIN
 
 
 @dataclass(frozen=True)

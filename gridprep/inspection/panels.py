@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from gridprep.inspection.style import BLUE, GREEN, INK, LINE, ORANGE, RED, SKY, SOFT
 from gridprep.inspection.view import ClipView
-from gridprep.mel import mel_basis
+from manifests.mel import mel_basis
 from manifests.specs import CLIP_FRAMES, CLIP_SECONDS, VIDEO_FPS, MelSpec
 
 STRIP_EVERY = 5

@@ -14,12 +14,12 @@ from numpy.typing import NDArray
 from gridprep import crops, quality
 from gridprep.crop_store import read_pictures
 from gridprep.media import decode
-from gridprep.mel import frame_centers_samples
 from gridprep.stages import read_landmarks
-from gridprep.sync import lip_height_px
 from manifests.errors import BadInput, ClipError
+from manifests.mel import frame_centers_samples
 from manifests.records import ManifestRow
 from manifests.specs import VIDEO_FPS, CropSpec, LandmarkSpec, MelSpec
+from manifests.sync import lip_height_px
 
 Floats = NDArray[np.float64]
 

@@ -16,11 +16,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from gridprep.grammar import VOCABULARY
 from gridprep.media import decode
 from gridprep.synth.container import write_mpg
 from manifests.corpus_lists import SPEAKERS, stems_of
 from manifests.errors import BadInput
+from manifests.grammar import VOCABULARY
 from manifests.io import atomic_open, write_json
 from manifests.records import Record
 

@@ -25,7 +25,7 @@ SPREAD_S = 0.042
 """How far a target reaches beyond its sound."""
 LEAD_S = 0.018
 """Lips move ahead of the sound: closures, held strictly, would otherwise part too late. With it the
-offset that `gridprep.sync` sees is that of real GRID clips (−0.5 frames), without it −0.9."""
+offset that `manifests.sync` sees is that of real GRID clips (−0.5 frames), without it −0.9."""
 
 
 @dataclass(frozen=True)

@@ -20,10 +20,10 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from gridprep.grammar import words_of
 from gridprep.synth.talkers import Talker, Voice
 from gridprep.synth.visemes import Phoneme, plain_name
 from manifests.errors import MissingDependency, ToolkitError
+from manifests.grammar import words_of
 from manifests.specs import CLIP_SECONDS
 
 RATE_HZ = 44_100

@@ -20,8 +20,8 @@ ROOT = Path(__file__).parents[2]
 MAY_IMPORT = {
     "manifests": ("manifests",),
     "gridprep": ("gridprep", "manifests"),
-    "facetron": ("facetron", "manifests", "gridprep.mel", "gridprep.grammar"),
-    "evaluation": ("evaluation", "manifests", "gridprep.mel", "gridprep.grammar"),
+    "facetron": ("facetron", "manifests"),
+    "evaluation": ("evaluation", "manifests"),
 }
 """Package → what it may import of ours. Nothing else crosses but the files below."""
 
@@ -35,20 +35,10 @@ FILE_MAY_IMPORT = {
     ),
     # Trainings of the evaluation's own models make speech that no corpus has.
     "evaluation/training/recogniser_data.py": ("gridprep.synth.voice",),
-    # One estimate of the offset of sound and picture, for recordings in a build and for speech here.
-    "evaluation/metrics/sync.py": ("gridprep.sync",),
 }
 """File → what it alone of its package may import besides."""
 
 OURS = (*MAY_IMPORT, "benchmarks", "tests")
-
-SHARED_LEAVES = (
-    "gridprep/mel.py",
-    "gridprep/mel_torch.py",
-    "gridprep/grammar.py",
-    "gridprep/sync.py",
-)
-"""What other programs import of gridprep must not bring the rest of it along."""
 
 HOMES = {
     # PyAV: clips are decoded at one site and other people's speech at another, since evaluation may
@@ -136,8 +126,6 @@ def _package(path: str) -> str:
 def crossings(path: str, source: str) -> list[str]:
     """Imports that break the table of who may import whom."""
     allowed = MAY_IMPORT[path.split("/")[0]] + FILE_MAY_IMPORT.get(path, ())
-    if path in SHARED_LEAVES:
-        allowed = ("manifests", *(leaf[:-3].replace("/", ".") for leaf in SHARED_LEAVES))
     return [
         f"{path}:{line} imports {name}"
         for name, line in imported(ast.parse(source, path), _package(path))
@@ -379,9 +367,9 @@ def _binary_files() -> list[str]:
         ("evaluation/score.py", "importlib.import_module(f'facetron.{name}')"),
         ("evaluation/metrics/registry.py", "METRICS = {'x': 'facetron.losses:Loss'}"),
         ("gridprep/build.py", "from benchmarks import demo"),
-        ("gridprep/mel.py", "from gridprep import media"),
-        ("gridprep/grammar.py", "from gridprep.corpus import Clip"),
-        ("gridprep/mel.py", "from . import media"),
+        ("manifests/mel.py", "from gridprep import media"),
+        ("manifests/grammar.py", "from gridprep.corpus import Clip"),
+        ("manifests/mel.py", "from . import media"),
     ],
 )
 def test_crossings_are_found(path: str, source: str) -> None:
@@ -392,11 +380,14 @@ def test_crossings_are_found(path: str, source: str) -> None:
     ("path", "source"),
     [
         ("facetron/data.py", "from gridprep import mel, grammar"),
-        ("facetron/data.py", "from gridprep.mel import log_mel"),
+        ("facetron/data.py", "from manifests.mel import log_mel"),
         ("facetron/faces_of.py", "from gridprep.footage import Footage"),
-        ("evaluation/score.py", "import gridprep.grammar as g\nfrom manifests.io import read_json"),
+        (
+            "evaluation/score.py",
+            "import manifests.grammar as g\nfrom manifests.io import read_json",
+        ),
         ("evaluation/metrics/base.py", "from . import registry\nfrom ..score import f"),
-        ("gridprep/mel.py", "import numpy\nfrom manifests.specs import MelSpec"),
+        ("manifests/mel.py", "import numpy\nfrom manifests.specs import MelSpec"),
         ("gridprep/build.py", "TEXT = 'a: b'; URL = 'http://evaluation.example:80'"),
     ],
 )

@@ -12,9 +12,9 @@ from builds import gridprep
 
 from facetron import bundled
 from facetron.synthesis import Options, synthesise
-from gridprep.mel import DEFAULT
 from gridprep.prosody import prosody
 from manifests.io import read_manifest
+from manifests.mel import DEFAULT
 
 pytestmark = pytest.mark.skipif(
     "synthgrid" not in bundled.names(), reason="no bundled weights in this checkout"

@@ -27,8 +27,8 @@ from evaluation.commands.options import read_settings
 from evaluation.inputs import Run, read_run
 from evaluation.metrics.base import REGISTRY, Metric, get_metric
 from evaluation.score import score_runs
-from gridprep.grammar import words_of
 from manifests.errors import BadInput, MissingDependency
+from manifests.grammar import words_of
 from manifests.io import read_jsonl, write_json, write_jsonl
 from manifests.records import RunClip, RunInfo, Score
 

@@ -27,9 +27,9 @@ from evaluation.score import ScoredRun, score_runs
 from evaluation.settings import Settings
 from evaluation.tables import Cell, Options, system_rows
 from gridprep.corpus import find_clips
-from gridprep.grammar import words_of
 from gridprep.synth.corpus import make_corpus
 from manifests.errors import BadInput, MissingDependency
+from manifests.grammar import words_of
 from manifests.io import read_manifest, write_json, write_jsonl
 from manifests.records import Clip, ManifestRow, RunClip, RunInfo
 

@@ -14,9 +14,9 @@ from builds import gridprep
 
 from gridprep.crop_store import read_pictures
 from gridprep.crops import apply_warps, track
-from gridprep.grammar import words_of
 from gridprep.stages import read_landmarks
 from manifests.corpus_lists import speaker_of
+from manifests.grammar import words_of
 from manifests.io import read_jsonl, read_manifest, validate
 from manifests.records import LIP_POINTS, ClipFailure, ManifestRow
 from manifests.specs import CropSpec, LandmarkSpec

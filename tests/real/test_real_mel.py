@@ -9,8 +9,8 @@ import soxr
 
 from facetron.griffin_lim import GriffinLim
 from gridprep.media import decode
-from gridprep.mel import PRESETS, mel_spectrogram
 from gridprep.prosody import prosody
+from manifests.mel import PRESETS, mel_spectrogram
 
 DATA = Path(
     os.environ.get("GRIDPREP_REAL_DATA", Path(__file__).parents[3] / "shared" / "data" / "grid")

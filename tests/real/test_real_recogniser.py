@@ -15,8 +15,8 @@ import soxr
 
 from evaluation.models.las_recogniser import LasRecogniser
 from evaluation.text import Comparison, compare
-from gridprep.grammar import sentence_of
 from gridprep.media import decode
+from manifests.grammar import sentence_of
 from manifests.splits import frozen
 
 RATE_HZ = 16_000

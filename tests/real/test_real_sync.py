@@ -13,10 +13,10 @@ from gridprep.corpus import find_clips
 from gridprep.crops import track
 from gridprep.landmarks.registry import create
 from gridprep.media import decode
-from gridprep.mel import mel_spectrogram
-from gridprep.sync import av_offset, lip_height_px, loudness
 from manifests.errors import ClipError, MissingDependency
+from manifests.mel import mel_spectrogram
 from manifests.specs import AudioSpec, CropSpec, LandmarkSpec
+from manifests.sync import av_offset, lip_height_px, loudness
 
 CLIPS_PER_TALKER = 2
 

@@ -10,7 +10,7 @@ from evaluation.text import compare
 from facetron import bundled
 from facetron.faces_of import Aligner, open_video
 from facetron.synthesizer import Synthesizer
-from gridprep.grammar import sentence_of
+from manifests.grammar import sentence_of
 from manifests.splits import frozen
 
 CLIPS = 20

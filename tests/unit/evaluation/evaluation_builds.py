@@ -9,7 +9,7 @@ import soundfile
 from numpy.typing import NDArray
 
 from gridprep.crops import mean_face
-from gridprep.grammar import words_of
+from manifests.grammar import words_of
 from manifests.io import write_json, write_jsonl
 from manifests.records import POINT_NAMES, ManifestRow, RunClip, RunInfo, WordSpan
 

@@ -41,11 +41,11 @@ from evaluation.models.las_features import (
 from evaluation.models.weights import weights_sha256
 from evaluation.settings import Settings
 from evaluation.text import compare
-from gridprep.grammar import is_stem, sentence_of, stem_of
 from gridprep.synth.talkers import talker
 from gridprep.synth.voice import RATE_HZ as VOICE_RATE_HZ
 from gridprep.synth.voice import utter
 from manifests.errors import BadInput, SpecMismatch
+from manifests.grammar import is_stem, sentence_of, stem_of
 from manifests.records import RunClip
 
 Samples = NDArray[np.float64]

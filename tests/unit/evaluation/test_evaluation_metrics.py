@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 from evaluation.inputs import Pair, Recording, Unscorable
 from evaluation.metrics import base, cepstrum, intelligibility, offset, pesq, pitch
-from gridprep.mel import mel_spectrogram
 from manifests.errors import BadInput
+from manifests.mel import mel_spectrogram
 from manifests.records import RunClip
 
 RATE_HZ = 16_000

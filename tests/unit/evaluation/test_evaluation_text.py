@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from evaluation.text import compare, normalise
-from gridprep.grammar import VOCABULARY, sentence_of
+from manifests.grammar import VOCABULARY, sentence_of
 
 
 @pytest.mark.parametrize(

@@ -33,8 +33,8 @@ from evaluation.training.recogniser_data import (
     splice,
 )
 from evaluation.training.recogniser_report import Rates, card_text, pooled
-from gridprep.grammar import is_stem, stem_of
 from manifests.errors import BadInput
+from manifests.grammar import is_stem, stem_of
 
 WORD = 1600
 

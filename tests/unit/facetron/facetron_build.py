@@ -13,9 +13,9 @@ from facetron.augment import Augmentation
 from facetron.data import Clips, open_training_set
 from facetron.sizes import DEBUG
 from gridprep.crop_store import write_pictures
-from gridprep.grammar import WORDS, sentence_of
-from gridprep.mel import DEFAULT, mel_spectrogram
+from manifests.grammar import WORDS, sentence_of
 from manifests.io import write_jsonl
+from manifests.mel import DEFAULT, mel_spectrogram
 from manifests.records import ManifestRow, WordSpan
 
 STEMS = ("bbaf2n", "lrwm5s", "pgbx9p", "swiz8a", "brbk7n", "lgif1s", "pwaz4a", "sbwe3p")

@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-from facetron.run_dir import close_run, open_run, relative_reference, wav_path, write_wav
 from manifests.io import read_manifest
 from manifests.records import RunClip, RunInfo
+from manifests.runs import close_run, open_run, relative_reference, wav_path, write_wav
 
 
 def make_run(

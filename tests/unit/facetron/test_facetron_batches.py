@@ -18,8 +18,8 @@ from facetron.data import (
     picture_bytes,
 )
 from facetron.sizes import DEBUG
-from gridprep.mel import DEFAULT
 from manifests.errors import BadInput
+from manifests.mel import DEFAULT
 
 
 @pytest.fixture(scope="module")

@@ -9,8 +9,8 @@ import yaml
 from facetron import options
 from facetron.config import DecoderConfig, ModelConfig, VocoderConfig
 from facetron.sizes import PAPER, SIZES, SMALL, VOCODERS, model_config
-from gridprep.mel import PRESETS
 from manifests.errors import BadInput
+from manifests.mel import PRESETS
 
 
 def test_paper_is_the_papers() -> None:

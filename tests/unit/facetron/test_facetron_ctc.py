@@ -19,8 +19,8 @@ from facetron.ctc import (
     grid_sentences,
     log_softmax,
 )
-from gridprep.grammar import sentence_of, stem_of
 from manifests.errors import BadInput
+from manifests.grammar import sentence_of, stem_of
 
 Logits = NDArray[np.float64]
 

@@ -24,9 +24,9 @@ from facetron.data import (
 )
 from facetron.encoders.lip import lip_input
 from facetron.sizes import DEBUG
-from gridprep.mel import DEFAULT, PRESETS
 from manifests.errors import BadInput, ManifestError, SpecMismatch
 from manifests.io import read_manifest, write_jsonl
+from manifests.mel import DEFAULT, PRESETS
 from manifests.pictures import read_pictures
 from manifests.records import WordSpan
 

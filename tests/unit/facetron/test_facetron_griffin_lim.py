@@ -10,8 +10,8 @@ from facetron_trained import make_checkpoint
 
 from facetron.griffin_lim import GriffinLim
 from facetron.vocoders import VOCODERS, create
-from gridprep.mel import PRESETS, mel_spectrogram
 from manifests.errors import BadInput, SpecMismatch
+from manifests.mel import PRESETS, mel_spectrogram
 
 DEFAULT = PRESETS["facetron"]
 

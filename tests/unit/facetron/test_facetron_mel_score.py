@@ -17,8 +17,8 @@ from facetron.sizes import model_config
 from facetron.train.decoder import mel_critic
 from facetron.train.run import train
 from facetron.train.stage import Critics, generator_loss
-from gridprep.mel import DEFAULT, PRESETS, mel_spectrogram
 from manifests.errors import BadInput
+from manifests.mel import DEFAULT, PRESETS, mel_spectrogram
 
 PERCEPTUAL = ("mel_discriminator.perceptual=true",)
 

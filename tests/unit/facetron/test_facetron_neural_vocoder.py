@@ -17,11 +17,11 @@ from facetron_trained import make_checkpoint
 from facetron import neural_vocoder, sizes, vocoders
 from facetron.commands.resynth import resynth
 from facetron.neural_vocoder import CHUNK_FRAMES, NeuralVocoder
-from facetron.run_dir import read_run
 from facetron.vocoder import Vocoder
-from gridprep.mel import DEFAULT, PRESETS
 from manifests.errors import BadInput, SpecMismatch
 from manifests.io import read_manifest, write_jsonl
+from manifests.mel import DEFAULT, PRESETS
+from manifests.runs import read_run
 
 torch.set_num_threads(1)
 RNG = np.random.default_rng(0)

@@ -12,11 +12,11 @@ from click.testing import CliRunner
 
 from facetron.commands.resynth import resynth
 from facetron.resynth import Options, resynthesise
-from facetron.run_dir import read_run
-from gridprep.mel import PRESETS, mel_spectrogram
 from manifests.errors import BadInput, ManifestError, SpecMismatch, TooManyFailures
 from manifests.io import write_jsonl
+from manifests.mel import PRESETS, mel_spectrogram
 from manifests.records import ManifestRow, WordSpan
+from manifests.runs import read_run
 from manifests.specs import MelSpec
 
 SPEC = PRESETS["facetron"]

@@ -27,9 +27,9 @@ from facetron.faces_of import Aligner, open_video
 from facetron.i2i import select
 from facetron.speaking import fitted
 from facetron.synthesizer import Spoken, Synthesizer
-from gridprep.grammar import VOCABULARY
 from gridprep.media import decode
 from manifests.console import run
+from manifests.grammar import VOCABULARY
 from manifests.specs import CropSpec
 
 torch.set_num_threads(1)

@@ -17,14 +17,14 @@ from facetron_trained import PARTS, make_checkpoint
 
 from facetron import synthesis_clips
 from facetron.commands.synthesize import synthesize
-from facetron.run_dir import read_run
 from facetron.swaps import read_pairs
 from facetron.synthesis import Options, synthesise
 from facetron.synthesizer import Synthesizer
-from gridprep.mel import PRESETS
 from manifests.errors import BadInput, ManifestError, SpecMismatch, TooManyFailures
 from manifests.io import read_manifest, sha256_file, write_jsonl
+from manifests.mel import PRESETS
 from manifests.pictures import read_pictures
+from manifests.runs import read_run
 
 torch.set_num_threads(1)
 

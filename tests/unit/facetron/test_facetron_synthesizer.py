@@ -21,10 +21,10 @@ from facetron.models import FaceToSpeech
 from facetron.sizes import DEBUG
 from facetron.synthesizer import Synthesizer
 from facetron.windows import MARGIN_FRAMES, OVERLAP_FRAMES, WINDOW_FRAMES, Blend, fade, windows
-from gridprep.grammar import VOCABULARY
-from gridprep.mel import PRESETS
 from manifests.errors import BadInput, SpecMismatch
+from manifests.grammar import VOCABULARY
 from manifests.io import read_manifest
+from manifests.mel import PRESETS
 
 torch.set_num_threads(1)
 

@@ -26,9 +26,9 @@ from facetron.train.pictures import (
     write,
 )
 from facetron.train.run import train
-from gridprep.mel import DEFAULT
 from manifests.errors import BadInput
 from manifests.io import read_manifest
+from manifests.mel import DEFAULT
 
 SETS = ("train.batch_size=4", "train.epochs=2", "train.segment_frames=16", "lip.conv_dropout=0")
 SHOWN = ("s3/brbk7n", "s5/brbk7n", "s6/brbk7n")

@@ -26,12 +26,12 @@ from gridprep.inspection.panels import band_of_hz
 from gridprep.inspection.sheet import HEIGHT_PX, WIDTH_PX, draw_sheet
 from gridprep.inspection.view import BuildSpecs, load_view, source_frames
 from gridprep.landmarks import registry
-from gridprep.mel import DEFAULT, PRESETS, mel_spectrogram
 from gridprep.recipe import Recipe
 from gridprep.selection import Options
 from manifests.corpus_lists import stems_of
 from manifests.errors import BadInput
 from manifests.io import read_manifest
+from manifests.mel import DEFAULT, PRESETS, mel_spectrogram
 from manifests.records import LIP_POINTS, POINT_NAMES, ManifestRow
 from manifests.specs import LandmarkSpec
 

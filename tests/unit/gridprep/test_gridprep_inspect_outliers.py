@@ -9,8 +9,8 @@ import pytest
 
 from gridprep.inspection.criteria import CRITERIA, Criterion, Norm, confident_offset, number
 from gridprep.inspection.outliers import FailureGroup, Ranking, group_failures, norms, rank, talkers
-from gridprep.sync import CONFIDENT_MARGIN
 from manifests.records import ClipFailure, ManifestRow, WordSpan
+from manifests.sync import CONFIDENT_MARGIN
 
 ORDINARY: dict[str, Any] = {
     "jitter_px": 0.1,

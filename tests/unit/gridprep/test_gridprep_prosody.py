@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from gridprep.mel import PRESETS, frame_centers_samples
 from gridprep.prosody import Prosody, ProsodySpec, prosody
 from manifests.errors import BadInput
+from manifests.mel import PRESETS, frame_centers_samples
 
 RATE_HZ = 16_000
 

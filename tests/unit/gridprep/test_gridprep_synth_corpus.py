@@ -12,7 +12,6 @@ from click.testing import CliRunner
 
 from gridprep.alignment import read_alignment
 from gridprep.cli import cli
-from gridprep.grammar import is_stem
 from gridprep.media import decode
 from gridprep.quality import check_audio, check_video
 from gridprep.synth.container import write_mpg
@@ -24,6 +23,7 @@ from gridprep.synth.visemes import mouth_poses
 from gridprep.synth.voice import utter
 from manifests.corpus_lists import speaker_of
 from manifests.errors import BadInput, ClipError
+from manifests.grammar import is_stem
 from manifests.records import POINT_NAMES
 from manifests.specs import AudioSpec
 

@@ -6,10 +6,10 @@ import librosa
 import numpy as np
 import pytest
 
-from gridprep.grammar import VOCABULARY, words_of
 from gridprep.synth.talkers import talker
 from gridprep.synth.visemes import PHONEMES, POSE_NAMES, VISEMES, mouth_poses
 from gridprep.synth.voice import CLIP_SAMPLES, speak, spelled, track_f0, utter
+from manifests.grammar import VOCABULARY, words_of
 
 LETTERS = VOCABULARY[3]
 

@@ -7,10 +7,10 @@ import time
 
 import pytest
 
-from gridprep.grammar import is_stem
 from manifests import build_lists, corpus_lists
 from manifests.corpus_lists import SPEAKERS
 from manifests.errors import BadInput
+from manifests.grammar import is_stem
 
 
 def test_33_talkers_in_the_order_of_their_numbers_without_s21() -> None:

@@ -10,8 +10,8 @@ import pytest
 import torch
 from scipy import signal
 
-from gridprep.mel import PRESETS, frame_centers_samples, invert, mel_basis, mel_spectrogram
 from manifests.errors import BadInput
+from manifests.mel import PRESETS, frame_centers_samples, invert, mel_basis, mel_spectrogram
 from manifests.specs import MelSpec
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from gridprep.mel import mel_spectrogram
-from gridprep.sync import (
+from manifests.mel import mel_spectrogram
+from manifests.records import POINT_NAMES
+from manifests.sync import (
     CONFIDENT_MARGIN,
     MAX_LAG_FRAMES,
     SPEECH_RANGE,
@@ -15,7 +16,6 @@ from gridprep.sync import (
     lip_height_px,
     loudness,
 )
-from manifests.records import POINT_NAMES
 
 SYLLABLES = (14, 19, 26, 31, 39, 44, 52)
 """Video frames at which the mouth is widest; uneven, as speech is."""

@@ -1,6 +1,6 @@
 """The project's one mel function: audio → log-mel, in NumPy for features and in torch for losses.
 
-Both paths (the other is `gridprep.mel_torch`, imported when a tensor comes) run the same steps from
+Both paths (the other is `manifests.mel_torch`, imported when a tensor comes) run the same steps from
 the same `MelSpec` and the same cached filter bank. `PRESETS` are equal to their originals'
 formulas, so that a mel made here can be fed to their published weights:
 
@@ -99,7 +99,7 @@ def mel_spectrogram(audio: ArrayT, spec: MelSpec = DEFAULT) -> ArrayT:
         return cast(ArrayT, _numpy_mel(audio, spec))
     torch = sys.modules.get("torch")  # a tensor cannot exist before its library was imported
     if torch is not None and isinstance(audio, torch.Tensor):
-        from gridprep.mel_torch import torch_mel
+        from manifests.mel_torch import torch_mel
 
         return cast(ArrayT, torch_mel(audio, spec))
     raise BadInput(

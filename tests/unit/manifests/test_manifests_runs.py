@@ -7,7 +7,9 @@ import numpy as np
 import pytest
 import soundfile
 
-from facetron.run_dir import (
+from manifests.errors import BadInput, Locked, ManifestError
+from manifests.records import ClipFailure, RunClip, RunInfo
+from manifests.runs import (
     close_run,
     content_key,
     open_run,
@@ -18,8 +20,6 @@ from facetron.run_dir import (
     wav_key,
     write_wav,
 )
-from manifests.errors import BadInput, Locked, ManifestError
-from manifests.records import ClipFailure, RunClip, RunInfo
 
 INFO = RunInfo("a model", "model", "small", "test", 16_000, 2, parameters={"rounds": 3})
 

@@ -6,7 +6,7 @@ import itertools
 
 import pytest
 
-from gridprep import grammar
+from manifests import grammar
 from manifests.errors import BadInput
 
 

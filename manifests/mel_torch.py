@@ -1,4 +1,4 @@
-"""The torch half of `gridprep.mel`: the same steps, differentiable, on the tensor's device."""
+"""The torch half of `manifests.mel`: the same steps, differentiable, on the tensor's device."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ import torch
 from numpy.typing import NDArray
 from scipy import fft, signal
 
-from gridprep.mel import (
+from manifests.errors import BadInput
+from manifests.mel import (
     HIGHPASS_ORDER,
     check_length,
     highpass,
@@ -17,12 +18,11 @@ from gridprep.mel import (
     padding_samples,
     window,
 )
-from manifests.errors import BadInput
 from manifests.specs import MelSpec
 
 
 def torch_mel(audio: torch.Tensor, spec: MelSpec) -> torch.Tensor:
-    """(..., samples) → (..., n_mels, T) float32; see `gridprep.mel.mel_spectrogram`."""
+    """(..., samples) → (..., n_mels, T) float32; see `manifests.mel.mel_spectrogram`."""
     if not audio.is_floating_point() or audio.ndim == 0:
         raise BadInput(
             f"audio is {audio.dtype} of shape {tuple(audio.shape)}",

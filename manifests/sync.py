@@ -94,7 +94,7 @@ def lip_height_px(points_px: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
 
 
 def loudness(log_mel: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
-    """(T,) loudness per video frame of a (80, 2T) natural-log mel at 50 Hz (`gridprep.mel.DEFAULT`).
+    """(T,) loudness per video frame of a (80, 2T) natural-log mel at 50 Hz (`manifests.mel.DEFAULT`).
 
     The mean of the logarithms, not the logarithm of the mean: every band counts, so a vowel beats a
     louder but narrower hiss. Video frame i is on screen for mel frames 2i and 2i + 1.
