@@ -11,13 +11,13 @@ from typing import NamedTuple
 
 import psutil
 
-from gridprep import stages as stage_module
-from gridprep.build import plan, run
 from gridprep.landmarks.registry import create
-from gridprep.media import decode
-from gridprep.recipe import ALL_STAGES, Recipe
-from gridprep.selection import Options, select, with_versions
-from gridprep.stages import process_clip
+from gridprep.media.decode import decode
+from gridprep.pipeline import stages as stage_module
+from gridprep.pipeline.recipe import ALL_STAGES, Recipe
+from gridprep.pipeline.run import plan, run
+from gridprep.pipeline.selection import Options, select, with_versions
+from gridprep.pipeline.stages import process_clip
 from manifests.console import format_table
 
 SPLIT = "large-unseen"

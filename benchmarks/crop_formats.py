@@ -14,12 +14,12 @@ from pathlib import Path
 
 import numpy as np
 
-from gridprep.corpus import find_clips
-from gridprep.crop_store import CODECS, encode, read_pictures, suffix_of
-from gridprep.crops import crop_faces, crop_lips, track
+from gridprep.corpora.grid import find_clips
+from gridprep.features.crop_store import CODECS, encode, read_pictures, suffix_of
+from gridprep.features.crops import crop_faces, crop_lips, track
 from gridprep.landmarks.registry import create
-from gridprep.media import decode
-from gridprep.quality import check_video
+from gridprep.media.decode import decode
+from gridprep.media.quality import check_video
 from manifests.console import format_table
 from manifests.errors import ClipError
 from manifests.specs import CropSpec, LandmarkSpec

@@ -13,8 +13,8 @@ import click
 import cv2
 import numpy as np
 
-from gridprep.corpus import find_clips
-from gridprep.media import decode
+from gridprep.corpora.grid import find_clips
+from gridprep.media.decode import decode
 from manifests.io import atomic_path
 
 TALKERS_A_ROW = 11

@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from gridprep.corpus import find_clips
-from gridprep.crops import Track, track
+from gridprep.corpora.grid import find_clips
+from gridprep.features.crops import Track, track
 from gridprep.landmarks.registry import create
-from gridprep.media import decode
-from gridprep.quality import check_video
+from gridprep.media.decode import decode
+from gridprep.media.quality import check_video
 from manifests.console import format_table
 from manifests.errors import ClipError
 from manifests.specs import CropSpec, LandmarkSpec

@@ -1,4 +1,4 @@
-"""Makes `gridprep/data/mean_face.json` from the clips of a GRID folder.
+"""Makes `gridprep/features/mean_face.json` from the clips of a GRID folder.
 
     python -m benchmarks.mean_face CORPUS
 
@@ -12,10 +12,10 @@ from pathlib import Path
 import click
 import numpy as np
 
-from gridprep.corpus import find_clips
-from gridprep.crops import fill_gaps, similarity
+from gridprep.corpora.grid import find_clips
+from gridprep.features.crops import fill_gaps, similarity
 from gridprep.landmarks.registry import create
-from gridprep.media import decode
+from gridprep.media.decode import decode
 from manifests.errors import ClipError
 from manifests.io import write_json
 from manifests.records import LIP_POINTS, POINT_NAMES, STABLE_POINTS
@@ -54,7 +54,7 @@ def symmetric_mean(shapes: np.ndarray) -> np.ndarray:
 @click.command()
 @click.argument("corpus", type=click.Path(exists=True, file_okay=False, path_type=Path))
 @click.option("--per-speaker", default=16, help="Clips of each talker.")
-@click.option("--out", default="gridprep/data/mean_face.json", type=click.Path(path_type=Path))
+@click.option("--out", default="gridprep/features/mean_face.json", type=click.Path(path_type=Path))
 def main(corpus: Path, per_speaker: int, out: Path) -> None:
     """Measures the mean face of the talkers in CORPUS."""
     backend = create("mediapipe")

@@ -22,10 +22,10 @@ from evaluation.metrics.base import Metric, select
 from evaluation.mos.columns import listening_tables
 from evaluation.score import score_runs
 from evaluation.tables import Options
-from gridprep.build import run as run_build
-from gridprep.recipe import Recipe
-from gridprep.selection import Options as BuildOptions
-from gridprep.selection import with_versions
+from gridprep.pipeline.recipe import Recipe
+from gridprep.pipeline.run import run as run_build
+from gridprep.pipeline.selection import Options as BuildOptions
+from gridprep.pipeline.selection import with_versions
 from manifests.console import format_table
 from manifests.errors import BadInput
 from manifests.io import read_manifest, write_json, write_jsonl

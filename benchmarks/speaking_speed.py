@@ -18,7 +18,7 @@ from facetron.sizes import SIZES
 from facetron.speaking import Request
 from facetron.speaking import speak as speak_video
 from facetron.synthesizer import Synthesizer
-from gridprep.corpus import find_clips
+from gridprep.corpora.grid import find_clips
 from manifests.console import format_table
 from manifests.specs import VIDEO_FPS, CropSpec
 

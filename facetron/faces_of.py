@@ -18,11 +18,11 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from gridprep import crops
-from gridprep.crop_store import CODECS
-from gridprep.footage import Footage
+from gridprep.features import crops
+from gridprep.features.crop_store import CODECS
 from gridprep.landmarks import registry
 from gridprep.landmarks.base import Frames
+from gridprep.media.footage import Footage
 from manifests.errors import BadInput, ClipError
 from manifests.records import Landmarks
 from manifests.specs import VIDEO_FPS, CropSpec, LandmarkSpec

@@ -34,7 +34,7 @@ COMMENT = "The speech is synthetic: made by facetron from the silent picture."
 
 
 class PictureSource(Protocol):
-    """What is known of the video, such as a `gridprep.footage.Footage`.
+    """What is known of the video, such as a `gridprep.media.footage.Footage`.
 
     Attributes:
         fps: frames a second.

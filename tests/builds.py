@@ -21,11 +21,11 @@ import numpy as np
 from clips import write_alignment
 
 from gridprep.cli import cli
-from gridprep.crops import mean_face
+from gridprep.features.crops import mean_face
 from gridprep.landmarks import registry
 from gridprep.landmarks.base import Frames, empty_points, looked_at
-from gridprep.recipe import Task
-from gridprep.stages import ClipResult, process_clip
+from gridprep.pipeline.recipe import Task
+from gridprep.pipeline.stages import ClipResult, process_clip
 from manifests.console import run
 from manifests.records import Landmarks
 
@@ -87,8 +87,8 @@ def slow_with_stub(task: Task) -> ClipResult:
 def start_slow_build(*arguments: str | Path) -> subprocess.Popen[str]:
     """A slow build with the stub as a process of its own, at the head of its own process group."""
     code = (
-        "import builds, gridprep.build; builds.register_stub(); "
-        "gridprep.build.process_clip = builds.slow_with_stub; builds.main()"
+        "import builds, gridprep.pipeline.run; builds.register_stub(); "
+        "gridprep.pipeline.run.process_clip = builds.slow_with_stub; builds.main()"
     )
     return subprocess.Popen(
         [sys.executable, "-c", code, "build", "--landmarks", STUB, *map(str, arguments)],

@@ -14,7 +14,7 @@ import av
 import numpy as np
 from numpy.typing import NDArray
 
-from gridprep.alignment import AlignedToken, format_alignment
+from gridprep.corpora.alignment import AlignedToken, format_alignment
 from manifests.grammar import words_of
 
 CODECS = {

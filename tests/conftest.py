@@ -50,7 +50,7 @@ def stub(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
 
     from gridprep.landmarks import registry
 
-    monkeypatch.setattr("gridprep.build.process_clip", builds.process_with_stub)
+    monkeypatch.setattr("gridprep.pipeline.run.process_clip", builds.process_with_stub)
     builds.register_stub()
     yield builds.STUB
     del registry.BACKENDS[builds.STUB]

@@ -10,10 +10,10 @@ from typing import Any, TypeVar
 
 import click
 
-from gridprep.build import Report, estimate, run
 from gridprep.landmarks.registry import BACKENDS, default_backend, default_note, spec_options
-from gridprep.recipe import ALL_STAGES, DEFAULT_MEL, Recipe
-from gridprep.selection import Options
+from gridprep.pipeline.recipe import ALL_STAGES, DEFAULT_MEL, Recipe
+from gridprep.pipeline.run import Report, estimate, run
+from gridprep.pipeline.selection import Options
 from manifests.corpus_lists import parse_speakers
 from manifests.errors import BadInput
 from manifests.mel import PRESETS

@@ -9,8 +9,8 @@ from pathlib import Path
 import click
 
 from gridprep.commands.build import FINISHED_WITH_FAILURES
-from gridprep.verification import Finding, Options, SpeakerCounts, Verification
-from gridprep.verify import verify as run
+from gridprep.verification.report import Finding, Options, SpeakerCounts, Verification
+from gridprep.verification.run import verify as run
 from manifests.console import format_table
 from manifests.corpus_lists import parse_speakers
 from manifests.errors import BadInput

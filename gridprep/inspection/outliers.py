@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from gridprep.corpus import speaker_order
+from gridprep.corpora.grid import speaker_order
 from gridprep.inspection.criteria import (
     CRITERIA,
     Criterion,

@@ -13,8 +13,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from gridprep.corpus import speaker_order
-from gridprep.crop_store import read_pictures
+from gridprep.corpora.grid import speaker_order
+from gridprep.features.crop_store import read_pictures
 from gridprep.inspection.outliers import Ranking, by_talker, group_failures, rank, talkers
 from gridprep.inspection.page import PageContent, SheetPicture, render
 from gridprep.inspection.sheet import draw_sheet

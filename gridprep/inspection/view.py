@@ -11,10 +11,11 @@ import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
-from gridprep import crops, quality
-from gridprep.crop_store import read_pictures
-from gridprep.media import decode
-from gridprep.stages import read_landmarks
+from gridprep.features import crops
+from gridprep.features.crop_store import read_pictures
+from gridprep.media import quality
+from gridprep.media.decode import decode
+from gridprep.pipeline.stages import read_landmarks
 from manifests.errors import BadInput, ClipError
 from manifests.mel import frame_centers_samples
 from manifests.records import ManifestRow

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import numpy as np
 
-from gridprep.alignment import AlignedToken, format_alignment
-from gridprep.execution import Died, LocalExecutor
+from gridprep.corpora.alignment import AlignedToken, format_alignment
+from gridprep.pipeline.execution import Died, LocalExecutor
 from gridprep.synth.container import DECODED_SAMPLES, write_mpg
 from gridprep.synth.face import face_of
 from gridprep.synth.talkers import Talker, talker

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from gridprep.media import decode
+from gridprep.media.decode import decode
 from gridprep.synth.container import write_mpg
 from manifests.corpus_lists import SPEAKERS, stems_of
 from manifests.errors import BadInput

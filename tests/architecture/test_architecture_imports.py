@@ -28,9 +28,9 @@ MAY_IMPORT = {
 FILE_MAY_IMPORT = {
     # `facetron speak` takes videos that no build has seen, and must cut them as a build would.
     "facetron/faces_of.py": (
-        "gridprep.crops",
-        "gridprep.crop_store",
-        "gridprep.footage",
+        "gridprep.features.crops",
+        "gridprep.features.crop_store",
+        "gridprep.media.footage",
         "gridprep.landmarks",
     ),
     # Trainings of the evaluation's own models make speech that no corpus has.
@@ -46,8 +46,8 @@ HOMES = {
     # the writers of containers.
     "av": (
         "manifests/pictures.py",
-        "gridprep/media.py",
-        "gridprep/crop_store.py",
+        "gridprep/media/decode.py",
+        "gridprep/features/crop_store.py",
         "gridprep/synth/container.py",
         "evaluation/audio_import.py",
         "facetron/demo_video.py",
@@ -56,8 +56,8 @@ HOMES = {
     # The second is a script that made a file of the repository; no program runs it.
     "mediapipe": ("gridprep/landmarks/mediapipe.py", "gridprep/synth/make_portrait.py"),
     "face_alignment": ("gridprep/landmarks/face_alignment.py",),
-    "dask": ("gridprep/execution.py",),
-    "distributed": ("gridprep/execution.py",),
+    "dask": ("gridprep/pipeline/execution.py",),
+    "distributed": ("gridprep/pipeline/execution.py",),
     "speechbrain": (
         "evaluation/models/ecapa.py",
         "evaluation/models/speechbrain_pretrained.py",
@@ -354,21 +354,21 @@ def _binary_files() -> list[str]:
         ("manifests/io.py", "import gridprep"),
         ("manifests/io.py", "from evaluation.metrics import base"),
         ("manifests/splits/rules.py", "from ...gridprep import mel"),
-        ("gridprep/crops.py", "import evaluation.score"),
-        ("gridprep/crops.py", "def f():\n    from facetron import data"),
+        ("gridprep/features/crops.py", "import evaluation.score"),
+        ("gridprep/features/crops.py", "def f():\n    from facetron import data"),
         ("facetron/data.py", "import gridprep"),
         ("facetron/data.py", "from gridprep import corpus"),
         ("facetron/data.py", "import gridprep.melody"),
-        ("facetron/data.py", "from gridprep.footage import Footage"),
-        ("facetron/faces_of.py", "from gridprep.stages import read_landmarks"),
-        ("evaluation/score.py", "from gridprep.media import decode"),
+        ("facetron/data.py", "from gridprep.media.footage import Footage"),
+        ("facetron/faces_of.py", "from gridprep.pipeline.stages import read_landmarks"),
+        ("evaluation/score.py", "from gridprep.media.decode import decode"),
         ("evaluation/score.py", "import importlib\nimportlib.import_module('facetron.models')"),
         ("evaluation/score.py", "__import__('facetron')"),
         ("evaluation/score.py", "importlib.import_module(f'facetron.{name}')"),
         ("evaluation/metrics/registry.py", "METRICS = {'x': 'facetron.losses:Loss'}"),
-        ("gridprep/build.py", "from benchmarks import demo"),
+        ("gridprep/pipeline/run.py", "from benchmarks import demo"),
         ("manifests/mel.py", "from gridprep import media"),
-        ("manifests/grammar.py", "from gridprep.corpus import Clip"),
+        ("manifests/grammar.py", "from gridprep.corpora.grid import Clip"),
         ("manifests/mel.py", "from . import media"),
     ],
 )
@@ -381,14 +381,14 @@ def test_crossings_are_found(path: str, source: str) -> None:
     [
         ("facetron/data.py", "from gridprep import mel, grammar"),
         ("facetron/data.py", "from manifests.mel import log_mel"),
-        ("facetron/faces_of.py", "from gridprep.footage import Footage"),
+        ("facetron/faces_of.py", "from gridprep.media.footage import Footage"),
         (
             "evaluation/score.py",
             "import manifests.grammar as g\nfrom manifests.io import read_json",
         ),
         ("evaluation/metrics/base.py", "from . import registry\nfrom ..score import f"),
         ("manifests/mel.py", "import numpy\nfrom manifests.specs import MelSpec"),
-        ("gridprep/build.py", "TEXT = 'a: b'; URL = 'http://evaluation.example:80'"),
+        ("gridprep/pipeline/run.py", "TEXT = 'a: b'; URL = 'http://evaluation.example:80'"),
     ],
 )
 def test_allowed_imports_pass(path: str, source: str) -> None:
@@ -398,18 +398,18 @@ def test_allowed_imports_pass(path: str, source: str) -> None:
 @pytest.mark.parametrize(
     ("path", "source"),
     [
-        ("gridprep/crops.py", "import av"),
-        ("gridprep/crops.py", "def f():\n    import av.error"),
+        ("gridprep/features/crops.py", "import av"),
+        ("gridprep/features/crops.py", "def f():\n    import av.error"),
         ("evaluation/score.py", "from mediapipe.python import solutions"),
         ("gridprep/landmarks/registry.py", "importlib.import_module('face_alignment.api')"),
-        ("gridprep/build.py", "from dask.distributed import Client"),
-        ("gridprep/build.py", "if x:\n    import distributed"),
+        ("gridprep/pipeline/run.py", "from dask.distributed import Client"),
+        ("gridprep/pipeline/run.py", "if x:\n    import distributed"),
         ("facetron/models.py", "import speechbrain"),
     ],
 )
 def test_strays_are_found(path: str, source: str) -> None:
     assert len(strays(path, source)) == 1
-    assert strays("gridprep/media.py", "import av, numpy, cv2") == []
+    assert strays("gridprep/media/decode.py", "import av, numpy, cv2") == []
 
 
 def test_prints_are_found() -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from gridprep.execution import Died, Executor, create_executor
+from gridprep.pipeline.execution import Died, Executor, create_executor
 from manifests.errors import BadInput
 
 BACKENDS = ("local", "dask")

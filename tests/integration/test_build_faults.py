@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from builds import add_clip, digests, gridprep, temporaries
 
-from gridprep.crop_store import read_pictures
+from gridprep.features.crop_store import read_pictures
 from gridprep.synth.faults import BYTE_FAULTS, CHANGES, FAULTS, make_fault
 from manifests.corpus_lists import stems_of
 from manifests.io import read_jsonl, read_manifest, validate

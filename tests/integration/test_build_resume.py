@@ -25,10 +25,10 @@ from builds import (
     wait_for_states,
 )
 
-from gridprep import build
-from gridprep.build import run
-from gridprep.recipe import Recipe
-from gridprep.selection import Options
+from gridprep.pipeline import run as build
+from gridprep.pipeline.recipe import Recipe
+from gridprep.pipeline.run import run
+from gridprep.pipeline.selection import Options
 from manifests.corpus_lists import stems_of
 from manifests.io import read_jsonl, read_manifest, validate
 from manifests.records import ClipFailure

@@ -12,7 +12,7 @@ from builds import gridprep
 
 from facetron import bundled
 from facetron.synthesis import Options, synthesise
-from gridprep.prosody import prosody
+from gridprep.features.prosody import prosody
 from manifests.io import read_manifest
 from manifests.mel import DEFAULT
 

@@ -26,7 +26,7 @@ from evaluation.models.registry import DEFAULT
 from evaluation.score import ScoredRun, score_runs
 from evaluation.settings import Settings
 from evaluation.tables import Cell, Options, system_rows
-from gridprep.corpus import find_clips
+from gridprep.corpora.grid import find_clips
 from gridprep.synth.corpus import make_corpus
 from manifests.errors import BadInput, MissingDependency
 from manifests.grammar import words_of

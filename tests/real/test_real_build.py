@@ -12,9 +12,9 @@ import pytest
 import soundfile
 from builds import gridprep
 
-from gridprep.crop_store import read_pictures
-from gridprep.crops import apply_warps, track
-from gridprep.stages import read_landmarks
+from gridprep.features.crop_store import read_pictures
+from gridprep.features.crops import apply_warps, track
+from gridprep.pipeline.stages import read_landmarks
 from manifests.corpus_lists import speaker_of
 from manifests.grammar import words_of
 from manifests.io import read_jsonl, read_manifest, validate

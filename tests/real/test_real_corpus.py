@@ -12,11 +12,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from gridprep.alignment import parse_alignment, read_alignment
-from gridprep.corpus import Corpus, find_clips
-from gridprep.media import decode
-from gridprep.quality import check_audio, check_video
-from gridprep.verify import Task, check_clip
+from gridprep.corpora.alignment import parse_alignment, read_alignment
+from gridprep.corpora.grid import Corpus, find_clips
+from gridprep.media.decode import decode
+from gridprep.media.quality import check_audio, check_video
+from gridprep.verification.run import Task, check_clip
 from manifests.specs import AudioSpec
 
 GREY = [  # exactly those that a public list leaves out

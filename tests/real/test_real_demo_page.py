@@ -12,7 +12,7 @@ import soundfile
 from scipy import signal
 
 from facetron.demo_video import read_sound, source_pictures, write_mp4
-from gridprep.media import decode
+from gridprep.media.decode import decode
 from manifests.io import sha256_file
 from manifests.records import ManifestRow
 

@@ -8,8 +8,8 @@ import pytest
 import soxr
 
 from facetron.griffin_lim import GriffinLim
-from gridprep.media import decode
-from gridprep.prosody import prosody
+from gridprep.features.prosody import prosody
+from gridprep.media.decode import decode
 from manifests.mel import PRESETS, mel_spectrogram
 
 DATA = Path(

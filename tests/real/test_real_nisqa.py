@@ -11,7 +11,7 @@ import soxr
 from evaluation.metrics.quality import OFFICIAL_SHA256
 from evaluation.models.nisqa import NisqaTts, load_nisqa
 from evaluation.models.weights import weights_sha256
-from gridprep.media import decode
+from gridprep.media.decode import decode
 
 DATA = Path(
     os.environ.get("GRIDPREP_REAL_DATA", Path(__file__).parents[3] / "shared" / "data" / "grid")

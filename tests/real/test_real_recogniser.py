@@ -15,7 +15,7 @@ import soxr
 
 from evaluation.models.las_recogniser import LasRecogniser
 from evaluation.text import Comparison, compare
-from gridprep.media import decode
+from gridprep.media.decode import decode
 from manifests.grammar import sentence_of
 from manifests.splits import frozen
 

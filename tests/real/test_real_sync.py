@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from gridprep import quality
-from gridprep.corpus import find_clips
-from gridprep.crops import track
+from gridprep.corpora.grid import find_clips
+from gridprep.features.crops import track
 from gridprep.landmarks.registry import create
-from gridprep.media import decode
+from gridprep.media import quality
+from gridprep.media.decode import decode
 from manifests.errors import ClipError, MissingDependency
 from manifests.mel import mel_spectrogram
 from manifests.specs import AudioSpec, CropSpec, LandmarkSpec

@@ -12,7 +12,7 @@ from pystoi import stoi
 
 from facetron import bundled, vocoders
 from facetron.neural_vocoder import RefinedVocoder
-from gridprep.media import decode
+from gridprep.media.decode import decode
 from manifests.mel import DEFAULT, mel_spectrogram
 from manifests.splits import frozen
 

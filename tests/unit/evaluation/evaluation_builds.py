@@ -8,7 +8,7 @@ import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
-from gridprep.crops import mean_face
+from gridprep.features.crops import mean_face
 from manifests.grammar import words_of
 from manifests.io import write_json, write_jsonl
 from manifests.records import POINT_NAMES, ManifestRow, RunClip, RunInfo, WordSpan

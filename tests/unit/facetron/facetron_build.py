@@ -12,7 +12,7 @@ from facetron import augment
 from facetron.augment import Augmentation
 from facetron.data import Clips, open_training_set
 from facetron.sizes import DEBUG
-from gridprep.crop_store import write_pictures
+from gridprep.features.crop_store import write_pictures
 from manifests.grammar import WORDS, sentence_of
 from manifests.io import write_jsonl
 from manifests.mel import DEFAULT, mel_spectrogram

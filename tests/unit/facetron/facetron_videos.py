@@ -12,7 +12,7 @@ import av
 import numpy as np
 from numpy.typing import NDArray
 
-from gridprep.media import decode
+from gridprep.media.decode import decode
 
 
 def write_h264(

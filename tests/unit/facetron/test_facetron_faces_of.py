@@ -15,11 +15,11 @@ from numpy.typing import NDArray
 
 from facetron import faces_of
 from facetron.faces_of import Aligner, cut, open_video, spread, takes_crops
-from gridprep import crops
-from gridprep import footage as footage_module
-from gridprep.footage import Footage
+from gridprep.features import crops
 from gridprep.landmarks.registry import create
-from gridprep.media import decode
+from gridprep.media import footage as footage_module
+from gridprep.media.decode import decode
+from gridprep.media.footage import Footage
 from manifests.errors import BadInput
 from manifests.specs import CropSpec, LandmarkSpec
 

@@ -17,7 +17,7 @@ from facetron_videos import packets, played, turned_in_the_header, write_h264
 from numpy.typing import NDArray
 
 from facetron import muxing
-from gridprep.footage import Footage, upright
+from gridprep.media.footage import Footage, upright
 from manifests.errors import BadInput
 
 RATE_HZ = 16_000

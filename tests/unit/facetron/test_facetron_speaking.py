@@ -27,7 +27,7 @@ from facetron.faces_of import Aligner, open_video
 from facetron.i2i import select
 from facetron.speaking import fitted
 from facetron.synthesizer import Spoken, Synthesizer
-from gridprep.media import decode
+from gridprep.media.decode import decode
 from manifests.console import run
 from manifests.grammar import VOCABULARY
 from manifests.specs import CropSpec

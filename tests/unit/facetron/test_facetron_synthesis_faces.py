@@ -24,7 +24,7 @@ from facetron.synthesis_tasks import (
     swapped,
 )
 from facetron.synthesizer import Synthesizer
-from gridprep.crop_store import write_pictures
+from gridprep.features.crop_store import write_pictures
 from manifests.errors import BadInput
 from manifests.io import read_manifest
 from manifests.pictures import read_pictures

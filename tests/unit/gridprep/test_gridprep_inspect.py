@@ -20,14 +20,14 @@ import pytest
 from builds import STUB, add_clip, gridprep
 from clips import pictures, place_of, tiny_clip
 
-from gridprep.build import run
 from gridprep.inspection import run as inspection
 from gridprep.inspection.panels import band_of_hz
 from gridprep.inspection.sheet import HEIGHT_PX, WIDTH_PX, draw_sheet
 from gridprep.inspection.view import BuildSpecs, load_view, source_frames
 from gridprep.landmarks import registry
-from gridprep.recipe import Recipe
-from gridprep.selection import Options
+from gridprep.pipeline.recipe import Recipe
+from gridprep.pipeline.run import run
+from gridprep.pipeline.selection import Options
 from manifests.corpus_lists import stems_of
 from manifests.errors import BadInput
 from manifests.io import read_manifest
@@ -56,7 +56,7 @@ def made(sound_clip: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     add_clip(root / "corpus", "s1", FACELESS, tiny_clip(root / "red.mpg", frames=red))
     builds.register_stub()
     try:
-        with mock.patch("gridprep.build.create_executor", return_value=Serial()):
+        with mock.patch("gridprep.pipeline.run.create_executor", return_value=Serial()):
             recipe = Recipe(landmarks=LandmarkSpec(backend=STUB))
             report = run(
                 Options(str(root / "corpus"), str(root / "build"), recipe, split="large-unseen")

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from gridprep.alignment import read_alignment
 from gridprep.cli import cli
-from gridprep.media import decode
-from gridprep.quality import check_audio, check_video
+from gridprep.corpora.alignment import read_alignment
+from gridprep.media.decode import decode
+from gridprep.media.quality import check_audio, check_video
 from gridprep.synth.container import write_mpg
 from gridprep.synth.corpus import clip_rng, make_corpus, sentences_for, video_path
 from gridprep.synth.face import face_of

@@ -1,0 +1,229 @@
+"""Finding GRID's files in whatever layout they lie, and telling by stems whose they are.
+
+Layouts in the wild: `s1/bbaf2n.mpg`, `s1/video/mpg_vcd/s1/…`, `s1.mpg_vcd.zip` unpacked, alignments in
+`align/` beside the clips or `alignments/s1/`, Apple and Windows litter strewn in, the clips re-encoded
+to other containers. Since a stem belongs to one talker only, a clip's talker is looked up by its stem;
+the folder is only a claim. The corpus itself is never touched.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from gridprep.media.decode import VIDEO_SUFFIXES
+from manifests.corpus_lists import speaker_of
+from manifests.errors import BadInput
+from manifests.grammar import is_stem
+from manifests.records import Clip, ClipFailure
+
+_SPEAKER_FOLDER = re.compile(r"s(\d{1,2})(?:[._-].*)?", re.IGNORECASE)
+_JUNK_FOLDERS = frozenset(
+    {"__macosx", "@eadir", "lost+found", "$recycle.bin", "system volume information"}
+)
+_JUNK_FILES = frozenset({"thumbs.db", ".ds_store", "desktop.ini"})
+_BUILD_MARK = ".state"
+"""Every build folder has this inside; its lip clips must not pass for clips of the corpus."""
+
+
+@dataclass(frozen=True)
+class FolderClaim:
+    """A folder that claims one talker and holds another's files.
+
+    Attributes:
+        kind: `speaker_folder` (clips) or `alignment_folder`.
+        claimed: the talker that the folder's name says.
+        holds: the talker that the stems say.
+        files: how many.
+        folder: where they lie, relative to the corpus.
+        own: files of the claimed talker that lie there too.
+    """
+
+    kind: str
+    claimed: str
+    holds: str
+    files: int
+    folder: str = ""
+    own: int = 0
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """What was found.
+
+    Attributes:
+        root: absolute path.
+        clips: one a stem, ordered by talker and stem.
+        failures: files that look like clips but cannot be one (`not_a_stem`, `unknown_stem`).
+        claims: folders that hold another talker's files, i.e. the repairs.
+        duplicates: further files of a stem, not used: (used, not used) relative paths.
+        orphan_alignments: alignments whose stem has no clip here.
+        junk_files: files and folders of litter passed over (`._x`, `Thumbs.db`, `__MACOSX`).
+    """
+
+    root: str
+    clips: tuple[Clip, ...]
+    failures: tuple[ClipFailure, ...]
+    claims: tuple[FolderClaim, ...]
+    duplicates: tuple[tuple[str, str], ...]
+    orphan_alignments: int
+    junk_files: int
+
+
+def speaker_order(speaker: str) -> tuple[int, str]:
+    """Sort key: s2 before s10."""
+    digits = speaker[1:]
+    return (int(digits), "") if digits.isdigit() else (10_000, speaker)
+
+
+def _walk(root: str) -> Iterator[tuple[str, str, str]]:
+    """(folder, file name, talker claimed by the nearest enclosing folder or "") of every file.
+
+    Links to folders are followed, each folder once, so that a link to its own parent does not walk
+    for ever.
+    """
+    stack = [(root, "")]
+    walked: set[tuple[int, int]] = set()
+    while stack:
+        folder, claimed = stack.pop()
+        try:
+            stat = os.stat(folder)
+            entries = sorted(os.scandir(folder), key=lambda e: e.name)
+        except OSError as error:
+            raise BadInput(
+                f"{folder} cannot be read ({error.strerror})", "check its permissions"
+            ) from None
+        if (stat.st_dev, stat.st_ino) in walked:
+            continue
+        walked.add((stat.st_dev, stat.st_ino))
+        if any(entry.name == _BUILD_MARK for entry in entries):
+            continue
+        for entry in entries:
+            if _is_folder(entry):
+                if entry.name.lower() in _JUNK_FOLDERS:
+                    yield folder, entry.name, ""
+                    continue
+                if entry.name.startswith("."):
+                    continue  # our own bookkeeping and other people's
+                match = _SPEAKER_FOLDER.fullmatch(entry.name)
+                stack.append((entry.path, f"s{int(match[1])}" if match else claimed))
+            else:
+                yield folder, entry.name, claimed
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir(follow_symlinks=True)
+    except OSError:  # a link to itself
+        return False
+
+
+def _is_litter(name: str) -> bool:
+    return name.startswith("._") or name.lower() in _JUNK_FILES or name.lower() in _JUNK_FOLDERS
+
+
+def _preference(path: str, claimed: str, speaker: str) -> tuple[bool, int, str]:
+    """Smaller is better: the right folder first, then the original container, then by name."""
+    suffix = os.path.splitext(path)[1].lower()
+    return (claimed != speaker, VIDEO_SUFFIXES.index(suffix), path)
+
+
+def find_clips(corpus: str | os.PathLike[str]) -> Corpus:
+    """Walks a corpus and pairs clips with alignments by stem.
+
+    Raises `BadInput` when the folder is absent or holds no video at all.
+    """
+    root = os.path.abspath(os.fspath(corpus))
+    if not os.path.isdir(root):
+        raise BadInput(f"{root} is not a folder", "give the folder that holds GRID")
+    videos: dict[str, list[tuple[str, str]]] = {}
+    alignments: dict[str, list[tuple[str, str]]] = {}
+    failures: list[ClipFailure] = []
+    junk = 0
+    for folder, name, claimed in _walk(root):
+        base, suffix = os.path.splitext(name)
+        suffix = suffix.lower()
+        is_video = suffix in VIDEO_SUFFIXES
+        if name.startswith(".") or not (is_video or suffix == ".align"):
+            junk += _is_litter(name)
+            continue
+        path = os.path.join(folder, name)
+        stem = base.lower()
+        if not is_video:
+            alignments.setdefault(stem, []).append((path, claimed))
+        elif is_stem(stem):
+            videos.setdefault(stem, []).append((path, claimed))
+        else:
+            failures.append(
+                ClipFailure(
+                    claimed or "?",
+                    base,
+                    "find",
+                    "not_a_stem",
+                    f"{os.path.relpath(path, root)}: {base!r} is not a sentence of GRID",
+                    os.path.relpath(path, root),
+                )
+            )
+    if not videos and not failures:
+        raise BadInput(
+            f"{root} holds no video file ({' '.join(VIDEO_SUFFIXES)})",
+            "give the folder that holds s1, s2, … or run `gridprep download`",
+        )
+    clips: list[Clip] = []
+    duplicates: list[tuple[str, str]] = []
+    used: Counter[tuple[str, str, str, str]] = Counter()  # kind, folder, claimed, talker
+    for stem, found in videos.items():
+        speaker = speaker_of(stem)
+        found.sort(key=lambda f: _preference(f[0], f[1], speaker or ""))
+        path, claimed = found[0]
+        relative = os.path.relpath(path, root)
+        duplicates += [(relative, os.path.relpath(other, root)) for other, _ in found[1:]]
+        if speaker is None:
+            failures.append(
+                ClipFailure(
+                    claimed or "?",
+                    stem,
+                    "find",
+                    "unknown_stem",
+                    f"{relative}: no talker of GRID has a clip {stem}",
+                    relative,
+                )
+            )
+            continue
+        repairs = []
+        if claimed and claimed != speaker:
+            repairs.append("speaker_folder")
+        used["speaker_folder", os.path.dirname(relative), claimed, speaker] += 1
+        aligned = sorted(alignments.pop(stem, []), key=lambda a: (a[1] != speaker, a[0]))
+        if aligned:
+            path_of_words, claimed_words = aligned[0]
+            if claimed_words not in ("", speaker):
+                repairs.append("alignment_folder")
+            folder = os.path.relpath(os.path.dirname(path_of_words), root)
+            used["alignment_folder", folder, claimed_words, speaker] += 1
+        clips.append(
+            Clip(
+                speaker=speaker,
+                stem=stem,
+                video=path,
+                alignment=aligned[0][0] if aligned else "",
+                found_speaker=claimed,
+                repairs=tuple(repairs),
+            )
+        )
+    return Corpus(
+        root=root,
+        clips=tuple(sorted(clips, key=lambda c: (speaker_order(c.speaker), c.stem))),
+        failures=tuple(sorted(failures, key=lambda f: (speaker_order(f.speaker), f.stem))),
+        claims=tuple(
+            FolderClaim(kind, claimed, holds, n, folder, used[kind, folder, claimed, claimed])
+            for (kind, folder, claimed, holds), n in sorted(used.items())
+            if claimed not in ("", holds)
+        ),
+        duplicates=tuple(sorted(duplicates)),
+        orphan_alignments=sum(len(found) for found in alignments.values()),
+        junk_files=junk,
+    )

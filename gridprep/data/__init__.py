@@ -1,1 +1,0 @@
-"""Data files made by this project (mean face, …)."""

@@ -1,0 +1,1 @@
+"""Features cut or computed from a decoded clip: crops and prosody."""

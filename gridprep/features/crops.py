@@ -1,0 +1,282 @@
+"""From landmarks to crops: cleaning the points, the warp onto the mean face, lips and face stills.
+
+Pure NumPy and OpenCV: no files, no models. The idea of a warp by stable points to a mean face, and a
+mouth crop that follows the mouth, is auto_avsr's and AV-HuBERT's; differences: named points, a
+symmetric window, the mouth excluded from the warp, every border and gap counted.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from functools import lru_cache
+from importlib import resources
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from scipy.interpolate import PchipInterpolator
+from scipy.ndimage import gaussian_filter1d
+
+from manifests.errors import ClipError
+from manifests.records import LIP_POINTS, POINT_NAMES, STABLE_POINTS, Landmarks
+from manifests.specs import CropSpec, LandmarkSpec
+
+cv2.setNumThreads(1)  # parallelism is over clips; OpenCV's own threads would fight for the cores
+
+Points = NDArray[np.float32]
+_STABLE = [POINT_NAMES.index(name) for name in STABLE_POINTS]
+_LIPS = [POINT_NAMES.index(name) for name in LIP_POINTS]
+
+FACE_BOX_384 = (192.0, 190.0, 272.0)
+"""Centre x, centre y and side of the face crop in the 384² reference: chin to mid-forehead with the
+margin that FaceNet's crops have."""
+
+
+@dataclass(frozen=True)
+class MeanFace:
+    """Where the named points lie in the reference frame.
+
+    Attributes:
+        points_px: (N, 2) in `POINT_NAMES` order.
+        reference_px: side of the square frame.
+    """
+
+    points_px: Points
+    reference_px: int
+
+
+@lru_cache(maxsize=4)
+def mean_face(reference_px: int = 384) -> MeanFace:
+    """The project's own mean face (`gridprep/features/mean_face.json`).
+
+    Made by `python -m benchmarks.mean_face`: generalised Procrustes mean of FaceMesh landmarks over
+    talkers of GRID, each weighted equally, mirrored and averaged so that it is symmetric, scaled to
+    an eye distance of 81.5 px with the mouth centre at (192, 237): the field of view of the
+    literature's 256² mean face, times 1.5.
+    """
+    text = resources.files("gridprep.features").joinpath("mean_face.json").read_text("utf-8")
+    values = json.loads(text)
+    points = np.array([values["points_px"][name] for name in POINT_NAMES], np.float32)
+    return MeanFace(points * (reference_px / values["reference_px"]), reference_px)
+
+
+@dataclass(frozen=True)
+class Track:
+    """Cleaned landmarks of a clip and the geometry that follows from them.
+
+    Attributes:
+        points_px: (T, N, 2) in source pixels, no gaps.
+        warps: (T, 2, 3) similarity from source pixels to the reference frame.
+        lip_centres_px: (T, 2) centre of the lip crop in the reference frame.
+        mouth_px: (T, 2) mean of the outer lips in the reference frame (what the crop follows).
+        interpolated_frames: frames without a detection of their own that were looked at, i.e. real
+            gaps; frames skipped by `every` do not count.
+        found_share: found frames among those looked at.
+        jitter_px: mean absolute second difference of the stable points in source pixels.
+    """
+
+    points_px: Points
+    warps: NDArray[np.float64]
+    lip_centres_px: NDArray[np.float64]
+    mouth_px: NDArray[np.float64]
+    interpolated_frames: int
+    found_share: float
+    jitter_px: float
+
+
+def fill_gaps(points_px: Points, found: NDArray[np.bool_]) -> Points:
+    """Interpolates missing frames monotonically (PCHIP, which cannot overshoot); edges are copied.
+
+    A point that a backend does not have stays NaN; one that it misses in some of the found frames is
+    interpolated over the others.
+
+    Args:
+        points_px: (T, N, 2).
+        found: (T,) which rows are real; at least one.
+    """
+    known = np.flatnonzero(found)
+    whole = np.isfinite(points_px[known]).all((0, 2))
+    if not whole.all():
+        filled = np.full_like(points_px, np.nan)
+        if whole.any():
+            filled[:, whole] = fill_gaps(points_px[:, whole], found)
+        for n in np.flatnonzero(~whole):
+            own = found & np.isfinite(points_px[:, n]).all(-1)
+            if own.any():
+                filled[:, [n]] = fill_gaps(points_px[:, [n]], own)
+        return filled
+    if len(known) == len(found):
+        return points_px
+    if len(known) == 1:
+        return np.repeat(points_px[known], len(found), axis=0)
+    at = np.clip(np.arange(len(found)), known[0], known[-1])
+    interpolated: Points = PchipInterpolator(known, points_px[known].astype(np.float64), axis=0)(
+        at
+    ).astype(np.float32)
+    return interpolated
+
+
+def smooth(values: NDArray[np.floating[Any]], sigma_frames: float) -> NDArray[np.float64]:
+    """Symmetric Gaussian over axis 0, edges copied; 0 is off."""
+    values = values.astype(np.float64)
+    if sigma_frames <= 0 or len(values) < 2:
+        return values
+    smoothed: NDArray[np.float64] = gaussian_filter1d(values, sigma_frames, axis=0, mode="nearest")
+    return smoothed
+
+
+def similarity(
+    source: NDArray[np.floating[Any]], target: NDArray[np.floating[Any]]
+) -> NDArray[np.float64]:
+    """Least-squares similarity (rotation, scale, shift) from source to target points (Umeyama 1991).
+
+    Args:
+        source: (T, K, 2).
+        target: (K, 2).
+
+    Returns: (T, 2, 3) matrices as OpenCV wants them.
+    """
+    source = np.asarray(source, np.float64)
+    source_mean = source.mean(1, keepdims=True)
+    target_mean = np.asarray(target, np.float64).mean(0)
+    s, t = source - source_mean, target - target_mean
+    norm = (s**2).sum((1, 2))
+    a = (s * t).sum((1, 2)) / norm
+    b = (s[..., 0] * t[:, 1] - s[..., 1] * t[:, 0]).sum(1) / norm
+    linear = np.stack([np.stack([a, -b], -1), np.stack([b, a], -1)], 1)
+    shift = target_mean - np.einsum("tij,tj->ti", linear, source_mean[:, 0])
+    return np.concatenate([linear, shift[..., None]], -1)
+
+
+def apply_warps(
+    warps: NDArray[np.floating[Any]], points_px: NDArray[np.floating[Any]]
+) -> NDArray[np.float64]:
+    """(T, 2, 3) matrices applied to (T, N, 2) points."""
+    moved: NDArray[np.float64] = (
+        np.einsum("tij,tnj->tni", warps[:, :, :2], points_px) + warps[:, None, :, 2]
+    )
+    return moved
+
+
+def track(landmarks: Landmarks, landmark_spec: LandmarkSpec, crop_spec: CropSpec) -> Track:
+    """Cleans landmarks and fixes the geometry of the crops.
+
+    Raises `ClipError` (stage `align`): `no_face` when no frame has one, `face_lost` when more than
+    half of the frames looked at have none.
+    """
+    n = len(landmarks.found)
+    every = landmark_spec.every
+    looked = np.zeros(n, np.bool_)
+    looked[::every] = True
+    looked[-1:] = True
+    looked |= landmarks.found  # a backend may look closer where the face moves fast
+    found = landmarks.found & np.isfinite(landmarks.points_px[:, _STABLE + _LIPS]).all((1, 2))
+    n_found, n_looked = int(found.sum()), int(looked.sum())
+    evidence: dict[str, object] = {"found_frames": n_found, "looked_frames": n_looked}
+    if n_found == 0:
+        raise ClipError("align", "no_face", "no face in any frame", evidence)
+    if n_found < n_looked / 2:
+        raise ClipError("align", "face_lost", f"a face in {n_found} of {n_looked} frames", evidence)
+    points = fill_gaps(landmarks.points_px, found)
+    reference = mean_face(crop_spec.reference_px)
+    stable = points[:, _STABLE]
+    warps = similarity(
+        smooth(stable, landmark_spec.smooth_sigma_frames), reference.points_px[_STABLE]
+    )
+    mouth = apply_warps(warps, points[:, _LIPS]).mean(1)
+    jitter = float(np.abs(np.diff(stable, 2, axis=0)).mean()) if n > 2 else 0.0
+    return Track(
+        points_px=points,
+        warps=warps,
+        lip_centres_px=smooth(mouth, crop_spec.mouth_sigma_frames),
+        mouth_px=mouth,
+        interpolated_frames=n_looked - n_found,
+        found_share=n_found / n_looked,
+        jitter_px=round(jitter, 4),
+    )
+
+
+def lip_matrix(geometry: Track, frame: int, spec: CropSpec) -> NDArray[np.float64]:
+    """(2, 3) similarity from source pixels to the lip crop of one frame."""
+    matrix: NDArray[np.float64] = geometry.warps[frame].copy()
+    matrix[:, 2] += spec.lips_px / 2 - geometry.lip_centres_px[frame]
+    return matrix
+
+
+def face_matrix(geometry: Track, frame: int, spec: CropSpec) -> NDArray[np.float64]:
+    """(2, 3) similarity from source pixels to the face still of one frame."""
+    centre_x, centre_y, box = (v * spec.reference_px / 384 for v in FACE_BOX_384)
+    zoom = spec.face_px / box
+    matrix: NDArray[np.float64] = geometry.warps[frame] * zoom
+    matrix[:, 2] += spec.face_px / 2 - np.array([centre_x, centre_y]) * zoom
+    return matrix
+
+
+def corners_px(matrix: NDArray[np.float64], side_px: int) -> NDArray[np.float64]:
+    """(4, 2) corners of a crop in source pixels, round the square from its top left."""
+    corners = np.array([[0, 0], [side_px, 0], [side_px, side_px], [0, side_px]], np.float64)
+    inverse = np.linalg.inv(matrix[:, :2])
+    return np.asarray((corners - matrix[:, 2]) @ inverse.T)
+
+
+def _overhang_px(matrix: NDArray[np.float64], side_px: int, width: int, height: int) -> float:
+    """How far the crop's corners lie outside the source picture, in source pixels (0 when inside)."""
+    x, y = corners_px(matrix, side_px).T
+    return float(max(0.0, -x.min(), x.max() - width, -y.min(), y.max() - height))
+
+
+def cut(frame: NDArray[np.uint8], matrix: NDArray[np.float64], side_px: int) -> NDArray[np.uint8]:
+    """(side_px, side_px, 3) crop of an (H, W, 3) frame by the matrix from source to crop pixels."""
+    # Cubic: the lips are enlarged about 1.7 times, where linear blurs and Lanczos rings.
+    warped = cv2.warpAffine(
+        frame, matrix, (side_px, side_px), flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE
+    )
+    return np.asarray(warped, np.uint8)
+
+
+def crop_lips(
+    frames: NDArray[np.uint8], geometry: Track, spec: CropSpec
+) -> tuple[NDArray[np.uint8], float]:
+    """The lip crops and the greatest overhang.
+
+    Args:
+        frames: (T, H, W, 3) uint8 RGB.
+
+    Returns:
+        (T, lips_px, lips_px, 3) uint8, and how far any crop reached over the border of the picture
+        in source pixels; what lies outside repeats the border's pixels.
+    """
+    side = spec.lips_px
+    crops = np.empty((len(frames), side, side, 3), np.uint8)
+    overhang = 0.0
+    for i, frame in enumerate(frames):
+        matrix = lip_matrix(geometry, i, spec)
+        overhang = max(overhang, _overhang_px(matrix, side, frame.shape[1], frame.shape[0]))
+        crops[i] = cut(frame, matrix, side)
+    return crops, overhang
+
+
+def crop_faces(
+    frames: NDArray[np.uint8], geometry: Track, spec: CropSpec
+) -> tuple[NDArray[np.uint8], float]:
+    """Face stills of every `face_every`-th frame: (K, face_px, face_px, 3), and the overhang."""
+    side = spec.face_px
+    indices = range(0, len(frames), spec.face_every)
+    stills = np.empty((len(indices), side, side, 3), np.uint8)
+    overhang = 0.0
+    for k, i in enumerate(indices):
+        matrix = face_matrix(geometry, i, spec)
+        height, width = frames.shape[1:3]
+        overhang = max(overhang, _overhang_px(matrix, side, width, height))
+        stills[k] = cut(frames[i], matrix, side)
+    return stills, overhang
+
+
+def mouth_opening_px(points_px: Points) -> NDArray[np.float64]:
+    """(T,) gap between the inner lips in source pixels, 0 where they touch."""
+    top = points_px[:, POINT_NAMES.index("lip_top_inner")]
+    bottom = points_px[:, POINT_NAMES.index("lip_bottom_inner")]
+    distance: NDArray[np.float64] = np.linalg.norm((bottom - top).astype(np.float64), axis=1)
+    return distance

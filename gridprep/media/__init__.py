@@ -1,0 +1,1 @@
+"""Media files: decoding clips, and judging what was decoded."""

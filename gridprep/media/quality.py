@@ -1,0 +1,307 @@
+"""What is wrong with a decoded clip, and what of it can be repaired.
+
+Decisions (docs/formats.md has them as a table): a clip is 75 frames at 25 fps. One or two frames too few
+are completed by repeating the one before, one or two too many are cut, both flagged. Another frame rate above
+25 is resampled by time and flagged, one below is refused. Grey, black or more missing frames, or no
+usable sound, make the clip a failure: its features would look fine and be wrong.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import soxr
+from numpy.typing import NDArray
+
+from gridprep.media.decode import Media
+from manifests.errors import ClipError
+from manifests.specs import CLIP_FRAMES, CLIP_SECONDS, VIDEO_FPS, AudioSpec
+
+TOLERATED_FRAMES = 2
+"""Frames by which a clip may be short or long."""
+
+GRID_SIZES = ((360, 288), (720, 576))
+MIN_SIDE_PX = 100
+
+RATE_TOLERANCE_FPS = 0.1
+"""By how much a rate may differ from 25 and its frames be taken one by one."""
+
+PLAIN_STD = 6.0
+"""A picture with a standard deviation under this shows nothing. (A real GRID frame has 50 to 80.)"""
+
+RECOVERED_SHARE = 0.75
+"""After a lost key frame the picture builds up from grey; it counts as recovered when its contrast
+reaches this share of the clip's median."""
+
+BLACK_MEAN = 40.0
+COLOURED = 20.0
+"""Spread of the mean red, green and blue above which plain frames are not called grey."""
+MIN_AUDIO_S = 2.5
+MIN_SAMPLE_RATE_HZ = 8000
+SILENT_DBFS = -60.0
+MAX_DAMAGED_FRAMES = 5
+MAX_AV_START_S = 0.5
+
+
+@dataclass(frozen=True)
+class CheckedVideo:
+    """75 frames, and what it took.
+
+    Attributes:
+        frames: (75, H, W, 3) uint8 RGB.
+        flags: repairs and oddities.
+        qc: numbers for the manifest row.
+    """
+
+    frames: NDArray[np.uint8]
+    flags: tuple[str, ...]
+    qc: dict[str, object] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class CheckedAudio:
+    """The sound at the spec's rate and length, and what it took.
+
+    Attributes:
+        samples: (clip_samples,) float32 mono.
+        samples_added: zeros appended on the right.
+    """
+
+    samples: NDArray[np.float32]
+    samples_added: int
+    flags: tuple[str, ...]
+    qc: dict[str, object] = field(default_factory=dict)
+
+
+def plain_frames(frames: NDArray[np.uint8]) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:
+    """Which frames show nothing: (T,) bool, and the mean grey level (T,) of each.
+
+    A frame is plain when its contrast is under `PLAIN_STD`, whatever its colour. If any is, the frames
+    around it that have not yet recovered (see `RECOVERED_SHARE`) count too: after a lost key frame,
+    eleven more are ghosts.
+    """
+    sampled = frames[:, ::8, ::8].astype(np.float64)
+    contrast = sampled.std((1, 2)).mean(-1)
+    plain = contrast < PLAIN_STD
+    if plain.any() and not plain.all():
+        weak = contrast < RECOVERED_SHARE * np.median(contrast[~plain])
+        # Grow each plain run over its weak neighbours, forwards: pictures recover in time order.
+        for i in range(1, len(plain)):
+            plain[i] |= plain[i - 1] and weak[i]
+    return plain, sampled.mean((1, 2, 3))
+
+
+def _ranges(mask: NDArray[np.bool_]) -> str:
+    """`0-11, 40` of a boolean mask."""
+    indices = np.flatnonzero(mask)
+    runs = np.split(indices, np.flatnonzero(np.diff(indices) > 1) + 1)
+    return ", ".join(f"{r[0]}-{r[-1]}" if len(r) > 1 else f"{r[0]}" for r in runs if len(r))
+
+
+def check_video(media: Media) -> CheckedVideo:
+    """Brings the pictures to 75 frames at 25 fps or raises `ClipError` (stage `decode`).
+
+    Reasons: `no_video`, `no_frames`, `too_small`, `frame_rate`, `frame_count`, `grey_frames`,
+    `black_frames`, `damaged_bitstream`.
+    """
+    frames = media.frames
+    if not media.has_video:
+        raise ClipError("decode", "no_video", "the file has no video stream")
+    if len(frames) == 0:
+        raise ClipError(
+            "decode",
+            "no_frames",
+            "no frame could be decoded: the file is damaged or cut off",
+            {"decode_errors": media.decode_errors},
+        )
+    flags: list[str] = []
+    height, width = frames.shape[1:3]
+    qc: dict[str, object] = {
+        "source_frames": len(frames),
+        "source_fps": round(media.fps, 3),
+        "source_size": f"{width}x{height}",
+        "codecs": media.codecs,
+    }
+    if min(height, width) < MIN_SIDE_PX:
+        raise ClipError("decode", "too_small", f"pictures are {width}×{height}", qc)
+    if (width, height) not in GRID_SIZES:
+        flags.append("unusual_size")
+    frames, rate_flags = _to_25_fps(media, qc)
+    flags += rate_flags
+    if media.decode_errors or media.damaged_frames:
+        qc |= {"decode_errors": media.decode_errors, "damaged_frames": media.damaged_frames}
+        flags.append("damaged_bitstream")
+    missing = CLIP_FRAMES - len(frames)
+    if abs(missing) > TOLERATED_FRAMES:
+        cause = "; the file breaks off or is damaged" if media.decode_errors else ""
+        raise ClipError(
+            "decode", "frame_count", f"{len(frames)} frames, not {CLIP_FRAMES}{cause}", qc
+        )
+    if media.damaged_frames > MAX_DAMAGED_FRAMES:
+        raise ClipError(
+            "decode", "damaged_bitstream", f"{media.damaged_frames} frames are damaged", qc
+        )
+    if missing > 0:
+        frames = _completed(frames, media.frame_times_s)
+        flags.append("frames_repeated")
+        qc["frames_repeated"] = missing
+    elif missing < 0:
+        frames = frames[:CLIP_FRAMES]
+        flags.append("frames_cut")
+        qc["frames_cut"] = -missing
+    plain, level = plain_frames(frames)
+    if plain.any():
+        black = bool(level[plain].mean() < BLACK_MEAN)
+        # The first of a run is plain itself, the ones after it may show ghosts.
+        colours = frames[int(np.argmax(plain))].mean((0, 1))
+        grey = "plain grey" if np.ptp(colours) < COLOURED else "of one plain colour"
+        what = "black" if black else grey
+        raise ClipError(
+            "decode",
+            "black_frames" if black else "grey_frames",
+            f"{int(plain.sum())} of {len(frames)} frames are {what} ({_ranges(plain)})",
+            {
+                **qc,
+                "plain_frames": int(plain.sum()),
+                "mean_level": round(float(level[plain].mean()), 1),
+            },
+        )
+    return CheckedVideo(frames, tuple(flags), qc)
+
+
+def _completed(frames: NDArray[np.uint8], times_s: NDArray[np.float64]) -> NDArray[np.uint8]:
+    """75 frames out of a few less: each stays on screen until the next one's time.
+
+    Where a frame was lost in mid-clip its place shows in the times; repeating the last one instead
+    would put all later pictures ahead of the sound. Times that make no sense are passed over.
+    """
+    places = np.arange(len(frames))
+    if len(times_s) == len(frames) and np.isfinite(times_s).all():
+        timed = np.round(times_s * VIDEO_FPS).astype(np.int64)
+        if (np.diff(timed) > 0).all() and timed[0] == 0 and timed[-1] < CLIP_FRAMES:
+            places = timed
+    shown = np.searchsorted(places, np.arange(CLIP_FRAMES), side="right") - 1
+    completed: NDArray[np.uint8] = frames[shown]
+    return completed
+
+
+def measured_fps(times_s: NDArray[np.float64], stated_fps: float) -> float:
+    """Frames a second by their own times (T,): containers lie about their rate, frames do not."""
+    steps = np.diff(times_s)
+    measured = 1 / float(np.median(steps)) if len(steps) and np.median(steps) > 0 else stated_fps
+    if not np.isfinite(measured) or measured <= 0:
+        measured = stated_fps or float(VIDEO_FPS)
+    return measured
+
+
+def shown_at_25_fps(
+    times_s: NDArray[np.float64], fps: float, duration_s: float
+) -> NDArray[np.intp]:
+    """Which of the frames that come at `times_s` (T,) is on screen at each 40 ms of `duration_s`.
+
+    Args:
+        fps: the frames' own rate.
+    """
+    wanted_s = np.arange(round(duration_s * VIDEO_FPS)) / VIDEO_FPS
+    shown = np.searchsorted(times_s, wanted_s + 0.5 / fps) - 1
+    return np.clip(shown, 0, len(times_s) - 1)
+
+
+def _to_25_fps(media: Media, qc: dict[str, object]) -> tuple[NDArray[np.uint8], list[str]]:
+    """Frames at 25 fps: as they are, or the one on screen at each 40 ms."""
+    times_s = media.frame_times_s
+    measured = measured_fps(times_s, media.fps)
+    qc["source_fps"] = round(measured, 3)
+    if abs(measured - VIDEO_FPS) < RATE_TOLERANCE_FPS:
+        return media.frames, []
+    if measured < VIDEO_FPS:
+        raise ClipError(
+            "decode",
+            "frame_rate",
+            f"{measured:.2f} frames a second, at least {VIDEO_FPS} needed",
+            qc,
+        )
+    shown = shown_at_25_fps(times_s, measured, len(media.frames) / measured)
+    return media.frames[shown], ["fps_resampled"]
+
+
+def to_mono(audio: NDArray[np.float32], source_hz: int, target_hz: int) -> NDArray[np.float32]:
+    """Averages (N, C) channels and resamples with soxr's high quality."""
+    mono = audio.mean(axis=1, dtype=np.float32) if audio.ndim == 2 else audio
+    if source_hz == target_hz:
+        return np.ascontiguousarray(mono, np.float32)
+    return np.asarray(soxr.resample(mono, source_hz, target_hz, quality="HQ"), np.float32)
+
+
+def check_audio(media: Media, spec: AudioSpec) -> CheckedAudio:
+    """Brings the sound to the spec, on the time axis of the video, or raises `ClipError` (`audio`).
+
+    Reasons: `no_audio`, `audio_short`, `audio_silent`, `audio_rate`, `audio_nan`, `audio_start`.
+    """
+    if not media.has_audio:
+        raise ClipError("audio", "no_audio", "the file has no sound")
+    rate = media.sample_rate_hz
+    evidence: dict[str, object] = {"source_rate_hz": rate, "source_samples": len(media.audio)}
+    if len(media.audio) == 0:
+        raise ClipError("audio", "no_audio", "no sound could be decoded", evidence)
+    if not np.isfinite(media.audio).all():
+        raise ClipError(
+            "audio", "audio_nan", "the sound holds values that are no numbers", evidence
+        )
+    if rate < MIN_SAMPLE_RATE_HZ:
+        raise ClipError("audio", "audio_rate", f"the sound has {rate} Hz", evidence)
+    if abs(media.audio_start_s) > MAX_AV_START_S:
+        raise ClipError(
+            "audio",
+            "audio_start",
+            f"the sound begins {media.audio_start_s:.2f} s after the picture",
+            evidence,
+        )
+    samples = to_mono(media.audio, rate, spec.sample_rate_hz)
+    flags: list[str] = []
+    if rate < spec.sample_rate_hz:
+        flags.append("audio_upsampled")
+    shift = round(media.audio_start_s * spec.sample_rate_hz)
+    if abs(shift) > spec.sample_rate_hz // 1000:
+        # The container starts the sound late or early; GRID's own files start both at 0.
+        samples = (
+            np.concatenate([np.zeros(shift, np.float32), samples])
+            if shift > 0
+            else samples[-shift:]
+        )
+        flags.append("audio_shifted")
+    if media.audio_gap_samples:
+        flags.append("audio_gap")
+    seconds = len(samples) / spec.sample_rate_hz
+    evidence["source_seconds"] = round(seconds, 3)
+    if seconds < MIN_AUDIO_S:
+        raise ClipError(
+            "audio",
+            "audio_short",
+            f"{seconds:.2f} s of sound for {CLIP_SECONDS:.0f} s of picture",
+            evidence,
+        )
+    level = float(np.sqrt(np.mean(np.square(samples, dtype=np.float64))))
+    rms_dbfs = 20 * np.log10(max(level, 1e-10))
+    if rms_dbfs < SILENT_DBFS:
+        raise ClipError(
+            "audio", "audio_silent", f"the sound is silent ({rms_dbfs:.0f} dBFS)", evidence
+        )
+    added = spec.clip_samples - len(samples)
+    if added < 0:
+        if -added > spec.sample_rate_hz * TOLERATED_FRAMES / VIDEO_FPS:
+            flags.append("audio_cut")
+        samples = samples[: spec.clip_samples]
+    fitted = np.pad(samples, (0, max(added, 0)))
+    clipped = float(np.mean(np.abs(fitted) >= 0.999))
+    if clipped > 0.001:
+        flags.append("audio_clipped")
+    qc: dict[str, object] = {
+        "source_rate_hz": rate,
+        "rms_dbfs": round(float(rms_dbfs), 2),
+        "peak": round(float(np.abs(fitted).max()), 4),
+    }
+    if media.audio_gap_samples:
+        qc["audio_gap_s"] = round(media.audio_gap_samples / rate, 3)
+    return CheckedAudio(fitted, max(added, 0), tuple(flags), qc)

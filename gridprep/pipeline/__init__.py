@@ -1,0 +1,1 @@
+"""The build: from a corpus to features and a manifest, resumable and parallel."""

@@ -1,0 +1,144 @@
+"""From a clip's state to its manifest row, or to the failure that explains why there is none; and the
+files that hold all rows and failures."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from gridprep.pipeline.recipe import (
+    ALL_STAGES,
+    Recipe,
+    expected_keys,
+    failure_stands,
+    sources_current,
+    stale_stages,
+)
+from gridprep.pipeline.state import ClipState
+from manifests.corpus_lists import gender_of
+from manifests.grammar import sentence_of
+from manifests.io import SUBSETS, check_row, write_csv, write_jsonl
+from manifests.records import Clip, ClipFailure, ManifestRow, WordSpan
+from manifests.specs import CLIP_FRAMES, CLIP_SECONDS
+
+CSV_COLUMNS = (
+    "speaker",
+    "gender",
+    "stem",
+    "sentence",
+    "lips",
+    "face",
+    "audio",
+    "mel",
+    "prosody",
+    "samples_added",
+    "flags",
+)
+
+
+def not_built(
+    clip: Clip, state: ClipState, parameters: dict[str, str], build: str
+) -> ClipFailure | None:
+    """The failure of a clip whose features are not there or are not what `parameters` ask for, so
+    that a manifest never says of a file what is not true of it; None where the state can be trusted."""
+    if state.source is None:
+        if state.failure is not None:
+            return None
+        detail = "not built yet"
+    elif not sources_current(state, clip):
+        detail = "the source changed since it was built"
+    else:
+        keys = expected_keys(state, clip, parameters)
+        stale = stale_stages(state, keys, ALL_STAGES, build)
+        if failure_stands(state, keys, ALL_STAGES) or not (stale or state.failure):
+            return None
+        detail = f"not done, or with other parameters: {', '.join(stale) or 'what failed before'}"
+    return ClipFailure(clip.speaker, clip.stem, "manifest", "not_built", detail, clip.video)
+
+
+def row_or_failure(
+    clip: Clip, state: ClipState, subset: str, recipe: Recipe, corpus_root: str
+) -> ManifestRow | ClipFailure:
+    """The manifest row of a clip whose stages are up to date, or its failure. Breaking the physics is
+    a failure, not a warning. Paths of sources are relative to the corpus."""
+    source = relative_to(corpus_root, clip.video)
+    if state.failure is not None:
+        return replace(state.failure, video=source)
+    assert state.source is not None, f"{clip.clip_id} was not built"
+    stages = state.stages
+    files = {name: path for s in stages.values() for name, (path, _) in s.files.items()}
+    qc: dict[str, object] = {}
+    flags = list(clip.repairs)
+    for stage in stages.values():
+        qc |= stage.data.get("qc", {})
+        flags += stage.data.get("flags", [])
+    row = ManifestRow(
+        speaker=clip.speaker,
+        gender=gender_of(clip.speaker),
+        stem=clip.stem,
+        sentence=sentence_of(clip.stem),
+        subset=subset,
+        words=tuple(WordSpan.from_dict(w) for w in stages["alignment"].data["words"]),
+        paths={name: path for name, path in files.items() if not name.startswith("mel:")},
+        video_frames=CLIP_FRAMES,
+        audio_samples=stages["audio"].data["samples"],
+        sample_rate_hz=recipe.audio.sample_rate_hz,
+        mel_frames=stages["mels"].data["mel_frames"],
+        samples_added=stages["audio"].data["samples_added"],
+        flags=tuple(flags),
+        qc=qc,
+        source_path=source,
+        source_sha256=state.source.sha256,
+        fingerprints={
+            "audio": recipe.audio.fingerprint(),
+            "mel": recipe.mel.fingerprint(),
+            "crop": recipe.crop.fingerprint(),
+            "landmarks": recipe.landmarks.fingerprint(),
+            "prosody": recipe.prosody.fingerprint(),
+        },
+        extra_mels={
+            name.removeprefix("mel:"): path
+            for name, path in files.items()
+            if name.startswith("mel:")
+        },
+    )
+    expected_mel_frames = recipe.mel.frames(round(CLIP_SECONDS * recipe.mel.sample_rate_hz))
+    complaints = check_row(row, expected_mel_frames)
+    if complaints:
+        return ClipFailure(
+            clip.speaker, clip.stem, "manifest", "physics", "; ".join(complaints), source
+        )
+    return row
+
+
+def relative_to(root: str, path: str) -> str:
+    """`os.path.relpath` of absolute paths, quick for what lies below `root`."""
+    return path[len(root) + 1 :] if path.startswith(f"{root}/") else os.path.relpath(path, root)
+
+
+def write_rows(
+    out: str, rows: Sequence[ManifestRow], failures: Sequence[ClipFailure], header: dict[str, Any]
+) -> str:
+    """Writes `failures.jsonl`, the CSV of each subset and, last, `manifest.jsonl`; returns its path."""
+    write_jsonl(os.path.join(out, "failures.jsonl"), "failures", failures)
+    for subset in SUBSETS:
+        lines = [_csv_row(row) for row in rows if row.subset == subset]
+        write_csv(os.path.join(out, f"{subset}.csv"), CSV_COLUMNS, lines)
+    manifest = os.path.join(out, "manifest.jsonl")
+    write_jsonl(manifest, "manifest", rows, **header)
+    return manifest
+
+
+def _csv_row(row: ManifestRow) -> list[Any]:
+    paths = [row.paths[name] for name in ("lips", "face", "audio", "mel", "prosody")]
+    return [
+        row.speaker,
+        row.gender,
+        row.stem,
+        row.sentence,
+        *paths,
+        row.samples_added,
+        " ".join(row.flags),
+    ]

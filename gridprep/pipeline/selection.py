@@ -1,0 +1,131 @@
+"""What a build is asked for, checked before anything is written, and the clips that it takes."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+import os
+from collections import Counter
+from dataclasses import dataclass, replace
+from importlib import resources
+
+from gridprep.corpora.grid import Corpus, find_clips, speaker_order
+from gridprep.features.crop_store import suffix_of
+from gridprep.landmarks import registry
+from gridprep.pipeline.execution import create_executor
+from gridprep.pipeline.recipe import ALL_STAGES, Recipe, with_upstreams
+from manifests.errors import BadInput
+from manifests.records import Clip, ClipFailure
+from manifests.splits.frozen import Split, load
+
+
+@dataclass(frozen=True)
+class Options:
+    """What a build is asked for. `recipe` decides the features, the rest which clips and how.
+
+    Attributes:
+        split: name of a frozen split; "" for the single-stage commands, which take every clip.
+        limit: at most this many clips, dealt over the talkers in turn; 0 is all.
+        max_failures: stop when more clips fail; -1 never.
+    """
+
+    corpus: str
+    out: str
+    recipe: Recipe = Recipe()
+    split: str = ""
+    speakers: tuple[str, ...] = ()
+    limit: int = 0
+    jobs: int = 1
+    backend: str = "local"
+    scheduler: str = ""
+    max_failures: int = -1
+    targets: tuple[str, ...] = ALL_STAGES
+
+
+@dataclass(frozen=True)
+class Selection:
+    """The clips of a build and what the corpus said about them."""
+
+    corpus: Corpus
+    split: Split | None
+    clips: tuple[Clip, ...]
+    find_failures: tuple[ClipFailure, ...]
+
+
+def with_versions(recipe: Recipe, stages: tuple[str, ...] = ALL_STAGES) -> Recipe:
+    """The recipe with the versions of what would change features if it changed: libraries, the mean
+    face, a landmark backend's weights. (A backend that has any, or is given options, is created for it.)"""
+
+    def version(name: str) -> str:
+        try:
+            return f"{name} {importlib.metadata.version(name)}"
+        except importlib.metadata.PackageNotFoundError:
+            return f"{name} absent"
+
+    face = resources.files("gridprep.features").joinpath("mean_face.json").read_bytes()
+    backend = recipe.landmarks.backend
+    landmarks = version(backend)
+    special = recipe.landmark_options or recipe.device != "cpu"
+    if "align" in stages and (registry.entry(backend).options or special):
+        created = registry.create(backend, recipe.device, recipe.landmark_options)
+        landmarks = f"{backend} {created.version}"
+        created.close()
+    return replace(
+        recipe,
+        library_versions=(
+            ("decode", version("av")),
+            ("audio", version("soxr")),
+            ("align", landmarks),
+            ("crop", f"{version('opencv-python')} face {hashlib.sha256(face).hexdigest()[:12]}"),
+            ("mels", version("scipy")),
+        ),
+    )
+
+
+def checked(options: Options) -> Options:
+    """The options with absolute paths and versions. Raises before anything is read or written:
+    `BadInput` for names that nobody knows, `MissingDependency`."""
+    corpus, out = os.path.abspath(options.corpus), os.path.abspath(options.out)
+    if os.path.realpath(corpus) == os.path.realpath(out):
+        raise BadInput(f"--out {out} is the corpus", "choose a folder of its own for the build")
+    create_executor(options.backend, options.jobs, options.scheduler)
+    for codec in (options.recipe.crop.lips_codec, options.recipe.crop.face_codec):
+        suffix_of(codec)
+    stages = with_upstreams(options.targets or ALL_STAGES)
+    return replace(options, recipe=with_versions(options.recipe, stages), corpus=corpus, out=out)
+
+
+def select(options: Options) -> Selection:
+    """Finds the corpus and picks the clips. Raises `BadInput` when none is left."""
+    split = load(options.split) if options.split else None
+    corpus = find_clips(options.corpus)
+    wanted = set(options.speakers)
+    clips = [
+        clip
+        for clip in corpus.clips
+        if (not wanted or clip.speaker in wanted)
+        and (split is None or split.subset_of(clip.speaker, clip.stem) is not None)
+    ]
+    failures = [f for f in corpus.failures if not wanted or f.speaker in wanted]
+    if options.limit:
+        clips = _deal(clips, options.limit)
+        failures = []
+    if not clips and not failures:
+        found = ", ".join(sorted({c.speaker for c in corpus.clips}, key=speaker_order)) or "none"
+        raise BadInput(
+            f"{corpus.root} has no clip for this choice (talkers found: {found})",
+            "check --split and --speakers",
+        )
+    return Selection(corpus, split, tuple(clips), tuple(failures))
+
+
+def _deal(clips: list[Clip], limit: int) -> list[Clip]:
+    """The first `limit` clips when one is taken from each talker in turn: a small build that still
+    has every talker."""
+    turn: Counter[str] = Counter()
+    order = []
+    for position, clip in enumerate(clips):
+        order.append((turn[clip.speaker], position))
+        turn[clip.speaker] += 1
+    kept = sorted(position for _, position in sorted(order)[:limit])
+    return [clips[i] for i in kept]

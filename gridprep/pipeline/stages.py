@@ -1,0 +1,439 @@
+"""One clip through the stages: what is done already is kept, what changed is redone.
+
+`process_clip` is what `build` and the single-stage commands run for every clip, in a worker
+process; it never raises for a bad clip, only for a build folder that cannot be written.
+`gridprep.pipeline.recipe` says which stages a clip needs.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import io
+import os
+import traceback
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+import soundfile
+from numpy.typing import NDArray
+
+from gridprep.corpora.alignment import read_alignment
+from gridprep.features import crops
+from gridprep.features.crop_store import suffix_of, write_pictures
+from gridprep.features.prosody import prosody
+from gridprep.landmarks.base import LandmarkBackend
+from gridprep.landmarks.registry import create
+from gridprep.media import quality
+from gridprep.media.decode import Media, decode
+from gridprep.pipeline.recipe import (
+    Recipe,
+    Task,
+    expected_keys,
+    failure_among,
+    failure_stands,
+    stale_stages,
+    with_upstreams,
+)
+from gridprep.pipeline.state import ClipState, FileStamp, StageState, load_state, save_state, stamp
+from manifests.errors import BadInput, ClipError, ToolkitError
+from manifests.io import atomic_path
+from manifests.mel import DEFAULT, PRESETS, mel_spectrogram
+from manifests.records import Clip, ClipFailure, Landmarks
+from manifests.specs import MelSpec
+from manifests.sync import av_offset, lip_height_px, loudness
+
+_FOLDER_ERRNOS = {
+    getattr(errno, name)
+    for name in (
+        *("ENOSPC", "EDQUOT", "EFBIG", "EROFS", "EACCES", "EPERM", "EIO", "ESTALE"),
+        *("EEXIST", "ENOTDIR", "EISDIR", "EMFILE", "ENFILE", "ENAMETOOLONG"),
+    )
+}
+"""What the file system says when it is the build folder that cannot be used, and not one clip."""
+
+
+@dataclass
+class ClipResult:
+    """What a worker sends back."""
+
+    clip_id: str
+    state: ClipState
+    done_stages: tuple[str, ...] = ()
+
+
+@lru_cache(maxsize=2)
+def _backend(name: str, device: str, options: tuple[tuple[str, str], ...]) -> LandmarkBackend:
+    """One backend per worker process: creating one costs as much as many clips."""
+    return create(name, device=device, options=dict(options))
+
+
+@dataclass
+class _Work:
+    """A clip in progress. Sources are decoded once, when the first stage asks."""
+
+    task: Task
+    state: ClipState
+    keys: dict[str, str]
+    stale: tuple[str, ...]
+    done: list[str]
+    _media: Media | None = None
+    _video: quality.CheckedVideo | None = None
+
+    @property
+    def media(self) -> Media:
+        if self._media is None:
+            # Sound lies on the time axis of the pictures, so it is never decoded without them.
+            need_video = bool({"decode", "audio", "align", "crop"} & set(self.stale))
+            need_audio = bool({"decode", "audio"} & set(self.stale))
+            self._media = decode(self.task.clip.video, video=need_video, audio=need_audio)
+        return self._media
+
+    @property
+    def video(self) -> quality.CheckedVideo:
+        if self._video is None:
+            self._video = quality.check_video(self.media)
+        return self._video
+
+    def path(self, folder: str, suffix: str) -> str:
+        return f"{folder}/{self.task.clip.speaker}/{self.task.clip.stem}{suffix}"
+
+    def full(self, relative: str) -> str:
+        return os.path.join(self.task.build, relative)
+
+    def finish(self, stage: str, files: dict[str, str], **data: Any) -> None:
+        sizes = {name: (path, os.path.getsize(self.full(path))) for name, path in files.items()}
+        old = self.state.stages.get(stage)
+        if old is not None:
+            # A changed format leaves a file of another name behind.
+            for path, _ in old.files.values():
+                if path not in files.values():
+                    with contextlib.suppress(FileNotFoundError):
+                        os.unlink(self.full(path))
+        self.state.stages[stage] = StageState(self.keys[stage], sizes, data)
+        self.done.append(stage)
+
+
+def _write(target: str, data: bytes) -> None:
+    """Atomically writes a file at once: NumPy's own writers lose the errno of a full disk."""
+    with atomic_path(target) as temporary:
+        temporary.write_bytes(data)
+
+
+def _npz(arrays: dict[str, Any]) -> bytes:
+    buffer = io.BytesIO()
+    np.savez(buffer, **arrays)
+    return buffer.getvalue()
+
+
+def _npy(array: NDArray[Any]) -> bytes:
+    buffer = io.BytesIO()
+    np.save(buffer, array)
+    return buffer.getvalue()
+
+
+def _decode(work: _Work) -> None:
+    work.finish("decode", {}, flags=list(work.video.flags), qc=work.video.qc)
+
+
+def _alignment(work: _Work) -> None:
+    clip = work.task.clip
+    if not clip.alignment:
+        raise ClipError("alignment", "alignment_missing", f"no {clip.stem}.align in the corpus")
+    spans = read_alignment(clip.alignment, clip.stem)
+    work.finish("alignment", {}, words=[s.to_dict() for s in spans])
+
+
+def _audio(work: _Work) -> None:
+    spec = work.task.recipe.audio
+    sound = quality.check_audio(work.media, spec)
+    path = work.path("audio", ".wav")
+    buffer = io.BytesIO()
+    soundfile.write(buffer, sound.samples, spec.sample_rate_hz, format="WAV", subtype="PCM_16")
+    _write(work.full(path), buffer.getvalue())
+    work.finish(
+        "audio",
+        {"audio": path},
+        flags=list(sound.flags),
+        qc=sound.qc,
+        samples=len(sound.samples),
+        samples_added=sound.samples_added,
+    )
+
+
+def _align(work: _Work) -> None:
+    recipe = work.task.recipe
+    spec = recipe.landmarks
+    backend = _backend(spec.backend, recipe.device, recipe.landmark_options)
+    landmarks = backend.detect(work.video.frames, spec.every)
+    geometry = crops.track(landmarks, spec, recipe.crop)
+    path = work.path("landmarks", ".npz")
+    arrays = {
+        "points_px": landmarks.points_px,
+        "found": landmarks.found,
+        "faces": landmarks.faces,
+        "names": np.array(landmarks.names),
+        "backend": np.array(landmarks.backend),
+        "choice": np.array(landmarks.choice),
+    }
+    _write(work.full(path), _npz(arrays))
+    flags = []
+    if geometry.interpolated_frames:
+        flags.append("landmarks_interpolated")
+    if int(landmarks.faces.max(initial=0)) > 1:
+        flags.append("several_faces")
+    work.finish(
+        "align",
+        {"landmarks": path},
+        flags=flags,
+        qc={
+            "found_share": round(geometry.found_share, 4),
+            "interpolated_frames": geometry.interpolated_frames,
+            "jitter_px": geometry.jitter_px,
+            "faces": int(landmarks.faces.max(initial=0)),
+            "face_choice": landmarks.choice,
+        },
+    )
+
+
+def read_landmarks(path: str) -> Landmarks:
+    """Reads a `landmarks/*.npz` of a build."""
+    with np.load(path, allow_pickle=False) as values:
+        return Landmarks(
+            points_px=values["points_px"],
+            found=values["found"],
+            faces=values["faces"],
+            backend=str(values["backend"]),
+            choice=str(values["choice"]),
+            names=tuple(values["names"].tolist()),
+        )
+
+
+def _crop(work: _Work) -> None:
+    recipe = work.task.recipe
+    landmarks = read_landmarks(work.full(work.state.stages["align"].files["landmarks"][0]))
+    geometry = crops.track(landmarks, recipe.landmarks, recipe.crop)
+    frames = work.video.frames
+    lips, lips_border_px = crops.crop_lips(frames, geometry, recipe.crop)
+    faces, face_border_px = crops.crop_faces(frames, geometry, recipe.crop)
+    lips_path = work.path("lips", suffix_of(recipe.crop.lips_codec))
+    face_path = work.path("face", suffix_of(recipe.crop.face_codec))
+    write_pictures(work.full(lips_path), lips, recipe.crop.lips_codec)
+    write_pictures(work.full(face_path), faces, recipe.crop.face_codec)
+    off_centre = np.linalg.norm(geometry.mouth_px - geometry.lip_centres_px, axis=1)
+    flags = [
+        name
+        for name, overhang in (
+            ("lips_over_border", lips_border_px),
+            ("face_over_border", face_border_px),
+        )
+        if overhang > 0
+    ]
+    work.finish(
+        "crop",
+        {"lips": lips_path, "face": face_path},
+        flags=flags,
+        qc={
+            "lips_border_px": round(lips_border_px, 2),
+            "face_border_px": round(face_border_px, 2),
+            "mouth_off_centre_px": round(float(off_centre.max()), 3),
+            "mouth_off_centre_over_2px": int((off_centre > 2).sum()),
+            "scale": round(float(np.hypot(*geometry.warps[:, 0, :2].T).mean()), 4),
+        },
+    )
+
+
+def _read_audio(work: _Work) -> NDArray[np.float32]:
+    samples, _ = soundfile.read(
+        work.full(work.state.stages["audio"].files["audio"][0]), dtype="float32"
+    )
+    return np.asarray(samples, np.float32)
+
+
+def _mels(work: _Work) -> None:
+    recipe = work.task.recipe
+    samples = _read_audio(work)
+    files: dict[str, str] = {}
+    frames = 0
+    for i, name in enumerate(recipe.mels):
+        spec = PRESETS[name]
+        audio = quality.to_mono(samples, recipe.audio.sample_rate_hz, spec.sample_rate_hz)
+        mel = mel_spectrogram(audio, spec)
+        artifact, folder = ("mel", "mel") if i == 0 else (f"mel:{name}", f"mel-{name}")
+        files[artifact] = work.path(folder, ".npy")
+        _write(work.full(files[artifact]), _npy(mel))
+        if i == 0:
+            frames = int(mel.shape[-1])
+    pitch = prosody(samples, _prosody_grid(recipe), recipe.prosody)
+    files["prosody"] = work.path("prosody", ".npz")
+    _write(work.full(files["prosody"]), _npz(pitch.to_arrays()))
+    voiced = pitch.f0_hz[pitch.voiced]
+    work.finish(
+        "mels",
+        files,
+        mel_frames=frames,
+        qc={
+            "f0_median_hz": round(float(np.median(voiced)), 2) if len(voiced) else None,
+            "voiced_share": round(float(pitch.voiced.mean()), 4),
+        },
+    )
+
+
+def _prosody_grid(recipe: Recipe) -> MelSpec:
+    """The time grid of F0 and energy: the build's own mel where it has the audio's rate."""
+    if recipe.mel.sample_rate_hz == recipe.audio.sample_rate_hz:
+        return recipe.mel
+    return replace(MelSpec(), sample_rate_hz=recipe.audio.sample_rate_hz)
+
+
+def _sync(work: _Work) -> None:
+    recipe, stages = work.task.recipe, work.state.stages
+    landmarks = read_landmarks(work.full(stages["align"].files["landmarks"][0]))
+    geometry = crops.track(landmarks, recipe.landmarks, recipe.crop)
+    # Always the default mel: the offset must not depend on which preset a build stores.
+    samples = quality.to_mono(
+        _read_audio(work), recipe.audio.sample_rate_hz, DEFAULT.sample_rate_hz
+    )
+    offset = av_offset(
+        lip_height_px(geometry.points_px), loudness(mel_spectrogram(samples, DEFAULT))
+    )
+    work.finish(
+        "sync",
+        {},
+        qc={
+            "av_offset_frames": round(offset.frames, 2),
+            "av_correlation": round(offset.correlation, 3),
+            "av_margin": round(offset.margin, 3),
+        },
+    )
+
+
+_RUN = {
+    "decode": _decode,
+    "alignment": _alignment,
+    "audio": _audio,
+    "align": _align,
+    "crop": _crop,
+    "mels": _mels,
+    "sync": _sync,
+}
+
+
+def _stamp_again(old: FileStamp | None, path: str, stage: str) -> FileStamp:
+    """The stamp of a source, read again only where its size or time changed. Raises `ClipError`."""
+    if old is not None and old.path == path and old.is_current():
+        return old
+    try:
+        return stamp(path)
+    except OSError as error:
+        raise ClipError(stage, "unreadable", f"{path}: {error.strerror}") from None
+
+
+def _stamp_sources(state: ClipState, clip: Clip, stages: tuple[str, ...]) -> None:
+    """Reads size, time and hash of the sources where they changed. Raises `ClipError`."""
+    video, words, state.source, state.alignment = state.source, state.alignment, None, None
+    state.source = _stamp_again(video, clip.video, "decode")
+    if not clip.alignment:
+        return
+    try:
+        state.alignment = _stamp_again(words, clip.alignment, "alignment")
+    except ClipError:
+        if "alignment" in stages:
+            raise
+
+
+class _Crash(Exception):
+    """An error that nobody foresaw, with the stage in which it came; its cause is the error."""
+
+    def __init__(self, stage: str) -> None:
+        super().__init__(stage)
+        self.stage = stage
+
+
+def _update(task: Task, state: ClipState, afresh: bool) -> tuple[str, ...]:
+    """Does what is stale, or everything when `afresh`, and saves the state; a `ClipError` is recorded
+    in it. Returns the stages done. Raises `_Crash`, and what `process_clip` raises."""
+    clip = task.clip
+    stages = with_upstreams(task.targets)
+    parameters = task.recipe.stage_parameters()
+    done: list[str] = []
+    at = "decode"
+    try:
+        try:
+            _stamp_sources(state, clip, stages)
+            keys = expected_keys(state, clip, parameters)
+            stale = stages if afresh else stale_stages(state, keys, stages, task.build)
+            if failure_among(state, stages) and (afresh or not failure_stands(state, keys, stages)):
+                state.failure, state.failure_key = None, ""
+            _disown(task, state, stale)
+            work = _Work(task, state, keys, stale, done)
+            for at in stale:
+                _RUN[at](work)
+        except ClipError as error:
+            state.failure = _failure(clip, error.stage, error.reason, error.detail, error.evidence)
+            # Permissions come back without a trace in a file's time: such a clip is tried every time.
+            lasting = error.reason != "unreadable"
+            state.failure_key = expected_keys(state, clip, parameters)[at] if lasting else ""
+        save_state(task.build, clip.clip_id, state)
+    except ToolkitError:
+        raise
+    except Exception as error:
+        if isinstance(error, OSError) and error.errno in _FOLDER_ERRNOS:
+            raise BadInput(
+                f"{error.filename or task.build}: {error.strerror}",
+                "free space or choose another --out, then run it again",
+            ) from None
+        raise _Crash(at) from error
+    return tuple(done)
+
+
+def _failure(
+    clip: Clip, stage: str, reason: str, detail: str, evidence: dict[str, Any]
+) -> ClipFailure:
+    return ClipFailure(clip.speaker, clip.stem, stage, reason, detail, clip.video, evidence)
+
+
+def _disown(task: Task, state: ClipState, stale: tuple[str, ...]) -> None:
+    """Takes the keys off finished stages before their files are replaced, on disk too.
+
+    Else a kill -9 after the files changed and before the new state is saved would leave new files
+    under an old key, and going back to the old parameters would take them for done.
+    """
+    disowned = [name for name in stale if name in state.stages and state.stages[name].key]
+    for name in disowned:
+        state.stages[name] = replace(state.stages[name], key="")
+    if disowned:
+        save_state(task.build, task.clip.clip_id, state)
+
+
+def process_clip(task: Task) -> ClipResult:
+    """Brings one clip's target stages up to date and saves its state.
+
+    An error that nobody foresaw is first taken for the fault of an artifact that was damaged under
+    way: the clip is done once more from its source. If that crashes too it is recorded as `crashed`
+    with the end of the traceback, and tried again by the next run: one clip never takes a build down.
+
+    Raises:
+        BadInput: when the build folder cannot be written (full disk, read-only): that is no fault of
+            the clip and must stop the build.
+        ToolkitError: when a library or a file of weights is missing.
+    """
+    clip = task.clip
+    state = load_state(task.build, clip.clip_id)
+    done: tuple[str, ...] = ()
+    try:
+        done = _update(task, state, afresh=False)
+    except _Crash:
+        try:
+            done = _update(task, state, afresh=True)
+        except _Crash as crash:
+            error = crash.__cause__
+            trace = traceback.format_exception(error)[-4:]
+            detail = f"{type(error).__name__}: {error}"
+            state = ClipState(
+                failure=_failure(clip, crash.stage, "crashed", detail, {"trace": trace})
+            )
+            save_state(task.build, clip.clip_id, state)
+    return ClipResult(clip.clip_id, state, done)

@@ -1,0 +1,1 @@
+"""Verification of a corpus by the checks of a build."""

@@ -1,0 +1,162 @@
+"""What verifying a corpus finds out: per clip, per talker, and as a whole (`verify.json`)."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import platform
+from collections import Counter
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from gridprep.corpora.repairs import Repair
+from manifests.corpus_lists import expected_counts
+from manifests.records import Record
+
+REPORT_VERSION = 1
+
+
+@dataclass(frozen=True)
+class Options:
+    """What is verified, and how deeply.
+
+    Attributes:
+        speakers: only these; () is everybody.
+        limit: at most so many clips, dealt over the talkers in turn; 0 is all.
+        quick: names and presence only, nothing is decoded.
+        faces: look for the face too, with the build's default landmark backend (three times slower).
+    """
+
+    corpus: str
+    speakers: tuple[str, ...] = ()
+    limit: int = 0
+    jobs: int = 1
+    quick: bool = False
+    faces: bool = False
+
+
+@dataclass(frozen=True)
+class Problem(Record):
+    """Something that makes a clip a failure in a build; reasons are the build's."""
+
+    stage: str
+    reason: str
+    detail: str
+    evidence: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Finding(Record):
+    """What was found out about a clip.
+
+    Attributes:
+        problems: what makes it fail; a build names the first.
+        flags: what a build tolerates or puts right in the clip itself (`frames_repeated`).
+        repairs: what it puts right by stem (`alignment_folder`, `speaker_folder`); no blemish.
+        video: path relative to the corpus.
+    """
+
+    speaker: str
+    stem: str
+    problems: tuple[Problem, ...] = ()
+    flags: tuple[str, ...] = ()
+    repairs: tuple[str, ...] = ()
+    video: str = ""
+
+    @property
+    def clip_id(self) -> str:
+        return f"{self.speaker}/{self.stem}"
+
+    @property
+    def verdict(self) -> str:
+        """`failed`, `flagged` or `ok`."""
+        return "failed" if self.problems else "flagged" if self.flags else "ok"
+
+    def to_dict(self) -> dict[str, Any]:
+        return {"verdict": self.verdict, **super().to_dict()}
+
+
+@dataclass(frozen=True)
+class SpeakerCounts(Record):
+    """A talker's line of the table. `ok + flagged + failed == checked`.
+
+    Attributes:
+        speaker: as the stems say; the folder's word for files that are no clips, "?" without one.
+        expected: clips of a complete download.
+        found: clips here, and files that only look like clips.
+        checked: fewer than `found` with a limit.
+        alignments: clips here that have an alignment.
+        missing: expected clips that are not here.
+        unlisted: clips here beyond the expected ones (GRID has six such).
+        missing_stems: the first of the missing.
+    """
+
+    speaker: str
+    expected: int
+    found: int
+    checked: int
+    ok: int
+    flagged: int
+    failed: int
+    alignments: int
+    missing: int
+    unlisted: int
+    missing_stems: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Verification:
+    """The whole result. `findings` holds every checked clip, in the order of talkers and stems."""
+
+    options: Options
+    root: str
+    findings: tuple[Finding, ...]
+    speakers: tuple[SpeakerCounts, ...]
+    absent_speakers: tuple[str, ...]
+    repairs: tuple[Repair, ...]
+    duplicates: tuple[tuple[str, str], ...]
+    orphan_alignments: int
+    junk_files: int
+    wall_s: float
+
+    def count(self, verdict: str) -> int:
+        return sum(f.verdict == verdict for f in self.findings)
+
+    @property
+    def missing(self) -> int:
+        """Expected clips that are not here, absent talkers included."""
+        counts = expected_counts()
+        return sum(s.missing for s in self.speakers) + sum(counts[s] for s in self.absent_speakers)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The content of `verify.json`: clips that are fine are only counted."""
+        return {
+            "schema": "verify",
+            "schema_version": REPORT_VERSION,
+            "corpus": self.root,
+            "options": asdict(self.options),
+            "counts": {
+                "checked": len(self.findings),
+                **{verdict: self.count(verdict) for verdict in ("ok", "flagged", "failed")},
+                "missing": self.missing,
+                "reasons": dict(Counter(p.reason for f in self.findings for p in f.problems)),
+                "flags": dict(Counter(flag for f in self.findings for flag in f.flags)),
+                "repairs": dict(Counter(name for f in self.findings for name in f.repairs)),
+                "duplicates": len(self.duplicates),
+                "orphan_alignments": self.orphan_alignments,
+                "junk_files": self.junk_files,
+            },
+            "speakers": [s.to_dict() for s in self.speakers],
+            "absent_speakers": list(self.absent_speakers),
+            "findings": [f.to_dict() for f in self.findings if f.verdict != "ok"],
+            "repairs": [r.to_dict() for r in self.repairs],
+            "duplicates": [{"used": used, "passed_over": other} for used, other in self.duplicates],
+            "versions": _versions(),
+            "wall_s": round(self.wall_s, 2),
+        }
+
+
+def _versions() -> dict[str, str]:
+    versions = {"python": platform.python_version()}
+    for name in ("facetron-toolkit", "av", "numpy", "soxr"):
+        versions[name] = importlib.metadata.version(name)
+    return versions

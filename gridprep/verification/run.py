@@ -1,0 +1,240 @@
+"""Verification of a corpus: decodes every clip to its end and judges it by the checks of a build.
+
+The corpus is only read. The verdict on a clip is that of a build, because the code is the same
+(`gridprep.media.decode`, `gridprep.media.quality`, `gridprep.corpora.alignment`); a build stops at
+the first problem of a clip, verification reports all of them.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from collections import Counter
+from collections.abc import Callable, Generator
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from typing import TypeVar
+
+from gridprep.corpora.alignment import read_alignment
+from gridprep.corpora.grid import speaker_order
+from gridprep.corpora.repairs import repairs_of
+from gridprep.features import crops
+from gridprep.landmarks.base import LandmarkBackend
+from gridprep.landmarks.registry import create, default_backend
+from gridprep.media import quality
+from gridprep.media.decode import Media, decode
+from gridprep.pipeline.execution import Died, create_executor
+from gridprep.pipeline.selection import Options as BuildOptions
+from gridprep.pipeline.selection import Selection, select
+from gridprep.verification.report import Finding, Options, Problem, SpeakerCounts, Verification
+from manifests.console import Progress
+from manifests.corpus_lists import SPEAKERS, expected_stems_of
+from manifests.errors import ClipError
+from manifests.records import STAGES, Clip, ClipFailure
+from manifests.specs import AudioSpec, CropSpec, LandmarkSpec
+
+NAMED_MISSING = 20
+"""So many missing clips of a talker are named in the report; the count is always there."""
+
+ValueT = TypeVar("ValueT")
+
+
+@dataclass(frozen=True)
+class Task:
+    """One clip's checks, sent to a worker."""
+
+    clip: Clip
+    quick: bool = False
+    faces: bool = False
+
+
+class _Checks:
+    """Runs checks one after the other and keeps what each complains of."""
+
+    def __init__(self) -> None:
+        self.problems: list[Problem] = []
+        self.flags: list[str] = []
+
+    def run(self, stage: str, check: Callable[[], ValueT]) -> ValueT | None:
+        """The check's result, or None after recording its problem. Never raises: one clip that
+        upsets a library must not take the report of 32,000 others with it."""
+        try:
+            return check()
+        except ClipError as error:
+            self.problems.append(Problem(error.stage, error.reason, error.detail, error.evidence))
+        except Exception as error:
+            self.problems.append(
+                Problem(stage, "unexpected", f"{type(error).__name__}: {error}", {})
+            )
+        return None
+
+
+def check_clip(task: Task) -> Finding:
+    """Judges one clip; never raises."""
+    clip, checks = task.clip, _Checks()
+    if task.quick:
+        checks.run("decode", lambda: _present(clip))
+    else:
+        _check_media(task, checks)
+    checks.run("alignment", lambda: _words(task))
+    return Finding(
+        clip.speaker,
+        clip.stem,
+        tuple(
+            sorted(checks.problems, key=lambda p: STAGES.index(p.stage))
+        ),  # as a build meets them
+        tuple(checks.flags),
+        clip.repairs,
+        clip.video,
+    )
+
+
+def _check_media(task: Task, checks: _Checks) -> None:
+    """Pictures and sound of a clip, and the face where it is asked for."""
+
+    def decoded() -> Media:
+        return decode(task.clip.video)
+
+    media = checks.run("decode", decoded)
+    if media is None:
+        return
+    video = checks.run("decode", lambda: quality.check_video(media))
+    sound = checks.run("audio", lambda: quality.check_audio(media, AudioSpec()))
+    checks.flags += video.flags if video is not None else ()
+    checks.flags += sound.flags if sound is not None else ()
+    if task.faces and video is not None:
+        checks.flags += checks.run("align", lambda: _face_flags(video)) or ()
+
+
+@lru_cache(maxsize=1)
+def _backend() -> LandmarkBackend:
+    """One a worker process; the build's default. Raises `MissingDependency`."""
+    return create(default_backend())
+
+
+def _face_flags(video: quality.CheckedVideo) -> tuple[str, ...]:
+    """The flags of a build's `align`; raises its `ClipError` (`no_face`, `face_lost`)."""
+    spec = LandmarkSpec(backend=default_backend())
+    landmarks = _backend().detect(video.frames, spec.every)
+    geometry = crops.track(landmarks, spec, CropSpec())
+    return (
+        *(("landmarks_interpolated",) if geometry.interpolated_frames else ()),
+        *(("several_faces",) if int(landmarks.faces.max(initial=0)) > 1 else ()),
+    )
+
+
+def _present(clip: Clip) -> None:
+    try:
+        size = os.path.getsize(clip.video)
+    except OSError as error:
+        raise ClipError("decode", "unreadable", f"{clip.video}: {error.strerror}") from None
+    if size == 0:
+        raise ClipError("decode", "empty_file", f"{clip.video} has no bytes")
+
+
+def _words(task: Task) -> None:
+    if task.quick and task.clip.alignment:
+        return
+    read_alignment(task.clip.alignment, task.clip.stem)
+
+
+def verify(options: Options) -> Verification:
+    """Verifies a corpus, with a progress display.
+
+    Raises:
+        BadInput: the folder is absent, holds no clip, or none of the talkers asked for.
+        MissingDependency: `faces` without a landmark backend.
+    """
+    started_s = time.monotonic()
+    if options.faces and not options.quick:
+        _backend()  # says before any clip is read that it is not there
+    selection = select(
+        BuildOptions(options.corpus, "", speakers=options.speakers, limit=options.limit)
+    )
+    root = selection.corpus.root
+    findings = [_not_a_clip(failure) for failure in selection.find_failures]
+    tasks = [Task(clip, options.quick, options.faces) for clip in selection.clips]
+    # Closing the generator shuts the worker processes down, also on Ctrl-C.
+    with (
+        contextlib.closing(_check_all(tasks, options)) as results,
+        Progress(len(tasks), "verify") as progress,
+    ):
+        failed = flagged = 0
+        for finding in results:
+            failed += finding.verdict == "failed"
+            flagged += finding.verdict == "flagged"
+            findings.append(replace(finding, video=os.path.relpath(finding.video, root)))
+            progress.update(1, failed=failed, flagged=flagged)
+    findings.sort(key=lambda f: (speaker_order(f.speaker), f.stem))
+    table, absent = _count(selection, findings, options)
+    corpus = selection.corpus
+    return Verification(
+        options=options,
+        root=root,
+        findings=tuple(findings),
+        speakers=table,
+        absent_speakers=absent,
+        repairs=repairs_of(corpus.claims),
+        duplicates=corpus.duplicates,
+        orphan_alignments=corpus.orphan_alignments,
+        junk_files=corpus.junk_files,
+        wall_s=time.monotonic() - started_s,
+    )
+
+
+def _check_all(tasks: list[Task], options: Options) -> Generator[Finding, None, None]:
+    if options.quick:
+        yield from map(check_clip, tasks)
+        return
+    executor = create_executor("local", min(options.jobs, max(len(tasks), 1)))
+    for result in executor.map(check_clip, tasks):
+        if isinstance(result, Died):
+            clip = result.item.clip
+            died = Problem("worker", "worker_died", result.cause, {})
+            yield Finding(clip.speaker, clip.stem, (died,), (), clip.repairs, clip.video)
+        else:
+            yield result
+
+
+def _not_a_clip(failure: ClipFailure) -> Finding:
+    problem = Problem(failure.stage, failure.reason, failure.detail, failure.evidence)
+    return Finding(failure.speaker, failure.stem, (problem,), video=failure.video)
+
+
+def _count(
+    selection: Selection, findings: list[Finding], options: Options
+) -> tuple[tuple[SpeakerCounts, ...], tuple[str, ...]]:
+    """(a line for every talker of whom something is here, the others that were asked for)."""
+    wanted = options.speakers or SPEAKERS
+    here: dict[str, list[Clip]] = {}
+    for clip in selection.corpus.clips:
+        here.setdefault(clip.speaker, []).append(clip)
+    strange = Counter(f.speaker for f in selection.find_failures)
+    verdicts = Counter((f.speaker, f.verdict) for f in findings)
+    lines = []
+    for speaker in sorted({*here, *strange}, key=speaker_order):
+        if options.speakers and speaker not in options.speakers:
+            continue
+        clips = here.get(speaker, [])
+        stems = {clip.stem for clip in clips}
+        expected = set(expected_stems_of(speaker)) if speaker in SPEAKERS else set()
+        missing = sorted(expected - stems)
+        ok, flagged, failed = (verdicts[speaker, v] for v in ("ok", "flagged", "failed"))
+        lines.append(
+            SpeakerCounts(
+                speaker=speaker,
+                expected=len(expected),
+                found=len(clips) + strange[speaker],
+                checked=ok + flagged + failed,
+                ok=ok,
+                flagged=flagged,
+                failed=failed,
+                alignments=sum(bool(clip.alignment) for clip in clips),
+                missing=len(missing),
+                unlisted=len(stems - expected),
+                missing_stems=tuple(missing[:NAMED_MISSING]),
+            )
+        )
+    present = {line.speaker for line in lines}
+    return tuple(lines), tuple(s for s in wanted if s not in present)
