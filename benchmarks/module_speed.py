@@ -17,7 +17,7 @@ import torch
 
 from benchmarks.children import Start, run
 from benchmarks.module_subjects import Subject, subjects
-from facetron.sizes import SIZES
+from facetron.model.sizes import SIZES
 from manifests.console import format_table
 from manifests.specs import CLIP_FRAMES, VIDEO_FPS
 

@@ -10,13 +10,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from facetron import ctc
-from facetron.config import ModelConfig
-from facetron.encoders.face import face_input
-from facetron.encoders.lip import lip_input
-from facetron.griffin_lim import GriffinLim
-from facetron.models import FaceToSpeech
-from facetron.norms import remove_norms
+from facetron.model import ctc
+from facetron.model.config import ModelConfig
+from facetron.model.face import face_input
+from facetron.model.facetron import FaceToSpeech
+from facetron.model.lip import lip_input
+from facetron.model.norms import remove_norms
+from facetron.vocoders.griffin_lim import GriffinLim
 from manifests.specs import CLIP_FRAMES, CropSpec
 
 SENTENCE = "bin blue at f two now"

@@ -10,14 +10,15 @@ import numpy as np
 import torch
 
 from benchmarks.children import Start, forget_peak, peak_mb, resident_mb, run
-from facetron import bundled, checkpoint, options
-from facetron.checkpoint import CheckpointInfo
-from facetron.faces_of import Aligner
-from facetron.models import FaceToSpeech
-from facetron.sizes import SIZES
-from facetron.speaking import Request
-from facetron.speaking import speak as speak_video
-from facetron.synthesizer import Synthesizer
+from facetron import options
+from facetron.checkpoints import bundled, checkpoint
+from facetron.checkpoints.checkpoint import CheckpointInfo
+from facetron.model.facetron import FaceToSpeech
+from facetron.model.sizes import SIZES
+from facetron.synthesis.synthesizer import Synthesizer
+from facetron.video.align import Aligner
+from facetron.video.speak import Request
+from facetron.video.speak import speak as speak_video
 from gridprep.corpora.grid import find_clips
 from manifests.console import format_table
 from manifests.specs import VIDEO_FPS, CropSpec

@@ -12,10 +12,10 @@ from statistics import median
 import torch
 
 from benchmarks.children import Start, peak_mb, resident_mb, run
-from facetron.config import ModelConfig
-from facetron.ctc import encode
-from facetron.data import Batch, TrainingSet
+from facetron.model.config import ModelConfig
+from facetron.model.ctc import encode
 from facetron.train.config import TrainConfig, train_config
+from facetron.train.dataset import Batch, TrainingSet
 from facetron.train.loop import Trainer
 from facetron.train.run import create, launched
 from manifests.console import format_table
@@ -29,7 +29,7 @@ SENTENCE = "bin blue at f two now"
 
 
 def random_batch(config: ModelConfig, training: TrainConfig, clips: int) -> Batch:
-    """Noise in the shapes of `facetron.data.Batch`, all fields, clips of 3 s."""
+    """Noise in the shapes of `facetron.train.dataset.Batch`, all fields, clips of 3 s."""
     rng = torch.Generator().manual_seed(0)
     lip, face, spec = config.lip, config.face, config.mel_spec
     frames, mel_frames = CLIP_FRAMES, CLIP_FRAMES * config.decoder.upsampling

@@ -61,7 +61,8 @@ def embed(
     if out.suffix != ".npz":
         raise BadInput(f"--out {out} is no .npz", "name it .npz; a table is --csv FILE")
     # `facetron --help` must not wait for PyTorch.
-    from facetron import bundled, embedding
+    from facetron.checkpoints import bundled
+    from facetron.synthesis import embedding
 
     made = embedding.embed(
         manifest,

@@ -27,7 +27,7 @@ def export(sources: tuple[Path, ...], out: Path, float32: bool, note: str) -> No
     What `facetron speak`, `synthesize` and `embed` take as --checkpoint; discriminators and
     optimizers stay behind.
     """
-    from facetron.export import export as write
+    from facetron.checkpoints.export import export as write
 
     made = write(sources, out, half=not float32, note=note)
     for part, path in made.origin.items():

@@ -11,8 +11,8 @@ from manifests.console import format_table
 from manifests.specs import CLIP_FRAMES
 
 if TYPE_CHECKING:
-    from facetron.config import ModelConfig
-    from facetron.inventory import ModuleRow, Shape
+    from facetron.model.config import ModelConfig
+    from facetron.model.inventory import ModuleRow, Shape
 
 
 COLUMNS = ("module", "input", "output", "M parameters", "GFLOP a clip", "planned M", "GFLOP")
@@ -27,13 +27,13 @@ def info(size: str | None, file: Path | None, sets: tuple[str, ...], as_yaml: bo
     """Modules, shapes, parameters and GFLOP of a clip of 3 s, beside what the paper says."""
     # `facetron --help` imports every command and must wait neither for SciPy nor for PyTorch.
     from facetron import options
-    from facetron.sizes import model_config
+    from facetron.model.sizes import model_config
 
     config = model_config(size, file, sets)
     if as_yaml:
         click.echo(options.to_yaml(config), nl=False)
         return
-    from facetron.inventory import PAPER_SAYS, PLANNED, SPEAKING, inventory
+    from facetron.model.inventory import PAPER_SAYS, PLANNED, SPEAKING, inventory
 
     rows = inventory(config)
     click.echo(_heading(config))

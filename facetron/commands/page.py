@@ -46,7 +46,7 @@ def page(
 
     The folder needs nothing else: open its index.html, or put it on any server.
     """
-    from facetron.demo_page import Options, write_page
+    from facetron.demo.page import Options, write_page
 
     report = write_page(Options(runs, out, clips, seed, title, manifest, corpus, notes))
     sections = ", ".join(f"{n} {key}" for key, n in report.sections.items())

@@ -7,8 +7,8 @@ from typing import Any
 
 import click
 
-from facetron.resynth import Options, cpu_count, resynthesise
-from facetron.vocoders import VOCODERS
+from facetron.synthesis.resynth import Options, cpu_count, resynthesise
+from facetron.vocoders.registry import VOCODERS
 from manifests.errors import TooManyFailures
 
 

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 import click
 
-from facetron.vocoders import AUTO, VOCODERS
+from facetron.vocoders.registry import AUTO, VOCODERS
 from manifests.errors import BadInput
 
 if TYPE_CHECKING:
-    from facetron.speaking import Outcome, Request
+    from facetron.video.speak import Outcome, Request
 
 FILE = click.Path(path_type=Path)
 
@@ -71,9 +71,9 @@ def speak(
     is replaced. Prints what was read.
     """
     # `facetron --help` imports every command and must not wait for PyTorch.
-    from facetron import speaking
-    from facetron.faces_of import Aligner
-    from facetron.synthesizer import Synthesizer
+    from facetron.synthesis.synthesizer import Synthesizer
+    from facetron.video import speak as speaking
+    from facetron.video.align import Aligner
 
     request = speaking.Request(video, out, face, wav)
     speaking.check(request)

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from facetron.vocoders import AUTO, VOCODERS
+from facetron.vocoders.registry import AUTO, VOCODERS
 from manifests.errors import TooManyFailures
 
 
@@ -94,7 +94,7 @@ def synthesize(max_failures: int, **options: Any) -> None:
     files by the same weights are kept.
     """
     # `facetron --help` must not wait for PyTorch.
-    from facetron.synthesis import Options, synthesise
+    from facetron.synthesis.run import Options, synthesise
 
     report = synthesise(Options(**options))
     for talker in report.talkers:

@@ -7,10 +7,11 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from facetron import augment, options
-from facetron.augment import Augmentation
-from facetron.config import ModelConfig
-from facetron.sizes import model_config
+from facetron import options
+from facetron.model.config import ModelConfig
+from facetron.model.sizes import model_config
+from facetron.train import augment
+from facetron.train.augment import Augmentation
 from manifests.errors import BadInput
 
 SECTION = "train"
@@ -50,7 +51,7 @@ class TrainConfig:
     precision: Literal["auto", "float32", "bf16"] = "auto"
     """`auto`: bf16 where autocast pays, on CUDA."""
     workers: int = -1
-    """Processes that read clips; −1 decides by itself (`facetron.batches.reading_workers`)."""
+    """Processes that read clips; −1 decides by itself (`facetron.train.batches.reading_workers`)."""
     cache_mb: int = 1024
     """Decoded small pictures kept in memory, all workers together."""
     segment_frames: int = 32

@@ -6,13 +6,13 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
-from facetron.batches import to_model
-from facetron.config import ModelConfig
-from facetron.data import Batch
-from facetron.discriminators import MelDiscriminator
-from facetron.losses import mel_loss
-from facetron.models import Facetron
+from facetron.model.config import ModelConfig
+from facetron.model.discriminators import MelDiscriminator
+from facetron.model.facetron import Facetron
+from facetron.model.losses import mel_loss
+from facetron.train.batches import to_model
 from facetron.train.config import TrainConfig
+from facetron.train.dataset import Batch
 from facetron.train.pictures import Exhibit, mels_shown
 from facetron.train.stage import Critics, Made, Pairs, Stage, generator_loss, has_critics
 

@@ -6,14 +6,14 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from facetron.batches import to_model
-from facetron.config import ModelConfig
-from facetron.data import Batch
-from facetron.encoders.face import FaceEncoder
-from facetron.encoders.prosody import ProsodyEncoder
-from facetron.losses import cosine_loss
+from facetron.model.config import ModelConfig
+from facetron.model.face import FaceEncoder
+from facetron.model.losses import cosine_loss
+from facetron.model.prosody import ProsodyEncoder
+from facetron.train.batches import to_model
 from facetron.train.collapse import Embeddings
 from facetron.train.config import TrainConfig
+from facetron.train.dataset import Batch
 from facetron.train.stage import Made, Pairs, Stage
 
 

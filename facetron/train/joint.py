@@ -7,14 +7,14 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from facetron.batches import to_model
-from facetron.config import ModelConfig
-from facetron.data import Batch, Field
-from facetron.discriminators import WaveDiscriminator
-from facetron.losses import cosine_loss, mel_loss, total_loss
-from facetron.models import FaceToSpeech
+from facetron.model.config import ModelConfig
+from facetron.model.discriminators import WaveDiscriminator
+from facetron.model.facetron import FaceToSpeech
+from facetron.model.losses import cosine_loss, mel_loss, total_loss
+from facetron.train.batches import to_model
 from facetron.train.collapse import Embeddings
 from facetron.train.config import TrainConfig
+from facetron.train.dataset import Batch, Field
 from facetron.train.decoder import lips_read, mel_critic, still_reader
 from facetron.train.face import Teacher
 from facetron.train.pictures import Exhibit, mels_shown

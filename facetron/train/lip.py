@@ -8,13 +8,13 @@ import numpy as np
 from torch import Tensor, nn
 from torch.nn import functional
 
-from facetron.batches import to_model
-from facetron.config import ModelConfig
-from facetron.ctc import decode, greedy
-from facetron.data import NO_WORD, WORD_CLASS, Batch
-from facetron.encoders.lip import LipEncoder
-from facetron.losses import ctc_loss
+from facetron.model.config import ModelConfig
+from facetron.model.ctc import decode, greedy
+from facetron.model.lip import LipEncoder
+from facetron.model.losses import ctc_loss
+from facetron.train.batches import to_model
 from facetron.train.config import TrainConfig
+from facetron.train.dataset import NO_WORD, WORD_CLASS, Batch
 from facetron.train.pictures import Exhibit
 from facetron.train.stage import Made, Pairs, Stage
 

@@ -22,14 +22,15 @@ import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
 
-from facetron import checkpoint, options
-from facetron.augment import NONE
-from facetron.batches import Batches, loader, reading_workers
-from facetron.checkpoint import CheckpointInfo
-from facetron.data import Batch, Clips, Field, TrainingSet, picture_bytes
+from facetron import options
+from facetron.checkpoints import checkpoint
+from facetron.checkpoints.checkpoint import CheckpointInfo
+from facetron.train.augment import NONE
+from facetron.train.batches import Batches, loader, reading_workers
+from facetron.train.dataset import Batch, Clips, Field, TrainingSet, picture_bytes
 from facetron.train.log import EpochLog
 from facetron.train.pictures import Exhibit, fixed_clips, recordings
-from facetron.train.readings import lip_readings
+from facetron.train.precomputed_lips import lip_readings
 from facetron.train.stage import Stage
 from manifests.console import Progress
 from manifests.errors import BadInput, ToolkitError

@@ -12,9 +12,9 @@ import soundfile
 from numpy.typing import NDArray
 from torch import Tensor
 
-from facetron.griffin_lim import GriffinLim
-from facetron.mel_picture import Picture, above
-from facetron.resynth import select
+from facetron.synthesis.resynth import select
+from facetron.train.mel_picture import Picture, above
+from facetron.vocoders.griffin_lim import GriffinLim
 from manifests.errors import BadInput
 from manifests.records import ManifestRow
 from manifests.specs import MelSpec

@@ -11,14 +11,14 @@ from __future__ import annotations
 from torch import Tensor, nn
 from torch.nn import functional
 
-from facetron.config import ModelConfig
-from facetron.data import WORD_CLASS, Batch
-from facetron.decoder import Decoder
-from facetron.encoders.prosody import ProsodyEncoder
-from facetron.losses import mel_loss
-from facetron.models import concatenate
+from facetron.model.config import ModelConfig
+from facetron.model.decoder import Decoder
+from facetron.model.facetron import concatenate
+from facetron.model.losses import mel_loss
+from facetron.model.prosody import ProsodyEncoder
 from facetron.train.collapse import Embeddings
 from facetron.train.config import TrainConfig
+from facetron.train.dataset import WORD_CLASS, Batch
 from facetron.train.stage import Made, Pairs, Stage
 
 

@@ -9,11 +9,11 @@ from pathlib import Path
 import torch
 from lightning_fabric import Fabric
 
-from facetron import checkpoint
-from facetron.config import ModelConfig
-from facetron.data import TrainingSet, open_training_set
-from facetron.registry import resolve
+from facetron.checkpoints import checkpoint
+from facetron.model.config import ModelConfig
+from facetron.systems import resolve
 from facetron.train.config import STAGES, TrainConfig, train_config
+from facetron.train.dataset import TrainingSet, open_training_set
 from facetron.train.loop import BEST, LAST, RESUME, Trainer
 from facetron.train.stage import Stage
 from manifests.errors import BadInput, SpecMismatch

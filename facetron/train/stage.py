@@ -9,19 +9,19 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from facetron.config import LossConfig, ModelConfig
-from facetron.data import Batch, Field
-from facetron.discriminators import PerceptualDiscriminator
-from facetron.encoders.lip import LipEncoder
-from facetron.losses import (
+from facetron.model.config import LossConfig, ModelConfig
+from facetron.model.discriminators import PerceptualDiscriminator
+from facetron.model.lip import LipEncoder
+from facetron.model.losses import (
     adversarial_loss,
     discriminator_loss,
     feature_loss,
     perceptual_discriminator_loss,
     perceptual_loss,
 )
-from facetron.mel_score import mel_estoi
+from facetron.model.mel_score import mel_estoi
 from facetron.train.config import TrainConfig
+from facetron.train.dataset import Batch, Field
 from facetron.train.pictures import Exhibit
 from manifests.specs import MelSpec
 
@@ -47,7 +47,7 @@ class Critics(nn.Module):
 
     def forward(self, pairs: Pairs) -> Tensor:
         """LSGAN, the discriminators' side, over all critics, and what a perceptual head is to learn:
-        the score that `facetron.mel_score` measures."""
+        the score that `facetron.model.mel_score` measures."""
         losses = []
         for name, (real, made) in pairs.items():
             critic, made = self.critics[name], made.detach()

@@ -6,15 +6,15 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
-from facetron.config import ModelConfig
-from facetron.data import Batch, Field
-from facetron.discriminators import WaveDiscriminator
-from facetron.excitation import Pitch, pitch_loss
-from facetron.losses import mel_loss, spectral_loss
+from facetron.model.config import ModelConfig
+from facetron.model.discriminators import WaveDiscriminator
+from facetron.model.excitation import Pitch, pitch_loss
+from facetron.model.losses import mel_loss, spectral_loss
+from facetron.model.vocoder import Vocoder
 from facetron.train.config import TrainConfig
+from facetron.train.dataset import Batch, Field
 from facetron.train.pictures import Exhibit, mels_shown
 from facetron.train.stage import Critics, Made, Pairs, Stage, generator_loss, has_critics
-from facetron.vocoder import Vocoder
 from manifests.mel import mel_spectrogram
 from manifests.specs import MelSpec
 

@@ -27,7 +27,7 @@ MAY_IMPORT = {
 
 FILE_MAY_IMPORT = {
     # `facetron speak` takes videos that no build has seen, and must cut them as a build would.
-    "facetron/faces_of.py": (
+    "facetron/video/align.py": (
         "gridprep.features.crops",
         "gridprep.features.crop_store",
         "gridprep.media.footage",
@@ -50,8 +50,8 @@ HOMES = {
         "gridprep/features/crop_store.py",
         "gridprep/synth/container.py",
         "evaluation/audio_import.py",
-        "facetron/demo_video.py",
-        "facetron/muxing.py",
+        "facetron/demo/video.py",
+        "facetron/video/mux.py",
     ),
     # The second is a script that made a file of the repository; no program runs it.
     "mediapipe": ("gridprep/landmarks/mediapipe.py", "gridprep/synth/make_portrait.py"),
@@ -356,16 +356,19 @@ def _binary_files() -> list[str]:
         ("manifests/splits/rules.py", "from ...gridprep import mel"),
         ("gridprep/features/crops.py", "import evaluation.score"),
         ("gridprep/features/crops.py", "def f():\n    from facetron import data"),
-        ("facetron/data.py", "import gridprep"),
-        ("facetron/data.py", "from gridprep import corpus"),
-        ("facetron/data.py", "import gridprep.melody"),
-        ("facetron/data.py", "from gridprep.media.footage import Footage"),
-        ("facetron/faces_of.py", "from gridprep.pipeline.stages import read_landmarks"),
+        ("facetron/train/dataset.py", "import gridprep"),
+        ("facetron/train/dataset.py", "from gridprep import corpus"),
+        ("facetron/train/dataset.py", "import gridprep.melody"),
+        ("facetron/train/dataset.py", "from gridprep.media.footage import Footage"),
+        ("facetron/video/align.py", "from gridprep.pipeline.stages import read_landmarks"),
         ("evaluation/score.py", "from gridprep.media.decode import decode"),
-        ("evaluation/score.py", "import importlib\nimportlib.import_module('facetron.models')"),
+        (
+            "evaluation/score.py",
+            "import importlib\nimportlib.import_module('facetron.model.facetron')",
+        ),
         ("evaluation/score.py", "__import__('facetron')"),
         ("evaluation/score.py", "importlib.import_module(f'facetron.{name}')"),
-        ("evaluation/metrics/registry.py", "METRICS = {'x': 'facetron.losses:Loss'}"),
+        ("evaluation/metrics/registry.py", "METRICS = {'x': 'facetron.model.losses:Loss'}"),
         ("gridprep/pipeline/run.py", "from benchmarks import demo"),
         ("manifests/mel.py", "from gridprep import media"),
         ("manifests/grammar.py", "from gridprep.corpora.grid import Clip"),
@@ -379,9 +382,9 @@ def test_crossings_are_found(path: str, source: str) -> None:
 @pytest.mark.parametrize(
     ("path", "source"),
     [
-        ("facetron/data.py", "from gridprep import mel, grammar"),
-        ("facetron/data.py", "from manifests.mel import log_mel"),
-        ("facetron/faces_of.py", "from gridprep.media.footage import Footage"),
+        ("facetron/train/dataset.py", "from gridprep import mel, grammar"),
+        ("facetron/train/dataset.py", "from manifests.mel import log_mel"),
+        ("facetron/video/align.py", "from gridprep.media.footage import Footage"),
         (
             "evaluation/score.py",
             "import manifests.grammar as g\nfrom manifests.io import read_json",
@@ -404,7 +407,7 @@ def test_allowed_imports_pass(path: str, source: str) -> None:
         ("gridprep/landmarks/registry.py", "importlib.import_module('face_alignment.api')"),
         ("gridprep/pipeline/run.py", "from dask.distributed import Client"),
         ("gridprep/pipeline/run.py", "if x:\n    import distributed"),
-        ("facetron/models.py", "import speechbrain"),
+        ("facetron/model/facetron.py", "import speechbrain"),
     ],
 )
 def test_strays_are_found(path: str, source: str) -> None:

@@ -10,8 +10,8 @@ import pytest
 import soundfile
 from builds import gridprep
 
-from facetron import bundled
-from facetron.synthesis import Options, synthesise
+from facetron.checkpoints import bundled
+from facetron.synthesis.run import Options, synthesise
 from gridprep.features.prosody import prosody
 from manifests.io import read_manifest
 from manifests.mel import DEFAULT

@@ -16,7 +16,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "unit" / "facetron"))
 from facetron_build import make_build
 from facetron_demo_run import make_run
 
-from facetron.demo_page import Options, write_page
+from facetron.demo.page import Options, write_page
 
 PROGRAM = chromium()
 pytestmark = pytest.mark.skipif(PROGRAM is None, reason="no Chromium or Chrome is installed")

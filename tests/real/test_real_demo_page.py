@@ -11,7 +11,7 @@ import pytest
 import soundfile
 from scipy import signal
 
-from facetron.demo_video import read_sound, source_pictures, write_mp4
+from facetron.demo.video import read_sound, source_pictures, write_mp4
 from gridprep.media.decode import decode
 from manifests.io import sha256_file
 from manifests.records import ManifestRow

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import soxr
 
-from facetron.griffin_lim import GriffinLim
+from facetron.vocoders.griffin_lim import GriffinLim
 from gridprep.features.prosody import prosody
 from gridprep.media.decode import decode
 from manifests.mel import PRESETS, mel_spectrogram

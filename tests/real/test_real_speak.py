@@ -12,12 +12,13 @@ import torch
 from builds import gridprep
 from click.testing import CliRunner
 
-from facetron import checkpoint, options
-from facetron.checkpoint import CheckpointInfo
+from facetron import options
+from facetron.checkpoints import checkpoint
+from facetron.checkpoints.checkpoint import CheckpointInfo
 from facetron.commands.speak import speak
-from facetron.faces_of import Aligner, open_video
-from facetron.models import FaceToSpeech
-from facetron.sizes import DEBUG
+from facetron.model.facetron import FaceToSpeech
+from facetron.model.sizes import DEBUG
+from facetron.video.align import Aligner, open_video
 from manifests.io import read_manifest
 from manifests.pictures import read_pictures
 from manifests.specs import CropSpec

@@ -10,8 +10,9 @@ import soxr
 from numpy.typing import NDArray
 from pystoi import stoi
 
-from facetron import bundled, vocoders
-from facetron.neural_vocoder import RefinedVocoder
+from facetron.checkpoints import bundled
+from facetron.vocoders import registry as vocoders
+from facetron.vocoders.neural import RefinedVocoder
 from gridprep.media.decode import decode
 from manifests.mel import DEFAULT, mel_spectrogram
 from manifests.splits import frozen

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from evaluation.text import compare
-from facetron import bundled
-from facetron.faces_of import Aligner, open_video
-from facetron.synthesizer import Synthesizer
+from facetron.checkpoints import bundled
+from facetron.synthesis.synthesizer import Synthesizer
+from facetron.video.align import Aligner, open_video
 from manifests.grammar import sentence_of
 from manifests.splits import frozen
 

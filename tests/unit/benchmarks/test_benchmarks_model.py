@@ -11,7 +11,7 @@ import torch
 from benchmarks import module_speed, speaking_speed, training_speed
 from benchmarks.__main__ import MEASUREMENTS
 from benchmarks.children import Outcome
-from facetron.sizes import DEBUG
+from facetron.model.sizes import DEBUG
 from facetron.train.config import train_config
 
 torch.set_num_threads(1)

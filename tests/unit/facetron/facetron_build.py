@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-from facetron import augment
-from facetron.augment import Augmentation
-from facetron.data import Clips, open_training_set
-from facetron.sizes import DEBUG
+from facetron.model.sizes import DEBUG
+from facetron.train import augment
+from facetron.train.augment import Augmentation
+from facetron.train.dataset import Clips, open_training_set
 from gridprep.features.crop_store import write_pictures
 from manifests.grammar import WORDS, sentence_of
 from manifests.io import write_jsonl

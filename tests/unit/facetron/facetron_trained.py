@@ -6,12 +6,13 @@ from pathlib import Path
 
 import torch
 
-from facetron import checkpoint, options
-from facetron.checkpoint import CheckpointInfo
-from facetron.config import ModelConfig
-from facetron.encoders.prosody import ProsodyEncoder
-from facetron.models import FaceToSpeech
-from facetron.sizes import DEBUG
+from facetron import options
+from facetron.checkpoints import checkpoint
+from facetron.checkpoints.checkpoint import CheckpointInfo
+from facetron.model.config import ModelConfig
+from facetron.model.facetron import FaceToSpeech
+from facetron.model.prosody import ProsodyEncoder
+from facetron.model.sizes import DEBUG
 
 PARTS = ("lip", "face", "decoder", "vocoder", "prosody")
 CROP = "0123456789abcdef"

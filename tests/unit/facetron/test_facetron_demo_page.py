@@ -15,11 +15,11 @@ from facetron_build import make_build
 from facetron_demo_run import make_run
 
 from facetron.commands.page import page as command
-from facetron.demo_clips import Builds, Shown, choose, read_runs
-from facetron.demo_markup import compared
-from facetron.demo_page import Options, write_page
-from facetron.demo_video import read_sound, source_pictures, write_mp4
-from facetron.mel_picture import above, colour_range, mel_picture
+from facetron.demo.clips import Builds, Shown, choose, read_runs
+from facetron.demo.markup import compared
+from facetron.demo.page import Options, write_page
+from facetron.demo.video import read_sound, source_pictures, write_mp4
+from facetron.train.mel_picture import above, colour_range, mel_picture
 from manifests.errors import BadInput, ManifestError
 from manifests.io import read_manifest, write_jsonl
 from manifests.pictures import read_pictures

@@ -13,10 +13,10 @@ from torch import nn
 
 from facetron import options
 from facetron.cli import cli
-from facetron.encoders.lip import LipEncoder
-from facetron.inventory import PAPER_SAYS, inventory, measured
-from facetron.models import Facetron
-from facetron.sizes import DEBUG, PAPER, model_config
+from facetron.model.facetron import Facetron
+from facetron.model.inventory import PAPER_SAYS, inventory, measured
+from facetron.model.lip import LipEncoder
+from facetron.model.sizes import DEBUG, PAPER, model_config
 from manifests.errors import BadInput
 
 torch.set_num_threads(1)

@@ -13,9 +13,9 @@ import pytest
 import torch
 from facetron_build import make_build
 
-from facetron import checkpoint
-from facetron.data import Batch
+from facetron.checkpoints import checkpoint
 from facetron.train import loop
+from facetron.train.dataset import Batch
 from facetron.train.lip import LipStage
 from facetron.train.loop import Diverged, Trainer
 from facetron.train.run import train

@@ -14,9 +14,9 @@ import soundfile
 import torch
 from facetron_build import make_build
 
-from facetron import checkpoint
-from facetron.mel_picture import above, colour_range, mel_picture
+from facetron.checkpoints import checkpoint
 from facetron.train.config import STAGES
+from facetron.train.mel_picture import above, colour_range, mel_picture
 from facetron.train.pictures import (
     Exhibit,
     fixed_clips,

@@ -8,8 +8,8 @@ import pytest
 import torch
 from facetron_build import make_build
 
-from facetron import checkpoint
-from facetron.checkpoint import CheckpointInfo
+from facetron.checkpoints import checkpoint
+from facetron.checkpoints.checkpoint import CheckpointInfo
 from facetron.train.collapse import collapse_metrics
 from facetron.train.config import DEFAULTS, STAGES, train_config
 from facetron.train.lip import distance

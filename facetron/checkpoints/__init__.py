@@ -1,0 +1,1 @@
+"""Checkpoints: reading, writing, exporting, and the weights that come with the package."""

@@ -1,0 +1,214 @@
+"""Checkpoints: one safetensors file with the weights, whose header tells what they are.
+
+The same words lie beside it as JSON for people and other programs; what is loaded is the header, so
+weights and words cannot part. Nothing is unpickled. A file that training is taken up from holds the
+optimizers' state as well, in the same way, so that a kill leaves either the old or the new.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from facetron import options
+from facetron.model.config import ModelConfig
+from manifests.errors import BadInput, SpecMismatch, ToolkitError
+from manifests.io import atomic_path, write_json
+from manifests.records import Record
+
+FORMAT = "facetron"
+HEADER = "facetron_checkpoint"
+
+
+@dataclass(frozen=True)
+class CheckpointInfo(Record):
+    """What weights are.
+
+    Attributes:
+        stage: that trained them.
+        config: the whole `ModelConfig`, plain.
+        parts: modules in the file, such as `lip`; tensors are named `lip.…`.
+        mel: fingerprint of the mels learned from or made.
+        crop: fingerprint of the crops learned from.
+        speakers: talkers trained on. Any other is unseen.
+        split: of the manifest.
+        epoch: epochs done; `step` likewise over all.
+        metrics: of the last validation, or of the training where there is none.
+        revision: of git, or "".
+        training: options of the training.
+        progress: what taking it up again needs.
+        history: metrics of every epoch.
+    """
+
+    stage: str
+    config: dict[str, Any]
+    parts: tuple[str, ...]
+    mel: str
+    crop: str
+    speakers: tuple[str, ...]
+    split: str = ""
+    epoch: int = 0
+    step: int = 0
+    metrics: dict[str, float | None] = field(default_factory=dict)
+    revision: str = ""
+    training: dict[str, Any] = field(default_factory=dict)
+    progress: dict[str, Any] = field(default_factory=dict)
+    history: tuple[dict[str, Any], ...] = ()
+
+    def model_config(self) -> ModelConfig:
+        """Raises `BadInput` where this version cannot have such a model."""
+        return options.from_dict(ModelConfig, self.config)
+
+    def has_seen(self, speaker: str) -> bool:
+        """Whether a talker was trained on: what "seen" and "unseen" mean in synthesis."""
+        return speaker in self.speakers
+
+
+def save(
+    path: Path, tensors: Mapping[str, Tensor], info: CheckpointInfo, words: bool = True
+) -> None:
+    """Atomically writes a checkpoint, and its words beside it as `.json` where asked.
+
+    Raises:
+        OSError: the disk is full or read-only; the file that was there still is.
+    """
+    plain = {
+        name: value.detach().to("cpu", copy=True).contiguous() for name, value in tensors.items()
+    }
+    text = json.dumps(info.to_dict(), ensure_ascii=False, allow_nan=False)
+    with atomic_path(path) as temporary:
+        try:
+            save_file(plain, temporary, {HEADER: text, "format": "pt"})
+        except SafetensorError as error:  # a full disk comes as this, without its number
+            raise ToolkitError(f"{path} cannot be written ({error})", "free space") from None
+    if words:
+        write_json(path.with_suffix(".json"), info.to_dict())
+
+
+def read_info(path: Path) -> CheckpointInfo:
+    """What a checkpoint is, without its weights. Raises `BadInput` naming the file."""
+    return _open(path, tensors=False)[0]
+
+
+def load(path: Path) -> tuple[CheckpointInfo, dict[str, Tensor]]:
+    """What it is, and its tensors on the CPU.
+
+    Raises:
+        BadInput: no such file, a damaged one, or one of another program.
+    """
+    return _open(path, tensors=True)
+
+
+def _open(path: Path, tensors: bool) -> tuple[CheckpointInfo, dict[str, Tensor]]:
+    if not path.is_file():
+        raise BadInput(f"{path} does not exist", "check the path of the checkpoint")
+    try:
+        with safe_open(path, framework="pt") as file:
+            header = (file.metadata() or {}).get(HEADER)
+            names = file.keys() if tensors and header else []
+            values = {name: file.get_tensor(name) for name in names}
+    except (SafetensorError, OSError, ValueError) as error:
+        raise BadInput(f"{path} is no safetensors file ({error})", "fetch it again") from None
+    if header is None:
+        raise BadInput(f"{path} is no checkpoint of facetron", "check the path of the checkpoint")
+    try:
+        words = json.loads(header)
+        if not isinstance(words, dict):
+            raise ValueError("no object")
+        return CheckpointInfo.from_dict(words), values
+    except (ValueError, TypeError, ToolkitError) as error:
+        raise BadInput(f"{path} has a damaged header ({error})", "fetch it again") from None
+
+
+def require_features(info: CheckpointInfo, path: Path, mel: str, crop: str) -> None:
+    """Raises `SpecMismatch` unless a checkpoint was trained on such mels and crops ("" is any)."""
+    for name, its, wanted in (("mels", info.mel, mel), ("crops", info.crop, crop)):
+        if its and wanted and its != wanted:
+            raise SpecMismatch(
+                f"{path} was trained on {name} {its}, not {wanted}",
+                "use features built with the same parameters",
+            )
+
+
+def load_part(module: nn.Module, part: str, path: Path) -> CheckpointInfo:
+    """Fills a module from a checkpoint that has the part of this name.
+
+    Raises:
+        BadInput: an unusable file, or one without the part.
+        SpecMismatch: weights of other shapes than the module's.
+    """
+    info, tensors = load(path)
+    fill(module, part, tensors, path)
+    return info
+
+
+def fill(module: nn.Module, part: str, tensors: Mapping[str, Tensor], path: Path) -> None:
+    """As `load_part`, from tensors that were read from `path`."""
+    start = f"{part}."
+    state = {name[len(start) :]: value for name, value in tensors.items() if name.startswith(start)}
+    if not state:
+        held = ", ".join(sorted({name.split(".")[0] for name in tensors})) or "nothing"
+        raise BadInput(f"{path} has no {part}", f"it holds {held}")
+    own = module.state_dict()
+    wrong = [name for name in own if name not in state or state[name].shape != own[name].shape]
+    wrong += [name for name in state if name not in own]
+    if wrong:
+        raise SpecMismatch(
+            f"{path}: {part} is another model ({len(wrong)} tensors differ, first {wrong[0]})",
+            "use the config that it was trained with",
+        )
+    module.load_state_dict(state)
+
+
+def named(parts: Mapping[str, nn.Module]) -> dict[str, Tensor]:
+    """Tensors of some modules, named `part.tensor`."""
+    return {
+        f"{part}.{name}": value
+        for part, module in parts.items()
+        for name, value in module.state_dict().items()
+    }
+
+
+def optimizer_tensors(optimizer: torch.optim.Optimizer, prefix: str) -> dict[str, Tensor]:
+    """The state of an optimizer as tensors named `prefix.number.name`; groups are kept apart."""
+    return {
+        f"{prefix}.{number}.{name}": torch.as_tensor(value)
+        for number, state in optimizer.state_dict()["state"].items()
+        for name, value in state.items()
+    }
+
+
+def fill_optimizer(
+    optimizer: torch.optim.Optimizer, prefix: str, tensors: Mapping[str, Tensor]
+) -> None:
+    """Inverse of `optimizer_tensors`; the groups stay as the options made them."""
+    state: dict[int, dict[str, Tensor]] = {}
+    for key, value in tensors.items():
+        if key.startswith(f"{prefix}."):
+            number, name = key[len(prefix) + 1 :].split(".", 1)
+            state.setdefault(int(number), {})[name] = value
+    optimizer.load_state_dict({**optimizer.state_dict(), "state": state})
+
+
+def git_revision() -> str:
+    """Of the repository that the code lies in, or "" where there is none."""
+    try:
+        done = subprocess.run(
+            ["git", "rev-parse", "HEAD"],
+            cwd=Path(__file__).parent,
+            capture_output=True,
+            text=True,
+            timeout=5,
+        )
+    except (OSError, subprocess.SubprocessError):
+        return ""
+    return done.stdout.strip() if done.returncode == 0 else ""

@@ -1,0 +1,130 @@
+"""Parts of several stages' checkpoints in one small file, as it is given away and spoken with."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from facetron.checkpoints import checkpoint
+from facetron.checkpoints.checkpoint import CheckpointInfo
+from manifests.errors import BadInput, SpecMismatch
+
+STAGE = "export"
+PARTS = ("lip", "face", "prosody", "decoder", "vocoder")
+"""What may be exported: discriminators only train."""
+NEEDED = ("lip", "face", "decoder")
+
+
+@dataclass(frozen=True)
+class Exported:
+    """
+    Attributes:
+        info: of the file written.
+        size_bytes: of that file.
+        origin: part → the checkpoint that it came from.
+    """
+
+    info: CheckpointInfo
+    size_bytes: int
+    origin: dict[str, Path]
+
+
+def export(sources: Sequence[Path], out: Path, half: bool = True, note: str = "") -> Exported:
+    """Writes one checkpoint with the parts of several; of two with the same part the later wins.
+
+    Args:
+        half: as float16, half the bytes; what loads it computes in float32.
+        note: a line kept in the file, such as what it was trained on.
+
+    Raises:
+        BadInput: a part that speaking needs is in none of the sources, or one would overflow.
+        SpecMismatch: parts of other mels or crops, or trained under different splits: what one
+            split holds out another may have trained on, and "unseen" would mean nothing.
+    """
+    infos: dict[str, CheckpointInfo] = {}
+    origin: dict[str, Path] = {}
+    tensors: dict[str, Tensor] = {}
+    speakers: set[str] = set()
+    for path in sources:
+        info, values = checkpoint.load(path)
+        speakers.update(info.speakers)  # also of parts that a later stage went on with
+        for part in (part for part in PARTS if part in info.parts):
+            for name in [name for name in tensors if name.startswith(f"{part}.")]:
+                del tensors[name]
+            tensors |= {n: v for n, v in values.items() if n.startswith(f"{part}.")}
+            infos[part], origin[part] = info, path
+    missing = [part for part in NEEDED if part not in infos]
+    if missing:
+        raise BadInput(
+            f"no source has a trained {', '.join(missing)}", "add the checkpoint of its stage"
+        )
+    _agree(infos, origin)
+    if half:
+        tensors = {name: _halved(name, value) for name, value in tensors.items()}
+    info = _merged(infos, speakers, note)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    checkpoint.save(out, tensors, info)
+    return Exported(info, out.stat().st_size, origin)
+
+
+def _halved(name: str, value: Tensor) -> Tensor:
+    if not value.is_floating_point():
+        return value
+    short = value.to(torch.float16)
+    if not bool(torch.isfinite(short).all()):
+        raise BadInput(f"{name} does not fit float16", "export with --float32")
+    return short
+
+
+def _agree(infos: dict[str, CheckpointInfo], origin: dict[str, Path]) -> None:
+    """Mels, crops and splits are the same wherever a part was trained with them."""
+    for what in ("mel", "crop", "split"):
+        found = {
+            value: origin[part] for part, info in infos.items() if (value := getattr(info, what))
+        }
+        if len(found) > 1:
+            told = ", ".join(f"{path}: {value}" for value, path in sorted(found.items()))
+            raise SpecMismatch(
+                f"the sources were trained on different {what}s ({told})",
+                "train every stage on the same build",
+            )
+
+
+def _merged(infos: dict[str, CheckpointInfo], speakers: set[str], note: str) -> CheckpointInfo:
+    parts = tuple(part for part in PARTS if part in infos)
+    first = infos["decoder"]
+    config: dict[str, Any] = dict(first.config)
+    for part in parts:  # a section of the config has the name of the part that it shapes
+        config[part] = infos[part].config[part]
+    metrics = {
+        f"{part}.{name}": value
+        for part in parts
+        for name, value in infos[part].metrics.items()
+        if name.startswith("val_")
+    }
+    training: dict[str, Any] = {
+        part: {"stage": infos[part].stage, "epoch": infos[part].epoch, **infos[part].training}
+        for part in parts
+    }
+    if note:
+        training["note"] = note
+    made = replace(
+        first,
+        stage=STAGE,
+        config=config,
+        parts=parts,
+        speakers=tuple(sorted(speakers)),
+        epoch=0,
+        step=0,
+        metrics=metrics,
+        training=training,
+        progress={},
+        history=(),
+    )
+    made.model_config()  # the sections of different checkpoints must still fit together
+    return made

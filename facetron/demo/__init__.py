@@ -1,0 +1,1 @@
+"""The demo page: clips of several runs, played beside each other."""

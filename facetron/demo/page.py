@@ -1,0 +1,260 @@
+"""The paper's demo page: what was said beside what a system made of the silent picture.
+
+A folder that needs nothing else and works from a disk as well as from a server:
+
+    demo/
+      index.html
+      media/   a video a sound, the stills before it plays, and the mels
+"""
+
+from __future__ import annotations
+
+import html
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib import resources
+from itertools import groupby
+from pathlib import Path
+from string import Template
+
+import numpy as np
+
+from facetron.demo import video
+from facetron.demo.clips import SECTIONS, Builds, Run, Shown, choose, read_runs
+from facetron.demo.markup import MEDIA, Side, duration_s, facts, figure, words
+from facetron.train.mel_picture import Mel, Picture, colour_range, mel_picture
+from manifests.console import Progress
+from manifests.errors import BadInput
+from manifests.io import atomic_open, atomic_path
+from manifests.mel import DEFAULT, mel_spectrogram
+from manifests.pictures import Pictures, read_pictures
+
+INDEX = "index.html"
+MARK = 'content="facetron page"'
+LEAD = (
+    "Every card is one clip. The first video has the sound that was recorded, the others what a "
+    "system made without it. The pictures below are log-mels of the sounds, 0 to 8 kHz from bottom "
+    "to top, on one colour scale a clip, over the words as they were spoken."
+)
+MADE_OF = {
+    "model": "made without the sound",
+    "resynthesis": "the real mel through a vocoder: the upper bound of a system that makes mels",
+    "recording": "recorded",
+}
+SECTION_NOTES = {
+    "small": "Talkers and systems of the split “small”: four talkers, other sentences of theirs in "
+    "training.",
+    "seen": "Other clips of these talkers were in the training.",
+    "unseen": "Nothing of these talkers was in the training: neither lips, nor face, nor voice.",
+    "swapped": "The lips of one talker with the face of another: the words should stay, the voice "
+    "should go with the face. The recording is that of the lips.",
+    "talkers": "",
+}
+
+esc = html.escape
+
+
+@dataclass(frozen=True)
+class Options:
+    """What a page is asked for.
+
+    Attributes:
+        runs: run directories; those that hold the same clip share its card.
+        clips_each: clips a talker in each section.
+        manifest, corpus: see `facetron.demo.clips.Builds`.
+        notes: paragraphs under the introduction.
+    """
+
+    runs: tuple[Path, ...]
+    out: Path
+    clips_each: int = 2
+    seed: int = 0
+    title: str = "Speech from silent video"
+    manifest: Path | None = None
+    corpus: Path | None = None
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Report:
+    """How many clips a page shows, by section, and with which picture."""
+
+    page: Path
+    sections: dict[str, int]
+    filmed: int
+    lips: int
+    sound_only: int
+
+
+def write_page(options: Options) -> Report:
+    """Writes the folder `options.out`; an earlier page in it is replaced.
+
+    Raises:
+        BadInput: a run, a sound or a picture that cannot be used, or a folder that holds something
+            else than a page.
+    """
+    runs = read_runs(options.runs)
+    shown = choose(runs, Builds(options.manifest, options.corpus), options.clips_each, options.seed)
+    media = _prepared(options.out)
+    cards, kept = [], set()
+    counts = {"filmed": 0, "lips": 0, "sound_only": 0}
+    with Progress(len(shown), "page") as progress:
+        for number, item in enumerate(shown, 1):
+            card, files, picture = _card(item, f"{number:03d}", media)
+            cards.append(card)
+            kept |= files
+            counts[picture] += 1
+            progress.update(1)
+    with atomic_open(options.out / INDEX) as file:
+        file.write(_page(options, runs, shown, cards))
+    for path in media.iterdir():  # of the page that was here before
+        if path.name not in kept:
+            path.unlink()
+    sections = {key: sum(s.section == key for s in shown) for key in SECTIONS}
+    return Report(options.out / INDEX, {k: n for k, n in sections.items() if n}, **counts)
+
+
+def _prepared(out: Path) -> Path:
+    """The folder of media. Raises `BadInput` where `out` holds anything but a page."""
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        index, media = out / INDEX, out / MEDIA
+        unfinished = out.is_dir() and [p.name for p in out.iterdir()] == [MEDIA]
+        ours = index.is_file() and MARK in index.read_text(encoding="utf-8", errors="replace")
+        if not (ours or unfinished) or (media.exists() and not media.is_dir()):
+            raise BadInput(f"{out} exists and is no demo page", "choose another --out")
+    (out / MEDIA).mkdir(parents=True, exist_ok=True)
+    return out / MEDIA
+
+
+# --- one clip
+
+
+def _card(item: Shown, number: str, media: Path) -> tuple[str, set[str], str]:
+    """(HTML, names of its files in `media`, which pictures it has)."""
+    name = re.sub(r"[^A-Za-z0-9-]", "_", f"{number}-{item.clip.speaker}-{item.clip.stem}")
+    pictures, kind = _pictures(item)
+    sides = _sides(item, name, "m4a" if pictures is None else "mp4")
+    files: set[str] = set()
+    poster = ""
+    if pictures is not None:
+        poster = f"{name}.jpg"
+        _write_picture(media / poster, pictures[len(pictures) // 2])
+        files.add(poster)
+    scale: tuple[float, float] | None = None
+    figures = []
+    for side in sides:
+        video.write_mp4(media / side.file, pictures, side.sound, side.rate_hz)
+        mel = _mel(side, item)
+        scale = scale or colour_range(mel)
+        _write_picture(media / side.mel, mel_picture(mel, scale))
+        files |= {side.file, side.mel}
+        figures.append(figure(side, item, poster, None if pictures is None else pictures.shape))
+    face = _voice_still(item)
+    still = ""
+    if face is not None:
+        _write_picture(media / f"{name}-face.jpg", face)
+        files.add(f"{name}-face.jpg")
+        still = (
+            f'<img class="still" src="{MEDIA}/{name}-face.jpg" width="54" height="54" '
+            f'alt="face of {esc(item.clip.voice)}">'
+        )
+    body = (
+        f'<article class="card"><header>{still}<div style="flex:1;min-width:0">{facts(item)}</div>'
+        f'</header>{words(item)}<div class="sides" style="--sides:{len(sides)}">'
+        f"{''.join(figures)}</div></article>"
+    )
+    return body, files, kind
+
+
+def _pictures(item: Shown) -> tuple[Pictures | None, str]:
+    row, build = item.row, item.build
+    if row is None or build is None:
+        return None, "sound_only"
+    filmed = video.source_pictures(row, build.corpus)
+    if filmed is not None:
+        return filmed, "filmed"
+    lips = video.lip_pictures(row, build.root)
+    return lips, "sound_only" if lips is None else "lips"
+
+
+def _sides(item: Shown, name: str, suffix: str) -> list[Side]:
+    sides = []
+    recording = item.recording
+    if recording is not None:
+        sound, rate_hz = video.read_sound(recording)
+        file, mel = f"{name}-recording.{suffix}", f"{name}-recording.png"
+        sides.append(Side("Recording", sound, rate_hz, file, mel))
+    for i, (run, clip) in enumerate(item.made, 1):
+        sound, rate_hz = video.read_sound(run.root / clip.wav)
+        file, mel = f"{name}-{i}.{suffix}", f"{name}-{i}.png"
+        sides.append(Side(run.info.name, sound, rate_hz, file, mel))
+    return sides
+
+
+def _mel(side: Side, item: Shown) -> Mel:
+    """Log-mel (80, T) of a sound, as long as the clip so that its words stand under it."""
+    sound, rate_hz = side.sound, DEFAULT.sample_rate_hz
+    if side.rate_hz != rate_hz:
+        import soxr
+
+        sound = soxr.resample(sound, side.rate_hz, rate_hz, quality="HQ")
+    length = round(duration_s(item) * rate_hz) if item.row else max(len(sound), DEFAULT.n_fft)
+    mel: Mel = mel_spectrogram(np.pad(sound[:length], (0, max(0, length - len(sound)))))
+    return mel
+
+
+def _voice_still(item: Shown) -> Picture | None:
+    """Of a swap: the face that the voice was made for."""
+    if not item.swapped or item.build is None:
+        return None
+    path = item.build.still_of(item.clip.voice)
+    if path is None:
+        return None
+    stills = read_pictures(path)
+    return np.asarray(stills[len(stills) // 2], np.uint8)
+
+
+def _write_picture(path: Path, picture: Picture) -> None:
+    import cv2
+
+    options = [cv2.IMWRITE_JPEG_QUALITY, 85] if path.suffix == ".jpg" else []
+    _, data = cv2.imencode(path.suffix, cv2.cvtColor(picture, cv2.COLOR_RGB2BGR), options)
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(data.tobytes())
+
+
+def _page(
+    options: Options, runs: Sequence[Run], shown: Sequence[Shown], cards: Sequence[str]
+) -> str:
+    sections, nav = [], []
+    pairs = list(zip(shown, cards, strict=True))
+    for key, group in groupby(pairs, key=lambda pair: pair[0].section):
+        members = list(group)
+        columns = max(len(item.made) + (item.recording is not None) for item, _ in members)
+        note = SECTION_NOTES[key]
+        sections.append(
+            f'<section id="{key}"><h2>{esc(SECTIONS[key])}</h2>'
+            + (f'<p class="note">{esc(note)}</p>' if note else "")
+            + f'<div class="cards" style="--columns:{columns}">'
+            + "".join(card for _, card in members)
+            + "</div></section>"
+        )
+        nav.append(f'<a href="#{key}">{esc(SECTIONS[key])} <span>{len(members)}</span></a>')
+    systems = "".join(
+        f"<dt>{esc(name)}</dt><dd>{esc(MADE_OF.get(kind, kind))}</dd>"
+        for name, kind in dict.fromkeys((run.info.name, run.info.kind) for run in runs)
+    )
+    template = Template((resources.files("facetron.demo") / "page.html").read_text("utf-8"))
+    return template.substitute(
+        title=esc(options.title),
+        lead=esc(LEAD),
+        notes="".join(f'<p class="note">{esc(note)}</p>' for note in options.notes),
+        nav="".join(nav),
+        body="\n".join(sections),
+        systems=systems,
+        small_print=esc(
+            f"Up to {options.clips_each} clips of each talker, drawn at random with seed "
+            f"{options.seed}, not chosen by ear. Levels are as they came."
+        ),
+    )

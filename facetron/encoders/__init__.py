@@ -1,1 +1,0 @@
-"""The three encoders of the paper: lips → words, face → speaker, mel → speaker."""

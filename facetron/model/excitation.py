@@ -1,0 +1,111 @@
+"""What a voice's throat gives its mouth to shape: pulses at the pitch that a mel tells, and noise.
+
+A vocoder that has to find every glottal pulse by itself takes a million steps. Given pulses it only
+shapes them, which thousands of steps on two cores teach, and a mel whose higher harmonics a small
+decoder has blurred still sounds voiced. After the neural source-filter model (Wang, Takaki and
+Yamagishi, ICASSP 2019) and HiFTNet (Li, Han, Jiang and Mesgarani, 2023), which reads the pitch from
+the mel as is done here. Not in the paper.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from facetron.model.hifigan import SLOPE
+
+MIDDLE_HZ = 150.0
+"""Pitches are counted in octaves from here, between men's and women's."""
+OCTAVES = 2.0
+"""Pitches further away than this are brought back to it: 37.5 to 600 Hz."""
+HIGHEST_SHARE = 0.95
+"""Of half the rate: above it no harmonic is made, so that none folds back."""
+CENTS = 1200.0
+
+
+class Pitch(NamedTuple):
+    """Attributes:
+    octaves: (B, T) of each mel frame, above `MIDDLE_HZ`; anything where nothing is voiced.
+    voicing: (B, T) logits.
+    """
+
+    octaves: Tensor
+    voicing: Tensor
+
+
+class PitchReader(nn.Module):
+    """A log mel → its pitch. In single precision always: half of it knows 0.4 % of an octave."""
+
+    def __init__(self, n_mels: int, channels: int = 128) -> None:
+        super().__init__()
+        self.norm = nn.BatchNorm1d(
+            n_mels
+        )  # log mels lie around −5, and those of other specs elsewhere
+        self.convs = nn.ModuleList(
+            nn.Conv1d(n_in, channels, 5, padding=2) for n_in in (n_mels, channels, channels)
+        )
+        self.last = nn.Conv1d(channels, 2, 1)
+
+    def forward(self, mel: Tensor) -> Pitch:
+        """(B, n_mels, T) → (B, T) each."""
+        with torch.autocast(mel.device.type, enabled=False):
+            x = self.norm(mel.float())
+            for conv in self.convs:
+                x = functional.leaky_relu(conv(x), SLOPE)
+            octaves, voicing = self.last(x).unbind(1)
+        return Pitch(octaves.clamp(-OCTAVES, OCTAVES), voicing)
+
+
+def excitation(pitch: Tensor, voiced: Tensor, noise: Tensor, rate_hz: int) -> Tensor:
+    """Pulses and noise, a channel each, both of power about one.
+
+    Args:
+        pitch: (B, T) octaves above `MIDDLE_HZ`.
+        voiced: (B, T) how much of the pulses is heard, 0 to 1.
+        noise: (B, samples), T times the hop.
+        rate_hz: of the samples.
+
+    Returns:
+        (B, 2, samples). The pulses are Σ cos(kφ) over all harmonics k below `HIGHEST_SHARE` of half
+        the rate, in closed form.
+    """
+    samples = noise.shape[-1]
+    f0_hz = MIDDLE_HZ * torch.exp2(_stretched(pitch, samples))
+    # Cycles in double precision: ten minutes are 10⁵ of them.
+    cycles = torch.cumsum(f0_hz.double() / rate_hz, dim=1).remainder(1).float()
+    harmonics = torch.floor(HIGHEST_SHARE * rate_hz / 2 / f0_hz)
+    phase = 2 * math.pi * cycles
+    below = 2 * torch.sin(phase / 2)
+    at_pulse = below.abs() < 1e-3
+    ratio = torch.sin((harmonics + 0.5) * phase) / torch.where(at_pulse, 1, below) - 0.5
+    pulses = torch.where(at_pulse, harmonics, ratio) * torch.sqrt(2 / harmonics)
+    return torch.stack([pulses * _stretched(voiced, samples), noise], dim=1)
+
+
+def _stretched(values: Tensor, samples: int) -> Tensor:
+    """(B, T) at the frames' centres → (B, samples), straight lines between."""
+    return functional.interpolate(
+        values.float()[:, None], size=samples, mode="linear", align_corners=False
+    )[:, 0]
+
+
+def pitch_loss(read: Pitch, f0_hz: Tensor) -> tuple[Tensor, Tensor]:
+    """How wrong a pitch was read.
+
+    Args:
+        read: of T frames.
+        f0_hz: (B, T), NaN where nothing is voiced.
+
+    Returns:
+        The loss (cross entropy of voicing plus four times the distance in octaves), and the mean
+        distance in cents over voiced frames, 0 without any.
+    """
+    voiced = torch.isfinite(f0_hz) & (f0_hz > 0)
+    octaves = torch.log2(torch.where(voiced, f0_hz, MIDDLE_HZ) / MIDDLE_HZ)
+    distance = ((read.octaves - octaves).abs() * voiced).sum() / voiced.sum().clamp(min=1)
+    voicing = functional.binary_cross_entropy_with_logits(read.voicing, voiced.float())
+    return voicing + 4 * distance, CENTS * distance.detach()

@@ -1,0 +1,126 @@
+"""The losses of the paper (IV-A) as pure functions. Means are over elements, sums over
+discriminators and layers, as in HiFi-GAN."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Literal
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from facetron.model.ctc import BLANK
+from facetron.model.discriminators import Judgement
+from manifests.errors import BadInput
+
+
+def total_loss(decoder: Tensor, face: Tensor, vocoder: Tensor) -> Tensor:
+    """Eq. 4: L_total = L_Decoder + L_CS + L_Vocoder."""
+    return decoder + face + vocoder
+
+
+def cosine_loss(
+    face: Tensor,
+    prosody: Tensor,
+    direction: Literal["one_minus_cosine", "literal"] = "one_minus_cosine",
+) -> Tensor:
+    """Eq. 5: L_CS = CS(f, p), between (B, D) face and (B, D) prosody embeddings.
+
+    Minimised as printed (`literal`) it would push the two apart; the default is 1 − CS. The prosody
+    encoder is the teacher: no gradient reaches p.
+    """
+    cosine = functional.cosine_similarity(face.float(), prosody.detach().float(), dim=-1).mean()
+    if direction == "one_minus_cosine":
+        return 1 - cosine
+    if direction == "literal":
+        return cosine
+    raise BadInput(f"no direction {direction!r} of L_CS", "choose one_minus_cosine or literal")
+
+
+def discriminator_loss(real: Sequence[Judgement], made: Sequence[Judgement]) -> Tensor:
+    """Least-squares GAN (Mao et al., 2017), the discriminators' side: real → 1, made → 0."""
+    return _total(
+        (1 - r.score.float()).square().mean() + m.score.float().square().mean()
+        for r, m in zip(real, made, strict=True)
+    )
+
+
+def adversarial_loss(made: Sequence[Judgement]) -> Tensor:
+    """Least-squares GAN, the generator's side: made → 1."""
+    return _total((1 - m.score.float()).square().mean() for m in made)
+
+
+def feature_loss(real: Sequence[Judgement], made: Sequence[Judgement]) -> Tensor:
+    """Feature matching ("feature mapping" in IV-A): L1 between the discriminators' maps."""
+    return _total(
+        functional.l1_loss(b.float(), a.detach().float())
+        for r, m in zip(real, made, strict=True)
+        for a, b in zip(r.features, m.features, strict=True)
+    )
+
+
+def mel_loss(made: Tensor, real: Tensor, lengths: Tensor | None = None) -> Tensor:
+    """L1 between log mels (B, n_mels, T), over the first `lengths` (B,) frames of each clip."""
+    if made.shape != real.shape:
+        raise BadInput(
+            f"mels of shapes {tuple(made.shape)} and {tuple(real.shape)}", "compare equal lengths"
+        )
+    if lengths is None:
+        return functional.l1_loss(made.float(), real.float())
+    inside = torch.arange(made.shape[-1], device=made.device) < lengths.to(made.device)[:, None]
+    difference = (made.float() - real.float()).abs() * inside[:, None]
+    return difference.sum() / (inside.sum() * made.shape[1])
+
+
+def spectral_loss(
+    made: Tensor, real: Tensor, sizes: Sequence[int] = (128, 256, 512, 1024)
+) -> Tensor:
+    """Multi-resolution STFT loss of Parallel WaveGAN (Yamamoto, Song and Kim, 2020): spectral
+    convergence plus L1 of log magnitudes of (B, 1, samples), windows of `sizes`, hops a quarter."""
+    total = made.new_zeros((), dtype=torch.float32)
+    for size in sizes:
+        window = torch.hann_window(size, device=made.device)
+        a, b = (
+            torch.stft(wave.float().squeeze(1), size, size // 4, size, window, return_complex=True)
+            .abs()
+            .clamp(min=1e-5)
+            for wave in (made, real)
+        )
+        convergence = torch.linalg.norm(a - b) / torch.linalg.norm(b)
+        total = total + convergence + functional.l1_loss(a.log(), b.log())
+    return total / len(sizes)
+
+
+def ctc_loss(logits: Tensor, lengths: Tensor, targets: Tensor, target_lengths: Tensor) -> Tensor:
+    """CTC (III; Graves et al., 2006), each clip's loss divided by its letters, then the mean.
+
+    Args:
+        logits: (B, T, 28) of the lip encoder.
+        lengths: (B,) frames.
+        targets: (B, S) classes of `facetron.model.ctc`, padded with anything.
+        target_lengths: (B,) letters. A clip with more than its frames can spell counts as 0: no
+            alignment exists and the loss would be infinite.
+    """
+    log_p = logits.float().log_softmax(dim=-1).transpose(0, 1)  # (T, B, V); half precision is short
+    return functional.ctc_loss(
+        log_p, targets, lengths, target_lengths, blank=BLANK, zero_infinity=True
+    )
+
+
+def perceptual_discriminator_loss(
+    predicted_made: Tensor, measured_made: Tensor, predicted_real: Tensor
+) -> Tensor:
+    """MetricGAN, the discriminator's side, all (B,): learn the measured score (scaled to 0 … 1) of
+    what was made, and 1 for the real beside itself."""
+    made = functional.mse_loss(predicted_made.float(), measured_made.detach().float())
+    return made + (1 - predicted_real.float()).square().mean()
+
+
+def perceptual_loss(predicted_made: Tensor) -> Tensor:
+    """MetricGAN, the generator's side: be predicted a perfect score."""
+    return (1 - predicted_made.float()).square().mean()
+
+
+def _total(parts: Iterable[Tensor]) -> Tensor:
+    return torch.stack(list(parts)).sum()

@@ -1,0 +1,120 @@
+"""Prosody encoder (IV-A, Mellotron's): a mel → how the speaker sounds, the target of the face.
+
+Names of parameters are Mellotron's (`encoder.convs.N`, `encoder.bns.N`, `encoder.gru`, `stl.embed`,
+`stl.attention.W_query`). Its code folds a (B, 80, T) mel into (B, 1, T, 80) by `view`, without a
+transpose, which scrambles bands and frames (NVIDIA/mellotron, pull request 94); here it is
+transposed, so its weights, trained on scrambled mels, can start a fine-tuning but do not fit as is.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from itertools import pairwise
+
+import torch
+from torch import Tensor, nn
+
+from facetron.model.config import ProsodyConfig
+from manifests.errors import BadInput
+
+
+class ReferenceEncoder(nn.Module):
+    """Six 3×3 convolutions of stride 2, then a GRU whose last state sums up the utterance."""
+
+    def __init__(self, filters: Sequence[int], gru_size: int, n_mels: int) -> None:
+        super().__init__()
+        widths = (1, *filters)
+        self.convs = nn.ModuleList(
+            nn.Conv2d(before, after, 3, 2, 1) for before, after in pairwise(widths)
+        )
+        self.bns = nn.ModuleList(nn.BatchNorm2d(width) for width in filters)
+        bands = n_mels
+        for _ in filters:
+            bands = (bands + 1) // 2
+        self.gru = nn.GRU(filters[-1] * bands, gru_size, batch_first=True)
+
+    def forward(self, mel: Tensor) -> Tensor:
+        """(B, n_mels, T) → (B, gru_size)."""
+        x = mel.transpose(1, 2).unsqueeze(1)  # (B, 1, T, n_mels)
+        for conv, bn in zip(self.convs, self.bns, strict=True):
+            x = torch.relu(bn(conv(x)))
+        sequence = x.transpose(1, 2).flatten(2)  # (B, T / 64, C · bands)
+        state: Tensor = self.gru(sequence)[1]
+        return state.squeeze(0)
+
+
+class StyleTokens(nn.Module):
+    """GST (Wang et al., 2018): the query's mixture of learned tokens, by multi-head attention."""
+
+    def __init__(self, query_size: int, tokens: int, heads: int, style_size: int) -> None:
+        super().__init__()
+        self.embed = nn.Parameter(torch.randn(tokens, style_size // heads) * 0.5)
+        self.attention = TokenAttention(query_size, style_size // heads, style_size, heads)
+
+    def forward(self, query: Tensor) -> Tensor:
+        """(B, query_size) → (B, style_size)."""
+        style: Tensor = self.attention(query, torch.tanh(self.embed))
+        return style
+
+
+class TokenAttention(nn.Module):
+    """Scaled dot-product attention of one query over the tokens."""
+
+    def __init__(self, query_size: int, key_size: int, size: int, heads: int) -> None:
+        super().__init__()
+        self.heads, self.key_size = heads, key_size
+        self.W_query = nn.Linear(query_size, size, bias=False)
+        self.W_key = nn.Linear(key_size, size, bias=False)
+        self.W_value = nn.Linear(key_size, size, bias=False)
+
+    def forward(self, query: Tensor, keys: Tensor) -> Tensor:
+        """(B, query_size), (tokens, key_size) → (B, size)."""
+        q = self.W_query(query).unflatten(-1, (self.heads, -1))
+        k = self.W_key(keys).unflatten(-1, (self.heads, -1))
+        v = self.W_value(keys).unflatten(-1, (self.heads, -1))
+        scores = torch.einsum("bhd,nhd->bhn", q, k) / math.sqrt(self.key_size)
+        mixed: Tensor = torch.einsum("bhn,nhd->bhd", scores.softmax(dim=-1), v)
+        return mixed.flatten(1)
+
+
+class ProsodyEncoder(nn.Module):
+    """E_prosody of Eq. 5. `gru`: the reference encoder's state; `gst`: the style that it picks,
+    projected to the size of a face embedding."""
+
+    def __init__(self, config: ProsodyConfig, n_mels: int) -> None:
+        super().__init__()
+        self.config, self.n_mels = config, n_mels
+        self.encoder = ReferenceEncoder(config.filters, config.gru_size, n_mels)
+        size = config.gru_size
+        self.stl: StyleTokens | None = None
+        if config.kind == "gst":
+            self.stl = StyleTokens(size, config.tokens, config.heads, config.style_size)
+            size = config.style_size
+        self.project: nn.Module = (
+            nn.Identity()
+            if size == config.embedding_size
+            else nn.Linear(size, config.embedding_size)
+        )
+
+    def forward(self, mel: Tensor) -> Tensor:
+        """Eq. 5: p = E_prosody(M).
+
+        Args:
+            mel: (B, n_mels, T) log mel.
+
+        Returns:
+            (B, embedding_size), of any length: Eq. 5 looks at directions only.
+
+        Raises:
+            BadInput: another number of bands.
+        """
+        if mel.ndim != 3 or mel.shape[1] != self.n_mels:
+            raise BadInput(
+                f"a mel of shape {tuple(mel.shape)}", f"pass (batch, {self.n_mels}, frames)"
+            )
+        state = self.encoder(mel)
+        if self.stl is not None:
+            state = self.stl(state)
+        embedding: Tensor = self.project(state)
+        return embedding

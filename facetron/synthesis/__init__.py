@@ -1,0 +1,1 @@
+"""Synthesis: from the clips of a manifest to a run directory."""

@@ -1,0 +1,235 @@
+"""Face and prosody embeddings of a manifest's clips: what Figure 2 is drawn from.
+
+The face embedding is E_face's (Eq. 1), the prosody embedding E_prosody's (Eq. 5), both of length 1,
+since Eq. 5 compares directions only. A checkpoint that was trained without one of the encoders has
+no such embedding; everything else of a clip is the same for both.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional
+
+from facetron import devices
+from facetron.checkpoints import checkpoint
+from facetron.checkpoints.checkpoint import CheckpointInfo
+from facetron.model.face import FaceEncoder, face_input
+from facetron.model.prosody import ProsodyEncoder
+from facetron.synthesis.resynth import load_mel, select
+from facetron.train.collapse import collapse_metrics
+from manifests.console import Progress
+from manifests.errors import BadInput, ManifestError
+from manifests.io import atomic_path, read_manifest, sha256_file, write_csv
+from manifests.pictures import read_pictures
+from manifests.records import ManifestRow
+from manifests.runs import versions
+
+SCHEMA, SCHEMA_VERSION = "embeddings", 1
+BATCH_CLIPS = 32
+
+Floats = NDArray[np.float32]
+Stills = Literal["middle", "mean"]
+
+
+@dataclass(frozen=True)
+class Embeddings:
+    """Of N clips.
+
+    Attributes:
+        rows: the clips.
+        face, prosody: (N, E) unit length, or None where the checkpoint has no such encoder.
+        seen: (N,) whether the clip's talker was trained on.
+        info: what made them, plain values.
+    """
+
+    rows: tuple[ManifestRow, ...]
+    face: Floats | None
+    prosody: Floats | None
+    seen: NDArray[np.bool_]
+    info: dict[str, Any]
+
+    def held(self) -> dict[str, Floats]:
+        """`face` and `prosody`, those that there are."""
+        both = {"face": self.face, "prosody": self.prosody}
+        return {name: values for name, values in both.items() if values is not None}
+
+    def collapse(self) -> dict[str, tuple[float | None, float | None, float | None]]:
+        """`facetron.train.collapse.collapse_metrics` of each."""
+        speakers = [row.speaker for row in self.rows]
+        return {
+            name: collapse_metrics(torch.from_numpy(values), speakers)
+            for name, values in self.held().items()
+        }
+
+
+def embed(
+    manifest: Path,
+    checkpoint_path: Path,
+    subset: str = "test",
+    stills: Stills = "middle",
+    device: str = "auto",
+    limit: int = 0,
+) -> Embeddings:
+    """Embeddings of the clips of a subset.
+
+    Args:
+        manifest: `manifest.jsonl`, or the folder that holds it.
+        checkpoint_path: of any stage that has a face or a prosody encoder.
+        subset: `train`, `val`, `test` or `all`.
+        stills: which face of a clip: the `middle` still, as validation takes it, or the `mean` of
+            the embeddings of all its stills.
+        device: see `facetron.devices.choose`.
+        limit: at most this many clips, dealt over the talkers; 0 is all.
+
+    Raises:
+        BadInput: an unusable checkpoint or option, or a feature file that cannot be read.
+        ManifestError: an unusable manifest.
+        SpecMismatch: features of other parameters than the checkpoint's.
+    """
+    target = devices.choose(device)
+    info, tensors = checkpoint.load(checkpoint_path)
+    _, rows = read_manifest(manifest)
+    file = manifest / "manifest.jsonl" if manifest.is_dir() else manifest
+    chosen = select(rows, subset, limit, file)
+    for mel, crop in {_prints(row) for row in chosen}:
+        checkpoint.require_features(info, checkpoint_path, mel, crop)
+    face, prosody = _encoders(info, tensors, checkpoint_path)
+    found: dict[str, list[Floats]] = {"face": [], "prosody": []}
+    with Progress(len(chosen), "embed") as progress:
+        for start in range(0, len(chosen), BATCH_CLIPS):
+            batch = chosen[start : start + BATCH_CLIPS]
+            if face is not None:
+                found["face"].append(_faces(face.to(target), batch, file.parent, stills))
+            if prosody is not None:
+                found["prosody"].append(_prosodies(prosody.to(target), batch, file.parent))
+            progress.update(len(batch))
+    return Embeddings(
+        rows=tuple(chosen),
+        face=np.concatenate(found["face"]) if found["face"] else None,
+        prosody=np.concatenate(found["prosody"]) if found["prosody"] else None,
+        seen=np.array([info.has_seen(row.speaker) for row in chosen], np.bool_),
+        info=_told(info, checkpoint_path, file, subset, stills, len(chosen)),
+    )
+
+
+def write_npz(path: Path, embeddings: Embeddings) -> None:
+    """Atomically writes plain arrays: `face` and `prosody` (N, E) float32 where there are any,
+    `speaker`, `stem`, `gender`, `subset` (N,) texts, `seen` (N,) bool, `info` a JSON text."""
+    arrays: dict[str, NDArray[Any]] = dict(embeddings.held())
+    for name in ("speaker", "stem", "gender", "subset"):
+        arrays[name] = np.array([getattr(row, name) for row in embeddings.rows], np.str_)
+    arrays["seen"] = embeddings.seen
+    arrays["info"] = np.array(json.dumps(embeddings.info, ensure_ascii=False), np.str_)
+    with atomic_path(path) as temporary, open(temporary, "wb") as file:
+        np.savez(file, **arrays)  # type: ignore[arg-type]
+
+
+def write_table(path: Path, embeddings: Embeddings) -> None:
+    """Atomically writes the same as CSV, a line a clip: columns `face_0` …, `prosody_0` … ."""
+    held = embeddings.held()
+    columns = ["speaker", "stem", "gender", "subset", "seen"]
+    columns += [f"{name}_{i}" for name, values in held.items() for i in range(values.shape[1])]
+    lines = [
+        [row.speaker, row.stem, row.gender, row.subset, int(seen)]
+        + [f"{number:.7g}" for values in held.values() for number in values[i]]
+        for i, (row, seen) in enumerate(zip(embeddings.rows, embeddings.seen, strict=True))
+    ]
+    write_csv(path, columns, lines)
+
+
+def _prints(row: ManifestRow) -> tuple[str, str]:
+    return row.fingerprints.get("mel", ""), row.fingerprints.get("crop", "")
+
+
+def _encoders(
+    info: CheckpointInfo, tensors: dict[str, Tensor], path: Path
+) -> tuple[FaceEncoder | None, ProsodyEncoder | None]:
+    """Those that the checkpoint has. Raises `BadInput` where it has neither."""
+    config = info.model_config()
+    face = prosody = None
+    if "face" in info.parts:
+        face = FaceEncoder(config.face).eval()
+        checkpoint.fill(face, "face", tensors, path)
+    if "prosody" in info.parts:
+        prosody = ProsodyEncoder(config.prosody, config.mel_spec.n_mels).eval()
+        checkpoint.fill(prosody, "prosody", tensors, path)
+    if face is None and prosody is None:
+        raise BadInput(
+            f"{path} has no face and no prosody encoder (it holds {', '.join(info.parts)})",
+            "give a checkpoint of the stage prosody, face, decoder or joint",
+        )
+    return face, prosody
+
+
+@torch.no_grad()
+def _faces(encoder: FaceEncoder, rows: Sequence[ManifestRow], root: Path, stills: Stills) -> Floats:
+    pictures, counts = [], []
+    for row in rows:
+        strip = read_pictures(_path(row, root, "face"))
+        if stills == "middle":
+            strip = strip[len(strip) // 2 :][:1]
+        pictures.append(face_input(torch.from_numpy(strip), encoder.config))
+        counts.append(len(strip))
+    device = next(encoder.parameters()).device
+    found = [encoder(part.to(device)) for part in torch.split(torch.cat(pictures), BATCH_CLIPS)]
+    means = [clip.mean(dim=0) for clip in torch.split(torch.cat(found), counts)]
+    return _unit(torch.stack(means))
+
+
+@torch.no_grad()
+def _prosodies(encoder: ProsodyEncoder, rows: Sequence[ManifestRow], root: Path) -> Floats:
+    device = next(encoder.parameters()).device
+    found = []
+    for row in rows:  # one by one: a prosody embedding depends on its mel's length
+        path = _path(row, root, "mel")
+        mel = np.asarray(load_mel(Path(path)), np.float32)
+        if mel.ndim != 2 or not np.isfinite(mel).all():
+            raise BadInput(f"{path} is no mel", "build this clip again")
+        found.append(encoder(torch.from_numpy(mel)[None].to(device)))
+    return _unit(torch.cat(found))
+
+
+def _unit(vectors: Tensor) -> Floats:
+    found: Floats = functional.normalize(vectors.float(), dim=-1).cpu().numpy()
+    return found
+
+
+def _path(row: ManifestRow, root: Path, kind: str) -> str:
+    if kind not in row.paths:
+        raise ManifestError(f"{row.clip_id} has no {kind} in the manifest", "build it again")
+    return str(root / row.paths[kind])
+
+
+def _told(
+    info: CheckpointInfo, path: Path, manifest: Path, subset: str, stills: Stills, clips: int
+) -> dict[str, Any]:
+    loss = info.model_config().loss
+    return {
+        "schema": SCHEMA,
+        "schema_version": SCHEMA_VERSION,
+        "checkpoint": path.name,
+        "checkpoint_sha256": sha256_file(path),
+        "stage": info.stage,
+        "size": str(info.config.get("size", "")),
+        "loss_cs": loss.cs,
+        "cs_direction": loss.cs_direction,
+        "speakers_trained": list(info.speakers),
+        "mel": info.mel,
+        "crop": info.crop,
+        "split": info.split,
+        "subset": subset,
+        "stills": stills,
+        "clips": clips,
+        "unit_length": True,
+        "manifest_sha256": sha256_file(manifest),
+        "versions": versions("numpy", "torch"),
+    }

@@ -1,0 +1,108 @@
+"""The files of one synthesised clip, and how a later run knows that they are what it would make.
+
+    mels/s1/bbaf2n.npy         (n_mels, T) what the vocoder was given
+    embeddings/s1/bbaf2n.npz   the face that gave the voice, and which still it was; what was read
+    wavs/s1/bbaf2n.wav         written last, with the key of all it was made from in its comment
+
+In swaps a name ends in the voice: `wavs/s1/bbaf2n.s4.wav`. The wav goes before anything else of its
+clip is replaced, so a run killed at any moment never leaves files that do not belong together.
+"""
+
+from __future__ import annotations
+
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from facetron.synthesis.stills import Face
+from facetron.synthesis.synthesizer import Spoken, Synthesizer
+from facetron.synthesis.tasks import Task
+from manifests.io import atomic_path, sha256_file
+from manifests.records import RunClip
+from manifests.runs import content_key, relative_reference, wav_key, write_wav
+
+VERSION = 1
+"""Of how speech is made; another one makes everything anew."""
+
+
+class ClipFiles:
+    """Args:
+    root: the run directory.
+    build: folder of the manifest.
+    """
+
+    def __init__(self, root: Path, build: Path, synthesizer: Synthesizer) -> None:
+        self.root, self.build, self.synthesizer = root, build, synthesizer
+
+    def samples(self, task: Task) -> int:
+        """Of the sound: as many as its recording has, at the model's rate."""
+        row = task.row
+        return round(row.audio_samples * self.synthesizer.sample_rate_hz / row.sample_rate_hz)
+
+    def key(self, task: Task, face: Face, lips: Path) -> str:
+        """Equal keys mean equal speech. Raises `OSError` where the lips cannot be read."""
+        voice = self.synthesizer
+        return content_key(
+            VERSION,
+            voice.sha256,
+            voice.vocoder.parameters(),
+            voice.decoding,
+            voice.seed,
+            list(face.key),
+            sha256_file(lips),
+            self.samples(task),
+        )
+
+    def kept(self, task: Task, key: str) -> RunClip | None:
+        """The clip of an earlier run, if all of its files are there and current."""
+        if wav_key(self.root / task.path("wavs", ".wav"), self.samples(task)) != key:
+            return None
+        if not (self.root / task.path("mels", ".npy")).is_file():
+            return None
+        try:
+            with np.load(self.root / task.path("embeddings", ".npz"), allow_pickle=False) as file:
+                text = str(file["text"]) if str(file["key"]) == key else None
+        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+            return None
+        return None if text is None else self._clip(task, text)
+
+    def write(self, task: Task, face: Face, spoken: Spoken, key: str) -> RunClip:
+        """Raises `BadInput` for sound that is none, `OSError` for a disk that is full."""
+        wav = self.root / task.path("wavs", ".wav")
+        wav.unlink(missing_ok=True)
+        assert task.lips is not None
+        with atomic_path(self.root / task.path("mels", ".npy")) as temporary:
+            np.save(temporary, spoken.mel)
+        facts: dict[str, Any] = {
+            "face": face.embedding,
+            "voice": task.voice,
+            "still_clip": face.clip,
+            "still": -1 if face.still is None else face.still,
+            "negative": face.negative,
+            "lips_clip": task.lips.clip_id,
+            "text": spoken.text,
+            "key": key,
+        }
+        with atomic_path(self.root / task.path("embeddings", ".npz")) as temporary:
+            np.savez(temporary, **facts)
+        n_samples = self.samples(task)
+        sound = np.pad(spoken.wave[:n_samples], (0, max(0, n_samples - len(spoken.wave))))
+        write_wav(wav, sound, self.synthesizer.sample_rate_hz, key)
+        return self._clip(task, spoken.text)
+
+    def _clip(self, task: Task, text: str) -> RunClip:
+        row, audio = task.row, task.row.paths.get("audio")
+        return RunClip(
+            speaker=row.speaker,
+            stem=row.stem,
+            sentence=row.sentence,
+            gender=row.gender,
+            wav=task.path("wavs", ".wav"),
+            reference=relative_reference(self.root, self.build / audio) if audio else "",
+            mel=task.path("mels", ".npy"),
+            voice=task.voice,
+            seen=None if task.of_picture else self.synthesizer.seen(task.voice),
+            transcript=text,
+        )

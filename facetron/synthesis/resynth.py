@@ -1,0 +1,248 @@
+"""Analysis–synthesis: the real mel of every clip through a vocoder and back to sound.
+
+Papers print this row as the upper bound of what a model that predicts mels can reach with that
+vocoder (and as a check of the whole walk before there is a model).
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
+
+from facetron.vocoders.registry import Vocoder, create
+from manifests.console import Progress
+from manifests.errors import BadInput, ManifestError, ToolkitError
+from manifests.io import SUBSETS, read_manifest, sha256_file
+from manifests.records import ClipFailure, ManifestRow, RunClip, RunInfo
+from manifests.runs import (
+    close_run,
+    content_key,
+    relative_reference,
+    running,
+    versions,
+    wav_key,
+    wav_path,
+    write_wav,
+)
+from manifests.specs import MelSpec
+
+STAGE = "vocoder"
+
+
+@dataclass(frozen=True)
+class Options:
+    """What a resynthesis is asked for.
+
+    Attributes:
+        manifest: `manifest.jsonl`, or the folder of the build that holds it.
+        subset: `train`, `val`, `test`, or `all`.
+        vocoder, vocoder_options: see `facetron.vocoders.registry`.
+        limit: at most this many clips, dealt over the talkers in turn; 0 is all.
+        seed: of the vocoder's random phase, mixed with each clip's name, so that neither order nor
+            number of processes changes a sample.
+        name: the row's name in tables; "" chooses one.
+    """
+
+    manifest: Path
+    out: Path
+    subset: str = "test"
+    vocoder: str = "griffin-lim"
+    vocoder_options: tuple[tuple[str, Any], ...] = ()
+    limit: int = 0
+    seed: int = 0
+    jobs: int = 1
+    name: str = ""
+
+
+@dataclass(frozen=True)
+class Report:
+    """`wrote + kept + failures == asked`, always; `kept` wavs were there from an earlier run."""
+
+    asked: int
+    wrote: int
+    kept: int
+    failures: tuple[ClipFailure, ...]
+
+
+@dataclass(frozen=True)
+class _Task:
+    row: ManifestRow
+    build: Path
+    out: Path
+    seed: int
+
+
+def resynthesise(options: Options) -> Report:
+    """Writes the run directory `options.out`.
+
+    Raises:
+        ManifestError, BadInput: the manifest, an option or the output folder cannot be used.
+        SpecMismatch: a row's mel was not made with the spec that the manifest states.
+    """
+    manifest = (
+        options.manifest / "manifest.jsonl" if options.manifest.is_dir() else options.manifest
+    )
+    header, rows = read_manifest(manifest)
+    rows = select(rows, options.subset, options.limit, manifest)
+    spec = manifest_mel_spec(header, rows, manifest)
+    vocoder = create(options.vocoder, spec, **dict(options.vocoder_options))
+    info = RunInfo(
+        name=options.name or f"analysis-synthesis ({vocoder.label})",
+        kind="resynthesis",
+        split=str(header.get("split", "")),
+        subset=options.subset,
+        sample_rate_hz=vocoder.sample_rate_hz,
+        n_expected=len(rows),
+        manifest_sha256=sha256_file(manifest),
+        parameters={**vocoder.parameters(), "seed": options.seed},
+        versions=versions("numpy", "scipy"),
+    )
+    build = manifest.parent
+    tasks = [_Task(row, build, options.out, options.seed) for row in rows]
+    clips: list[RunClip] = []
+    failures: list[ClipFailure] = []
+    kept = 0
+    with running(options.out, info):
+        with Progress(len(tasks), "resynth") as progress:
+            for result, was_kept in _map(vocoder, tasks, options.jobs):
+                if isinstance(result, ClipFailure):
+                    failures.append(result)
+                else:
+                    clips.append(result)
+                    kept += was_kept
+                progress.update(1, failures=len(failures))
+        close_run(options.out, clips, failures)
+    return Report(len(rows), len(clips) - kept, kept, tuple(failures))
+
+
+def select(rows: list[ManifestRow], subset: str, limit: int, manifest: Path) -> list[ManifestRow]:
+    """Rows of a subset; with a limit, talker by talker in turn so that a small run has them all.
+
+    Raises `BadInput` where none is left.
+    """
+    if subset not in (*SUBSETS, "all"):
+        raise BadInput(f"no subset {subset!r}", f"choose one of {', '.join(SUBSETS)}, all")
+    chosen = [row for row in rows if subset in (row.subset, "all")]
+    if not chosen:
+        there = ", ".join(f"{sum(r.subset == s for r in rows)} {s}" for s in SUBSETS)
+        raise BadInput(f"{manifest} has no {subset} clip ({there})", "choose another subset")
+    if not 0 < limit < len(chosen):
+        return chosen
+    turns: dict[str, int] = {}
+    order = []
+    for position, row in enumerate(chosen):
+        turn = turns[row.speaker] = turns.get(row.speaker, -1) + 1
+        order.append((turn, position))
+    return [chosen[i] for i in sorted(position for _, position in sorted(order)[:limit])]
+
+
+def manifest_mel_spec(
+    header: dict[str, Any], rows: Sequence[ManifestRow], manifest: Path
+) -> MelSpec:
+    """The spec that every row's mel was made with.
+
+    Raises:
+        ManifestError: the header names none, or a row has no mel.
+        SpecMismatch: a row was made with another.
+    """
+    specs = header.get("specs")
+    if not isinstance(specs, dict) or not isinstance(specs.get("mel"), dict):
+        raise ManifestError(f"{manifest} states no mel spec", "run `gridprep build` again")
+    spec = MelSpec.from_dict(specs["mel"])
+    for row in rows:
+        if "mel" not in row.paths:
+            raise ManifestError(
+                f"{manifest}: {row.clip_id} has no mel", "run `gridprep build` again"
+            )
+        spec.require(row.fingerprints.get("mel", "none"), f"{manifest}: the mel of {row.clip_id}")
+    return spec
+
+
+def _map(
+    vocoder: Vocoder, tasks: list[_Task], jobs: int
+) -> Iterator[tuple[RunClip | ClipFailure, bool]]:
+    if jobs <= 1 or len(tasks) < 2:
+        # As in the processes below: with more threads the last bits of a matrix product differ.
+        with threadpool_limits(1):
+            for task in tasks:
+                yield _one_clip(vocoder, task)
+        return
+    from joblib import Parallel, delayed
+    from joblib.externals.loky.process_executor import TerminatedWorkerError
+
+    # One thread a process: parallelism is over clips, and more threads only fight for the cores.
+    parallel = Parallel(n_jobs=jobs, return_as="generator_unordered", inner_max_num_threads=1)
+    try:
+        yield from parallel(delayed(_one_clip)(vocoder, task) for task in tasks)
+    except TerminatedWorkerError:
+        raise ToolkitError(
+            "a worker process was killed (out of memory?)",
+            "run it again with a smaller --jobs; finished clips are kept",
+        ) from None
+
+
+def _one_clip(vocoder: Vocoder, task: _Task) -> tuple[RunClip | ClipFailure, bool]:
+    """(the clip or why there is none, whether its wav was there already).
+
+    What is wrong with this clip becomes a failure; what is wrong with the output folder (full disk)
+    ends the run, since every other clip would fail with it.
+    """
+    row = task.row
+    source = task.build / row.paths["mel"]
+    try:
+        mel = load_mel(source)
+        n_samples = round(row.audio_samples * vocoder.sample_rate_hz / row.sample_rate_hz)
+        seed = [task.seed, *row.clip_id.encode()]
+        key = content_key(
+            vocoder.parameters(), str(mel.dtype), list(mel.shape), mel.tobytes(), n_samples, seed
+        )
+        wav = wav_path(row.speaker, row.stem)
+        kept = wav_key(task.out / wav, n_samples) == key
+        sound = None if kept else vocoder(mel, np.random.default_rng(seed), n_samples)
+    except ToolkitError as error:
+        failure = ClipFailure(
+            row.speaker, row.stem, STAGE, "unusable_mel", str(error), evidence={"mel": str(source)}
+        )
+        return failure, False
+    if sound is not None:
+        write_wav(task.out / wav, sound, vocoder.sample_rate_hz, key)
+    audio = row.paths.get("audio")
+    clip = RunClip(
+        speaker=row.speaker,
+        stem=row.stem,
+        sentence=row.sentence,
+        gender=row.gender,
+        wav=wav,
+        reference=relative_reference(task.out, task.build / audio) if audio else "",
+        mel=relative_reference(task.out, source),
+        voice=row.speaker,
+    )
+    return clip, kept
+
+
+def load_mel(path: Path) -> NDArray[np.floating[Any]]:
+    """Raises `BadInput` naming the file when absent, damaged or no array of numbers."""
+    try:
+        mel = np.load(path, allow_pickle=False)
+    except FileNotFoundError:
+        raise BadInput(f"{path} does not exist", "run `gridprep build` again") from None
+    except (OSError, ValueError, EOFError) as error:
+        raise BadInput(f"{path} cannot be read ({error})", "run `gridprep build` again") from None
+    if not isinstance(mel, np.ndarray) or not np.issubdtype(mel.dtype, np.floating):
+        raise BadInput(f"{path} is no mel", "run `gridprep build` again")
+    return mel
+
+
+def cpu_count() -> int:
+    """Cores that this process may use, which on a shared machine are fewer than there are."""
+    try:
+        return len(os.sched_getaffinity(0))
+    except AttributeError:  # macOS and Windows
+        return os.cpu_count() or 1

@@ -1,0 +1,321 @@
+"""Speech for the clips of a manifest, into a run directory that `facetron-eval` scores."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from facetron.synthesis.files import ClipFiles
+from facetron.synthesis.resynth import select
+from facetron.synthesis.stills import IMAGE, RULES, SPEAKER, Face, Faces
+from facetron.synthesis.swaps import FILE, Pair, draw_pairs, read_pairs, write_pairs
+from facetron.synthesis.synthesizer import Decoding, Pictures, Synthesizer
+from facetron.synthesis.tasks import (
+    Task,
+    one_voice,
+    own_voices,
+    picture_voice,
+    shuffled_lips,
+    swapped,
+)
+from facetron.vocoders.registry import AUTO
+from manifests.console import Progress
+from manifests.errors import BadInput, ToolkitError
+from manifests.io import read_manifest, sha256_file
+from manifests.pictures import read_pictures
+from manifests.records import ClipFailure, ManifestRow, RunClip, RunInfo
+from manifests.runs import close_run, running, versions
+
+STAGE = "synthesis"
+
+
+@dataclass(frozen=True)
+class Options:
+    """What a synthesis is asked for.
+
+    Attributes:
+        manifest: `manifest.jsonl`, or the folder of the build that holds it.
+        checkpoint: bundled weights or a path.
+        subset: `train`, `val`, `test`, or `all`.
+        face: `i2i`, `i2i-literal`, `mean`, `random`, `speaker:s4`, `image:FILE`.
+        swap: "" or a CSV of pairs, or how many to draw (Table III).
+        shuffle_lips: the control: every clip with the lips of another of its talker.
+        limit: at most so many clips, dealt over the talkers in turn; 0 is all.
+        seed: of everything that is drawn, and of Griffin-Lim's phase.
+        face_clips: at most so many clips of a talker are looked at for the face.
+        name: the row's name in tables; "" chooses one.
+    """
+
+    manifest: Path
+    checkpoint: str
+    out: Path
+    subset: str = "test"
+    face: str = "i2i"
+    swap: str = ""
+    shuffle_lips: bool = False
+    vocoder: str = AUTO
+    decoding: Decoding = "greedy"
+    device: str = "auto"
+    batch_size: int = 8
+    limit: int = 0
+    seed: int = 0
+    face_clips: int = 20
+    name: str = ""
+
+
+@dataclass(frozen=True)
+class Talker:
+    """A voice of a run: whether the model was trained on the talker, in how many clips it speaks,
+    and whether it was trained on although the manifest's split holds the talker out."""
+
+    name: str
+    seen: bool
+    clips: int
+    seen_held_out: bool
+
+
+@dataclass(frozen=True)
+class Report:
+    """`wrote + kept + failures == asked`, always; `kept` clips were there from an earlier run."""
+
+    asked: int
+    wrote: int
+    kept: int
+    failures: tuple[ClipFailure, ...]
+    talkers: tuple[Talker, ...]
+
+
+def synthesise(options: Options) -> Report:
+    """Writes the run directory `options.out`.
+
+    Clips that cannot be made (absent or damaged features) fail with a reason while others go on.
+
+    Raises:
+        BadInput: the manifest, checkpoint, an option or the output folder cannot be used.
+        SpecMismatch: the manifest's mels or crops are not those that the model was trained on.
+    """
+    _check(options)
+    voice = Synthesizer.load(
+        options.checkpoint, options.vocoder, options.device, options.decoding, options.seed
+    )
+    manifest = (
+        options.manifest / "manifest.jsonl" if options.manifest.is_dir() else options.manifest
+    )
+    header, rows = read_manifest(manifest)
+    tasks = _tasks(options, voice, rows, manifest)
+    voice.require([task.row for task in tasks], manifest)
+    rule = "i2i" if options.face.startswith(SPEAKER) else options.face
+    faces = Faces(
+        voice, manifest.parent, rows, options.subset, rule, options.seed, options.face_clips
+    )
+    talkers = _talkers(voice, tasks, header.get("held_out_speakers") or ())
+    info = _info(options, voice, header, manifest, tasks, talkers)
+    clips: list[RunClip] = []
+    failures: list[ClipFailure] = []
+    kept = 0
+    with running(options.out, info):
+        if options.swap:
+            write_pairs(options.out / FILE, _pairs_of(tasks))
+        files = ClipFiles(options.out, manifest.parent, voice)
+        with Progress(len(tasks), "synthesize") as progress:
+            # Batches are cut before it is known what is there already: a run taken up again computes
+            # with the same companions, and so to the same bits.
+            for start in range(0, len(tasks), options.batch_size):
+                for result, was_kept in _batch(
+                    voice, faces, files, tasks[start : start + options.batch_size]
+                ):
+                    if isinstance(result, ClipFailure):
+                        failures.append(result)
+                    else:
+                        clips.append(result)
+                        kept += was_kept
+                    progress.update(1, failures=len(failures))
+        close_run(options.out, clips, failures)
+    return Report(len(tasks), len(clips) - kept, kept, tuple(failures), talkers)
+
+
+def _check(options: Options) -> None:
+    known = options.face in RULES or options.face.startswith((SPEAKER, IMAGE))
+    if not known:
+        raise BadInput(
+            f"no face {options.face!r}",
+            f"choose {', '.join(RULES)}, {SPEAKER}s1 or {IMAGE}FILE",
+        )
+    if options.swap and (options.shuffle_lips or options.face not in RULES):
+        raise BadInput(
+            "--swap with --shuffle-lips or one face for all", "choose one of these experiments"
+        )
+    if min(options.batch_size, options.face_clips) < 1:
+        raise BadInput("a batch or a choice of faces of no clip", "give at least 1")
+
+
+def _tasks(
+    options: Options, voice: Synthesizer, rows: list[ManifestRow], manifest: Path
+) -> list[Task]:
+    limit = 0 if options.swap else options.limit
+    chosen = select(rows, options.subset, limit, manifest)
+    speakers = {row.speaker for row in rows}
+    if options.swap:
+        if options.swap.isdecimal():
+            unseen = [name for name in speakers if not voice.seen(name)]
+            pairs = draw_pairs(chosen, int(options.swap), options.seed, unseen)
+        else:
+            pairs = read_pairs(Path(options.swap))
+        return swapped(chosen, pairs)[: options.limit or None]
+    if options.face.startswith(SPEAKER):
+        name = options.face[len(SPEAKER) :]
+        if name not in speakers:
+            raise BadInput(f"{manifest} has no talker {name!r}", "choose one of its talkers")
+        tasks = one_voice(chosen, name)
+    elif options.face.startswith(IMAGE):
+        tasks = one_voice(chosen, picture_voice(Path(options.face[len(IMAGE) :])))
+    else:
+        tasks = own_voices(chosen, [name for name in speakers if voice.seen(name)])
+    return shuffled_lips(tasks, options.seed) if options.shuffle_lips else tasks
+
+
+def _pairs_of(tasks: Sequence[Task]) -> list[Pair]:
+    return [
+        Pair(task.row.speaker, task.row.stem, task.voice, task.face.stem if task.face else "")
+        for task in tasks
+    ]
+
+
+def _talkers(
+    voice: Synthesizer, tasks: Sequence[Task], held_out: Sequence[str]
+) -> tuple[Talker, ...]:
+    counts = Counter(task.voice for task in tasks if not task.of_picture)
+    return tuple(
+        Talker(name, voice.seen(name), n, voice.seen(name) and name in held_out)
+        for name, n in sorted(counts.items())
+    )
+
+
+def _info(
+    options: Options,
+    voice: Synthesizer,
+    header: dict[str, Any],
+    manifest: Path,
+    tasks: Sequence[Task],
+    talkers: Sequence[Talker],
+) -> RunInfo:
+    info = voice.info
+    return RunInfo(
+        name=options.name or _name(options),
+        kind="model",
+        split=str(header.get("split", "")),
+        subset=options.subset,
+        sample_rate_hz=voice.sample_rate_hz,
+        n_expected=len(tasks),
+        manifest_sha256=sha256_file(manifest),
+        parameters={
+            "checkpoint": Path(options.checkpoint).name,
+            "checkpoint_sha256": voice.sha256,
+            "stage": info.stage,
+            "size": voice.config.size,
+            "epoch": info.epoch,
+            "revision": info.revision,
+            "trained_on_split": info.split,
+            "trained_on": list(info.speakers),
+            "talkers": {item.name: "seen" if item.seen else "unseen" for item in talkers},
+            "face": options.face,
+            "face_clips": options.face_clips,
+            "swap": bool(options.swap),
+            "shuffled_lips": options.shuffle_lips,
+            "decoding": options.decoding,
+            "vocoder": voice.vocoder.parameters(),
+            "seed": options.seed,
+            "batch_size": options.batch_size,
+            "device": voice.device.type,
+        },
+        versions=versions("numpy", "torch"),
+    )
+
+
+def _name(options: Options) -> str:
+    """Tells the runs of one checkpoint apart, so that a report can hold them side by side."""
+    notes = [Path(options.checkpoint).stem]
+    if options.face != "i2i":
+        notes.append(f"face {options.face}")
+    if options.vocoder != AUTO:
+        notes.append(options.vocoder)
+    if options.swap:
+        notes.append("swapped faces")
+    if options.shuffle_lips:
+        notes.append("shuffled lips")
+    return f"Facetron ({', '.join(notes)})"
+
+
+class _Work(NamedTuple):
+    task: Task
+    face: Face
+    lips: Path
+    key: str
+    kept: RunClip | None
+
+
+def _batch(
+    voice: Synthesizer, faces: Faces, files: ClipFiles, tasks: Sequence[Task]
+) -> Iterator[tuple[RunClip | ClipFailure, bool]]:
+    """(the clip or why there is none, whether it was there already) of some clips."""
+    works: list[_Work] = []
+    for task in tasks:
+        try:
+            face, lips = faces.of(task), _lips_path(files.build, task)
+        except ToolkitError as error:
+            yield _failure(task, "unusable_features", error), False
+            continue
+        key = files.key(task, face, lips)
+        works.append(_Work(task, face, lips, key, files.kept(task, key)))
+    if all(work.kept for work in works):
+        yield from ((work.kept, True) for work in works if work.kept)
+        return
+    loaded: list[tuple[_Work, Pictures]] = []
+    for work in works:
+        try:
+            loaded.append((work, _lips(work)))
+        except ToolkitError as error:
+            yield _failure(work.task, "unusable_features", error), False
+    spoken = voice.speak_many(
+        [lips for _, lips in loaded], [work.face.embedding for work, _ in loaded]
+    )
+    for (work, _), made in zip(loaded, spoken, strict=True):
+        if work.kept is not None:
+            yield work.kept, True
+            continue
+        try:
+            yield files.write(work.task, work.face, made, work.key), False
+        except ToolkitError as error:
+            yield _failure(work.task, "unusable_sound", error), False
+
+
+def _lips_path(build: Path, task: Task) -> Path:
+    if task.lips is None:
+        raise BadInput(
+            f"{task.row.speaker} has no other clip whose lips could be read", "ask for more clips"
+        )
+    if "lips" not in task.lips.paths:
+        raise BadInput(f"{task.lips.clip_id} has no lips in the manifest", "build it again")
+    path = build / task.lips.paths["lips"]
+    if not path.is_file():
+        raise BadInput(f"{path} does not exist", "run `gridprep build` again")
+    return path
+
+
+def _lips(work: _Work) -> Pictures:
+    path, wanted = work.lips, work.task.row.video_frames
+    lips = read_pictures(path)
+    if len(lips) != wanted or lips.ndim != 4 or lips.shape[1] != lips.shape[2]:
+        raise BadInput(
+            f"{path} holds pictures of {lips.shape}, not {wanted} squares", "build it again"
+        )
+    return lips
+
+
+def _failure(task: Task, reason: str, error: ToolkitError) -> ClipFailure:
+    row = task.row
+    evidence = {"voice": task.voice} if task.swapped else {}
+    return ClipFailure(row.speaker, row.stem, STAGE, reason, str(error), evidence=evidence)

@@ -1,0 +1,194 @@
+"""Which still of a talker gives the voice (IV-B, Eq. 6), for every clip of a synthesis.
+
+A talker that the model has seen chooses among stills of his training clips, once for all clips. One
+that it has not seen comes with the clip: its own stills are the choice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from facetron.model import i2i
+from facetron.synthesis.synthesizer import Synthesizer
+from facetron.synthesis.tasks import Task
+from manifests.errors import BadInput, ToolkitError
+from manifests.io import sha256_file
+from manifests.pictures import read_pictures
+from manifests.records import ManifestRow
+
+RULES: dict[str, i2i.Method] = {
+    "i2i": "candidate",
+    "i2i-literal": "literal",
+    "mean": "mean",
+    "random": "random",
+}
+"""What `--face` says → method of `facetron.model.i2i`."""
+
+SPEAKER, IMAGE = "speaker:", "image:"
+
+
+@dataclass(frozen=True)
+class Face:
+    """A chosen face.
+
+    Attributes:
+        embedding: (E,).
+        clip: of the still, `s1/bbaf2n`; the picture's name; "" where it is a mean.
+        still: number in the clip's strip; None where it is a mean or a picture.
+        negative: the other talker of Eq. 6, "" where none was needed.
+        key: plain values that tell it from any other face.
+    """
+
+    embedding: NDArray[np.float32]
+    clip: str
+    still: int | None
+    negative: str
+    key: tuple[Any, ...]
+
+
+@dataclass(frozen=True)
+class _Stills:
+    """Of one or several clips: (N, E) embeddings, and (clip, number, hash of file) of each."""
+
+    embeddings: Tensor
+    names: tuple[tuple[str, int, str], ...]
+
+
+class Faces:
+    """Args:
+    synthesizer: whose face encoder sees them.
+    root: folder of the manifest.
+    rows: of the whole manifest.
+    subset: that is synthesised; `all` is any.
+    rule: `i2i`, `i2i-literal`, `mean`, `random`, or `image:FILE`.
+    seed: of `random`.
+    clips: at most so many clips of a talker are looked at, spread over all that there are.
+
+    Raises:
+        BadInput: `i2i` with one talker only, or a picture without a face.
+    """
+
+    def __init__(
+        self,
+        synthesizer: Synthesizer,
+        root: Path,
+        rows: Sequence[ManifestRow],
+        subset: str,
+        rule: str,
+        seed: int,
+        clips: int,
+    ) -> None:
+        self.synthesizer, self.root, self.subset, self.seed = synthesizer, root, subset, seed
+        self.clips = clips
+        self.rule = rule
+        self._rows: dict[str, list[ManifestRow]] = {}
+        for row in rows:
+            self._rows.setdefault(row.speaker, []).append(row)
+        self._pools: dict[str, _Stills] = {}
+        self._means: dict[str, Tensor] = {}
+        self._chosen: dict[str, Face] = {}
+        # What is wrong for every clip ends the run before it begins.
+        if rule == "i2i" and len(self._rows) < 2:
+            i2i.nearest_other(torch.zeros(1, 1), {})
+        if rule.startswith(IMAGE):
+            self._once(rule, self._picture)
+
+    def of(self, task: Task) -> Face:
+        """Raises `BadInput` where none of the stills can be read."""
+        if self.rule.startswith(IMAGE):
+            return self._once(self.rule, self._picture)
+        if self.rule == "random":
+            return self._select(task, task.label)
+        name = task.voice if task.face is None else task.face.clip_id
+        return self._once(name, lambda: self._select(task, name))
+
+    def pool_rows(self, speaker: str) -> tuple[str, list[ManifestRow]]:
+        """(where from, clips): the training clips of a talker that was seen, else those of the
+        subset, else all; at most `clips` of them."""
+        rows = self._rows.get(speaker, [])
+        training = [row for row in rows if row.subset == "train"]
+        asked = [row for row in rows if self.subset in (row.subset, "all")]
+        if self.synthesizer.seen(speaker) and training:
+            found, where = training, "train"
+        else:
+            found, where = (asked, self.subset) if asked else (rows, "all")
+        picked = np.linspace(0, len(found) - 1, min(self.clips, len(found))).round().astype(int)
+        return where, [found[i] for i in picked]
+
+    def _once(self, name: str, make: Callable[[], Face]) -> Face:
+        if name not in self._chosen:
+            self._chosen[name] = make()
+        return self._chosen[name]
+
+    def _select(self, task: Task, label: str) -> Face:
+        stills = self._pool(task.voice) if task.face is None else self._stills([task.face])
+        method = RULES[self.rule]
+        others = self._others(task.voice) if method == "candidate" else {}
+        generator = None
+        if method == "random":
+            rng = np.random.default_rng([self.seed, *label.encode()])
+            generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
+        choice = i2i.select(stills.embeddings, others, method, generator)
+        embedding = np.asarray(choice.embedding.numpy(), np.float32)
+        if choice.index is None:
+            files = sorted({digest for _, _, digest in stills.names})
+            return Face(embedding, "", None, "", (method, *files))
+        clip, number, digest = stills.names[choice.index]
+        return Face(embedding, clip, number, choice.negative, (digest, number))
+
+    def _others(self, speaker: str) -> dict[str, Tensor]:
+        """Every other talker's mean, which is all that Eq. 6 asks of them."""
+        for other in self._rows:
+            if other != speaker and other not in self._means:
+                self._means[other] = self._pool(other).embeddings.mean(dim=0, keepdim=True)
+        return {name: mean for name, mean in self._means.items() if name != speaker}
+
+    def _pool(self, speaker: str) -> _Stills:
+        if speaker not in self._pools:
+            self._pools[speaker] = self._stills(self.pool_rows(speaker)[1])
+        return self._pools[speaker]
+
+    def _stills(self, rows: Sequence[ManifestRow]) -> _Stills:
+        """Of the clips whose stills can be read. Raises `BadInput` where there is none."""
+        parts: list[Tensor] = []
+        names: list[tuple[str, int, str]] = []
+        problem = BadInput("no clip shows the face", "choose another --face")
+        for row in rows:
+            try:
+                if "face" not in row.paths:
+                    raise BadInput(f"{row.clip_id} has no face in the manifest", "build it again")
+                path = self.root / row.paths["face"]
+                # A clip at a time: what comes out must not depend on which others are looked at.
+                made = self.synthesizer.face_embeddings(read_pictures(path))
+                digest = sha256_file(path)[:16]
+            except ToolkitError as error:
+                problem = BadInput(error.args[0])
+                continue
+            parts.append(torch.from_numpy(made))
+            names += [(row.clip_id, number, digest) for number in range(len(made))]
+        if not parts:
+            raise problem
+        return _Stills(torch.cat(parts), tuple(names))
+
+    def _picture(self) -> Face:
+        """Of a file from anywhere; of a video's stills, the one nearest to all others."""
+        from facetron.video.align import Aligner  # landmarks are only needed here
+
+        path = Path(self.rule[len(IMAGE) :])
+        aligner = Aligner()
+        try:
+            stills, _ = aligner.stills(path)
+        finally:
+            aligner.close()
+        made = torch.from_numpy(self.synthesizer.face_embeddings(stills))
+        choice = i2i.select(made, {}, "literal")
+        embedding = np.asarray(choice.embedding.numpy(), np.float32)
+        return Face(embedding, path.name, choice.index, "", (IMAGE, sha256_file(path)[:16]))

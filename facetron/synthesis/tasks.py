@@ -1,0 +1,110 @@
+"""What a synthesis is made of: each clip's text and recording, the lips that are read, the voice."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from facetron.synthesis.swaps import Pair
+from manifests.errors import BadInput
+from manifests.records import ManifestRow
+
+PICTURE = "image-"
+"""How the voice of a picture's face is called: this and the name of its file."""
+
+
+@dataclass(frozen=True)
+class Task:
+    """
+    Attributes:
+        row: the clip that is made: its sentence, its recording, its name.
+        lips: the clip whose lips are read; another than `row` in the control of shuffled lips, None
+            where there is no other.
+        voice: the talker whose face gives the voice, or what a picture is called.
+        face: the clip whose stills show that face; None chooses among all that the talker has.
+    """
+
+    row: ManifestRow
+    lips: ManifestRow | None
+    voice: str
+    face: ManifestRow | None = None
+
+    @property
+    def swapped(self) -> bool:
+        return self.voice != self.row.speaker
+
+    @property
+    def of_picture(self) -> bool:
+        """Whether the face is nobody's in the manifest."""
+        return self.voice.startswith(PICTURE)
+
+    @property
+    def label(self) -> str:
+        """`s1/bbaf2n`, or `s1/bbaf2n.s4` where another gives the voice: the name of its files."""
+        return f"{self.row.clip_id}.{self.voice}" if self.swapped else self.row.clip_id
+
+    def path(self, folder: str, suffix: str) -> str:
+        """Of one of its files, inside a run directory."""
+        return f"{folder}/{self.label}{suffix}"
+
+
+def own_voices(rows: Sequence[ManifestRow], seen: Sequence[str]) -> list[Task]:
+    """Everybody speaks for himself. Talkers that the model has not `seen` show the face of the very
+    clip; the others have stills of training to choose from."""
+    return [
+        Task(row, row, row.speaker, None if row.speaker in seen else row)
+        for row in sorted(rows, key=_order)
+    ]
+
+
+def picture_voice(path: Path) -> str:
+    """`me.jpg` → `image-me`, of letters that every file system takes."""
+    return PICTURE + re.sub(r"[^A-Za-z0-9_-]", "_", path.stem)
+
+
+def one_voice(rows: Sequence[ManifestRow], voice: str) -> list[Task]:
+    """All clips with one face."""
+    return [Task(row, row, voice) for row in sorted(rows, key=_order)]
+
+
+def swapped(rows: Sequence[ManifestRow], pairs: Sequence[Pair]) -> list[Task]:
+    """Raises `BadInput` for a pair whose clip or talker is not among the rows."""
+    by_name = {(row.speaker, row.stem): row for row in rows}
+    speakers = {row.speaker for row in rows}
+    tasks = []
+    for pair in pairs:
+        row = by_name.get((pair.speaker, pair.stem))
+        face = by_name.get((pair.voice, pair.voice_stem))
+        if row is None or pair.voice not in speakers or (pair.voice_stem and face is None):
+            raise BadInput(
+                f"the pair {pair.speaker}/{pair.stem} with {pair.voice}/{pair.voice_stem} names "
+                "what the manifest's clips have not",
+                "correct it, or choose another --split",
+            )
+        tasks.append(Task(row, row, pair.voice, face))
+    return sorted(tasks, key=lambda task: (*_order(task.row), task.voice))
+
+
+def shuffled_lips(tasks: Sequence[Task], seed: int) -> list[Task]:
+    """The control: each clip with the lips of another clip of its talker, everything else as it was.
+
+    The others are a seeded ring through the talker's clips, so that no clip keeps its own and none
+    is used twice. A talker of one clip gets None.
+    """
+    ring: dict[str, ManifestRow | None] = {}
+    for speaker in {task.row.speaker for task in tasks}:
+        rows = sorted((t.row for t in tasks if t.row.speaker == speaker), key=_order)
+        rng = np.random.default_rng([seed, *speaker.encode()])
+        order = [rows[i] for i in rng.permutation(len(rows))]
+        for row, following in zip(order, [*order[1:], order[0]], strict=True):
+            ring[row.clip_id] = following if following is not row else None
+    return [Task(t.row, ring[t.row.clip_id], t.voice, t.face) for t in tasks]
+
+
+def _order(row: ManifestRow) -> tuple[int, str, str]:
+    digits = "".join(c for c in row.speaker if c.isdigit())
+    return (int(digits or 0), row.speaker, row.stem)

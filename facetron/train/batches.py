@@ -1,0 +1,154 @@
+"""Clips in seeded batches: which come together, padded to one length, read ahead of their turn.
+
+Which clips make a batch depends on (seed, epoch) alone, so that any number of processes, and a run
+that was killed and taken up again, see the same.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Sampler
+
+from facetron.train.dataset import NO_WORD, Batch, Clips
+from manifests.errors import BadInput
+
+LENGTH_STEP_FRAMES = 15
+"""Lips of a batch are padded to a multiple of this; 75 frames are one."""
+
+
+def collate(items: Sequence[Batch]) -> Batch:
+    """Clips → a batch; shorter lips, words and targets are padded at the end."""
+    batch: Batch = {
+        "speakers": [item["speaker"] for item in items],
+        "clips": [item["clip"] for item in items],
+    }
+    for name in items[0]:
+        values = [item[name] for item in items]
+        if name in ("speaker", "clip"):
+            continue
+        if name == "lips":
+            batch["lengths"] = torch.tensor([value.shape[1] for value in values])
+            # Few different lengths: PyTorch's CPU convolutions keep memory for every shape they
+            # have met, gigabytes over a training that crops clips to words.
+            longest = -(-int(batch["lengths"].max()) // LENGTH_STEP_FRAMES) * LENGTH_STEP_FRAMES
+            # 128 is the middle of the scale; the encoder sees none of it anyway.
+            batch[name] = torch.stack([_padded(value, 1, longest, 128) for value in values])
+        elif name in ("targets", "words"):
+            lengths = torch.tensor([len(value) for value in values])
+            if name == "targets":
+                batch["target_lengths"] = lengths
+            fill = NO_WORD if name == "words" else 0
+            longest = batch["lips"].shape[2] if name == "words" and "lips" in batch else 0
+            longest = longest or int(lengths.max())
+            batch[name] = torch.stack([_padded(value, 0, longest, fill) for value in values])
+        else:
+            batch[name] = torch.stack(values)
+    return batch
+
+
+def _padded(value: Tensor, axis: int, length: int, fill: int) -> Tensor:
+    missing = length - value.shape[axis]
+    if not missing:
+        return value
+    shape = list(value.shape)
+    shape[axis] = missing
+    return torch.cat([value, value.new_full(shape, fill)], dim=axis)
+
+
+def to_model(pictures: Tensor) -> Tensor:
+    """uint8 pictures of a batch → what the encoders take (`lip_input`, `face_input`)."""
+    return (pictures.float() - 127.5) / 128
+
+
+class Batches(Sampler[list[tuple[int, int]]]):
+    """Which clips make which batch: this process's share of each global batch.
+
+    Args:
+        n_clips: in the data set.
+        batch_size: of all processes together.
+        rank, world: which process of how many.
+        seed: of the order; None goes through all clips as they come, the last batch smaller.
+    """
+
+    def __init__(
+        self, n_clips: int, batch_size: int, rank: int = 0, world: int = 1, seed: int | None = None
+    ) -> None:
+        self.n_clips, self.rank, self.world, self.seed = n_clips, rank, world, seed
+        size = min(batch_size, n_clips)
+        self.batch_size = size if seed is None else size - size % world
+        if seed is not None and not self.batch_size:
+            raise BadInput(
+                f"{n_clips} clips in batches of {batch_size} for {world} processes",
+                "use fewer processes or larger batches",
+            )
+        self.epoch, self.first_batch = 0, 0
+
+    def start(self, epoch: int, first_batch: int = 0) -> None:
+        """Sets what the next iteration goes through."""
+        self.epoch, self.first_batch = epoch, first_batch
+
+    def __len__(self) -> int:
+        """Batches of an epoch. What does not fill a batch waits for another epoch."""
+        if self.seed is None:
+            mine = len(range(self.rank, self.n_clips, self.world))
+            return -(-mine // self.batch_size)
+        return self.n_clips // self.batch_size
+
+    def __iter__(self) -> Iterator[list[tuple[int, int]]]:
+        if self.seed is None:
+            mine = range(self.rank, self.n_clips, self.world)
+            order, size = np.array(mine, np.int64), self.batch_size
+            for start in range(0, len(order), size):
+                yield [(self.epoch, int(i)) for i in order[start : start + size]]
+            return
+        order = np.random.default_rng([self.seed, self.epoch]).permutation(self.n_clips)
+        for number in range(self.first_batch, len(self)):
+            whole = order[number * self.batch_size : (number + 1) * self.batch_size]
+            yield [(self.epoch, int(i)) for i in whole[self.rank :: self.world]]
+
+
+def reading_workers(asked: int, on_gpu: bool, needed_bytes: int, cache_bytes: int) -> int:
+    """How many processes read clips; `asked` of 0 or more is obeyed.
+
+    Beside a GPU up to eight. On a CPU none where the cache holds everything after an epoch (a thread
+    reads ahead, see `loader`), else one: it decodes while the others compute.
+    """
+    if asked >= 0:
+        return asked
+    if on_gpu:
+        return min(8, os.cpu_count() or 1)
+    return int(needed_bytes > cache_bytes)
+
+
+class ReadAhead(DataLoader[Batch]):
+    """Reads the next batch in a thread while the caller computes with this one. Decoding and
+    resizing leave Python's lock free, and a training step leaves a core idle now and then."""
+
+    def __iter__(self) -> Iterator[Batch]:  # type: ignore[override]
+        batches = super().__iter__()  # here, for it draws from PyTorch's global generator
+        with ThreadPoolExecutor(1, "read-ahead") as reader:
+            coming = reader.submit(next, batches, None)
+            while (batch := coming.result()) is not None:
+                coming = reader.submit(next, batches, None)
+                yield batch
+
+
+def loader(clips: Clips, batches: Batches, workers: int, pin: bool = False) -> DataLoader[Batch]:
+    """Batches of clips. With workers, each keeps its own cache between epochs; without, a thread
+    reads one batch ahead."""
+    kind = DataLoader if workers else ReadAhead
+    return kind(
+        clips,
+        batch_sampler=batches,
+        num_workers=workers,
+        collate_fn=collate,
+        pin_memory=pin,
+        persistent_workers=workers > 0,
+        multiprocessing_context="forkserver" if workers else None,
+    )

@@ -1,0 +1,1 @@
+"""Videos that no build has seen: alignment, speech, and the muxed result."""

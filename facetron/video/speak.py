@@ -1,0 +1,143 @@
+"""A video with a face → the same video that talks: align, choose a still, speak, write."""
+
+from __future__ import annotations
+
+import io
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import soundfile
+import torch
+from numpy.typing import NDArray
+
+from facetron.checkpoints.checkpoint import require_features
+from facetron.model import i2i
+from facetron.synthesis.synthesizer import Synthesizer
+from facetron.video import mux
+from facetron.video.align import Aligner, open_video, takes_crops
+from manifests.errors import BadInput
+from manifests.io import atomic_path
+from manifests.specs import VIDEO_FPS
+
+STILL_METHOD: i2i.Method = "literal"
+"""Eq. 6 as printed, the medoid: the still that is the most like all the others of its video. The
+other readings need a second talker to keep away from, and there is none here."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """What to make of a video.
+
+    Attributes:
+        video: with the lips that are read.
+        out: .mp4 to write.
+        face: picture or video of whom it is to sound like; None is the video's own face.
+        wav: file for the sound alone.
+    """
+
+    video: Path
+    out: Path
+    face: Path | None = None
+    wav: Path | None = None
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a video.
+
+    Attributes:
+        text: what was read from the lips.
+        speech_s: how long the speech is.
+        face: which face gave the voice, in words.
+        pictures_copied: whether the video's pictures are in `out` as they were, not encoded again.
+        took_s: seconds by step, in order.
+        notes: what the user should know.
+    """
+
+    text: str
+    speech_s: float
+    face: str
+    pictures_copied: bool
+    took_s: dict[str, float]
+    notes: tuple[str, ...]
+
+
+def check(request: Request) -> None:
+    """Raises what is wrong with the files asked for, before anything long begins: `BadInput` or, for a
+    folder that cannot be written to, `OSError`."""
+    for path in (request.video, request.face):
+        if path is not None and not path.is_file():
+            raise BadInput(f"{path} does not exist or is no file", "check the path")
+    mux.check_target(request.out, request.video)
+    if request.wav is not None:
+        if request.wav.is_dir():
+            raise BadInput(f"{request.wav} is a folder", "name a file")
+        mux.check_folder(request.wav)
+
+
+def speak(request: Request, synthesizer: Synthesizer, aligner: Aligner) -> Outcome:
+    """Writes `request.out`, and `request.wav` if named. A file is written whole or not at all.
+
+    Raises:
+        BadInput: what cannot be used, in one line: no video, no face, too short or long, an `out`
+            that cannot be, a checkpoint that learned from other crops.
+        OSError: `out` or `wav` cannot be written.
+    """
+    check(request)
+    if not takes_crops(synthesizer.info.crop, aligner.crop):
+        require_features(
+            synthesizer.info, synthesizer.path, mel="", crop=aligner.crop.fingerprint()
+        )
+    steps = _Steps()
+    with open_video(request.video) as footage:
+        aligned = aligner.video(footage)
+        notes = aligned.notes
+        steps.done("aligning")
+        stills = aligned.stills
+        if request.face is not None:
+            stills, more = aligner.stills(request.face)
+            notes += more
+        voices = synthesizer.face_embeddings(stills)
+        chosen = i2i.select(torch.from_numpy(voices), {}, STILL_METHOD).index or 0
+        steps.done("seeing the face")
+        spoken = synthesizer.speak(aligned.lips, voices[chosen])
+        rate_hz = synthesizer.sample_rate_hz
+        wave = fitted(spoken.wave, len(footage), rate_hz)
+        steps.done("speaking")
+        if request.wav is not None:
+            write_wav(request.wav, wave, rate_hz)
+        copied = mux.write_mp4(footage, wave, rate_hz, request.out)
+        steps.done("writing")
+    whose = f"frame {aligned.still_frames[chosen]} of {request.video}"
+    if request.face is not None:
+        whose = str(request.face)
+    return Outcome(spoken.text, len(wave) / rate_hz, whose, copied, steps.took_s, notes)
+
+
+class _Steps:
+    """Seconds that each step took."""
+
+    def __init__(self) -> None:
+        self.took_s: dict[str, float] = {}
+        self._since_s = time.perf_counter()
+
+    def done(self, step: str) -> None:
+        now_s = time.perf_counter()
+        self.took_s[step] = now_s - self._since_s
+        self._since_s = now_s
+
+
+def fitted(wave: NDArray[np.float32], frames: int, rate_hz: int) -> NDArray[np.float32]:
+    """(samples,) as long as so many frames at 25 fps: cut, or silence appended."""
+    samples = round(frames * rate_hz / VIDEO_FPS)
+    return np.pad(wave[:samples], (0, max(samples - len(wave), 0)))
+
+
+def write_wav(path: Path, wave: NDArray[np.float32], rate_hz: int) -> None:
+    """Atomically writes (samples,) in ±1 as 16-bit PCM. Raises `OSError` naming the path."""
+    buffer = io.BytesIO()
+    soundfile.write(buffer, wave, rate_hz, format="WAV", subtype="PCM_16")
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(buffer.getvalue())

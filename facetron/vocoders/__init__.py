@@ -1,0 +1,1 @@
+"""Vocoders by name: mel spectrogram to waveform."""

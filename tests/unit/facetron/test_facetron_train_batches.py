@@ -1,0 +1,112 @@
+"""Clips in batches: shared by processes, read ahead, the same whoever reads them."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+import pytest
+import torch
+from facetron_build import ALL, make_build, training_clips
+
+from facetron.model.sizes import DEBUG
+from facetron.train.augment import Augmentation
+from facetron.train.batches import Batches, collate, loader, reading_workers
+from facetron.train.dataset import (
+    Batch,
+    Clips,
+    open_training_set,
+    picture_bytes,
+)
+from manifests.errors import BadInput
+from manifests.mel import DEFAULT
+
+
+@pytest.fixture(scope="module")
+def build(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_build(tmp_path_factory.mktemp("build"))
+
+
+def test_processes_share_each_global_batch() -> None:
+    whole = Batches(13, 4, seed=9)
+    shares = [Batches(13, 4, rank, 2, seed=9) for rank in range(2)]
+    for one in (whole, *shares):
+        one.start(5)
+    for batch, left, right in zip(whole, *shares, strict=True):
+        assert sorted(batch) == sorted([*left, *right])
+    assert len(list(whole)) == len(whole) == 3
+    whole.start(5, first_batch=2)
+    assert len(list(whole)) == 1
+    with pytest.raises(BadInput, match="fewer processes"):
+        Batches(1, 1, 0, 2, seed=1)
+
+
+def test_validation_goes_through_every_clip_once() -> None:
+    batches = list(Batches(7, 3))
+    assert [len(batch) for batch in batches] == [3, 3, 1]
+    assert len(Batches(7, 3)) == 3
+    assert [number for batch in batches for _, number in batch] == list(range(7))
+
+
+def test_workers_suit_the_machine_and_the_cache() -> None:
+    a_clip = picture_bytes(DEBUG, ("lips", "face"))
+    assert a_clip == 75 * 16 * 16 + 15 * 3 * 32 * 32
+    assert picture_bytes(DEBUG, ("mel",)) == 0
+    assert reading_workers(-1, False, a_clip, a_clip) == 0
+    assert reading_workers(-1, False, a_clip + 1, a_clip) == 1
+    assert 1 <= reading_workers(-1, True, 0, 0) <= 8
+    assert reading_workers(3, False, 0, 0) == 3
+
+
+def test_a_worker_reads_the_same(build: Path) -> None:
+    batches = Batches(6, 3, seed=4)
+    read = [list(loader(training_clips(build, Augmentation()), batches, n)) for n in (0, 1)]
+    for here, there in zip(*read, strict=True):
+        assert here["clips"] == there["clips"]
+        assert torch.equal(here["lips"], there["lips"])
+        assert torch.equal(here["wave_mel"], there["wave_mel"])
+
+
+def test_reading_ahead_changes_nothing(build: Path) -> None:
+    batches = Batches(6, 2, seed=4)
+    for epoch in range(2):
+        batches.start(epoch)
+        ahead = list(loader(training_clips(build, Augmentation()), batches, 0))
+        plain = [
+            collate([training_clips(build, Augmentation())[key] for key in keys])
+            for keys in batches
+        ]
+        assert [b["clips"] for b in ahead] == [b["clips"] for b in plain]
+        for here, there in zip(ahead, plain, strict=True):
+            assert torch.equal(here["lips"], there["lips"])
+            assert torch.equal(here["face"], there["face"])
+
+
+def test_one_batch_is_read_while_another_is_used(build: Path) -> None:
+    read: list[int] = []
+    more = threading.Event()
+
+    class Watched(Clips):
+        def __getitem__(self, key: tuple[int, int]) -> Batch:
+            read.append(key[1])
+            if len(read) == 4:
+                more.set()
+            return super().__getitem__(key)
+
+    rows = open_training_set(build, DEFAULT).train
+    data = Watched(rows, build, DEBUG, ALL)
+    walk = iter(loader(data, Batches(6, 2), 0))
+    next(walk)
+    assert more.wait(30)  # the second batch, unasked
+    walk.close()  # type: ignore[attr-defined]
+    assert read == [0, 1, 2, 3]
+    assert not [t for t in threading.enumerate() if t.name.startswith("read-ahead")]
+
+
+def test_what_cannot_be_read_ahead_is_told_in_its_turn(tmp_path: Path) -> None:
+    data = training_clips(make_build(tmp_path, ("s3",), 4))
+    (tmp_path / data.rows[2].paths["mel"]).unlink()
+    walk = iter(loader(data, Batches(3, 1), 0))
+    assert [next(walk)["clips"] for _ in range(2)] == [["s3/bbaf2n"], ["s3/lrwm5s"]]
+    with pytest.raises(BadInput, match=r"pgbx9p\.npy"):
+        next(walk)

@@ -1,0 +1,196 @@
+"""A manifest as training data: what is refused, what is drawn, and that it is drawn again alike."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from facetron_build import ALL, make_build, training_clips
+
+from facetron.model.ctc import decode
+from facetron.model.lip import lip_input
+from facetron.model.sizes import DEBUG
+from facetron.train import augment
+from facetron.train.augment import Augmentation
+from facetron.train.batches import collate, to_model
+from facetron.train.dataset import (
+    NO_WORD,
+    WORD_CLASS,
+    Clips,
+    open_training_set,
+    picture_bytes,
+)
+from manifests.errors import BadInput, ManifestError, SpecMismatch
+from manifests.io import read_manifest, write_jsonl
+from manifests.mel import DEFAULT, PRESETS
+from manifests.pictures import read_pictures
+from manifests.records import WordSpan
+
+
+@pytest.fixture(scope="module")
+def build(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_build(tmp_path_factory.mktemp("build"))
+
+
+def test_training_set_knows_talkers_and_subsets(build: Path) -> None:
+    data = open_training_set(build / "manifest.jsonl", DEFAULT)
+    assert data.speakers == ("s3", "s5")
+    assert (len(data.train), len(data.val), data.held_out) == (6, 2, ("s1", "s2"))
+    assert data.crop == "0123456789abcdef"
+
+
+@pytest.mark.parametrize("subset", ["train", "val"])
+def test_held_out_talkers_are_refused(tmp_path: Path, build: Path, subset: str) -> None:
+    _, rows = read_manifest(build)
+    rows = [replace(row, subset=subset) if row.speaker == "s5" else row for row in rows]
+    path = tmp_path / "manifest.jsonl"
+    write_jsonl(path, "manifest", rows, held_out_speakers=["s5"])
+    with pytest.raises(ManifestError, match=r"manifest\.jsonl has s5/.*holds s5 out"):
+        open_training_set(path, DEFAULT)
+
+
+def test_other_mels_and_empty_splits_are_refused(tmp_path: Path, build: Path) -> None:
+    with pytest.raises(SpecMismatch, match=r"manifest\.jsonl has MelSpec"):
+        open_training_set(build, PRESETS["hifigan-22k"])
+    _, rows = read_manifest(build)
+    write_jsonl(tmp_path / "manifest.jsonl", "manifest", [replace(r, subset="test") for r in rows])
+    with pytest.raises(ManifestError, match="no clips to train on"):
+        open_training_set(tmp_path, DEFAULT)
+
+
+def test_a_batch_has_the_shapes_it_promises(build: Path) -> None:
+    data = training_clips(build, segment_frames=20)
+    batch = collate([data[0, 0], data[0, 3]])
+    assert batch["lips"].shape == (2, 1, 75, 16, 16)
+    assert batch["lips"].dtype == torch.uint8
+    assert batch["face"].shape == (2, 3, 32, 32)
+    assert batch["mel"].shape == (2, 80, 150)
+    assert batch["wave"].shape == (2, 1, 6400)
+    assert batch["wave_mel"].shape == (2, 80, 20)
+    assert batch["speakers"] == ["s3", "s5"]
+    read = [
+        decode(t[:n].tolist())
+        for t, n in zip(batch["targets"], batch["target_lengths"], strict=True)
+    ]
+    assert read == ["bin blue at f two now", "bin blue at f two now"]
+    assert batch["words"][0, 10:19].unique().tolist() == [WORD_CLASS["bin"]]
+    assert batch["words"][0, 0] == 0
+
+
+def test_waveform_and_mel_segments_are_of_the_same_time(build: Path) -> None:
+    data = training_clips(build, segment_frames=20)
+    item = data[3, 1]
+    start = int(item["wave_start"])
+    assert torch.equal(item["wave_mel"], item["mel"][:, start : start + 20])
+    again = DEFAULT.hop_samples * 20
+    assert item["wave"].shape[-1] == again
+
+
+def test_lips_are_what_synthesis_sees_but_for_rounding(build: Path) -> None:
+    data = training_clips(build)
+    stored = torch.from_numpy(read_pictures(build / data.rows[0].paths["lips"]))
+    expected = lip_input(stored, DEBUG.lip)
+    assert (to_model(data[0, 0]["lips"]) - expected).abs().max() <= 0.5 / 128 + 1e-6
+
+
+def test_draws_depend_on_seed_epoch_and_clip_alone(build: Path) -> None:
+    def drawn(data: Clips, key: tuple[int, int]) -> torch.Tensor:
+        lips: torch.Tensor = data[key]["lips"]
+        return lips
+
+    one, two = (
+        training_clips(build, Augmentation(), seed=3),
+        training_clips(build, Augmentation(), seed=3),
+    )
+    drawn(two, (7, 2))
+    for key in ((0, 0), (1, 0), (1, 3)):
+        assert torch.equal(drawn(one, key), drawn(two, key))
+    assert not torch.equal(drawn(one, (0, 0)), drawn(one, (1, 0)))
+
+
+def test_cache_changes_nothing_and_has_a_limit(build: Path) -> None:
+    cached, plain = training_clips(build, cache_bytes=75 * 16 * 16), training_clips(build)
+    for _ in range(2):
+        for number in range(len(plain)):
+            assert torch.equal(cached[0, number]["lips"], plain[0, number]["lips"])
+    assert list(cached._cache) == [("lips", 0)]
+    assert not plain._cache
+
+
+def test_cached_pictures_share_one_block(build: Path) -> None:
+    """Arrays of their own between the large ones of decoding leave memory in pieces (1 GB of cache
+    made 5 GB of process)."""
+    data = training_clips(build, cache_bytes=2**40)
+    assert data._store is None  # nor is it sent to a worker
+    for number in range(len(data)):
+        data[0, number]
+    assert len(data._cache) == 2 * len(data)
+    assert data._store is not None
+    assert data._store.nbytes == len(data) * picture_bytes(DEBUG, ALL)
+    starts = sorted(kept.ctypes.data for kept in data._cache.values())
+    sizes = {kept.ctypes.data: kept.nbytes for kept in data._cache.values()}
+    assert all(np.shares_memory(kept, data._store) for kept in data._cache.values())
+    assert all(one + sizes[one] <= other for one, other in itertools.pairwise(starts))
+
+
+def test_word_crops_keep_frames_and_letters_together(build: Path) -> None:
+    data = training_clips(build, replace(augment.NONE, word_crop=1.0, word_crop_decay=1.0))
+    items = [data[epoch, 0] for epoch in range(30)]
+    batch = collate(items)
+    assert len(set(batch["lengths"].tolist())) > 3
+    for item in items:
+        text = decode(item["targets"].tolist())
+        assert item["lips"].shape[1] == 9 * len(text.split()) == len(item["words"])
+        classes = list(dict.fromkeys(item["words"].tolist()))
+        assert classes == [WORD_CLASS[word] for word in text.split()]
+    shortest = int(batch["lengths"].argmin())
+    assert batch["words"][shortest, -1] == NO_WORD
+
+
+def test_word_crops_become_rarer() -> None:
+    words = [WordSpan("at", 0.0, 0.1, 0, 3)]
+    rng = np.random.default_rng(0)
+    assert augment.some_words(words, 1.0, rng) == (0, 1)
+    assert augment.some_words(words, 0.0, rng) is None
+    assert augment.some_words([], 1.0, rng) is None
+
+
+def test_jitter_keeps_length_and_order() -> None:
+    rng = np.random.default_rng(1)
+    times = augment.jittered_times(75, 0.2, rng)
+    assert len(times) == 75
+    assert (np.diff(times) >= 0).all()
+    assert 0 < 75 - len(set(times.tolist())) < 40
+    assert augment.jittered_times(75, 0.0, rng).tolist() == list(range(75))
+
+
+def test_a_clip_is_varied_as_one(build: Path) -> None:
+    frames = np.repeat(np.arange(256, dtype=np.uint8).reshape(1, 16, 16, 1), 5, axis=0)
+    varied = augment.vary_picture(frames, Augmentation(), np.random.default_rng(5))
+    assert varied.shape == frames.shape
+    assert all(np.array_equal(varied[0], picture) for picture in varied)
+    flipped = augment.vary_picture(frames, replace(augment.NONE, flip=1.0), np.random.default_rng())
+    assert np.array_equal(flipped, frames[:, :, ::-1])
+
+
+@pytest.mark.parametrize("kind", ["lips", "face", "mel", "audio"])
+@pytest.mark.parametrize("fault", ["absent", "damaged"])
+def test_unusable_features_are_named(tmp_path: Path, kind: str, fault: str) -> None:
+    build = make_build(tmp_path, ("s3",), 2)
+    data = training_clips(build)
+    path = build / data.rows[0].paths[kind]
+    path.unlink() if fault == "absent" else path.write_bytes(b"no feature")
+    with pytest.raises(BadInput, match=path.name):
+        data[0, 0]
+
+
+def test_mels_that_are_no_numbers_are_named(build: Path, tmp_path: Path) -> None:
+    broken = make_build(tmp_path, ("s3",), 2)
+    data = training_clips(broken)
+    np.save(broken / data.rows[0].paths["mel"], np.full((80, 150), np.nan, np.float32))
+    with pytest.raises(BadInput, match=r"bbaf2n\.npy holds"):
+        data[0, 0]

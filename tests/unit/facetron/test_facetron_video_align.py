@@ -1,0 +1,272 @@
+"""Lips and stills of any file, on SynthGRID's faces: those that a build would cut, whatever the file."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from clips import tiny_clip
+from facetron_videos import turned_in_the_header, write_h264
+from numpy.typing import NDArray
+
+from facetron.video import align
+from facetron.video.align import Aligner, cut, open_video, spread, takes_crops
+from gridprep.features import crops
+from gridprep.landmarks.registry import create
+from gridprep.media import footage as footage_module
+from gridprep.media.decode import decode
+from gridprep.media.footage import Footage
+from manifests.errors import BadInput
+from manifests.specs import CropSpec, LandmarkSpec
+
+
+@pytest.fixture(scope="module")
+def aligner() -> Iterator[Aligner]:
+    made = Aligner("mediapipe")
+    yield made
+    made.close()
+
+
+@pytest.fixture(scope="module")
+def clip(synth_corpus: Path) -> Path:
+    return sorted((synth_corpus / "s1").glob("*.mpg"))[0]
+
+
+@pytest.fixture(scope="module")
+def face(clip: Path) -> NDArray[np.uint8]:
+    """(75, 288, 360, 3)."""
+    return decode(clip).frames
+
+
+def aligned_of(aligner: Aligner, path: Path) -> tuple[int, align.AlignedVideo]:
+    with open_video(path) as footage:
+        return len(footage), aligner.video(footage)
+
+
+def difference(one: align.AlignedVideo, other: align.AlignedVideo) -> float:
+    """Mean difference of the lips' pixels, of 255."""
+    return float(np.abs(one.lips.astype(int) - other.lips).mean())
+
+
+@pytest.mark.parametrize("keep_bytes", [64_000_000, 1_500_000])
+def test_crops_are_those_of_a_build_to_the_bit(
+    clip: Path, face: NDArray[np.uint8], aligner: Aligner, keep_bytes: int
+) -> None:
+    backend = create("mediapipe")
+    found = backend.detect(face, LandmarkSpec().every)
+    backend.close()
+    track = crops.track(found, LandmarkSpec(), CropSpec())
+    lips, _ = crops.crop_lips(face, track, CropSpec())
+    stills, _ = crops.crop_faces(face, track, CropSpec())
+    aligned = aligner.video(Footage(clip, 600, keep_bytes))
+    np.testing.assert_array_equal(aligned.lips, lips)
+    np.testing.assert_array_equal(aligned.stills, stills)
+    assert aligned.still_frames.tolist() == list(range(0, 75, 5))
+    assert aligned.notes == ()
+
+
+def test_a_long_video_is_decoded_four_times_however_long(
+    tmp_path: Path, face: NDArray[np.uint8], aligner: Aligner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """To see how long it is, to its middle and through for the landmarks, and through to cut: the
+    landmarks' looks back stay within what is kept."""
+    opened, begun = footage_module.opened, []
+
+    def counted(path: str) -> object:
+        begun.append(path)
+        return opened(path)
+
+    monkeypatch.setattr(footage_module, "opened", counted)
+    for n in (30, 75):
+        begun.clear()
+        video = tiny_clip(tmp_path / f"{n}.mpg", face[:n], audio=False)
+        assert len(aligner.video(Footage(video, 600, keep_bytes=1)).lips) == n
+        assert len(begun) == 4
+
+
+def test_other_sizes_and_turns_give_the_same_lips(
+    tmp_path: Path, face: NDArray[np.uint8], aligner: Aligner
+) -> None:
+    """Three times as large, and lying on the side: the warp brings all to the mean face."""
+    frames = face[:20]
+    large = [cv2.resize(f, None, fx=3, fy=3, interpolation=cv2.INTER_CUBIC) for f in frames]
+    lying = [np.rot90(f, -1) for f in frames]
+    _, plain = aligned_of(aligner, write_h264(tmp_path / "plain.mp4", frames))
+    for path in (
+        write_h264(tmp_path / "large.mp4", large),
+        turned_in_the_header(write_h264(tmp_path / "lying.mp4", lying), 90),
+    ):
+        n, other = aligned_of(aligner, path)
+        assert n == 20
+        assert difference(plain, other) < 6, path
+    assert difference(plain, replace(plain, lips=np.roll(plain.lips, 8, axis=1))) > 9
+
+
+def test_fifty_frames_a_second_are_read_at_25(
+    tmp_path: Path, face: NDArray[np.uint8], aligner: Aligner
+) -> None:
+    n, aligned = aligned_of(
+        aligner, tiny_clip(tmp_path / "x.mkv", face[:40].repeat(2, axis=0), fps=50, audio=False)
+    )
+    _, plain = aligned_of(aligner, tiny_clip(tmp_path / "y.mkv", face[:40], audio=False))
+    assert n == 40
+    assert difference(aligned, plain) < 3
+    assert aligned.notes == plain.notes == ()
+
+
+def test_few_frames_a_second_are_said(
+    tmp_path: Path, face: NDArray[np.uint8], aligner: Aligner
+) -> None:
+    path = tiny_clip(tmp_path / "x.mkv", face[:30:2], fps=12.5, audio=False)
+    n, aligned = aligned_of(aligner, path)
+    assert n == 30
+    assert aligned.notes == (
+        f"{path} has 12.5 frames a second, lips are read at 25: expect mistakes",
+    )
+
+
+def test_of_two_faces_the_central_one_is_taken_and_said(
+    tmp_path: Path, synth_corpus: Path, face: NDArray[np.uint8], aligner: Aligner
+) -> None:
+    other = decode(sorted((synth_corpus / "s4").glob("*.mpg"))[0]).frames[:20]
+    small = np.stack([cv2.resize(f, (240, 192)) for f in other])
+    beside = np.pad(small, ((0, 0), (48, 48), (0, 0), (0, 0)), mode="edge")
+    path = write_h264(tmp_path / "x.mp4", np.concatenate([beside, face[:20]], axis=2))
+    _, both = aligned_of(aligner, path)
+    _, alone = aligned_of(aligner, write_h264(tmp_path / "y.mp4", face[:20]))
+    assert both.notes == (f"{path} shows 2 faces: took the one that is the most central and large",)
+    _, those = aligned_of(aligner, write_h264(tmp_path / "z.mp4", other))
+    assert difference(both, alone) < 6 < 12 < difference(both, those)
+
+
+def test_frames_without_the_face_are_guessed_and_said(
+    tmp_path: Path, face: NDArray[np.uint8], aligner: Aligner
+) -> None:
+    frames = face[:40].copy()
+    frames[12:20] = 90
+    path = write_h264(tmp_path / "x.mp4", frames)
+    _, aligned = aligned_of(aligner, path)
+    (note,) = aligned.notes
+    assert "no face in" in note
+    assert len(aligned.lips) == 40
+
+
+def wall(path: Path, face: NDArray[np.uint8]) -> None:
+    write_h264(path, np.full_like(face[:10], 90))
+
+
+def seldom(path: Path, face: NDArray[np.uint8]) -> None:
+    write_h264(path, np.concatenate([face[:8], np.full_like(face[:32], 90)]))
+
+
+def instant(path: Path, face: NDArray[np.uint8]) -> None:
+    write_h264(path, face[:3])
+
+
+@pytest.mark.parametrize(
+    ("words", "make"),
+    [
+        ("no face in any frame; give one in which a face is seen from the front", wall),
+        ("frames; cut it to where the face is seen", seldom),
+        ("lasts 0.12 s; give 0.2 s or more", instant),
+        (
+            "is not a video that FFmpeg can read",
+            lambda path, face: path.write_text("not at all " * 99),
+        ),
+        ("has no video stream", lambda path, face: tiny_clip(path, 0)),
+        ("has no bytes", lambda path, face: path.touch()),
+        ("No such file", lambda path, face: None),
+    ],
+)
+def test_what_cannot_be_used_is_one_line_that_names_it(
+    tmp_path: Path, face: NDArray[np.uint8], aligner: Aligner, words: str, make: object
+) -> None:
+    path = tmp_path / "x.mp4"
+    make(path, face)  # type: ignore[operator]
+    with pytest.raises(BadInput) as caught:
+        aligned_of(aligner, path)
+    assert words in str(caught.value)
+    assert str(caught.value).count(str(path)) == 1
+
+
+def test_a_video_of_no_end_is_refused(
+    tmp_path: Path, face: NDArray[np.uint8], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(align, "MAX_S", 0.5)
+    path = write_h264(tmp_path / "x.mp4", face[:20])
+    with pytest.raises(BadInput, match=r"is longer than 0\.5 s; cut it"), open_video(path):
+        pass
+
+
+def test_stills_of_pictures_and_videos(
+    tmp_path: Path, clip: Path, face: NDArray[np.uint8], aligner: Aligner
+) -> None:
+    _, aligned = aligned_of(aligner, clip)
+    from_video, notes = aligner.stills(clip)
+    np.testing.assert_array_equal(from_video, aligned.stills)
+    assert notes == ()
+    large = cv2.resize(face[0], None, fx=7, fy=7, interpolation=cv2.INTER_CUBIC)
+    for name, picture in (("x.png", face[0]), ("large.jpg", large)):
+        cv2.imwrite(str(tmp_path / name), picture[..., ::-1])
+        still, notes = aligner.stills(tmp_path / name)
+        assert still.shape == (1, 160, 160, 3)
+        assert notes == ()
+        assert np.abs(still[0].astype(int) - aligned.stills[0]).mean() < 8, name
+
+
+def test_pictures_without_a_face_are_refused(tmp_path: Path, aligner: Aligner) -> None:
+    cv2.imwrite(str(tmp_path / "wall.png"), np.full((200, 300, 3), 90, np.uint8))
+    with pytest.raises(BadInput, match=r"wall\.png: no face in the picture; give one"):
+        aligner.stills(tmp_path / "wall.png")
+    with pytest.raises(BadInput, match=r"gone\.png does not exist"):
+        aligner.stills(tmp_path / "gone.png")
+    (tmp_path / "x.dat").write_text("no picture")
+    with pytest.raises(BadInput, match=r"x\.dat is not a video"):
+        aligner.stills(tmp_path / "x.dat")
+
+
+def test_backends_that_need_all_frames_get_them(
+    clip: Path, stub: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stubbed = Aligner(stub)
+    with open_video(clip) as footage:
+        assert stubbed.video(footage).lips.shape == (75, 144, 144, 3)
+        monkeypatch.setattr(align, "MAX_WHOLE_BYTES", 10_000_000)
+        with pytest.raises(BadInput, match="too long for the landmark backend stub"):
+            stubbed.video(footage)
+
+
+def test_stills_are_those_of_a_build_and_never_too_many() -> None:
+    assert spread(75, 5, 60).tolist() == list(range(0, 75, 5))
+    assert spread(3, 5, 60).tolist() == [0]
+    many = spread(15_000, 5, 60)
+    assert (len(many), many[0], many[-1]) == (60, 0, 14_995)
+    assert (many % 5 == 0).all()
+    assert np.ptp(np.diff(many)) <= 5
+
+
+def test_small_crops_of_large_pictures_do_not_alias() -> None:
+    y, x = np.mgrid[:1000, :1200]
+    checks = np.repeat((((x + y) % 2) * 255).astype(np.uint8)[..., None], 3, -1)
+    slope = np.stack([x / 5, y / 5, (x + y) / 10], -1).astype(np.uint8)
+    matrix = np.array([[0.1, 0.02, 3.0], [-0.02, 0.1, 25.0]])
+    assert crops.cut(checks, matrix, 120)[30:90, 30:90].std() > 30
+    assert cut(checks, matrix, 120)[30:90, 30:90].std() < 3
+    inside = np.s_[35:95, 25:100]
+    plain, shrunk = crops.cut(slope, matrix, 120)[inside], cut(slope, matrix, 120)[inside]
+    assert np.abs(plain.astype(int) - shrunk).max() <= 2  # not shifted: a pixel is 2 here
+    larger = matrix * 5
+    np.testing.assert_array_equal(cut(slope, larger, 120), crops.cut(slope, larger, 120))
+
+
+def test_crops_are_known_by_their_geometry() -> None:
+    spec = CropSpec()
+    assert takes_crops("", spec)
+    assert takes_crops(spec.fingerprint(), spec)
+    assert takes_crops(replace(spec, lips_codec="h264-crf18").fingerprint(), spec)
+    assert not takes_crops(replace(spec, lips_px=96).fingerprint(), spec)
+    assert not takes_crops("0123456789abcdef", spec)

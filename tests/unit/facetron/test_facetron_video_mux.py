@@ -1,0 +1,207 @@
+"""Videos that talk: the pictures that were there, the sound that was made, and both in step."""
+
+from __future__ import annotations
+
+import errno
+import os
+import resource
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+from clips import pictures, place_of, tiny_clip
+from facetron_videos import packets, played, turned_in_the_header, write_h264
+from numpy.typing import NDArray
+
+from facetron.video import mux
+from gridprep.media.footage import Footage, upright
+from manifests.errors import BadInput
+
+RATE_HZ = 16_000
+
+
+def clicks(seconds: float) -> NDArray[np.float32]:
+    """Noise bursts that can be found again to the sample."""
+    rng = np.random.default_rng(5)
+    n = round(seconds * RATE_HZ)
+    return np.float32(0.3) * rng.normal(size=n).astype(np.float32) * (np.arange(n) // 800 % 3 == 0)
+
+
+def lag_samples(sound: NDArray[np.float32], of: NDArray[np.float32]) -> int:
+    """By how many samples `sound` comes later."""
+    n = 1 << (len(sound) + len(of)).bit_length()
+    both = np.fft.irfft(np.fft.rfft(sound, n) * np.conj(np.fft.rfft(of, n)))
+    at = int(both.argmax())
+    return at if at < n // 2 else at - n
+
+
+def spoken(source: Path, out: Path, seconds: float = 3.0) -> bool:
+    return mux.write_mp4(Footage(source, 600), clicks(seconds), RATE_HZ, out)
+
+
+@contextmanager
+def full_disk_after(n_bytes: int) -> Iterator[None]:
+    """No file may grow beyond this many bytes."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (n_bytes, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def test_grids_mpeg_1_becomes_h264_with_the_sound_in_step(sound_clip: Path, tmp_path: Path) -> None:
+    out = tmp_path / "deeper" / "out.mp4"
+    assert not spoken(sound_clip, out)
+    found = played(out)
+    assert found.codecs == "h264+aac"
+    assert [place_of(frame) for frame in found.frames] == list(range(75))
+    np.testing.assert_allclose(found.times_s, np.arange(75) / 25, atol=1e-4)
+    assert found.duration_s == pytest.approx(3, abs=0.001)
+    assert (found.rate_hz, found.sound_start_s) == (RATE_HZ, 0)
+    assert 48_000 <= len(found.sound) < 48_000 + 1024  # AAC comes in blocks
+    assert lag_samples(found.sound, clicks(3)) == 0
+    assert list(out.parent.iterdir()) == [out]
+    assert out.stat().st_mode & 0o777 == 0o666 & ~_umask()
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".ts"])
+def test_h264_is_copied_to_the_byte(tmp_path: Path, suffix: str) -> None:
+    """Transport streams begin at 1.4 s, and Matroska leaves out times of decoding."""
+    source = write_h264(tmp_path / f"in{suffix}", pictures(50))
+    out = tmp_path / "out.mp4"
+    assert spoken(source, out, 2.0)
+    found = played(out)
+    assert [place_of(frame) for frame in found.frames] == list(range(50))
+    np.testing.assert_allclose(found.times_s, np.arange(50) / 25, atol=1.1e-3)
+    np.testing.assert_array_equal(
+        found.frames, np.stack([upright(frame) for _, frame in Footage(source, 600).pictures()])
+    )
+    if suffix != ".ts":  # whose packets are framed otherwise
+        assert packets(out) == packets(source)
+    assert lag_samples(found.sound, clicks(2)) == 0
+    assert found.duration_s == pytest.approx(2, abs=0.05)
+
+
+def test_sound_and_pictures_come_in_turns(tmp_path: Path) -> None:
+    """Or a player that reads a file on from its start would wait for the other."""
+    source = write_h264(tmp_path / "in.mp4", pictures(300))
+    spoken(source, tmp_path / "out.mp4", 12.0)
+    with av.open(str(tmp_path / "out.mp4")) as container:
+        found = [
+            (packet.pos, packet.stream.type, float(packet.dts * packet.time_base))
+            for packet in container.demux()
+            if packet.size
+        ]
+    latest = {"video": 0.0, "audio": 0.0}
+    for _, kind, time_s in sorted(found):
+        latest[kind] = time_s
+        assert abs(latest["video"] - latest["audio"]) < 1.5
+    assert min(latest.values()) > 11.8
+
+
+@pytest.mark.parametrize("fps", [12.5, 29.97, 60])
+def test_other_rates_keep_their_times(tmp_path: Path, fps: float) -> None:
+    source = tiny_clip(tmp_path / "in.mkv", 30, fps=fps, audio=False)
+    footage = Footage(source, 600)
+    out = tmp_path / "out.mp4"
+    assert mux.write_mp4(footage, clicks(footage.duration_s), RATE_HZ, out)
+    np.testing.assert_allclose(played(out).times_s, footage.times_s, atol=2e-3)
+
+
+def test_odd_sides_and_lost_frames_are_encoded(tmp_path: Path) -> None:
+    source = tiny_clip(
+        tmp_path / "in.avi", pictures(30)[:, :287, :359], audio=False, skip_frames=(9, 10)
+    )
+    out = tmp_path / "out.mp4"
+    assert not spoken(source, out, 1.2)
+    found = played(out)
+    assert found.frames.shape == (28, 286, 358, 3)
+    np.testing.assert_allclose(found.times_s, Footage(source, 600).times_s, atol=1e-4)
+
+
+@pytest.mark.parametrize("degrees", [90, -90])
+@pytest.mark.parametrize("copied", [True, False])
+def test_lying_pictures_are_shown_upright(tmp_path: Path, degrees: int, copied: bool) -> None:
+    frames = pictures(10)
+    lying = np.rot90(frames, -degrees // 90, axes=(1, 2))
+    source = turned_in_the_header(write_h264(tmp_path / "in.mp4", lying), degrees)
+    footage = Footage(source, 600)
+    assert footage.shape == frames.shape
+    assert [place_of(footage[i]) for i in range(10)] == list(range(10))
+    footage.errors += not copied  # damaged ones are encoded
+    out = tmp_path / "out.mp4"
+    assert mux.write_mp4(footage, clicks(0.4), RATE_HZ, out) == copied
+    shown = Footage(out, 600)
+    assert [place_of(shown[i]) for i in range(10)] == list(range(10))
+
+
+def test_what_is_too_loud_is_clipped(sound_clip: Path, tmp_path: Path) -> None:
+    loud = np.full(48_000, 7, np.float32)
+    mux.write_mp4(Footage(sound_clip, 600), loud, RATE_HZ, tmp_path / "out.mp4")
+    sound = played(tmp_path / "out.mp4").sound
+    assert 0.9 < np.median(sound[8000:40_000]) < 1.1
+
+
+@pytest.mark.parametrize("n_bytes", [10, 30_000])
+@pytest.mark.parametrize("name", ["in.avi", "in.mp4"])
+def test_a_full_disk_leaves_what_was_there(tmp_path: Path, name: str, n_bytes: int) -> None:
+    source = (
+        write_h264(tmp_path / name, pictures(75))
+        if name == "in.mp4"
+        else tiny_clip(tmp_path / name, audio=False)
+    )
+    footage = Footage(source, 600)
+    out = tmp_path / "out.mp4"
+    out.write_text("as it was")
+    with full_disk_after(n_bytes), pytest.raises(OSError, match="too large") as caught:
+        mux.write_mp4(footage, clicks(3), RATE_HZ, out)
+    assert (caught.value.errno, caught.value.filename) == (errno.EFBIG, str(out))
+    assert out.read_text() == "as it was"
+    assert sorted(tmp_path.iterdir()) == sorted([source, out])
+
+
+def test_what_is_not_whole_is_refused(
+    sound_clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A disk that drops writes and says nothing."""
+    write = mux._write
+
+    def lossy(path: Path, *arguments: object) -> int:
+        frames = write(path, *arguments)  # type: ignore[arg-type]
+        os.truncate(path, path.stat().st_size * 2 // 3)
+        return frames
+
+    monkeypatch.setattr(mux, "_write", lossy)
+    with pytest.raises(BadInput, match=r"out\.mp4 could not be written whole; free space"):
+        spoken(sound_clip, tmp_path / "out.mp4")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_targets_are_checked_before_any_work(sound_clip: Path, tmp_path: Path) -> None:
+    source = write_h264(tmp_path / "in.mp4", pictures(5))
+    (tmp_path / "folder.mp4").mkdir()
+    (tmp_path / "file").touch()
+    (tmp_path / "link.mp4").symlink_to(source)
+    for name, words in (
+        ("out.avi", r"no name of an MP4; let it end in \.mp4"),
+        ("folder.mp4", "is a folder"),
+        ("in.mp4", "is the video itself"),
+        ("link.mp4", "is the video itself"),
+    ):
+        with pytest.raises(BadInput, match=words):
+            mux.check_target(tmp_path / name, source)
+    with pytest.raises(OSError, match="file"):
+        mux.check_target(tmp_path / "file" / "out.mp4", source)
+    before = sorted(tmp_path.iterdir())
+    mux.check_target(tmp_path / "out.mp4", source)
+    assert sorted(tmp_path.iterdir()) == before
