@@ -14,14 +14,14 @@ import soundfile
 from numpy.typing import NDArray
 from scipy import signal
 
-from evaluation import report as reports
 from evaluation.commands.options import NOBODY, default_jobs, read_settings
-from evaluation.inputs import SCORING_RATE_HZ, Pair, Recording, Run, read_run
+from evaluation.inputs.pairs import SCORING_RATE_HZ, Pair, Recording, Run, read_run
 from evaluation.metrics import cepstrum, pitch
 from evaluation.metrics.base import Metric, select
 from evaluation.mos.columns import listening_tables
-from evaluation.score import score_runs
-from evaluation.tables import Options
+from evaluation.reporting import run as reports
+from evaluation.reporting.tables import Options
+from evaluation.scoring.run import score_runs
 from gridprep.pipeline.recipe import Recipe
 from gridprep.pipeline.run import run as run_build
 from gridprep.pipeline.selection import Options as BuildOptions

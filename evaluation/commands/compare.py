@@ -7,8 +7,6 @@ from typing import Any
 
 import click
 
-from evaluation import compare as comparing
-from evaluation import compare_writers, paired, statistics
 from evaluation.commands.options import (
     format_option,
     interval_option,
@@ -17,9 +15,13 @@ from evaluation.commands.options import (
     model_options,
     read_settings,
 )
-from evaluation.inputs import read_run
+from evaluation.comparison import run as comparing
+from evaluation.comparison import writers as compare_writers
+from evaluation.inputs.pairs import read_run
 from evaluation.metrics.base import select
-from evaluation.score import score_runs
+from evaluation.scoring.run import score_runs
+from evaluation.stats import intervals as statistics
+from evaluation.stats import paired
 from manifests.errors import BadInput, MissingDependency
 
 

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import click
 
-from evaluation import embedding_report, embedding_sets
+from evaluation.embeddings import report as embedding_report
+from evaluation.embeddings.sets import LIMIT, read_sets
 
 
 @click.command()
@@ -19,16 +20,14 @@ from evaluation import embedding_report, embedding_sets
 @click.option(
     "--limit",
     type=click.IntRange(min=10),
-    default=embedding_sets.LIMIT,
+    default=LIMIT,
     show_default=True,
     help="At most this many clips, as many of each talker.",
 )
 def embeddings(with_cs: Path, without_cs: Path | None, out: Path, seed: int, limit: int) -> None:
     """t-SNE and cluster numbers of face and prosody embeddings: WITH_CS, and WITHOUT_CS beside it."""
     paths = [with_cs] if without_cs is None else [with_cs, without_cs]
-    sets = embedding_sets.read_sets(
-        paths, limit, seed, report=lambda line: click.echo(line, err=True)
-    )
+    sets = read_sets(paths, limit, seed, report=lambda line: click.echo(line, err=True))
     click.echo(embedding_report.terminal(sets))
     for path in embedding_report.write(sets, out, seed=seed):
         click.echo(path)

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import click
 
-from evaluation import importing
-from evaluation.import_matching import OUTCOMES, Options
-from evaluation.inputs import KINDS
+from evaluation.importing import run as importing
+from evaluation.importing.matching import OUTCOMES, Options
+from evaluation.inputs.pairs import KINDS
 from manifests.errors import TooManyFailures
 
 SHOWN = 3

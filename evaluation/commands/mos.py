@@ -8,14 +8,14 @@ from typing import Any, TypeVar
 
 import click
 
-from evaluation import statistics
-from evaluation.inputs import read_run
+from evaluation.inputs.pairs import read_run
 from evaluation.mos.comparisons import TESTS, UNITS, Test, Unit
 from evaluation.mos.options import PRESETS, from_preset
 from evaluation.mos.pages import TYPES, Encoding, large, write_pages
 from evaluation.mos.records import HANDOUT, read_handout, read_key
 from evaluation.mos.scales import SCALES
 from evaluation.mos.screening import Rules
+from evaluation.stats import intervals as statistics
 from manifests.console import format_table
 from manifests.errors import BadInput
 

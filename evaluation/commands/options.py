@@ -9,13 +9,13 @@ from typing import Any, TypeVar
 
 import click
 
-from evaluation import statistics
-from evaluation.build_files import has_landmarks
-from evaluation.inputs import Run
+from evaluation.inputs.build_files import has_landmarks
+from evaluation.inputs.pairs import Run
+from evaluation.inputs.settings import Settings
 from evaluation.metrics.base import FLOORS, OPTIONAL, REGISTRY
 from evaluation.models.registry import DEFAULT, RECOGNISERS
 from evaluation.models.transcripts import read_transcripts
-from evaluation.settings import Settings
+from evaluation.stats import intervals as statistics
 from manifests.errors import BadInput
 
 NOBODY = "none"

@@ -7,8 +7,6 @@ from typing import Any
 
 import click
 
-from evaluation import embedding_sets, statistics
-from evaluation import report as reports
 from evaluation.commands.options import (
     format_option,
     interval_option,
@@ -17,12 +15,15 @@ from evaluation.commands.options import (
     model_options,
     read_settings,
 )
-from evaluation.inputs import check_comparable, read_run
+from evaluation.embeddings.sets import read_sets
+from evaluation.inputs.pairs import check_comparable, read_run
 from evaluation.metrics.base import select
 from evaluation.mos.columns import listening_tables
-from evaluation.reported import CHOICES
-from evaluation.score import score_runs
-from evaluation.tables import Options
+from evaluation.reporting import run as reports
+from evaluation.reporting.reported import CHOICES
+from evaluation.reporting.tables import Options
+from evaluation.scoring.run import score_runs
+from evaluation.stats import intervals as statistics
 from manifests.errors import MissingDependency, TooManyFailures
 
 
@@ -73,7 +74,7 @@ def report(
     **models: Any,
 ) -> int:
     """Tables, figures and a page from one or several RUN_DIRS of the same clips."""
-    sets = embedding_sets.read_sets(embeddings, seed=seed)
+    sets = read_sets(embeddings, seed=seed)
     runs = [read_run(path) for path in run_dirs]
     check_comparable(runs)
     chosen, absent = select(metrics, read_settings(runs, **models))

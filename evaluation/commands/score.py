@@ -13,9 +13,9 @@ from evaluation.commands.options import (
     model_options,
     read_settings,
 )
-from evaluation.inputs import read_run
+from evaluation.inputs.pairs import read_run
 from evaluation.metrics.base import select
-from evaluation.score import score_runs
+from evaluation.scoring.run import score_runs
 from manifests.errors import BadInput, MissingDependency
 
 

@@ -18,8 +18,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from evaluation.inputs import Pair, Run, Unscorable
-from evaluation.settings import Settings
+from evaluation.inputs.pairs import Pair, Run, Unscorable
+from evaluation.inputs.settings import Settings
 from manifests.errors import BadInput, MissingDependency, ToolkitError
 from manifests.records import RunClip, Score
 

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import fft
 
-from evaluation.inputs import Pair, Recording, Samples, Unscorable
+from evaluation.inputs.pairs import Pair, Recording, Samples, Unscorable
 from evaluation.metrics.base import Metric, MetricInfo
 from manifests.mel import DEFAULT as MEL
 from manifests.mel import mel_spectrogram

@@ -9,14 +9,14 @@ import copy
 from pathlib import Path
 from typing import Any
 
-from evaluation.inputs import Pair, Run, Unscorable
+from evaluation.inputs.pairs import Pair, Run, Unscorable
+from evaluation.inputs.settings import Settings
 from evaluation.metrics.base import FLOOR, Measured, Metric, MetricInfo
 from evaluation.metrics.pitch import LEAST_VOICED_FRAMES
 from evaluation.metrics.pitch import PARAMETERS as PITCH
 from evaluation.metrics.speaker import stated_parameters
 from evaluation.models.gender import WEIGHTS, Kind, female_probability
 from evaluation.models.weights import weights_sha256
-from evaluation.settings import Settings
 from manifests.corpus_lists import SPEAKERS, gender_of
 from manifests.records import RunClip
 

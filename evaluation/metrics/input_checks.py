@@ -3,7 +3,7 @@ recorded for every clip, since each of them moves some metric."""
 
 from __future__ import annotations
 
-from evaluation.inputs import FULL_SCALE, LENGTH_TOLERANCE_S, Pair
+from evaluation.inputs.pairs import FULL_SCALE, LENGTH_TOLERANCE_S, Pair
 from evaluation.metrics.base import Metric, MetricInfo
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 
-from evaluation.inputs import SCORING_RATE_HZ, Pair, Samples, Unscorable
+from evaluation.inputs.pairs import SCORING_RATE_HZ, Pair, Samples, Unscorable
 from evaluation.metrics import offset
 from evaluation.metrics.base import Metric, MetricInfo
 

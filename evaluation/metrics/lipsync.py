@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from evaluation import build_files
-from evaluation.faces import EYES_DOWN, MEDIAN_FRAMES, SCALE, faces_of, video_of
-from evaluation.inputs import Pair, Recording, Unscorable
+from evaluation.inputs import build_files
+from evaluation.inputs.face_crops import EYES_DOWN, MEDIAN_FRAMES, SCALE, faces_of, video_of
+from evaluation.inputs.pairs import Pair, Recording, Unscorable
+from evaluation.inputs.settings import Settings
 from evaluation.metrics.base import FLOOR, Measured, Metric, MetricInfo
 from evaluation.models.weights import weights_sha256
-from evaluation.settings import Settings
 from manifests.errors import MissingDependency
 from manifests.records import RunClip
 

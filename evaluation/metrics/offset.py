@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import fft
 
-from evaluation.inputs import SCORING_RATE_HZ, Pair, Recording, Samples
+from evaluation.inputs.pairs import SCORING_RATE_HZ, Pair, Recording, Samples
 from evaluation.metrics.base import Metric, MetricInfo
 from manifests.mel import mel_spectrogram
 from manifests.specs import MelSpec

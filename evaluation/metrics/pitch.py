@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import signal
 
-from evaluation.inputs import SCORING_RATE_HZ, Pair, Recording, Samples, Unscorable
+from evaluation.inputs.pairs import SCORING_RATE_HZ, Pair, Recording, Samples, Unscorable
 from evaluation.metrics.base import Metric, MetricInfo
 
 FMIN_HZ, FMAX_HZ = 60.0, 450.0

@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from evaluation.inputs import Pair, Unscorable
+from evaluation.inputs.pairs import Pair, Unscorable
+from evaluation.inputs.settings import Settings
 from evaluation.metrics.base import FLOOR, Measured, Metric, MetricInfo
 from evaluation.models.weights import weights_sha256
-from evaluation.settings import Settings
 from manifests.errors import MissingDependency
 
 OFFICIAL_SHA256 = "c556a954cd9536360b4fe6f524ad432816509cd22f436f345b281a7851360656"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from evaluation.inputs import SCORING_RATE_HZ, Pair, Unscorable
+from evaluation.inputs.pairs import SCORING_RATE_HZ, Pair, Unscorable
 from evaluation.metrics.base import FLOOR, Measured, Metric, MetricInfo
 from evaluation.models.shipped import open_shipped
 from evaluation.models.weights import weights_sha256

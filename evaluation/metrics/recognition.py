@@ -9,12 +9,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from evaluation.inputs import Pair, Unscorable
+from evaluation.inputs.pairs import Pair, Unscorable
+from evaluation.inputs.settings import Settings
+from evaluation.inputs.text import NORMALISER, Comparison, compare
 from evaluation.metrics.base import FLOOR, Measured, Metric, MetricInfo
 from evaluation.models import registry
 from evaluation.models.recogniser import Recogniser
-from evaluation.settings import Settings
-from evaluation.text import NORMALISER, Comparison, compare
 from manifests.errors import MissingDependency
 from manifests.grammar import SLOTS
 from manifests.records import RunClip

@@ -10,12 +10,12 @@ import copy
 from pathlib import Path
 from typing import Any
 
-from evaluation.enrolment import CLIPS, Enrolment, Trials, enrolled, enrolment_of, trials
-from evaluation.inputs import Pair, Run, Unscorable
+from evaluation.inputs.enrollment import CLIPS, Enrolment, Trials, enrolled, enrolment_of, trials
+from evaluation.inputs.pairs import Pair, Run, Unscorable
+from evaluation.inputs.settings import Settings
 from evaluation.metrics.base import FLOOR, Measured, Metric, MetricInfo
 from evaluation.models.ecapa import PARAMETERS, WEIGHTS, embedding_of
 from evaluation.models.weights import weights_sha256
-from evaluation.settings import Settings
 from manifests.records import RunClip
 
 CITATION = "Desplanques, Thienpondt, Demuynck (ECAPA-TDNN), Interspeech 2020"

@@ -14,13 +14,13 @@ from typing import Any
 
 import numpy as np
 
-from evaluation.inputs import Pair, Recording, Run, Unscorable
+from evaluation.inputs.pairs import Pair, Recording, Run, Unscorable
+from evaluation.inputs.settings import Settings
+from evaluation.inputs.speaker_recordings import recordings
 from evaluation.metrics.base import Measured, Metric, MetricInfo
 from evaluation.metrics.pitch import LEAST_VOICED_FRAMES, PARAMETERS, f0_of
 from evaluation.metrics.speaker import Speaker, SpeakerSimilarity
 from evaluation.models.weights import weights_sha256
-from evaluation.settings import Settings
-from evaluation.talkers import recordings
 from manifests.records import RunClip
 
 TALKER_CLIPS = 5

@@ -10,12 +10,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from evaluation import build_files
-from evaluation.inputs import Pair, Recording, Unscorable
+from evaluation.inputs import build_files
+from evaluation.inputs.pairs import Pair, Recording, Unscorable
+from evaluation.inputs.settings import Settings
 from evaluation.metrics.base import FLOOR, Measured, Metric, MetricInfo
 from evaluation.metrics.cepstrum import log_mel
 from evaluation.models.weights import weights_sha256
-from evaluation.settings import Settings
 from manifests.mel import DEFAULT as MEL
 from manifests.records import RunClip
 from manifests.sync import (

@@ -21,7 +21,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from evaluation.inputs import Recording, Samples, Unscorable
+from evaluation.inputs.pairs import Recording, Samples, Unscorable
 from evaluation.models.shipped import open_shipped
 from evaluation.models.torchaudio_placeholder import ensure_torchaudio, forget_lazy_modules
 from manifests.mel import mel_spectrogram

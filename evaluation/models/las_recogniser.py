@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from evaluation.inputs import Pair, Samples
+from evaluation.inputs.pairs import Pair, Samples
 from evaluation.metrics.base import library_version
 from evaluation.models.las import WEIGHTS, load_las
 from evaluation.models.las_decoding import BEAM, CTC_WEIGHT, decode

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from evaluation.inputs import SCORING_RATE_HZ, Samples
+from evaluation.inputs.pairs import SCORING_RATE_HZ, Samples
 from evaluation.models.quality_net_features import (
     MEL,
     SEGMENT_FRAMES,

@@ -7,7 +7,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from evaluation.inputs import SCORING_RATE_HZ, Samples
+from evaluation.inputs.pairs import SCORING_RATE_HZ, Samples
 from evaluation.mos.levels import CUSTOMARY_DBOV, clip_level_dbov
 from manifests.mel import mel_spectrogram
 from manifests.specs import MelSpec

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
-from evaluation.inputs import Pair, Samples
+from evaluation.inputs.pairs import Pair, Samples
 from manifests.records import RunClip
 
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from evaluation.inputs import Samples
+from evaluation.inputs.pairs import Samples
 from evaluation.metrics.base import library_version
 from evaluation.models.recogniser import AcousticRecogniser
 from evaluation.models.torchaudio_placeholder import ensure_torchaudio, forget_lazy_modules

@@ -14,7 +14,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from evaluation.inputs import Pair, Unscorable
+from evaluation.inputs.pairs import Pair, Unscorable
 from manifests.errors import BadInput, ManifestError, ToolkitError
 from manifests.io import read_jsonl
 from manifests.records import Record, RunClip

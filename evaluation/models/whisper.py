@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from evaluation.inputs import SCORING_RATE_HZ, Samples
+from evaluation.inputs.pairs import SCORING_RATE_HZ, Samples
 from evaluation.metrics.base import library_version
 from evaluation.models.recogniser import AcousticRecogniser
 from evaluation.models.weights import weights_sha256

@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import signal
 
-from evaluation.inputs import SCORING_RATE_HZ, load_sound
+from evaluation.inputs.pairs import SCORING_RATE_HZ, load_sound
 from evaluation.mos.levels import clip_level_dbov, common_level_dbov, gain_for
 from evaluation.mos.records import KeySound, relative
 from manifests.console import Progress

@@ -9,10 +9,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from evaluation.inputs import Run
+from evaluation.inputs.pairs import Run
 from evaluation.metrics.base import MetricInfo
 from evaluation.mos.scales import SCALES
-from evaluation.tables import Cell, Options, Row, Table, mark_best
+from evaluation.reporting.tables import Cell, Options, Row, Table, mark_best
 from manifests.errors import ManifestError
 from manifests.io import read_json, write_json
 

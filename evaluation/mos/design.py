@@ -21,7 +21,7 @@ from pathlib import Path
 
 import numpy as np
 
-from evaluation.inputs import Run, check_comparable
+from evaluation.inputs.pairs import Run, check_comparable
 from evaluation.mos import balance
 from evaluation.mos.audio import Source
 from evaluation.mos.material import Item, Material, gather

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from evaluation.inputs import Run
+from evaluation.inputs.pairs import Run
 from evaluation.metrics.base import library_version
 from evaluation.mos.audio import hashed, write_sounds
 from evaluation.mos.design import Design

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import numpy as np
 
-from evaluation.inputs import Run, Unscorable, clip_label, load_sound
+from evaluation.inputs.pairs import Run, Unscorable, clip_label, load_sound
 from evaluation.mos.options import DesignOptions
 from evaluation.mos.records import Condition
 from evaluation.mos.scales import SCALES
-from evaluation.tables import natural
+from evaluation.reporting.tables import natural
 from manifests.corpus_lists import SPEAKERS, gender_of
 from manifests.errors import BadInput
 from manifests.records import RunClip

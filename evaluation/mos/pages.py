@@ -21,7 +21,7 @@ from typing import Any, Literal
 
 from evaluation.mos.records import SOUNDS, Handout, Session
 from evaluation.mos.scales import ALL_SCALES, HEADPHONES
-from evaluation.writers import csv_text
+from evaluation.reporting.writers import csv_text
 from manifests.console import Progress
 from manifests.errors import BadInput
 from manifests.io import atomic_open, write_csv

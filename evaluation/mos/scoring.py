@@ -5,7 +5,7 @@ never do. In a balanced design everybody rates every condition equally often, so
 ratings is the mean over subjects.
 
 Intervals are over subjects, whose ratings hang together: Student's t with the variance clustered
-by subject, and a bootstrap of subjects, then of their ratings (`evaluation.statistics`). They speak
+by subject, and a bootstrap of subjects, then of their ratings (`evaluation.stats.intervals`). They speak
 for other listeners of such clips. The interval that P.800 tests often print, over all votes as if
 they were independent, is narrower.
 
@@ -22,13 +22,13 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from evaluation import statistics
 from evaluation.mos.agreement import Intraclass, intraclass, krippendorff_alpha
 from evaluation.mos.comparisons import Comparison, Test, Unit, compare
 from evaluation.mos.records import Condition, Key
 from evaluation.mos.results import Answer, Imported, Rejection
 from evaluation.mos.scales import SCALES, Scale
 from evaluation.mos.screening import Rules, Verdict, scored, screen
+from evaluation.stats import intervals as statistics
 from manifests.errors import BadInput, TooManyFailures
 
 Array = NDArray[np.float64]

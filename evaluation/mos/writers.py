@@ -10,13 +10,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from evaluation.inputs import read_run
+from evaluation.inputs.pairs import read_run
 from evaluation.mos.columns import add_test
 from evaluation.mos.records import Key, find_key
 from evaluation.mos.scoring import ConditionScore, Estimate, PartScore, TestScore
 from evaluation.mos.screening import Verdict
-from evaluation.tables import fixed
-from evaluation.writers import csv_text, markdown
+from evaluation.reporting.tables import fixed
+from evaluation.reporting.writers import csv_text, markdown
 from manifests.console import format_table
 from manifests.errors import ToolkitError
 from manifests.io import atomic_open, write_csv, write_json

@@ -26,7 +26,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from evaluation.inputs import SCORING_RATE_HZ, Samples, Unscorable
+from evaluation.inputs.pairs import SCORING_RATE_HZ, Samples, Unscorable
 from evaluation.metrics.pesq import pesq
 from evaluation.models.quality_net_features import levelled_mel
 from evaluation.training.quality_degradations import HELD_OUT, SEEN, degrade

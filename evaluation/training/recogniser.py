@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from evaluation.inputs.text import compare
 from evaluation.models.las import Las, LasSpec
 from evaluation.models.las_decoding import best_path
 from evaluation.models.las_features import (
@@ -26,7 +27,6 @@ from evaluation.models.las_features import (
     text_of,
     tokens_of,
 )
-from evaluation.text import compare
 from evaluation.training.common import average_into, learning_rate, read_state, write_state
 from evaluation.training.recogniser_augment import Float, mask, vary
 from evaluation.training.recogniser_data import CUTS, Clip, Spliced, splice

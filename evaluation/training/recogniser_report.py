@@ -11,10 +11,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from evaluation.inputs.text import Comparison, compare
 from evaluation.models.las import Las
 from evaluation.models.las_decoding import decode, greedy
 from evaluation.models.las_features import features
-from evaluation.text import Comparison, compare
 from evaluation.training.recogniser_augment import through_mel
 from evaluation.training.recogniser_data import Clip
 from manifests.console import Progress

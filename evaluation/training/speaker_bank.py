@@ -15,7 +15,7 @@ import soundfile
 import soxr
 from numpy.typing import NDArray
 
-from evaluation.inputs import SCORING_RATE_HZ, Samples
+from evaluation.inputs.pairs import SCORING_RATE_HZ, Samples
 from evaluation.models.ecapa import active_mel
 from evaluation.training.quality_degradations import degrade
 from manifests.console import Progress

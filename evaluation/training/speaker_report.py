@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from evaluation.enrolment import Enrolled, Trials, trials
+from evaluation.inputs.enrollment import Enrolled, Trials, trials
 from evaluation.models.ecapa import Ecapa, active_mel
-from evaluation.pooling import equal_error_rates
+from evaluation.stats.pooling import equal_error_rates
 from evaluation.training.quality_spectral import griffin_lim
 from evaluation.training.speaker_bank import Build
 from manifests.console import Progress

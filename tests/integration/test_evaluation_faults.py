@@ -24,9 +24,9 @@ from numpy.typing import NDArray
 
 from evaluation.cli import cli
 from evaluation.commands.options import read_settings
-from evaluation.inputs import Run, read_run
+from evaluation.inputs.pairs import Run, read_run
 from evaluation.metrics.base import REGISTRY, Metric, get_metric
-from evaluation.score import score_runs
+from evaluation.scoring.run import score_runs
 from manifests.errors import BadInput, MissingDependency
 from manifests.grammar import words_of
 from manifests.io import read_jsonl, write_json, write_jsonl
@@ -221,7 +221,7 @@ def test_an_absent_library_costs_its_metric(
 SCORE = """
 import sys, time
 from evaluation import score
-from evaluation.inputs import read_run
+from evaluation.inputs.pairs import read_run
 from evaluation.metrics.base import select
 original = score.score_group
 def slow(tasks, metrics):

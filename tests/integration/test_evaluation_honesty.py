@@ -20,12 +20,12 @@ import pytest
 import soundfile
 from numpy.typing import NDArray
 
-from evaluation.inputs import Pair, Recording, Run, read_run
+from evaluation.inputs.pairs import Pair, Recording, Run, read_run
+from evaluation.inputs.settings import Settings
 from evaluation.metrics.base import REGISTRY, Metric, get_metric
 from evaluation.models.registry import DEFAULT
-from evaluation.score import ScoredRun, score_runs
-from evaluation.settings import Settings
-from evaluation.tables import Cell, Options, system_rows
+from evaluation.reporting.tables import Cell, Options, system_rows
+from evaluation.scoring.run import ScoredRun, score_runs
 from gridprep.corpora.grid import find_clips
 from gridprep.synth.corpus import make_corpus
 from manifests.errors import BadInput, MissingDependency

@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 import soxr
 
+from evaluation.inputs.text import Comparison, compare
 from evaluation.models.las_recogniser import LasRecogniser
-from evaluation.text import Comparison, compare
 from gridprep.media.decode import decode
 from manifests.grammar import sentence_of
 from manifests.splits import frozen

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from evaluation.inputs import read_run
+from evaluation.inputs.pairs import read_run
 from evaluation.metrics.base import get_metric
-from evaluation.score import ScoredRun, score_runs
-from evaluation.tables import Options, system_rows
+from evaluation.reporting.tables import Options, system_rows
+from evaluation.scoring.run import ScoredRun, score_runs
 from manifests.io import write_json, write_jsonl
 from manifests.records import RunClip, RunInfo
 

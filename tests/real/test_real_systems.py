@@ -8,7 +8,7 @@ import soundfile
 from click.testing import CliRunner
 
 from evaluation.cli import cli
-from evaluation.inputs import read_run
+from evaluation.inputs.pairs import read_run
 from manifests.io import read_jsonl
 from manifests.records import Score
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from evaluation.text import compare
+from evaluation.inputs.text import compare
 from facetron.checkpoints import bundled
 from facetron.synthesis.synthesizer import Synthesizer
 from facetron.video.align import Aligner, open_video

@@ -11,7 +11,7 @@ import pytest
 import soundfile
 from numpy.typing import NDArray
 
-from evaluation.inputs import Pair, Recording
+from evaluation.inputs.pairs import Pair, Recording
 from evaluation.metrics.base import GROUPS, OPTIONAL, REGISTRY, get_metric
 from manifests.records import RunClip
 

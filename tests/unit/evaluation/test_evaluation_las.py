@@ -12,7 +12,9 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from evaluation.inputs import Pair, Recording
+from evaluation.inputs.pairs import Pair, Recording
+from evaluation.inputs.settings import Settings
+from evaluation.inputs.text import compare
 from evaluation.metrics.base import select
 from evaluation.models import registry
 from evaluation.models.las import WEIGHTS, Las, LasSpec, load_las, save_las
@@ -39,8 +41,6 @@ from evaluation.models.las_features import (
     warped_basis,
 )
 from evaluation.models.weights import weights_sha256
-from evaluation.settings import Settings
-from evaluation.text import compare
 from gridprep.synth.talkers import talker
 from gridprep.synth.voice import RATE_HZ as VOICE_RATE_HZ
 from gridprep.synth.voice import utter
@@ -309,7 +309,7 @@ def test_las_listens_where_nobody_is_named(
     tmp_path: Path, make_run: Callable[..., Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
     from evaluation.commands.options import read_settings
-    from evaluation.inputs import read_run
+    from evaluation.inputs.pairs import read_run
 
     run = read_run(make_run(tmp_path / "run"))
     options = {"recogniser_path": None, "nisqa_weights": None, "any_nisqa_weights": False}

@@ -12,7 +12,7 @@ import pytest
 import soundfile
 from numpy.typing import NDArray
 
-from evaluation.inputs import Pair, Recording, Unscorable
+from evaluation.inputs.pairs import Pair, Recording, Unscorable
 from evaluation.metrics import base, cepstrum, intelligibility, offset, pesq, pitch
 from manifests.errors import BadInput
 from manifests.mel import mel_spectrogram

@@ -13,16 +13,16 @@ import torch
 from click.testing import CliRunner
 
 from evaluation.cli import cli
-from evaluation.inputs import read_run
+from evaluation.inputs.pairs import read_run
+from evaluation.inputs.settings import Settings
 from evaluation.metrics import quality
 from evaluation.metrics.base import get_metric, select
 from evaluation.models import nisqa
 from evaluation.models.nisqa import NisqaTts, TooShort, load_nisqa, mel_db, segments
 from evaluation.models.weights import weights_sha256
-from evaluation.report import build_report
-from evaluation.score import score_runs
-from evaluation.settings import Settings
-from evaluation.tables import Options
+from evaluation.reporting.run import build_report
+from evaluation.reporting.tables import Options
+from evaluation.scoring.run import score_runs
 from manifests.errors import BadInput, MissingDependency
 
 

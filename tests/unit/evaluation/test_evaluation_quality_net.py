@@ -15,7 +15,7 @@ from click.testing import CliRunner
 from numpy.typing import NDArray
 
 from evaluation.cli import cli
-from evaluation.inputs import read_run
+from evaluation.inputs.pairs import read_run
 from evaluation.metrics import quality_net as metric_module
 from evaluation.metrics.base import get_metric, select
 from evaluation.models import quality_net
@@ -23,7 +23,7 @@ from evaluation.models.quality_net import WEIGHTS, LengthUnfit, QualityNet, load
 from evaluation.models.quality_net_features import MEL, levelled_mel, segments
 from evaluation.models.shipped import card_of, open_shipped, save_shipped
 from evaluation.models.weights import weights_sha256
-from evaluation.score import score_runs
+from evaluation.scoring.run import score_runs
 from manifests.errors import BadInput, MissingDependency
 
 RATE_HZ = 16_000
@@ -164,7 +164,7 @@ def test_weights_of_another_hash_cost_only_this_metric(
     # Replaced after it was looked at: a failed score, not the end.
     score = get_metric("quality").score
     run = read_run(root)
-    from evaluation.inputs import Pair, Recording
+    from evaluation.inputs.pairs import Pair, Recording
 
     found = score(Pair(run.clips[0], Recording(run.wav(run.clips[0])), None))
     assert found.status == "failed"

@@ -14,13 +14,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from evaluation.inputs import read_run
+from evaluation.inputs.pairs import read_run
+from evaluation.inputs.settings import Settings
 from evaluation.metrics.base import get_metric, select
 from evaluation.models import registry, speechbrain_pretrained, whisper
 from evaluation.models.torchaudio_placeholder import VERSION, ensure_torchaudio
 from evaluation.models.weights import weights_sha256
-from evaluation.score import SCORES, score_runs
-from evaluation.settings import Settings
+from evaluation.scoring.run import SCORES, score_runs
 from manifests.errors import BadInput, MissingDependency
 from manifests.io import read_jsonl
 from manifests.records import Score

@@ -12,13 +12,13 @@ import pytest
 from click.testing import CliRunner, Result
 
 from evaluation.cli import cli
-from evaluation.confusions import letters_heard, lines
-from evaluation.inputs import read_run
+from evaluation.inputs.pairs import read_run
+from evaluation.inputs.settings import Settings
 from evaluation.metrics.base import Metric, get_metric, select
-from evaluation.report import build_report
-from evaluation.score import SCORES, ScoredRun, score_runs
-from evaluation.settings import Settings
-from evaluation.tables import Options
+from evaluation.reporting.confusions import letters_heard, lines
+from evaluation.reporting.run import build_report
+from evaluation.reporting.tables import Options
+from evaluation.scoring.run import SCORES, ScoredRun, score_runs
 from manifests.errors import BadInput, ManifestError, MissingDependency
 from manifests.io import read_jsonl
 from manifests.records import Score

@@ -14,16 +14,17 @@ import pytest
 import soundfile
 from numpy.typing import NDArray
 
-from evaluation import enrolment, tables
-from evaluation.enrolment import Enrolled, Trials, trials
-from evaluation.floors import annotate, chance, floor
-from evaluation.inputs import Run, Unscorable, read_run
+from evaluation.inputs import enrollment
+from evaluation.inputs.enrollment import Enrolled, Trials, trials
+from evaluation.inputs.pairs import Run, Unscorable, read_run
 from evaluation.metrics.base import get_metric
 from evaluation.metrics.gender import GenderAgreement
 from evaluation.metrics.speaker import SpeakerSimilarity
 from evaluation.models import ecapa, gender, shipped
-from evaluation.score import SCORES, ScoredRun, score_runs
-from evaluation.tables import Options, system_rows
+from evaluation.reporting import tables
+from evaluation.reporting.captions import annotate, chance, floor
+from evaluation.reporting.tables import Options, system_rows
+from evaluation.scoring.run import SCORES, ScoredRun, score_runs
 from manifests.errors import BadInput
 from manifests.io import read_jsonl, write_jsonl
 from manifests.records import RunClip, Score
@@ -145,9 +146,9 @@ def by_pitch(monkeypatch: pytest.MonkeyPatch) -> None:
             bands -= bands.mean(axis=1, keepdims=True)
             return bands / np.linalg.norm(bands, axis=1, keepdims=True)
 
-    for module in (ecapa, enrolment):
+    for module in (ecapa, enrollment):
         monkeypatch.setattr(module, "load_ecapa", lambda: Ears())
-    enrolment.enrolled.cache_clear()
+    enrollment.enrolled.cache_clear()
 
 
 @pytest.fixture

@@ -11,13 +11,13 @@ import pytest
 from evaluation_builds import write_build, write_run_on
 from numpy.typing import NDArray
 
-from evaluation.inputs import read_run
+from evaluation.inputs.pairs import read_run
+from evaluation.inputs.settings import Settings
+from evaluation.inputs.speaker_recordings import recordings
 from evaluation.metrics.base import get_metric, select
-from evaluation.reported import paper_tables
-from evaluation.score import ScoredRun, score_runs
-from evaluation.settings import Settings
-from evaluation.tables import Options
-from evaluation.talkers import recordings
+from evaluation.reporting.reported import paper_tables
+from evaluation.reporting.tables import Options
+from evaluation.scoring.run import ScoredRun, score_runs
 from manifests.records import Score
 
 Sounds = dict[str, NDArray[np.float64]]

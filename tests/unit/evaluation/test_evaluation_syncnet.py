@@ -14,12 +14,12 @@ from clips import tiny_clip
 from evaluation_builds import mouthy, write_build, write_run_on
 from numpy.typing import NDArray
 
-from evaluation.faces import boxes, cut, faces_of
-from evaluation.inputs import Unscorable, read_run
+from evaluation.inputs.face_crops import boxes, cut, faces_of
+from evaluation.inputs.pairs import Unscorable, read_run
+from evaluation.inputs.settings import Settings
 from evaluation.metrics.base import select
 from evaluation.models.syncnet import SyncNet, load_syncnet, mfcc, search, windows_of
-from evaluation.score import score_runs
-from evaluation.settings import Settings
+from evaluation.scoring.run import score_runs
 from manifests.errors import BadInput
 from manifests.records import POINT_NAMES
 

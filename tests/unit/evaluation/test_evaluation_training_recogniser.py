@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 import torch
 
+from evaluation.inputs.text import compare
 from evaluation.models.las import Las, LasSpec
 from evaluation.models.las_features import BLANK, EOS, features, tokens_of
-from evaluation.text import compare
 from evaluation.training import recogniser as training
 from evaluation.training.common import average_into, learning_rate, read_state, write_state
 from evaluation.training.recogniser import IGNORED, Material, Options, Sampler, targets, train

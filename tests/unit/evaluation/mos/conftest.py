@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from evaluation.inputs import Run, read_run
+from evaluation.inputs.pairs import Run, read_run
 from evaluation.mos.design import Design, make_design
 from evaluation.mos.handout import name_trials
 from evaluation.mos.options import DesignOptions

@@ -14,7 +14,7 @@ import pytest
 import soundfile
 from scipy import signal
 
-from evaluation.inputs import Run, read_run
+from evaluation.inputs.pairs import Run, read_run
 from evaluation.mos.audio import Source, faded, hashed, interrupted, low_anchor, message, tones
 from evaluation.mos.design import make_design
 from evaluation.mos.handout import write_design

@@ -13,10 +13,10 @@ import pytest
 from click.testing import CliRunner, Result
 
 from evaluation.cli import cli
-from evaluation.inputs import read_run
+from evaluation.inputs.pairs import read_run
 from evaluation.mos.columns import SCORES_FILE, add_test, listening_tables, read_tests
 from evaluation.mos.records import read_key
-from evaluation.tables import Options
+from evaluation.reporting.tables import Options
 from manifests.errors import BadInput, ManifestError
 from manifests.io import read_json, write_json
 

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from evaluation.inputs import Run, read_run
+from evaluation.inputs.pairs import Run, read_run
 from evaluation.mos.design import Design, make_design
 from evaluation.mos.options import PRESETS, DesignOptions, from_preset
 from evaluation.mos.stimuli import COUNTERPART, Draft

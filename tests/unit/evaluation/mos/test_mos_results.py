@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from evaluation.inputs import Run
+from evaluation.inputs.pairs import Run
 from evaluation.mos.records import Key
 from evaluation.mos.results import Imported, echo, read_results, result_files
 from manifests.errors import BadInput

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from evaluation.inputs import Run
+from evaluation.inputs.pairs import Run
 from evaluation.mos.records import Key
 from evaluation.mos.results import Imported, read_results
 from evaluation.mos.scoring import ConditionScore, ScoreOptions, TestScore, score_test
@@ -313,7 +313,7 @@ def test_hostile_texts_stay_texts(
     listeners: Any,
     save_result: Callable[..., Path],
 ) -> None:
-    from evaluation.inputs import read_run
+    from evaluation.inputs.pairs import read_run
 
     runs = [read_run(p) for p in make_runs(tmp_path / "r", (HOSTILE, "@Beta"))]
     key = make_key(runs, clips_per_talker=3, subjects=5, repeats=2, title=HOSTILE)

@@ -1,0 +1,1 @@
+"""Comparison of two systems on the same clips."""

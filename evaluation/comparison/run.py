@@ -1,0 +1,302 @@
+"""Two runs of the same clips, metric by metric: which is better, by how much, and how sure that is.
+
+A difference is b − a over the clips that have both scores. Words are tested by MAPSSWE, everything
+else by the paired bootstrap (or Student's t over talkers); the p of all metrics are corrected together
+by Holm's method, so that looking at many metrics does not find a difference by itself.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from evaluation.inputs.pairs import Run, check_comparable, clip_label
+from evaluation.inputs.text import WordAlignment, align_words
+from evaluation.metrics.base import Metric, MetricInfo
+from evaluation.mos.comparisons import holm
+from evaluation.reporting.tables import natural
+from evaluation.scoring.run import ScoredRun
+from evaluation.stats import intervals as statistics
+from evaluation.stats import mapsswe, paired, paired_pools
+from evaluation.stats.mapsswe import Mapsswe
+from manifests.errors import BadInput
+from manifests.io import sha256_file
+from manifests.records import RunClip, Score
+
+SIGNIFICANT = 0.05
+WORDS = ("wer", "lip_wer")
+"""Metrics whose errors MAPSSWE counts."""
+SHOWN = 3
+"""Clips named in a message."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """How intervals and tests are made."""
+
+    method: statistics.Method = "bootstrap"
+    n_resamples: int = paired.RESAMPLES
+    confidence: float = statistics.CONFIDENCE
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Difference:
+    """One metric of two runs; None where there is no value.
+
+    Attributes:
+        mean_a, mean_b: over the common clips.
+        low, high: interval of the difference b − a.
+        effect: Cohen's d_z of the clips' differences, its sign turned so that positive is for b.
+        better_b, better_a: share of common clips on which either is better; the rest are ties.
+        test: `MAPSSWE`, `bootstrap` or `t`.
+        p, p_holm: two-sided; the latter after Holm's correction over all metrics.
+        winner: `a`, `b`, or "" where the difference is not significant after the correction.
+        n_common: clips that have both scores.
+        n_missing_a, n_missing_b: clips that were asked for and have no score of either run: failed,
+            or without a line in `clips.jsonl`.
+        words: what MAPSSWE found, of word error rates.
+    """
+
+    info: MetricInfo
+    mean_a: float | None
+    mean_b: float | None
+    low: float | None
+    high: float | None
+    effect: float | None
+    better_a: float | None
+    better_b: float | None
+    test: str
+    p: float | None
+    p_holm: float | None
+    winner: str
+    n_common: int
+    n_missing_a: int
+    n_missing_b: int
+    words: Mapsswe | None = None
+
+    @property
+    def difference(self) -> float | None:
+        if self.mean_a is None or self.mean_b is None:
+            return None
+        return self.mean_b - self.mean_a
+
+
+@dataclass(frozen=True)
+class Compared:
+    """
+    Attributes:
+        a, b: the runs.
+        differences: one for each ranked metric, in the registry's order.
+        n_asked: clips that both runs were asked for.
+        n_speakers: talkers of the clips that both have.
+        notes: what a reader must know beside the numbers.
+    """
+
+    a: Run
+    b: Run
+    differences: tuple[Difference, ...]
+    options: Options
+    n_asked: int
+    n_speakers: int
+    notes: tuple[str, ...]
+
+
+def check_same_clips(a: Run, b: Run) -> None:
+    """Raises `BadInput` naming the difference unless both runs were asked for the same clips of the
+    same recordings. A clip that one of them lacks is missing; it is no difference."""
+    check_comparable([a, b])
+    if a.info.n_expected != b.info.n_expected:
+        raise BadInput(
+            f"{a.root} was asked for {a.info.n_expected} clips, {b.root} for {b.info.n_expected}",
+            "compare runs of the same clips",
+        )
+    of_a, of_b = ({clip_label(clip): clip for clip in run.clips} for run in (a, b))
+    for here, there, mine, theirs in ((a, b, of_a, of_b), (b, a, of_b, of_a)):
+        only = sorted(set(mine) - set(theirs), key=natural)
+        if len(only) > there.n_missing:
+            named = ", ".join(only[:SHOWN]) + (", …" if len(only) > SHOWN else "")
+            raise BadInput(
+                f"{here.root} holds {len(only)} clips that {there.root} does not ({named}), where "
+                f"only {there.n_missing} are missing",
+                "compare runs of the same clips",
+            )
+    common = sorted(set(of_a) & set(of_b), key=natural)
+    if not common:
+        raise BadInput(f"{a.root} and {b.root} have no clip in common", "compare others")
+    for label in common:
+        _check_clip(a, b, label, of_a[label], of_b[label])
+
+
+def _check_clip(a: Run, b: Run, label: str, of_a: RunClip, of_b: RunClip) -> None:
+    if of_a.sentence != of_b.sentence:
+        raise BadInput(
+            f"{label} says {of_a.sentence!r} in {a.root} and {of_b.sentence!r} in {b.root}",
+            "compare runs of the same clips",
+        )
+    first, second = a.reference(of_a), b.reference(of_b)
+    if first is None or second is None or first.resolve() == second.resolve():
+        return
+    if first.is_file() and second.is_file() and sha256_file(first) != sha256_file(second):
+        raise BadInput(
+            f"the recordings of {label} differ: {first} and {second}",
+            "score both runs against the same build",
+        )
+
+
+def compare(a: ScoredRun, b: ScoredRun, metrics: Sequence[Metric], options: Options) -> Compared:
+    """Compares b with a on every metric that ranks systems. `check_same_clips` comes first."""
+    ranked = [m for m in metrics if m.info.direction != "none" and m.info.group != "floor"]
+    clips = {clip_label(clip): clip for run in (a.run, b.run) for clip in run.clips}
+    labels = sorted(clips, key=natural)
+    speakers = [clips[label].speaker for label in labels]
+    asked = max(a.run.info.n_expected, b.run.info.n_expected, len(labels))
+    (values_a, weights_a), (values_b, weights_b) = (_columns(s, labels, ranked) for s in (a, b))
+    means = paired.paired_means(
+        values_a,
+        values_b,
+        speakers,
+        weights_a,
+        weights_b,
+        method=options.method,
+        n_resamples=options.n_resamples,
+        confidence=options.confidence,
+        seed=options.seed,
+    )
+    pooled = {
+        j: (metric.info.pool, _both(a, b, clips, labels, metric.info.name))
+        for j, metric in enumerate(ranked)
+        if metric.info.pool
+    }
+    if pooled:
+        means = paired_pools.repool(
+            means,
+            pooled,
+            method=options.method,
+            n_resamples=options.n_resamples,
+            confidence=options.confidence,
+            seed=options.seed,
+        )
+    words = [
+        _words(a, b, labels, clips, m.info.name) if m.info.name in WORDS else None for m in ranked
+    ]
+    raw = [found.p if found is not None else _known(means.p[j]) for j, found in enumerate(words)]
+    corrected = holm(raw)
+    made = []
+    for j, metric in enumerate(ranked):
+        found = words[j]
+        toward_b = 1.0 if metric.info.direction == "higher" else -1.0
+        larger, smaller = means.larger[j], means.smaller[j]
+        effect = _known(means.effect[j])
+        made.append(
+            Difference(
+                metric.info,
+                _known(means.mean_a[j]),
+                _known(means.mean_b[j]),
+                _known(means.low[j]),
+                _known(means.high[j]),
+                None if effect is None else toward_b * effect,
+                _known(smaller if toward_b > 0 else larger),
+                _known(larger if toward_b > 0 else smaller),
+                options.method if found is None else "MAPSSWE",
+                raw[j],
+                corrected[j],
+                _winner(means.difference[j] * toward_b, corrected[j]),
+                int(means.n[j]),
+                asked - int(np.isfinite(values_a[:, j]).sum()),
+                asked - int(np.isfinite(values_b[:, j]).sum()),
+                found,
+            )
+        )
+    shared = {c.speaker for c in a.run.clips} & {c.speaker for c in b.run.clips}
+    notes = _notes(a.run, b.run, made, options, len(shared))
+    return Compared(a.run, b.run, tuple(made), options, asked, len(shared), notes)
+
+
+def _known(value: float) -> float | None:
+    return float(value) if math.isfinite(value) else None
+
+
+def _winner(advantage_b: float, p: float | None) -> str:
+    if p is None or p >= SIGNIFICANT or not advantage_b or not math.isfinite(advantage_b):
+        return ""
+    return "b" if advantage_b > 0 else "a"
+
+
+def _columns(
+    scored: ScoredRun, labels: Sequence[str], metrics: Sequence[Metric]
+) -> tuple[paired.Array, paired.Array]:
+    """(N, M) values, NaN where there is none, and their weights."""
+    values = np.full((len(labels), len(metrics)), np.nan)
+    weights = np.ones_like(values)
+    for j, metric in enumerate(metrics):
+        for k, label in enumerate(labels):
+            score = scored.scores.get((label, metric.info.name))
+            if score is not None and score.status == "ok" and score.value is not None:
+                values[k, j], weights[k, j] = score.value, score.weight
+    return values, weights
+
+
+def _both(
+    a: ScoredRun, b: ScoredRun, clips: dict[str, RunClip], labels: Sequence[str], name: str
+) -> list[tuple[str, Score, Score]]:
+    """(talker, score of a, score of b) of the clips that have both."""
+    found = []
+    for label in labels:
+        first, second = (scored.scores.get((label, name)) for scored in (a, b))
+        if (
+            first is not None
+            and second is not None
+            and "failed" not in (first.status, second.status)
+        ):
+            found.append((clips[label].speaker, first, second))
+    return found
+
+
+def _words(
+    a: ScoredRun,
+    b: ScoredRun,
+    labels: Sequence[str],
+    clips: dict[str, RunClip],
+    name: str,
+) -> Mapsswe:
+    pairs: list[tuple[WordAlignment, WordAlignment]] = []
+    for label in labels:
+        scores = [scored.scores.get((label, name)) for scored in (a, b)]
+        heard = [s.details.get("heard") for s in scores if s is not None and s.status == "ok"]
+        if len(heard) == 2:
+            first, second = (align_words(clips[label].sentence, str(text)) for text in heard)
+            pairs.append((first, second))
+    return mapsswe.test(pairs)
+
+
+def _notes(
+    a: Run, b: Run, made: Sequence[Difference], options: Options, n_speakers: int
+) -> tuple[str, ...]:
+    notes = [
+        f"{run.info.name}: {run.n_missing} of {run.info.n_expected} clips are missing."
+        for run in (a, b)
+        if run.n_missing
+    ]
+    few = sorted({d.n_common for d in made if 0 < d.n_common < paired.FEWEST_CLIPS})
+    if few:
+        notes.append(f"With {few[0]} clips in common there is no test.")
+    if options.method == "bootstrap" and 1 < n_speakers < statistics.FEW_SPEAKERS:
+        notes.append(
+            f"With {n_speakers} speakers the bootstrap is too sure of speakers in general; "
+            "Student's t (--interval t) holds."
+        )
+    if n_speakers == 1:
+        notes.append("One speaker: intervals and tests say nothing about others.")
+    for d in made:
+        if d.words is not None and 0 < d.words.n_segments < mapsswe.ENOUGH_SEGMENTS:
+            notes.append(
+                f"{d.info.label}: MAPSSWE's normal approximation wants "
+                f"{mapsswe.ENOUGH_SEGMENTS} segments and has {d.words.n_segments}."
+            )
+    if a.info.manifest_sha256 and b.info.manifest_sha256 not in ("", a.info.manifest_sha256):
+        notes.append("The runs were made from different manifests.")
+    return tuple(notes)

@@ -1,0 +1,209 @@
+"""A comparison of two runs for the terminal, as Markdown, CSV and JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from evaluation.comparison.run import SIGNIFICANT, Compared, Difference
+from evaluation.reporting.tables import fixed
+from evaluation.reporting.writers import csv_text, definition, markdown
+from evaluation.stats.mapsswe import LEAST_GOOD_WORDS
+from manifests.console import format_table
+from manifests.io import atomic_open, write_csv, write_json
+from manifests.records import SCHEMA_VERSION
+
+FORMATS = ("md", "csv", "json")
+COLUMNS = (
+    "metric", "unit", "direction", "system_a", "system_b", "mean_a", "mean_b", "difference", "low",
+    "high", "confidence", "test", "p", "p_holm", "winner", "effect_dz", "better_a", "better_b",
+    "n_common", "n_missing_a", "n_missing_b", "mapsswe_segments", "mapsswe_z",
+)  # fmt: skip
+DASH = "–"
+
+
+def heads(compared: Compared) -> list[str]:
+    return [
+        "Metric",
+        compared.a.info.name,
+        compared.b.info.name,
+        "Difference",
+        f"{100 * compared.options.confidence:.0f} %",
+        "p",
+        "p (Holm)",
+        "d_z",
+        "better clips",
+        "n",
+        "missing",
+    ]
+
+
+def cells(difference: Difference) -> list[str]:
+    """A row as it is printed; the better system's mean carries a star where it is significantly so."""
+    d, digits = difference, difference.info.decimals
+
+    def number(value: float | None, sign: bool = False) -> str:
+        if value is None:
+            return DASH
+        text = fixed(value, digits)
+        return f"+{text}" if sign and value > 0 and not text.startswith("−") else text
+
+    interval = DASH
+    if d.low is not None and d.high is not None:
+        interval = f"[{number(d.low)}, {number(d.high)}]"
+    share = DASH
+    if d.better_a is not None and d.better_b is not None:
+        share = f"{100 * d.better_a:.0f} : {100 * d.better_b:.0f} %"
+    return [
+        d.info.heading,
+        number(d.mean_a) + ("*" if d.winner == "a" else ""),
+        number(d.mean_b) + ("*" if d.winner == "b" else ""),
+        number(d.difference, sign=True),
+        interval,
+        probability(d.p),
+        probability(d.p_holm),
+        DASH if d.effect is None else fixed(d.effect, 2),
+        share,
+        str(d.n_common),
+        f"{d.n_missing_a}/{d.n_missing_b}",
+    ]
+
+
+def probability(p: float | None) -> str:
+    if p is None:
+        return DASH
+    return "< 0.001" if p < 0.001 else f"{p:.3f}"
+
+
+def reading(compared: Compared) -> list[str]:
+    """How to read the table, a sentence each."""
+    a, b, options = compared.a.info, compared.b.info, compared.options
+    level = f"{100 * options.confidence:.0f} %"
+    if options.method == "bootstrap":
+        drawn = "speakers, then their clips" if compared.n_speakers > 1 else "clips"
+        how = f"paired bootstrap, {options.n_resamples} resamples of {drawn}, seed {options.seed}"
+    else:
+        how = "paired Student t, clustered by speaker"
+    plural = "s" if compared.n_speakers != 1 else ""
+    sentences = [
+        f"Split {a.split or DASH}, subset {a.subset or DASH}: {compared.n_asked} clips asked for, of "
+        f"{compared.n_speakers} speaker{plural} in common.",
+        f"Difference: {b.name} − {a.name} over the n clips that have both scores, with its {level} "
+        f"interval ({how}).",
+        "p: two-sided; Holm's correction is over all metrics of the table. "
+        f"*: better with p (Holm) < {SIGNIFICANT}.",
+        f"d_z: mean of the clips' differences over their standard deviation, positive where {b.name} "
+        f"is better. Better clips: share on which {a.name} : {b.name} is better.",
+        f"Missing: clips asked for without a score of {a.name}/{b.name}.",
+    ]
+    for d in compared.differences:
+        if d.words is not None:
+            z = DASH if d.words.z is None else fixed(d.words.z, 2)
+            sentences.append(
+                f"{d.info.label}: p by MAPSSWE (Gillick and Cox, 1989), segments set apart by "
+                f"{LEAST_GOOD_WORDS} words that both heard: {d.words.n_segments} segments, "
+                f"{d.words.errors_a} and {d.words.errors_b} errors, Z = {z}."
+            )
+    notes = dict.fromkeys(d.info.note for d in compared.differences if d.info.note)
+    return [*sentences, *notes, *compared.notes]
+
+
+def terminal(compared: Compared) -> str:
+    rows = [cells(d) for d in compared.differences]
+    return "\n".join([format_table(heads(compared), rows), *reading(compared)])
+
+
+def write(compared: Compared, out: Path, formats: Sequence[str]) -> list[Path]:
+    """Writes `compare.md`, `.csv`, `.json`; returns their paths."""
+    paths = []
+    for name, writer in (("md", _markdown), ("csv", _csv), ("json", _json)):
+        if name in formats:
+            paths.append(out / f"compare.{name}")
+            writer(paths[-1], compared)
+    return paths
+
+
+def _markdown(path: Path, compared: Compared) -> None:
+    a, b = (markdown(run.info.name) for run in (compared.a, compared.b))
+    lines = [[markdown(head) for head in heads(compared)]]
+    lines.append(["---", *("---:" for _ in lines[0][1:])])
+    lines += [list(map(markdown, cells(d))) for d in compared.differences]
+    parts = [
+        f"# {a} and {b}",
+        "\n".join(f"| {' | '.join(line)} |" for line in lines),
+        "\n".join(f"- {markdown(sentence)}" for sentence in reading(compared)),
+        "## Definitions",
+        "\n".join(
+            f"- **{markdown(d.info.heading)}** (`{d.info.name}`): {markdown(definition(d.info))}"
+            for d in compared.differences
+        ),
+    ]
+    with atomic_open(path) as file:
+        file.write("\n\n".join(parts) + "\n")
+
+
+def _values(compared: Compared, d: Difference) -> dict[str, Any]:
+    names = {"a": compared.a.info.name, "b": compared.b.info.name, "": ""}
+    return {
+        "metric": d.info.name,
+        "unit": d.info.unit,
+        "direction": d.info.direction,
+        "system_a": names["a"],
+        "system_b": names["b"],
+        "mean_a": d.mean_a,
+        "mean_b": d.mean_b,
+        "difference": d.difference,
+        "low": d.low,
+        "high": d.high,
+        "confidence": compared.options.confidence,
+        "test": d.test,
+        "p": d.p,
+        "p_holm": d.p_holm,
+        "winner": names[d.winner],
+        "effect_dz": d.effect,
+        "better_a": d.better_a,
+        "better_b": d.better_b,
+        "n_common": d.n_common,
+        "n_missing_a": d.n_missing_a,
+        "n_missing_b": d.n_missing_b,
+        "mapsswe_segments": None if d.words is None else d.words.n_segments,
+        "mapsswe_z": None if d.words is None else d.words.z,
+    }
+
+
+def _csv(path: Path, compared: Compared) -> None:
+    rows = []
+    for d in compared.differences:
+        values = _values(compared, d)
+        rows.append([_csv_cell(values[column]) for column in COLUMNS])
+    write_csv(path, COLUMNS, rows)
+
+
+def _csv_cell(value: object) -> object:
+    if value is None:
+        return ""
+    return csv_text(value) if isinstance(value, str) else value
+
+
+def _json(path: Path, compared: Compared) -> None:
+    options = compared.options
+    write_json(
+        path,
+        {
+            "schema": "comparison",
+            "schema_version": SCHEMA_VERSION,
+            "a": compared.a.info.name,
+            "b": compared.b.info.name,
+            "split": compared.a.info.split,
+            "subset": compared.a.info.subset,
+            "n_asked": compared.n_asked,
+            "n_speakers": compared.n_speakers,
+            "method": options.method,
+            "n_resamples": options.n_resamples,
+            "seed": options.seed,
+            "significant": SIGNIFICANT,
+            "metrics": [_values(compared, d) for d in compared.differences],
+            "notes": list(compared.notes),
+        },
+    )

@@ -1,0 +1,1 @@
+"""Face and prosody embeddings: Figure 2 and its numbers."""

@@ -1,0 +1,1 @@
+"""Import of other people's speech as a run directory."""

@@ -1,0 +1,237 @@
+"""Which clips a system should have, and which of its files is which."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from evaluation.importing.patterns import Named, Pattern, files_below
+from evaluation.inputs.pairs import clip_label
+from manifests.corpus_lists import SPEAKERS, gender_of, speaker_of
+from manifests.errors import BadInput
+from manifests.grammar import is_stem, sentence_of
+from manifests.io import read_manifest, sha256_file
+from manifests.records import Record, RunClip
+
+OUTCOMES = ("imported", "failed", "not_asked", "unmatched", "unusable_name", "unknown_speaker")
+Key = tuple[str, str, str]
+"""(speaker, stem, voice); voice is "" where it is the speaker's own."""
+ClipName = tuple[str, str]
+"""(speaker, stem)."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """What to import.
+
+    Attributes:
+        wavs, pattern: where the speech lies, and how its paths name the clips.
+        name, kind: of the run.
+        manifest: a build (folder or manifest.jsonl): which clips are asked for, their sentences and
+            recordings; or None.
+        references, reference_pattern: where recordings lie without a build; or None.
+        subset: of the manifest's split; else only a label.
+        split: a label where there is no manifest.
+    """
+
+    wavs: Path
+    pattern: str
+    name: str
+    out: Path
+    kind: str = "model"
+    manifest: Path | None = None
+    references: Path | None = None
+    reference_pattern: str = ""
+    subset: str = "test"
+    split: str = ""
+
+
+@dataclass(frozen=True)
+class ImportedFile(Record):
+    """A line of `import.jsonl`.
+
+    Attributes:
+        file: path relative to `of`'s folder.
+        outcome: one of `OUTCOMES`.
+        clip: `s1/bbaf2n`, `s1/bbaf2n→s4`, or "" where it is none.
+        of: `system` or `recording`.
+        detail: why it was not imported, or "".
+        codec, rate_hz, channels, samples, duration_s: as found.
+        stored: `PCM_16` or `FLOAT`, "" where nothing was written.
+        done: what was done to it.
+        sha256: of the file.
+    """
+
+    file: str
+    outcome: str
+    clip: str = ""
+    of: str = "system"
+    detail: str = ""
+    codec: str = ""
+    rate_hz: int = 0
+    channels: int = 0
+    samples: int = 0
+    duration_s: float = 0.0
+    stored: str = ""
+    done: tuple[str, ...] = ()
+    sha256: str = ""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """The clips that a system should have.
+
+    Attributes:
+        clips: as far as they are known, wav and reference still empty.
+        recordings: where their recordings lie.
+        split, manifest_sha256: of the run.
+        only: whether files of other clips are left out.
+        elsewhere: clips that the manifest has in another subset → that one.
+    """
+
+    clips: dict[ClipName, RunClip]
+    recordings: dict[ClipName, Path]
+    split: str
+    manifest_sha256: str = ""
+    only: bool = False
+    elsewhere: dict[ClipName, str] = field(default_factory=dict)
+
+
+def clips_asked_for(options: Options, lines: list[ImportedFile]) -> Asked:
+    """From the manifest, else from the recordings; without either, any file is asked for.
+
+    Files among the recordings that are none are added to `lines`.
+    """
+    if options.manifest is not None and options.references is not None:
+        raise BadInput("--manifest and --references were both given", "give one of them")
+    if options.manifest is not None:
+        return _of_manifest(options.manifest, options.subset)
+    if options.references is None:
+        return Asked({}, {}, options.split)
+    pattern = Pattern(options.reference_pattern or options.pattern)
+    found = name_files(options.references, pattern, options.out, {}, lines, of="recording")
+    if any(voice for _, _, voice in found):
+        raise BadInput("a recording has no {voice}", "correct --reference-pattern")
+    if not found:
+        raise BadInput(
+            f"no file in {options.references} matches {pattern.text!r}",
+            "correct --reference-pattern",
+        )
+    files = {key[:2]: options.references / file for key, file in found.items()}
+    return Asked({name: clip_of(*name) for name in files}, files, options.split)
+
+
+def _of_manifest(path: Path, subset: str) -> Asked:
+    path = path / "manifest.jsonl" if path.is_dir() else path
+    header, rows = read_manifest(path)
+    chosen = [row for row in rows if subset in (row.subset, "all")]
+    if not chosen:
+        raise BadInput(f"{path} has no {subset} clip", "choose another --subset")
+    return Asked(
+        {(r.speaker, r.stem): RunClip(r.speaker, r.stem, r.sentence, r.gender, "") for r in chosen},
+        {(r.speaker, r.stem): path.parent / r.paths["audio"] for r in chosen if "audio" in r.paths},
+        str(header.get("split", "")),
+        sha256_file(path),
+        only=True,
+        elsewhere={(row.speaker, row.stem): row.subset for row in rows},
+    )
+
+
+def clip_of(speaker: str, stem: str) -> RunClip:
+    """What GRID's names say of a clip; sentence and gender are "" where they say nothing."""
+    sentence = sentence_of(stem) if is_stem(stem) else ""
+    return RunClip(speaker, stem, sentence, gender_of(speaker) if speaker in SPEAKERS else "", "")
+
+
+def match_files(options: Options, asked: Asked, lines: list[ImportedFile]) -> dict[Key, str]:
+    """The file of each clip; what becomes of the others is added to `lines`.
+
+    Raises:
+        BadInput: two files of one clip, or none of any.
+    """
+    pattern = Pattern(options.pattern)
+    owners: dict[str, set[str]] = {}
+    for speaker, stem in asked.clips:
+        owners.setdefault(stem, set()).add(speaker)
+    known = {stem: next(iter(names)) for stem, names in owners.items() if len(names) == 1}
+    found = name_files(options.wavs, pattern, options.out, known, lines)
+    if not found:
+        others = next((line.file for line in lines if line.of == "system"), "")
+        there = f" ({others} is there)" if others else ""
+        raise BadInput(
+            f"no file in {options.wavs} matches {pattern.text!r}{there}", "correct --pattern"
+        )
+    if not asked.only:
+        return found
+    kept = {key: file for key, file in found.items() if key[:2] in asked.clips}
+    for key, file in found.items():
+        if key not in kept:
+            detail = _why_not_asked(key, asked)
+            lines.append(ImportedFile(file, "not_asked", _label(key), detail=detail))
+    return kept
+
+
+def _why_not_asked(key: Key, asked: Asked) -> str:
+    speaker, stem, _ = key
+    owner = speaker_of(stem)
+    if (speaker, stem) in asked.elsewhere:
+        return f"a {asked.elsewhere[speaker, stem]} clip of the manifest"
+    if owner is not None and owner != speaker:
+        return f"{stem} is a clip of {owner}, not of {speaker}"
+    return "not in the manifest"
+
+
+def name_files(
+    folder: Path,
+    pattern: Pattern,
+    out: Path,
+    known: dict[str, str],
+    lines: list[ImportedFile],
+    of: str = "system",
+) -> dict[Key, str]:
+    """Clip → path in a folder; files that are none are added to `lines`.
+
+    Args:
+        out: a folder to leave out.
+        known: speakers of stems that only one of the clips asked for has.
+        of: `system` or `recording`.
+
+    Raises:
+        BadInput: two files of one clip.
+    """
+    found: dict[Key, str] = {}
+    for file in files_below(folder, but=out):
+        named = pattern.match(file)
+        if named is None:
+            lines.append(ImportedFile(file, "unmatched", of=of))
+        elif not named.is_safe:
+            detail = "speaker and stem may hold letters, digits, dots, dashes and underscores"
+            lines.append(ImportedFile(file, "unusable_name", of=of, detail=detail))
+        elif not (speaker := named.speaker or known.get(named.stem) or speaker_of(named.stem)):
+            detail = f"no list says who speaks {named.stem}"
+            lines.append(ImportedFile(file, "unknown_speaker", of=of, detail=detail))
+        else:
+            key = _key(named, speaker)
+            if key in found:
+                raise BadInput(
+                    f"{folder / found[key]} and {folder / file} are both {_label(key)}",
+                    "make the pattern narrower",
+                )
+            found[key] = file
+    return found
+
+
+def _key(named: Named, speaker: str) -> Key:
+    return (speaker, named.stem, "" if named.voice == speaker else named.voice)
+
+
+def _label(key: Key) -> str:
+    return clip_label(RunClip(key[0], key[1], "", "", "", voice=key[2]))
+
+
+def clip_of_key(key: Key, asked: Asked) -> RunClip:
+    """The clip with the path that its wav gets in the run directory."""
+    speaker, stem, voice = key
+    clip = asked.clips.get((speaker, stem)) or clip_of(speaker, stem)
+    name = f"{stem}.{voice}" if voice else stem
+    return replace(clip, wav=f"wavs/{speaker}/{name}.wav", voice=voice)

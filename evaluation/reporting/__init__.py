@@ -1,0 +1,1 @@
+"""Reports: tables, captions, figures and the page."""

@@ -1,0 +1,97 @@
+"""What a caption owes its reader about recognisers and predictors: which one it was, and what the same
+one makes of the real recordings of the same clips. Without that floor its numbers mean little: one
+and the same speech has been printed with a WER of 24.5 and of 18.9.
+"""
+
+from __future__ import annotations
+
+import collections
+import dataclasses
+from collections.abc import Sequence
+
+import numpy as np
+
+from evaluation.metrics.base import MetricInfo
+from evaluation.reporting.tables import Cell, Options, Table, fixed, format_interval, format_mean
+from evaluation.scoring.run import ScoredRun
+from evaluation.stats import intervals as statistics
+from evaluation.stats import pooling
+from manifests.records import Score
+
+
+def remarks(
+    scored: Sequence[ScoredRun], columns: Sequence[MetricInfo], options: Options
+) -> tuple[str, ...]:
+    """Sentences for the caption of a table with these columns."""
+    found = list(dict.fromkeys(info.note for info in columns if info.note))
+    known, unknown = [], []
+    for info in columns:
+        if not info.floor:
+            continue
+        cell = floor(scored, info, options)
+        if cell.mean is None:
+            reasons = ", ".join(f"{reason} × {n}" for reason, n in cell.reasons.items())
+            unknown.append(f"{info.label} ({reasons or 'not computed'})")
+        else:
+            unit = f" {info.unit}" if info.unit else ""
+            spread = format_interval(cell, info)
+            parts = (f"{info.label} {format_mean(cell, info)}{unit}", spread, f"({cell.counts})")
+            known.append(" ".join(filter(None, parts)))
+    if known:
+        found.append(f"On the recordings of the same clips: {', '.join(known)}.")
+    guessed = [text for info in columns if (text := chance(scored, info))]
+    if guessed:
+        found.append(f"By chance: {', '.join(guessed)}.")
+    if unknown:
+        found.append(f"Not known on the recordings of the same clips: {', '.join(unknown)}.")
+    return tuple(found)
+
+
+def floor(scored: Sequence[ScoredRun], info: MetricInfo, options: Options) -> Cell:
+    """The floor of a metric over the recordings of all runs, each recording once."""
+    values: dict[tuple[str, str], Score] = {}
+    failed: dict[tuple[str, str], str] = {}
+    for item in scored:
+        for (_, name), score in item.scores.items():
+            if name != info.floor:
+                continue
+            clip = (score.speaker, score.stem)
+            if score.status == "ok" and score.value is not None:
+                values[clip] = score
+            else:
+                failed[clip] = score.reason.split(":")[0]
+    lost = [reason for clip, reason in failed.items() if clip not in values]
+    reasons = dict(collections.Counter(lost))
+    if not values:
+        return Cell(None, None, None, 0, len(lost), reasons=reasons)
+    clips = sorted(values)
+    table = np.array([[values[clip].value, values[clip].weight] for clip in clips], dtype=float)
+    speakers, how = [speaker for speaker, _ in clips], dataclasses.asdict(options)
+    found = statistics.intervals(table[:, :1], speakers, table[:, 1:], **how)
+    if info.pool:
+        scores = [values[clip] for clip in clips]
+        found = pooling.repool(found, {0: (info.pool, scores)}, speakers, **how)
+    low, high = (float(v[0]) if np.isfinite(v[0]) else None for v in (found.low, found.high))
+    return Cell(float(found.mean[0]), low, high, len(clips), len(lost), reasons=reasons)
+
+
+def chance(scored: Sequence[ScoredRun], info: MetricInfo) -> str:
+    """What guessing would score, where the clips' scores say so in their `details`."""
+    values = [
+        score.details["chance"]
+        for item in scored
+        for (_, name), score in item.scores.items()
+        if name == info.name and "chance" in score.details
+    ]
+    if not values:
+        return ""
+    unit = f" {info.unit}" if info.unit else ""
+    return f"{info.label} {fixed(float(np.mean(values)), info.decimals)}{unit}"
+
+
+def annotate(table: Table, scored: Sequence[ScoredRun], options: Options) -> Table:
+    """The table with these sentences in its caption, unless nothing in it was measured here."""
+    if all(row.kind == "reported" for row in table.rows):
+        return table
+    found = remarks(scored, table.columns, options)
+    return dataclasses.replace(table, remarks=(*found, *table.remarks))

@@ -1,0 +1,174 @@
+"""Scores → a folder with the report in every form that was asked for. Computes no score."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from evaluation.embeddings.sets import Set
+from evaluation.inputs.pairs import Run
+from evaluation.metrics.base import Metric, MetricInfo, library_version
+from evaluation.reporting import tables, writers
+from evaluation.reporting.captions import annotate
+from evaluation.reporting.reported import paper_tables
+from evaluation.reporting.tables import Options, Table, format_interval, format_mean
+from evaluation.reporting.writers import Report
+from evaluation.scoring.run import ScoredRun
+from manifests.console import format_table
+from manifests.errors import BadInput
+
+FORMATS = ("md", "latex", "csv", "html")
+RANKING = ("estoi", "stoi", "mcd")
+"""Which metric chooses the clips to show, the first of these that was computed."""
+
+
+def build_report(
+    scored: Sequence[ScoredRun],
+    metrics: Sequence[Metric],
+    options: Options,
+    notes: Sequence[str] = (),
+    paper: str = "",
+    listening: Sequence[Table] = (),
+    embeddings: Sequence[Set] = (),
+) -> Report:
+    """Everything the writers need. The runs must be comparable (`inputs.check_comparable`).
+
+    Args:
+        paper: which of the paper's tables to add, one of `reported.CHOICES`, or "".
+        listening: tables of listening tests, a row a system; their columns `mos`, `smos_speaker` and
+            `smos_gender_share` fill the paper's tables.
+        embeddings: for Figure 2 in the page (`embedding_sets.read_sets`).
+    """
+    own = tables.system_tables(scored, metrics, options)
+    reported = paper_tables(paper, scored, metrics, options, listening) if paper else []
+    return Report(
+        scored=tuple(scored),
+        metrics=tuple(metrics),
+        tables=tuple(annotate(table, scored, options) for table in own),
+        speakers=annotate(tables.speaker_table(scored, metrics, options), scored, options),
+        paper=tuple(annotate(table, scored, options) for table in reported),
+        listening=tuple(listening),
+        embeddings=tuple(embeddings),
+        options=options,
+        versions=scoring_versions(metrics),
+        notes=(*notes, *_warnings(scored)),
+    )
+
+
+def scoring_versions(metrics: Sequence[Metric]) -> dict[str, str]:
+    """Versions of the toolkit and of whatever library decided a value."""
+    names = ["facetron-toolkit", *sorted({n for m in metrics for n in m.info.libraries}), "numpy"]
+    return {name: library_version(name) for name in names}
+
+
+def _warnings(scored: Sequence[ScoredRun]) -> list[str]:
+    """What the inputs themselves give away."""
+    notes = []
+    for item in scored:
+        info = item.run.info
+        if item.run.n_missing:
+            notes.append(
+                f"{info.name}: {item.run.n_missing} of {info.n_expected} clips are missing."
+            )
+        rates = {
+            int(score.value)
+            for (_, metric), score in item.scores.items()
+            if metric == "sample_rate_hz" and score.value is not None
+        }
+        if rates - {info.sample_rate_hz}:
+            found = ", ".join(str(rate) for rate in sorted(rates))
+            notes.append(
+                f"{info.name}: files have {found} Hz, run.json says {info.sample_rate_hz} Hz."
+            )
+        if not item.run.clips:
+            notes.append(f"{info.name}: clips.jsonl lists no clip.")
+    return notes
+
+
+def default_out(runs: Sequence[Run]) -> Path:
+    """`RUN_DIR/report` of a single run, else `report` here."""
+    return runs[0].root / "report" if len(runs) == 1 else Path("report")
+
+
+def ranking_metric(name: str | None, metrics: Sequence[Metric]) -> MetricInfo:
+    """The metric that chooses best and worst clips. Raises `BadInput` if it was not computed or
+    ranks nothing."""
+    ranked = {
+        m.info.name: m.info
+        for m in metrics
+        if m.info.direction != "none" and m.info.group != "floor"
+    }
+    if name is not None:
+        if name not in ranked:
+            raise BadInput(
+                f"clips cannot be ranked by {name!r}", f"choose from {', '.join(ranked)}"
+            )
+        return ranked[name]
+    for candidate in (*RANKING, *ranked):
+        if candidate in ranked:
+            return ranked[candidate]
+    return metrics[0].info
+
+
+def write_report(
+    report: Report, out: Path, formats: Sequence[str], *, rank_by: MetricInfo, n_clips: int
+) -> list[Path]:
+    """Writes `report.md`, `.tex`, `.csv` (and `report_clips.csv`) and `.html`; returns paths."""
+    paths = []
+    if "md" in formats:
+        paths.append(out / "report.md")
+        writers.write_markdown(paths[-1], report)
+    if "latex" in formats:
+        paths.append(out / "report.tex")
+        writers.write_latex(paths[-1], report)
+    if "csv" in formats:
+        paths += [out / "report.csv", out / "report_clips.csv"]
+        writers.write_summary_csv(paths[-2], report)
+        writers.write_clips_csv(paths[-1], report)
+    if "html" in formats:
+        from evaluation.reporting.page import write_page
+
+        paths.append(out / "report.html")
+        write_page(paths[-1], report, rank_by=rank_by, n_clips=n_clips)
+    return paths
+
+
+def terminal_table(report: Report) -> str:
+    """The summary turned round, a row a metric and a column a system: it fits a terminal."""
+    names = [item.run.info.name for item in report.scored]
+    shared = all(map(tables.same_counts, report.tables)) and len(_all_counts(report)) == 1
+    rows = []
+    for table in report.tables:
+        for column, info in enumerate(table.columns):
+            cells = []
+            for row in table.rows:
+                cell = row.cells[column]
+                text = f"{format_mean(cell, info)} {format_interval(cell, info)}".rstrip()
+                counts = "" if shared else f" ({cell.counts})"
+                cells.append(f"{text}{'*' if cell.best else ' '}{counts}")
+            rows.append([info.heading, *cells])
+    if shared:
+        rows.append(["n ok/failed", *(f"{row.cells[0].counts} " for row in report.tables[0].rows)])
+    parts = [_paper_table(table) for table in (*report.paper, *report.listening)]
+    parts.append(format_table(["Metric", *names], rows))
+    remarks = dict.fromkeys(text for t in report.tables for text in t.remarks)
+    return "\n".join([*parts, *remarks])
+
+
+def _all_counts(report: Report) -> set[tuple[str, ...]]:
+    """Counts of the systems, table by table: one line can say them where all tables agree."""
+    return {tuple(map(tables.row_counts, table.rows)) for table in report.tables}
+
+
+def _paper_table(table: Table) -> str:
+    """A table of the paper as it is: few columns, so it fits."""
+    heads = [*writers.row_heads(table), *(info.heading for info in table.columns)]
+    rows = []
+    for row in table.rows:
+        cells = [
+            f"{format_mean(cell, info)} {format_interval(cell, info)}".rstrip()
+            + ("*" if cell.best else " ")
+            for cell, info in zip(row.cells, table.columns, strict=True)
+        ]
+        rows.append([*writers.row_labels(table, row), *cells])
+    return "\n".join([table.title, format_table(heads, rows), *table.remarks, ""])

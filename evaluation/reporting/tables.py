@@ -1,0 +1,390 @@
+"""Scores → tables as plain data; the writers only print what is decided here.
+
+A row is a system, a column a metric, a cell a mean over clips with its interval and its counts. A
+clip that failed or is missing is counted and never averaged in.
+"""
+
+from __future__ import annotations
+
+import collections
+import dataclasses
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from evaluation.inputs.pairs import Run, clip_label
+from evaluation.metrics.base import Group, Metric, MetricInfo
+from evaluation.scoring.run import ScoredRun
+from evaluation.stats import intervals as statistics
+from evaluation.stats import pooling
+from manifests.records import RunClip
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One metric of one system.
+
+    Attributes:
+        mean, low, high: None where there is no value, or no spread to estimate.
+        n_ok, n_failed, n_missing: clips with a score, with a recorded failure, without a line in
+            `clips.jsonl`.
+        best: the best of its comparable rows.
+        reasons: reason → count of the failures.
+        is_range: `low` and `high` are the least and the largest value, not an interval.
+        shown: the number as somebody else printed it; such a cell counts no clips of ours.
+    """
+
+    mean: float | None
+    low: float | None
+    high: float | None
+    n_ok: int
+    n_failed: int
+    n_missing: int = 0
+    best: bool = False
+    reasons: dict[str, int] = field(default_factory=dict)
+    is_range: bool = False
+    shown: str = ""
+
+    @property
+    def counts(self) -> str:
+        """`60/0`, or `58/1/1` where clips are missing: ok/failed(/missing); a dash of others'."""
+        if self.shown:
+            return "–"
+        missing = f"/{self.n_missing}" if self.n_missing else ""
+        return f"{self.n_ok}/{self.n_failed}{missing}"
+
+
+@dataclass(frozen=True)
+class Row:
+    """A system, or a speaker of one.
+
+    Attributes:
+        kind: of the run, or `reported` for a number out of a paper.
+        section: what part of the table it belongs to, "" where it has only one.
+    """
+
+    label: str
+    kind: str
+    cells: tuple[Cell, ...]
+    speaker: str = ""
+    section: str = ""
+
+    @property
+    def part(self) -> str:
+        """What is printed once for neighbouring rows that share it."""
+        return self.speaker or self.section
+
+
+@dataclass(frozen=True)
+class Table:
+    """
+    Attributes:
+        key: short identifier, for labels and anchors.
+        title: one line.
+        columns: what each cell is.
+        rows: in the order the runs were given.
+        by_speaker: whether rows are speakers of systems.
+        remarks: sentences of its caption beyond what the cells tell.
+    """
+
+    key: str
+    title: str
+    columns: tuple[MetricInfo, ...]
+    rows: tuple[Row, ...]
+    by_speaker: bool = False
+    remarks: tuple[str, ...] = ()
+
+    @property
+    def part_head(self) -> str:
+        """Head of the column that names the rows' parts, "" where there are none."""
+        if self.by_speaker:
+            return "Speaker"
+        return "Rows" if any(row.section for row in self.rows) else ""
+
+
+@dataclass(frozen=True)
+class Options:
+    """How intervals are made."""
+
+    method: statistics.Method = "bootstrap"
+    n_resamples: int = statistics.RESAMPLES
+    confidence: float = statistics.CONFIDENCE
+    seed: int = 0
+
+
+TITLES: dict[Group, str] = {
+    "headline": "Words and quality",
+    "recognition": "Recognition in detail",
+    "voice": "Voice: talker and gender",
+    "main": "Scores against the recordings",
+    "aligned": "Time-aligned scores",
+    "sync": "Picture and sound",
+    "input": "What the files are",
+}
+
+
+def system_tables(
+    scored: Sequence[ScoredRun], metrics: Sequence[Metric], options: Options
+) -> list[Table]:
+    """One table for each group of metrics that was asked for: a row a system, all speakers."""
+    rows = system_rows(scored, metrics, options)
+    tables = []
+    for group, title in TITLES.items():
+        chosen = [i for i, metric in enumerate(metrics) if metric.info.group == group]
+        if chosen:
+            columns = tuple(metrics[i].info for i in chosen)
+            picked = [Row(row.label, row.kind, tuple(row.cells[i] for i in chosen)) for row in rows]
+            tables.append(Table(group, title, columns, tuple(mark_best(picked, columns))))
+    return tables
+
+
+def speaker_table(
+    scored: Sequence[ScoredRun], metrics: Sequence[Metric], options: Options
+) -> Table:
+    """A row for each speaker of each system; intervals are over the speaker's clips alone."""
+    shown = [metric for metric in metrics if metric.info.group != "floor"]
+    chosen = [metric for metric in shown if metric.info.group in ("headline", "main")] or shown
+    columns = tuple(metric.info for metric in chosen)
+    rows: list[Row] = []
+    for speaker in speakers_of(scored):
+        per_speaker = system_rows(scored, chosen, options, speaker=speaker)
+        rows += mark_best(per_speaker, columns)
+    return Table("speakers", "Per speaker", columns, tuple(rows), by_speaker=True)
+
+
+def speakers_of(scored: Sequence[ScoredRun]) -> list[str]:
+    """Speakers of all runs, s2 before s10."""
+    names = {clip.speaker for item in scored for clip in item.run.clips}
+    return sorted(names, key=natural)
+
+
+def natural(name: str) -> tuple[tuple[int, int | str], ...]:
+    """Sort key that reads digits as numbers."""
+    pieces = "".join(c if c.isdigit() else f" {c} " for c in name).split()
+    return tuple((0, int(p)) if p.isdecimal() else (1, p) for p in pieces)
+
+
+def system_rows(
+    scored: Sequence[ScoredRun],
+    metrics: Sequence[Metric],
+    options: Options,
+    *,
+    speaker: str | None = None,
+    keep: Callable[[Run, RunClip], bool] | None = None,
+) -> list[Row]:
+    """A row a run, a cell a metric, over the clips of one speaker or those that `keep` keeps."""
+    labels: dict[str, str] = {}
+    for item in scored:
+        for clip in item.run.clips:
+            if speaker in (None, clip.speaker) and (keep is None or keep(item.run, clip)):
+                labels.setdefault(clip_label(clip), clip.speaker)
+    # In the order of the names, so that the interval does not depend on the order of the lines.
+    clips = sorted(labels, key=natural)
+    values = np.full((len(clips), len(scored) * len(metrics)), np.nan)
+    weights = np.ones_like(values)
+    reasons: list[collections.Counter[str]] = [
+        collections.Counter() for _ in range(values.shape[1])
+    ]
+    for i, item in enumerate(scored):
+        for j, metric in enumerate(metrics):
+            column = i * len(metrics) + j
+            for k, label in enumerate(clips):
+                score = item.scores.get((label, metric.info.name))
+                if score is None:
+                    continue
+                if score.status == "ok" and score.value is not None:
+                    values[k, column], weights[k, column] = score.value, score.weight
+                else:
+                    reasons[column][score.reason.split(":")[0]] += 1
+    found = statistics.intervals(
+        values,
+        [labels[clip] for clip in clips],
+        weights,
+        method=options.method,
+        n_resamples=options.n_resamples,
+        confidence=options.confidence,
+        seed=options.seed,
+    )
+    pooled = {
+        i * len(metrics) + j: (
+            metric.info.pool,
+            [item.scores.get((label, metric.info.name)) for label in clips],
+        )
+        for i, item in enumerate(scored)
+        for j, metric in enumerate(metrics)
+        if metric.info.pool
+    }
+    if pooled:
+        found = pooling.repool(
+            found, pooled, [labels[clip] for clip in clips], **dataclasses.asdict(options)
+        )
+
+    def number(value: float) -> float | None:
+        return float(value) if math.isfinite(value) else None
+
+    rows = []
+    for i, item in enumerate(scored):
+        span = range(i * len(metrics), (i + 1) * len(metrics))
+        cells = tuple(
+            Cell(
+                number(found.mean[c]),
+                number(low),
+                number(high),
+                int(found.n[c]),
+                sum(reasons[c].values()),
+                item.run.n_missing if speaker is None and keep is None else 0,
+                reasons=dict(reasons[c]),
+                is_range=metric.info.direction == "none",
+            )
+            for c, metric in zip(span, metrics, strict=True)
+            for low, high in [_bounds(metric.info, values[:, c], found, c)]
+        )
+        rows.append(Row(item.run.info.name, item.run.info.kind, cells, speaker or ""))
+    return rows
+
+
+def _bounds(
+    info: MetricInfo, column: NDArray[np.float64], found: statistics.Intervals, index: int
+) -> tuple[float, float]:
+    """The interval of a score; least and largest of what only describes the files."""
+    if info.direction != "none":
+        return float(found.low[index]), float(found.high[index])
+    known = column[np.isfinite(column)]
+    return (float(known.min()), float(known.max())) if len(known) > 1 else (math.nan, math.nan)
+
+
+def mark_best(rows: Sequence[Row], columns: Sequence[MetricInfo]) -> list[Row]:
+    """Bold is for systems that compete: rows of kind `model`, and only where there are several.
+
+    Recordings and resyntheses have seen the answer.
+    """
+    rivals = [i for i, row in enumerate(rows) if row.kind == "model"]
+    cells = [list(row.cells) for row in rows]
+    if len(rivals) > 1:
+        for j, info in enumerate(columns):
+            shown = {i: _rounded(cells[i][j].mean, info) for i in rivals}
+            known = [value for value in shown.values() if value is not None]
+            if info.direction == "none" or len(known) < 2:
+                continue
+            best = max(known) if info.direction == "higher" else min(known)
+            for i, value in shown.items():
+                if value == best:  # equal as printed is equal
+                    cells[i][j] = _bold(cells[i][j])
+    return [dataclasses.replace(row, cells=tuple(cells[i])) for i, row in enumerate(rows)]
+
+
+def _bold(cell: Cell) -> Cell:
+    return dataclasses.replace(cell, best=True)
+
+
+def _rounded(value: float | None, info: MetricInfo) -> float | None:
+    return None if value is None else round(value, info.decimals)
+
+
+def format_mean(cell: Cell, info: MetricInfo) -> str:
+    """`0.873`, or an en dash where there is none."""
+    if cell.shown:
+        return cell.shown
+    return "–" if cell.mean is None else fixed(cell.mean, info.decimals)
+
+
+def format_interval(cell: Cell, info: MetricInfo) -> str:
+    """`[0.861, 0.885]`, `(−21 … 6)` of a range, or "" where there is none."""
+    if cell.low is None or cell.high is None:
+        return ""
+    low, high = fixed(cell.low, info.decimals), fixed(cell.high, info.decimals)
+    if cell.is_range:
+        return "" if low == high else f"({low} … {high})"
+    return f"[{low}, {high}]"
+
+
+def fixed(value: float, decimals: int) -> str:
+    """A number as tables print it: a real minus sign, and no minus before a rounded zero."""
+    text = f"{value:.{decimals}f}"
+    # A rounded −0.000 is zero; a real minus sign keeps columns of figures apart from ranges.
+    return text.removeprefix("-") if float(text) == 0 else text.replace("-", "−")
+
+
+def same_counts(table: Table) -> bool:
+    """Whether every row has the same counts in all its cells, so that one column says them."""
+    return all(len({c.counts for c in row.cells if not c.shown}) <= 1 for row in table.rows)
+
+
+def row_counts(row: Row) -> str:
+    """The counts of a row whose cells share them."""
+    return next((cell.counts for cell in row.cells if not cell.shown), "–")
+
+
+def caption(table: Table) -> list[str]:
+    """What belongs to this table alone, beside its title; a sentence each."""
+    parts = []
+    if table.by_speaker:
+        parts.append("Intervals are over the speaker's clips alone.")
+    if any(cell.best for row in table.rows for cell in row.cells):
+        each = " for each speaker" if table.by_speaker else ""
+        parts.append(f"Bold: best of the models{each}; recordings and resyntheses do not compete.")
+    if any(cell.is_range for row in table.rows for cell in row.cells):
+        parts.append("(a … b): least and largest.")
+    return [*parts, *table.remarks]
+
+
+def reading(scored: Sequence[ScoredRun], options: Options, versions: dict[str, str]) -> list[str]:
+    """What every table of a report shares: clips, sampling, counts, versions, a sentence each."""
+    info = scored[0].run.info
+    speakers = speakers_of(scored)
+    expected = sorted({item.run.info.n_expected for item in scored})
+    wanted = "–".join(str(n) for n in dict.fromkeys((expected[0], expected[-1])))
+    plural = "s" if len(speakers) != 1 else ""
+    parts = [
+        f"Split {info.split or '–'}, subset {info.subset or '–'}: {wanted} clips of "
+        f"{len(speakers)} speaker{plural}."
+    ]
+    level = f"{100 * options.confidence:.0f} %"
+    if options.method == "bootstrap":
+        drawn = "speakers, then their clips" if len(speakers) > 1 else "clips"
+        parts.append(
+            f"Mean over clips [{level} percentile bootstrap interval, {options.n_resamples} "
+            f"resamples of {drawn}, seed {options.seed}]."
+        )
+        if 1 < len(speakers) < statistics.FEW_SPEAKERS:
+            parts.append(
+                f"With {len(speakers)} speakers this interval is too narrow for speakers in "
+                "general; Student's t (--interval t) holds."
+            )
+    else:
+        over = "speakers (clustered variance)" if len(speakers) > 1 else "clips"
+        parts.append(f"Mean over clips [{level} Student t interval over {over}].")
+    if len(speakers) == 1:
+        parts.append("One speaker: the interval says nothing about others.")
+    parts.append("n: ok/failed, or ok/failed/missing clips; only ok ones enter a mean.")
+    shas = {item.run.info.manifest_sha256 for item in scored if item.run.info.manifest_sha256}
+    if len(shas) > 1:
+        parts.append("The runs were made from different manifests.")
+    used = ", ".join(f"{name} {version}" for name, version in versions.items())
+    parts.append(f"Scored with {used}.")
+    return parts
+
+
+def failure_lines(scored: Sequence[ScoredRun]) -> list[tuple[str, str, str, int]]:
+    """(system, reason, metrics, clips) for every kind of failure, missing clips first."""
+    lines = [
+        (item.run.info.name, "missing from clips.jsonl", "all", item.run.n_missing)
+        for item in scored
+        if item.run.n_missing
+    ]
+    for item in scored:
+        clips: dict[str, set[str]] = collections.defaultdict(set)
+        names: dict[str, dict[str, None]] = collections.defaultdict(dict)
+        for (label, metric), score in item.scores.items():
+            if score.status != "ok":
+                reason = score.reason.split(":")[0]
+                clips[reason].add(label)
+                names[reason][metric] = None
+        lines += [
+            (item.run.info.name, reason, ", ".join(names[reason]), len(labels))
+            for reason, labels in sorted(clips.items())
+        ]
+    return lines

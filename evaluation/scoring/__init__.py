@@ -1,0 +1,1 @@
+"""Scoring: every metric of every clip, computed once."""

@@ -1,0 +1,293 @@
+"""Scoring: run directories → `scores.jsonl`, what is known already left alone.
+
+A score's key is a hash of both files' content, the rules of the input checks, and the metric's
+parameters, revision and library versions; an unchanged key is never computed again. Scores of
+several recognisers or weights stand beside each other, told apart by their parameters.
+
+`scores.jsonl` is only ever replaced as a whole. While scoring runs, finished scores are appended
+to `scores.journal.jsonl`, one write a clip; after kill -9 the next call takes the journal's whole
+lines in, drops a torn last one, and goes on. Both end as the same sorted file.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import joblib
+
+from evaluation.inputs.pairs import RULES, Pair, Recording, Run, clip_label
+from evaluation.metrics.base import REGISTRY, Metric, get_metric
+from manifests.console import Progress
+from manifests.io import read_jsonl, sha256_file, write_jsonl
+from manifests.lock import held
+from manifests.records import RunClip, Score
+
+SCORES, JOURNAL = "scores.jsonl", "scores.journal.jsonl"
+
+
+@dataclass(frozen=True)
+class ScoredRun:
+    """A run with its scores.
+
+    Attributes:
+        run: as read.
+        scores: (clip label, metric name) → score, for every clip and every metric asked for.
+        n_new: how many of them were computed now; the others were known.
+    """
+
+    run: Run
+    scores: dict[tuple[str, str], Score]
+    n_new: int
+
+    @property
+    def n_failed(self) -> int:
+        return sum(score.status != "ok" for score in self.scores.values())
+
+
+@dataclass(frozen=True)
+class Task:
+    """The metrics to compute of one clip of one run."""
+
+    run_index: int
+    clip: RunClip
+    wav: Path
+    reference: Path | None
+    keys: tuple[tuple[str, str], ...]
+    """(metric name, key)."""
+    root: Path | None = None
+
+
+def score_runs(
+    runs: Sequence[Run], metrics: Sequence[Metric], jobs: int = 1, *, progress: bool = True
+) -> list[ScoredRun]:
+    """Computes what is missing and returns everything that was asked for.
+
+    Args:
+        runs: as read by `read_run`; systems of the same clips share their recordings' F0 and mels.
+        metrics: which scores are wanted.
+        jobs: worker processes; 1 works in this one.
+        progress: show how far it is.
+
+    Raises:
+        Locked: another process scores one of the runs.
+    """
+    hashes = _Hashes()
+    with ExitStack() as locks:
+        for root in sorted({run.root.resolve() for run in runs}):
+            locks.enter_context(held(root))
+        known = [_load(run, hashes, metrics) for run in runs]
+        bound = [[metric.for_run(run) for metric in metrics] for run in runs]
+        tasks: list[Task] = []
+        wanted: list[dict[tuple[str, str], str]] = []
+        for index, run in enumerate(runs):
+            keys = {
+                (clip_label(clip), metric.info.name): hashes.key(run, clip, metric)
+                for clip in run.clips
+                for metric in bound[index]
+            }
+            wanted.append(keys)
+            for clip in run.clips:
+                label = clip_label(clip)
+                absent = [
+                    (m.info.name, keys[label, m.info.name])
+                    for m in metrics
+                    if keys[label, m.info.name] not in known[index]
+                ]
+                if absent:
+                    tasks.append(
+                        Task(
+                            index,
+                            clip,
+                            run.wav(clip),
+                            run.reference(clip),
+                            tuple(absent),
+                            run.root,
+                        )
+                    )
+        _compute(runs, tasks, bound, known, jobs, progress=progress)
+        for index, run in enumerate(runs):
+            _store(run, known[index])
+    n_new = [0] * len(runs)
+    for task in tasks:
+        n_new[task.run_index] += len(task.keys)
+    return [
+        ScoredRun(
+            run,
+            {place: _owned(known[index][key], place) for place, key in wanted[index].items()},
+            n_new[index],
+        )
+        for index, run in enumerate(runs)
+    ]
+
+
+def _owned(score: Score, place: tuple[str, str]) -> Score:
+    """Two clips with the same content share a key; each gets the score under its own name."""
+    speaker, _, stem = place[0].partition("→")[0].rpartition("/")
+    if (score.speaker, score.stem) == (speaker, stem):
+        return score
+    return dataclasses.replace(score, speaker=speaker, stem=stem)
+
+
+class _Hashes:
+    """Content hashes, each file read once."""
+
+    def __init__(self) -> None:
+        self._files: dict[Path, str] = {}
+
+    def file(self, path: Path | None) -> str:
+        if path is None:
+            return "none"
+        path = Path(os.path.normpath(path))
+        if path not in self._files:
+            try:
+                self._files[path] = sha256_file(path)
+            except OSError as error:
+                # Absent or unreadable is content too: the score changes when the file comes.
+                self._files[path] = f"error {error.errno}"
+        return self._files[path]
+
+    def key(self, run: Run, clip: RunClip, metric: Metric) -> str:
+        identity = [
+            self.file(run.wav(clip)) if metric.info.needs_degraded else "",
+            self.file(run.reference(clip)) if metric.info.needs_reference else "",
+            RULES,
+            metric.info.identity(),
+            *metric.clip_inputs(run.root, clip),
+        ]
+        return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:32]
+
+
+def _load(run: Run, hashes: _Hashes, asked: Sequence[Metric]) -> dict[str, Score]:
+    """Known scores by key, the journal of an interrupted call included, outdated ones dropped."""
+    scores: list[Score] = []
+    if (run.root / SCORES).exists():
+        scores = read_jsonl(run.root / SCORES, "scores", Score)[1]
+    with suppress(FileNotFoundError):
+        for line in (run.root / JOURNAL).read_bytes().split(b"\n")[:-1]:  # the last may be torn
+            with suppress(ValueError):  # as may one in the middle, after a second kill
+                scores.append(Score.from_dict(json.loads(line)))
+    if not scores:
+        return {}
+    # Scores of metrics that were not asked for this time stay, as long as they are still true.
+    there = {score.metric for score in scores}
+    metrics = {name: get_metric(name) for name in REGISTRY if name in there}
+    metrics.update((metric.info.name, metric) for metric in asked)
+    metrics = {name: metric.for_run(run) for name, metric in metrics.items()}
+    valid = {hashes.key(run, clip, metric) for clip in run.clips for metric in metrics.values()}
+    by_name: dict[tuple[str, str], list[RunClip]] = {}
+    for clip in run.clips:
+        by_name.setdefault((clip.speaker, clip.stem), []).append(clip)
+
+    def still_true(score: Score) -> bool:
+        metric = metrics.get(score.metric)
+        if score.key in valid:
+            return True
+        if metric is None:  # of another version of the toolkit
+            return False
+        source = score.parameters.get("source")
+        if source is None or source == metric.info.parameters.get("source"):
+            return False
+        # Of another recogniser, or of other weights: true under the parameters that it states.
+        other = metric.stated(score.parameters)
+        clips = by_name.get((score.speaker, score.stem), ())
+        return any(hashes.key(run, clip, other) == score.key for clip in clips)
+
+    return {score.key: score for score in scores if still_true(score)}
+
+
+def _store(run: Run, known: dict[str, Score]) -> None:
+    order = {name: i for i, name in enumerate(REGISTRY)}
+    rows = sorted(known.values(), key=lambda s: (s.speaker, s.stem, order[s.metric], s.key))
+    path, journal = run.root / SCORES, run.root / JOURNAL
+    if not path.exists() or read_jsonl(path, "scores", Score)[1] != rows:
+        write_jsonl(path, "scores", rows)
+    with suppress(FileNotFoundError):
+        journal.unlink()
+
+
+def _compute(
+    runs: Sequence[Run],
+    tasks: Sequence[Task],
+    metrics: Sequence[Sequence[Metric]],
+    known: list[dict[str, Score]],
+    jobs: int,
+    *,
+    progress: bool,
+) -> None:
+    if not tasks:
+        return
+    groups: dict[str, list[Task]] = {}
+    for task in tasks:
+        shared = os.path.normpath(task.reference) if task.reference else str(task.wav)
+        groups.setdefault(shared, []).append(task)
+    failed = 0
+    with Progress(len(tasks), "score") as bar, _journals(runs) as journals:
+        named = [{m.info.name: m for m in of_run} for of_run in metrics]
+        for results in _map(list(groups.values()), named, jobs):
+            for index, scores in results:
+                lines = "".join(
+                    json.dumps(s.to_dict(), ensure_ascii=False, allow_nan=False) + "\n"
+                    for s in scores
+                )
+                os.write(journals[index], lines.encode())
+                known[index].update((s.key, s) for s in scores)
+                failed += sum(s.status != "ok" for s in scores)
+                if progress:
+                    bar.update(1, **{"failed scores": failed})
+
+
+def _map(
+    groups: list[list[Task]], metrics: Sequence[Mapping[str, Metric]], jobs: int
+) -> Iterator[list[tuple[int, list[Score]]]]:
+    if jobs == 1 or len(groups) == 1:
+        for group in groups:
+            yield score_group(group, metrics)
+        return
+    parallel = joblib.Parallel(n_jobs=jobs, return_as="generator_unordered", batch_size=1)
+    yield from parallel(joblib.delayed(score_group)(group, metrics) for group in groups)
+
+
+def score_group(
+    tasks: Sequence[Task], metrics: Sequence[Mapping[str, Metric]]
+) -> list[tuple[int, list[Score]]]:
+    """Scores clips that share a recording; a score for every key of every task.
+
+    Args:
+        metrics: of each run, by name.
+    """
+    references: dict[Path, Recording] = {}
+    results = []
+    for task in tasks:
+        reference = None
+        if task.reference is not None:
+            reference = references.setdefault(task.reference.resolve(), Recording(task.reference))
+        pair = Pair(task.clip, Recording(task.wav), reference, task.root)
+        scores = [
+            dataclasses.replace(metrics[task.run_index][name].score(pair), key=key)
+            for name, key in task.keys
+        ]
+        results.append((task.run_index, scores))
+    return results
+
+
+@contextmanager
+def _journals(runs: Sequence[Run]) -> Iterator[list[int]]:
+    """Descriptors of the runs' journals, opened to append: one write is one clip, whole or torn."""
+    descriptors: list[int] = []
+    try:
+        for run in runs:
+            path = run.root / JOURNAL
+            descriptors.append(os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666))
+            if os.fstat(descriptors[-1]).st_size:
+                os.write(descriptors[-1], b"\n")  # ends a line that a killed process left torn
+        yield descriptors
+    finally:
+        for descriptor in descriptors:
+            os.close(descriptor)

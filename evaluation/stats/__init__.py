@@ -1,0 +1,1 @@
+"""Statistics: intervals, pooled values and paired tests for clips grouped by speaker."""

@@ -1,0 +1,171 @@
+"""Numbers of a whole set that are no mean over its clips, with intervals like those of means.
+
+Each is computed from what the clips' scores hold in their `details`, once for the set and once for
+every resample of talkers and clips (`statistics.resample_counts`); with Student's t it is computed
+with each talker left out (the jackknife: Efron and Tibshirani, 1993, chapter 11).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import stats
+
+from evaluation.stats import intervals as statistics
+from evaluation.stats.intervals import Array, Intervals
+from manifests.records import Score
+
+Estimator = Callable[[Array], Array]
+"""(R, N) how often each clip is drawn → (R,) numbers, NaN where there is none."""
+
+_CHUNK_CELLS = 4_000_000
+
+
+def equal_error_rates(
+    cosines: Array, clip: NDArray[np.int64], is_target: NDArray[np.bool_], counts: Array
+) -> Array:
+    """Where as many targets are missed as others are accepted, in percent.
+
+    Between two thresholds both rates are taken as straight lines, so that the number does not hang
+    on which of them a single trial falls.
+
+    Args:
+        cosines, clip, is_target: (M,) trials: their score, whose clip, whether of the target.
+        counts: (R, N) how often each of N clips counts.
+
+    Returns:
+        (R,), NaN where a draw has no trial of one kind.
+    """
+    order = np.argsort(cosines, kind="stable")
+    last = np.flatnonzero(np.diff(cosines[order], append=np.inf))  # of equal cosines
+    weight = counts[:, clip[order]]
+    target = is_target[order]
+
+    def below(kind: NDArray[np.bool_]) -> Array:
+        mass = np.where(kind, weight, 0.0)
+        total = mass.sum(axis=1, keepdims=True)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            share = mass.cumsum(axis=1)[:, last] / np.where(total > 0, total, np.nan)
+        return np.concatenate([np.zeros((len(counts), 1)), share], axis=1)
+
+    missed = below(target)
+    accepted = 1 - below(~target)
+    gap = missed - accepted  # rises from −1 to 1
+    found: Array = np.full(len(counts), np.nan)
+    for row in np.flatnonzero(np.isfinite(gap).all(axis=1)):
+        after = int(np.argmax(gap[row] >= 0))
+        low, high = gap[row, after - 1], gap[row, after]
+        share = -low / (high - low)
+        found[row] = missed[row, after - 1] + share * (missed[row, after] - missed[row, after - 1])
+    return np.asarray(100 * found)
+
+
+def _eer(scores: Sequence[Score | None]) -> Estimator:
+    cosines, clip, target = [], [], []
+    for i, score in enumerate(scores):
+        if score is not None:
+            values = [score.details["own"], *score.details["others"]]
+            cosines += values
+            clip += [i] * len(values)
+            target += [True] + [False] * (len(values) - 1)
+    trials = np.array(cosines), np.array(clip, dtype=np.int64), np.array(target, dtype=bool)
+    return lambda counts: equal_error_rates(*trials, counts)
+
+
+def _balanced(scores: Sequence[Score | None]) -> Estimator:
+    """The mean of the classes' means: a run of men only does not win by speaking as a man."""
+    values = np.array([0.0 if s is None else s.value for s in scores])
+    classes = ["" if s is None else s.details["expected"] for s in scores]
+
+    def estimate(counts: Array) -> Array:
+        shares = []
+        for name in sorted(set(classes) - {""}):
+            kept = counts * np.array([c == name for c in classes])
+            total = kept.sum(axis=1)
+            with np.errstate(invalid="ignore", divide="ignore"):
+                shares.append(np.where(total > 0, kept @ values / total, np.nan))
+        table = np.array(shares)
+        known = np.isfinite(table)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            return np.asarray(np.where(known, table, 0).sum(axis=0) / known.sum(axis=0))
+
+    return estimate
+
+
+POOLS: dict[str, Callable[[Sequence[Score | None]], Estimator]] = {
+    "eer": _eer,
+    "balanced": _balanced,
+}
+"""Name (`MetricInfo.pool`) → what makes the estimator of a set from its clips' scores."""
+
+
+def repool(
+    found: Intervals,
+    pooled: Mapping[int, tuple[str, Sequence[Score | None]]],
+    speakers: Sequence[str],
+    *,
+    method: statistics.Method,
+    n_resamples: int,
+    confidence: float,
+    seed: int,
+) -> Intervals:
+    """Means with the columns that are no means put right.
+
+    Args:
+        found: of `statistics.intervals`.
+        pooled: column → (pool, a score for every clip, None where it failed or is missing).
+        speakers: of the clips.
+    """
+    mean, low, high = found.mean.copy(), found.low.copy(), found.high.copy()
+    for column, (name, scores) in pooled.items():
+        kept = [
+            score if score is not None and score.value is not None else None for score in scores
+        ]
+        known = np.flatnonzero([score is not None for score in kept])
+        if not len(known):
+            continue
+        estimate = POOLS[name]([kept[i] for i in known])
+        whole = np.ones((1, len(known)))
+        mean[column] = estimate(whole)[0]
+        low[column], high[column] = np.nan, np.nan
+        if len(known) < 2:
+            continue
+        _, group = np.unique([speakers[i] for i in known], return_inverse=True)
+        if method == "bootstrap":
+            drawn = _drawn(estimate, group, n_resamples, np.random.default_rng(seed))
+            tail = 50 * (1 - confidence)
+            low[column], high[column] = np.percentile(drawn, [tail, 100 - tail])
+        else:
+            reach = _jackknife(estimate, group, confidence)
+            low[column], high[column] = mean[column] - reach, mean[column] + reach
+    return replace(found, mean=mean, low=low, high=high)
+
+
+def _drawn(
+    estimate: Estimator, group: NDArray[np.int64], n_resamples: int, rng: np.random.Generator
+) -> Array:
+    chunk = max(1, _CHUNK_CELLS // (len(group) * 8))
+    parts = [
+        estimate(
+            statistics.resample_counts(group, min(chunk, n_resamples - start), rng).astype(float)
+        )
+        for start in range(0, n_resamples, chunk)
+    ]
+    drawn = np.concatenate(parts)
+    return np.asarray(drawn[np.isfinite(drawn)])
+
+
+def _jackknife(estimate: Estimator, group: NDArray[np.int64], confidence: float) -> float:
+    """Half the interval's width, over talkers, or over clips where there is one talker."""
+    if len(np.unique(group)) == 1:
+        group = np.arange(len(group))
+    n = len(np.unique(group))
+    left_out = estimate((group[None, :] != np.arange(n)[:, None]).astype(float))
+    left_out = left_out[np.isfinite(left_out)]
+    if len(left_out) < 2:
+        return float("nan")
+    error = np.sqrt((n - 1) / n * ((left_out - left_out.mean()) ** 2).sum())
+    return float(stats.t.ppf(0.5 + confidence / 2, n - 1) * error)
