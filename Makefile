@@ -48,7 +48,7 @@ demo: $(STAMP)
 	@echo "  $(DEMO)/inspect/index.html            what was cut out of the clips"
 	@echo "  $(DEMO)/page/index.html               the clips, talking"
 	@echo "  $(DEMO)/report/report.html            the table: the model, its control, its upper bound"
-	@echo "  $(DEMO)/report-swapped/report.html    lips of one talker, face of another"
+	@echo "  $(DEMO)/report-swapped/report.html    lips of one speaker, face of another"
 
 test: $(STAMP)
 	$(BIN)/python -m pytest -n $(JOBS) -m "not slow"

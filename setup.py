@@ -92,7 +92,7 @@ setup(
         "librosa>=0.10.2",
         "soundfile>=0.12",
         "soxr>=0.3.7",
-        "scikit-image>=0.22",  # the public-domain photograph that SynthGRID's talkers start from
+        "scikit-image>=0.22",  # the public-domain photograph that SynthGRID's speakers start from
         "espeakng-loader>=0.2.4",  # espeak-ng with its voices in a wheel
         "pystoi>=0.4.1",
         "jiwer>=4,<5",
@@ -100,7 +100,7 @@ setup(
         "matplotlib>=3.8",
         "torch>=2.8,<2.14",
         "safetensors>=0.4.5",
-        # The recogniser and the talker network are made of its parts; it needs HyperPyYAML, which
+        # The recognizer and the speaker network are made of its parts; it needs HyperPyYAML, which
         # does not load with ruamel.yaml 0.19.
         "speechbrain>=1.1,<1.2",
         "ruamel.yaml<0.19",

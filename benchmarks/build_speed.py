@@ -16,16 +16,18 @@ from gridprep.media.decode import decode
 from gridprep.pipeline import stages as stage_module
 from gridprep.pipeline.recipe import ALL_STAGES, Recipe
 from gridprep.pipeline.run import plan, run
-from gridprep.pipeline.selection import Options, select, with_versions
+from gridprep.pipeline.selection import BuildOptions, select, with_versions
 from gridprep.pipeline.stages import process_clip
 from manifests.console import format_table
 
 SPLIT = "large-unseen"
 
 
-def _options(corpus: Path, out: Path, clips: int, jobs: int, backend: str = "local") -> Options:
+def _options(
+    corpus: Path, out: Path, clips: int, jobs: int, backend: str = "local"
+) -> BuildOptions:
     recipe = with_versions(Recipe())
-    return Options(
+    return BuildOptions(
         corpus=str(corpus),
         out=str(out),
         recipe=recipe,
@@ -194,7 +196,7 @@ def unchanged(corpus: Path, clips: int, scratch: Path) -> str:
     ) + ("" if not to_do else f"\nWARNING: {len(to_do)} clips were not up to date")
 
 
-def _timed_run(options: Options) -> float:
+def _timed_run(options: BuildOptions) -> float:
     started_s = time.perf_counter()
     run(options)
     return time.perf_counter() - started_s

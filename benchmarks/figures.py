@@ -2,7 +2,7 @@
 
     make demo && .venv/bin/python -m benchmarks.figures demo
 
-Only SynthGRID is shown: pictures of GRID's talkers are theirs.
+Only SynthGRID is shown: pictures of GRID's speakers are theirs.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from gridprep.corpora.grid import find_clips
 from gridprep.media.decode import decode
 from manifests.io import atomic_path
 
-TALKERS_A_ROW = 11
+SPEAKERS_A_ROW = 11
 THUMBNAIL_PX = (108, 86)
 SHEET_WIDTH_PX = 1100
 
@@ -31,8 +31,8 @@ def save(path: Path, rgb: np.ndarray) -> None:
     click.echo(f"{path}: {path.stat().st_size / 1024:.0f} KiB")
 
 
-def talkers(corpus: Path) -> np.ndarray:
-    """One frame of every talker, in rows."""
+def speakers(corpus: Path) -> np.ndarray:
+    """One frame of every speaker, in rows."""
     first = {}
     for clip in find_clips(corpus).clips:
         first.setdefault(clip.speaker, clip)
@@ -44,10 +44,10 @@ def talkers(corpus: Path) -> np.ndarray:
             small, clip.speaker, (3, 11), cv2.FONT_HERSHEY_SIMPLEX, 0.35, (255, 255, 255), 1
         )
         pictures.append(small)
-    while len(pictures) % TALKERS_A_ROW:
+    while len(pictures) % SPEAKERS_A_ROW:
         pictures.append(np.zeros_like(pictures[0]))
     rows = [
-        np.hstack(pictures[i : i + TALKERS_A_ROW]) for i in range(0, len(pictures), TALKERS_A_ROW)
+        np.hstack(pictures[i : i + SPEAKERS_A_ROW]) for i in range(0, len(pictures), SPEAKERS_A_ROW)
     ]
     return np.vstack(rows)
 
@@ -58,7 +58,7 @@ def talkers(corpus: Path) -> np.ndarray:
 @click.option("--speaker", default="s10", help="Whose inspection sheet to show.")
 def main(demo: Path, out: Path, speaker: str) -> None:
     """Makes the pictures from the folder DEMO."""
-    save(out / "talkers.jpg", talkers(demo / "corpus"))
+    save(out / "speakers.jpg", speakers(demo / "corpus"))
     sheet = cv2.imread(str(next((demo / "inspect/sheets").glob(f"{speaker}_*.png"))))
     height = round(sheet.shape[0] * SHEET_WIDTH_PX / sheet.shape[1])
     sheet = cv2.resize(sheet, (SHEET_WIDTH_PX, height), interpolation=cv2.INTER_AREA)

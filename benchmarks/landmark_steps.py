@@ -21,13 +21,13 @@ from manifests.specs import CropSpec, LandmarkSpec
 STEPS = (1, 2, 3, 5)
 
 
-def centres_in_source_px(geometry: Track) -> NDArray[np.float64]:
-    """(T, 2) centres of the lip crops, back in pixels of the source picture."""
+def centers_in_source_px(geometry: Track) -> NDArray[np.float64]:
+    """(T, 2) centers of the lip crops, back in pixels of the source picture."""
     linear, shift = geometry.warps[:, :, :2], geometry.warps[:, :, 2]
-    centres: NDArray[np.float64] = np.linalg.solve(
-        linear, (geometry.lip_centres_px - shift)[..., None]
+    centers: NDArray[np.float64] = np.linalg.solve(
+        linear, (geometry.lip_centers_px - shift)[..., None]
     )[..., 0]
-    return centres
+    return centers
 
 
 def table(corpus: Path, clips: int, scratch: Path) -> str:
@@ -51,9 +51,9 @@ def table(corpus: Path, clips: int, scratch: Path) -> str:
             landmarks = backend.detect(frames, every)
             spent[every] += time.perf_counter() - started_s
             tracks[every] = track(landmarks, replace(LandmarkSpec(), every=every), crop_spec)
-        truth = centres_in_source_px(tracks[1])
+        truth = centers_in_source_px(tracks[1])
         for every in STEPS:
-            shift = np.linalg.norm(centres_in_source_px(tracks[every]) - truth, axis=1)
+            shift = np.linalg.norm(centers_in_source_px(tracks[every]) - truth, axis=1)
             moved[every].append(shift)
             # The mouth as seen on every frame, in the crop that this step makes.
             warps = tracks[every].warps
@@ -62,7 +62,7 @@ def table(corpus: Path, clips: int, scratch: Path) -> str:
                 (tracks[1].mouth_px - tracks[1].warps[:, :, 2])[..., None],
             )
             mouth = (warps[:, :, :2] @ mouth)[..., 0] + warps[:, :, 2]
-            off[every].append(np.linalg.norm(mouth - tracks[every].lip_centres_px, axis=1))
+            off[every].append(np.linalg.norm(mouth - tracks[every].lip_centers_px, axis=1))
     rows = []
     for every in STEPS:
         shift, distance = np.concatenate(moved[every]), np.concatenate(off[every])
@@ -92,6 +92,6 @@ def table(corpus: Path, clips: int, scratch: Path) -> str:
             ),
             rows,
         )
-        + f"\n{n} clips; movement of the crop centre in source pixels against every frame; the last "
+        + f"\n{n} clips; movement of the crop center in source pixels against every frame; the last "
         "column in pixels of the 144² crop"
     )

@@ -2,7 +2,7 @@
 
     python -m benchmarks.mean_face CORPUS
 
-Only the mean of 20 points over all talkers leaves this script: no picture and no clip's landmarks.
+Only the mean of 20 points over all speakers leaves this script: no picture and no clip's landmarks.
 """
 
 from __future__ import annotations
@@ -53,10 +53,10 @@ def symmetric_mean(shapes: np.ndarray) -> np.ndarray:
 
 @click.command()
 @click.argument("corpus", type=click.Path(exists=True, file_okay=False, path_type=Path))
-@click.option("--per-speaker", default=16, help="Clips of each talker.")
+@click.option("--per-speaker", default=16, help="Clips of each speaker.")
 @click.option("--out", default="gridprep/features/mean_face.json", type=click.Path(path_type=Path))
 def main(corpus: Path, per_speaker: int, out: Path) -> None:
-    """Measures the mean face of the talkers in CORPUS."""
+    """Measures the mean face of the speakers in CORPUS."""
     backend = create("mediapipe")
     by_speaker: dict[str, list[np.ndarray]] = {}
     for clip in find_clips(corpus).clips:
@@ -69,21 +69,21 @@ def main(corpus: Path, per_speaker: int, out: Path) -> None:
             continue
         if landmarks.found.any():
             shapes.append(fill_gaps(landmarks.points_px, landmarks.found).mean(0))
-    talkers = np.stack([np.mean(s, 0) for s in by_speaker.values() if s])
-    mean = symmetric_mean(talkers)
+    speakers = np.stack([np.mean(s, 0) for s in by_speaker.values() if s])
+    mean = symmetric_mean(speakers)
     write_json(
         out,
         {
             "made_by": "benchmarks/mean_face.py",
             "of": f"FaceMesh landmarks of {sum(map(len, by_speaker.values()))} clips of "
-            f"{len(talkers)} GRID talkers, each talker weighted equally, mirrored and averaged",
+            f"{len(speakers)} GRID speakers, each speaker weighted equally, mirrored and averaged",
             "reference_px": REFERENCE_PX,
             "points_px": {
                 n: [round(float(v), 2) for v in p] for n, p in zip(POINT_NAMES, mean, strict=True)
             },
         },
     )
-    click.echo(f"wrote {out}: {len(talkers)} talkers")
+    click.echo(f"wrote {out}: {len(speakers)} speakers")
 
 
 if __name__ == "__main__":

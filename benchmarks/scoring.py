@@ -20,11 +20,11 @@ from evaluation.metrics import cepstrum, pitch
 from evaluation.metrics.base import Metric, select
 from evaluation.mos.columns import listening_tables
 from evaluation.reporting import run as reports
-from evaluation.reporting.tables import Options
+from evaluation.reporting.tables import TableOptions
 from evaluation.scoring.run import score_runs
 from gridprep.pipeline.recipe import Recipe
 from gridprep.pipeline.run import run as run_build
-from gridprep.pipeline.selection import Options as BuildOptions
+from gridprep.pipeline.selection import BuildOptions as BuildOptions
 from gridprep.pipeline.selection import with_versions
 from manifests.console import format_table
 from manifests.errors import BadInput
@@ -79,17 +79,17 @@ def make_runs(corpus: Path, clips: int, scratch: Path) -> list[Run]:
 
 def bundled(runs: list[Run]) -> list[Metric]:
     """What a report computes when nobody brings anything, as far as it is installed."""
-    for recogniser in (None, NOBODY):
+    for recognizer in (None, NOBODY):
         settings = read_settings(
             runs,
-            recogniser=recogniser,
-            recogniser_path=None,
+            recognizer=recognizer,
+            recognizer_path=None,
             nisqa_weights=None,
             any_nisqa_weights=False,
         )
         try:
             metrics, _ = select(None, settings)
-        except BadInput:  # a checkout without the recogniser's weights
+        except BadInput:  # a checkout without the recognizer's weights
             continue
         return metrics
     return []
@@ -105,7 +105,7 @@ def report(runs: list[Run], metrics: list[Metric], out: Path) -> float:
     """Seconds for scores and report in every format."""
     started_s = time.monotonic()
     scored = score_runs(runs, metrics, default_jobs(), progress=False)
-    options = Options()
+    options = TableOptions()
     made = reports.build_report(
         scored, metrics, options, (), "all", listening_tables(runs, options)
     )

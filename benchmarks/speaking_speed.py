@@ -17,7 +17,7 @@ from facetron.model.facetron import FaceToSpeech
 from facetron.model.sizes import SIZES
 from facetron.synthesis.synthesizer import Synthesizer
 from facetron.video.align import Aligner
-from facetron.video.speak import Request
+from facetron.video.speak import SpeakRequest
 from facetron.video.speak import speak as speak_video
 from gridprep.corpora.grid import find_clips
 from manifests.console import format_table
@@ -67,7 +67,7 @@ def speak_runs(
     start()
     yield {"loading": time.perf_counter() - started_s}
     for _ in range(times):
-        yield speak_video(Request(Path(video), Path(out)), synthesizer, aligner).took_s
+        yield speak_video(SpeakRequest(Path(video), Path(out)), synthesizer, aligner).took_s
     aligner.close()
 
 

@@ -25,13 +25,13 @@ from manifests.io import atomic_open
 HERE = Path(__file__).parent
 WITHOUT_VIDEO = "s21"
 FEMALE = (4, 7, 11, 15, 16, 18, 20, 21, 22, 23, 24, 25, 29, 31, 33, 34)
-"""Three public code bases that list the talkers' genders independently agree on these sixteen."""
+"""Three public code bases that list the speakers' genders independently agree on these sixteen."""
 
 GENDER_NOTE = (
-    "Genders of GRID's talkers as three independent public code bases give them: 18 men and 16",
-    "women over s1 to s34. The recordings of s21, a woman, have no video, so the 33 talkers that",
+    "Genders of GRID's speakers as three independent public code bases give them: 18 men and 16",
+    "women over s1 to s34. The recordings of s21, a woman, have no video, so the 33 speakers that",
     "can be used are 18 men and 15 women. The Facetron paper (section V) counts 17 men, 16 women",
-    "over its 33 talkers: one man fewer and one woman more. It names no talker's gender, so we",
+    "over its 33 speakers: one man fewer and one woman more. It names no speaker's gender, so we",
     "cannot tell whom it counts otherwise, and no gender here is changed to fit its numbers.",
 )
 COUNT_NOTE = (
@@ -49,14 +49,14 @@ StemRow = tuple[str, str, str, str]
 
 
 def speaker_number(speaker: str) -> int:
-    """`s12` → 12, the order in which talkers are listed. Raises `BadInput`."""
+    """`s12` → 12, the order in which speakers are listed. Raises `BadInput`."""
     if speaker[:1] != "s" or not speaker[1:].isdecimal() or not 1 <= int(speaker[1:]) <= 34:
-        raise BadInput(f"{speaker!r} is not a GRID talker", "talkers are s1 to s34")
+        raise BadInput(f"{speaker!r} is not a GRID speaker", "speakers are s1 to s34")
     return int(speaker[1:])
 
 
 def read_table(path: Path) -> list[StemRow]:
-    """(speaker, stem, in list A, in list B) sorted by talker, then stem. Raises `BadInput`."""
+    """(speaker, stem, in list A, in list B) sorted by speaker, then stem. Raises `BadInput`."""
     wanted = {"stem", "speaker", "in_list_a", "in_list_b"}
     with open(path, encoding="utf-8", newline="") as file:
         reader = csv.DictReader(file, delimiter="\t")
@@ -67,7 +67,7 @@ def read_table(path: Path) -> list[StemRow]:
     stems = Counter(stem for _, stem, _, _ in rows)
     shared = sorted(stem for stem, times in stems.items() if times > 1)
     if shared:
-        raise BadInput(f"{path} gives {shared[0]} to two talkers", "a stem belongs to one talker")
+        raise BadInput(f"{path} gives {shared[0]} to two speakers", "a stem belongs to one speaker")
     return sorted(rows, key=lambda row: (speaker_number(row[0]), row[1]))
 
 

@@ -1,7 +1,7 @@
 """Who is in GRID and which clips they have: the packaged `speakers.csv` and `stems.csv.gz`.
 
-A stem belongs to one talker only, over the whole corpus. So a stem alone tells whose clip a file
-is, whatever folder it lies in, and no sentence of a held-out talker is ever heard in training.
+A stem belongs to one speaker only, over the whole corpus. So a stem alone tells whose clip a file
+is, whatever folder it lies in, and no sentence of a held-out speaker is ever heard in training.
 Both files are read once and looked up in dictionaries after that. `manifests.build_lists` made
 them.
 """
@@ -19,7 +19,7 @@ from manifests.errors import BadInput
 
 HERE = Path(__file__).parent
 SPEAKERS: tuple[str, ...] = tuple(f"s{n}" for n in range(1, 35) if n != 21)
-"""The 33 talkers with video, in the order of their numbers."""
+"""The 33 speakers with video, in the order of their numbers."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class Speaker:
         clips_list_a: clips in a public listing of the files as distributed.
         clips_list_b: clips in lists that leave damaged clips out.
         clips_known: clips that either list names.
-        note: what is odd about this talker, or "".
+        note: what is odd about this speaker, or "".
     """
 
     speaker: str
@@ -67,8 +67,8 @@ def _speakers() -> dict[str, Speaker]:
 
 @dataclass(frozen=True)
 class _Stems:
-    owner: dict[str, str]  # stem → talker
-    known: dict[str, tuple[str, ...]]  # talker → sorted stems
+    owner: dict[str, str]  # stem → speaker
+    known: dict[str, tuple[str, ...]]  # speaker → sorted stems
     expected: dict[str, tuple[str, ...]]  # the same, list A only
 
 
@@ -97,7 +97,7 @@ def speaker_info(speaker: str) -> Speaker:
         return _speakers()[speaker]
     except KeyError:
         raise BadInput(
-            f"{speaker!r} is not a GRID talker", "talkers are s1 to s34, s21 without video"
+            f"{speaker!r} is not a GRID speaker", "speakers are s1 to s34, s21 without video"
         ) from None
 
 
@@ -107,40 +107,40 @@ def gender_of(speaker: str) -> str:
 
 
 def gender_counts(speakers: Iterable[str]) -> tuple[int, int]:
-    """(men, women) among `speakers`. Raises `BadInput` for an unknown talker."""
+    """(men, women) among `speakers`. Raises `BadInput` for an unknown speaker."""
     genders = [gender_of(speaker) for speaker in speakers]
     return genders.count("male"), genders.count("female")
 
 
 def stems_of(speaker: str) -> tuple[str, ...]:
-    """Every known stem of a talker, sorted; none for s21. Raises `BadInput`."""
+    """Every known stem of a speaker, sorted; none for s21. Raises `BadInput`."""
     speaker_info(speaker)
     return _stems().known.get(speaker, ())
 
 
 def expected_stems_of(speaker: str) -> tuple[str, ...]:
-    """The stems that a complete download of a talker holds (list A), sorted. Raises `BadInput`."""
+    """The stems that a complete download of a speaker holds (list A), sorted. Raises `BadInput`."""
     speaker_info(speaker)
     return _stems().expected.get(speaker, ())
 
 
 def speaker_of(stem: str) -> str | None:
-    """The talker whose stem this is, or None where no public list names it."""
+    """The speaker whose stem this is, or None where no public list names it."""
     return _stems().owner.get(stem)
 
 
 def expected_counts() -> dict[str, int]:
-    """Clips that a complete download of each talker in `SPEAKERS` holds; 32,870 together.
+    """Clips that a complete download of each speaker in `SPEAKERS` holds; 32,870 together.
 
     These are the counts of list A, a listing of the files as distributed: 1000 each, but s4 999,
     s7 999, s8 889 and s15 983. Six more clips (five of s8, one of s4) are known from list B alone;
-    `known_counts` has them, so a talker may hold up to that many without anything being wrong.
+    `known_counts` has them, so a speaker may hold up to that many without anything being wrong.
     """
     return {speaker: speaker_info(speaker).clips_list_a for speaker in SPEAKERS}
 
 
 def known_counts() -> dict[str, int]:
-    """Clips of each talker that either list names, `len(stems_of(speaker))`; 32,876 together."""
+    """Clips of each speaker that either list names, `len(stems_of(speaker))`; 32,876 together."""
     return {speaker: speaker_info(speaker).clips_known for speaker in SPEAKERS}
 
 
@@ -151,7 +151,7 @@ def gender_note() -> str:
 
 
 def parse_speakers(text: str) -> tuple[str, ...]:
-    """Talkers out of an option's text, in the order of their numbers, each once.
+    """Speakers out of an option's text, in the order of their numbers, each once.
 
     Understands `s1,s2`, spaces instead of commas, ranges as `s30-s34` and `all`; a range steps over
     s21. Raises `BadInput` for anybody who is not in `SPEAKERS`.
@@ -166,13 +166,13 @@ def parse_speakers(text: str) -> tuple[str, ...]:
             if name not in SPEAKERS:
                 known = "; s21 has no video" if name == "s21" else ""
                 raise BadInput(
-                    f"{name!r} is not a talker with video{known}",
-                    "name talkers as s1,s2 or s30-s34 or all (s1 to s34 without s21)",
+                    f"{name!r} is not a speaker with video{known}",
+                    "name speakers as s1,s2 or s30-s34 or all (s1 to s34 without s21)",
                 )
         start, end = int(first[1:]), int((last or first)[1:])
         if end < start:
             raise BadInput(f"the range {item} runs backwards", f"write {last}-{first}")
         chosen.update(s for s in SPEAKERS if start <= int(s[1:]) <= end)
     if not chosen:
-        raise BadInput(f"{text!r} names no talker", "name talkers as s1,s2 or s30-s34 or all")
+        raise BadInput(f"{text!r} names no speaker", "name speakers as s1,s2 or s30-s34 or all")
     return tuple(speaker for speaker in SPEAKERS if speaker in chosen)

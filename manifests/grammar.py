@@ -1,6 +1,6 @@
 """GRID's grammar: six words a sentence, one letter each in the stem.
 
-Source: Cooke, Barker, Cunningham, Shao, JASA 120(5), 2006. command · colour · preposition · letter ·
+Source: Cooke, Barker, Cunningham, Shao, JASA 120(5), 2006. command · color · preposition · letter ·
 digit · adverb; 4·4·4·25·10·4 = 64,000 sentences over 51 words.
 """
 
@@ -10,7 +10,7 @@ import re
 
 from manifests.errors import BadInput
 
-SLOTS = ("command", "colour", "preposition", "letter", "digit", "adverb")
+SLOTS = ("command", "color", "preposition", "letter", "digit", "adverb")
 
 VOCABULARY: tuple[dict[str, str], ...] = (
     {"b": "bin", "l": "lay", "p": "place", "s": "set"},

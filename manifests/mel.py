@@ -132,7 +132,7 @@ def invert(mel: NDArray[np.floating[Any]], spec: MelSpec = DEFAULT) -> NDArray[n
     if spec.clip_min is not None or spec.clip_max is not None:
         values = np.clip(values, spec.clip_min, spec.clip_max)
     values = (values - spec.offset) / spec.scale
-    # A wild prediction must stay a number: e^25 is 200 dB above full scale's neighbourhood.
+    # A wild prediction must stay a number: e^25 is 200 dB above full scale's neighborhood.
     if spec.log == "ln":
         magnitude = np.exp(np.minimum(values, 25.0))
     else:
@@ -146,7 +146,7 @@ def padding_samples(spec: MelSpec) -> int:
 
 
 def frame_centers_samples(n_frames: int, spec: MelSpec = DEFAULT) -> NDArray[np.int64]:
-    """(T,) sample index at the centre of each mel frame's window: t·hop + hop/2 with `hop`
+    """(T,) sample index at the center of each mel frame's window: t·hop + hop/2 with `hop`
     padding, t·hop with `center`. F0 and energy keep to the same grid."""
     offset = spec.n_fft // 2 - padding_samples(spec)
     return np.arange(n_frames, dtype=np.int64) * spec.hop_samples + offset
@@ -173,9 +173,9 @@ def mel_basis(spec: MelSpec) -> NDArray[np.float64]:
     mels = np.linspace(to_mel(spec.fmin_hz), to_mel(spec.fmax_hz), spec.n_mels + 2)
     edges_hz = np.where(mels < 15, 200 * mels / 3, 1000 * np.exp(log_step * (mels - 15)))
     bins_hz = np.arange(spec.n_fft // 2 + 1) * (spec.sample_rate_hz / spec.n_fft)
-    lower, centre, upper = edges_hz[:-2, None], edges_hz[1:-1, None], edges_hz[2:, None]
-    rising = (bins_hz - lower) / (centre - lower)
-    falling = (upper - bins_hz) / (upper - centre)
+    lower, center, upper = edges_hz[:-2, None], edges_hz[1:-1, None], edges_hz[2:, None]
+    rising = (bins_hz - lower) / (center - lower)
+    falling = (upper - bins_hz) / (upper - center)
     basis: NDArray[np.float64] = np.maximum(0, np.minimum(rising, falling)) * (2 / (upper - lower))
     basis.flags.writeable = False
     return basis
@@ -183,7 +183,7 @@ def mel_basis(spec: MelSpec) -> NDArray[np.float64]:
 
 @lru_cache(maxsize=16)
 def window(spec: MelSpec) -> NDArray[np.float64]:
-    """(n_fft,) periodic Hann window of `win_samples`, centred, zero outside; read-only."""
+    """(n_fft,) periodic Hann window of `win_samples`, centered, zero outside; read-only."""
     if not 0 < spec.win_samples <= spec.n_fft:
         raise BadInput(
             f"window of {spec.win_samples} samples with n_fft {spec.n_fft}",

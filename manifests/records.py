@@ -80,7 +80,7 @@ LIP_POINTS = (
     "lip_lower_right",
     "lip_lower_left",
 )
-"""The outer lip outline; its mean is the mouth centre."""
+"""The outer lip outline; its mean is the mouth center."""
 
 RecordT = TypeVar("RecordT", bound="Record")
 
@@ -159,11 +159,11 @@ class Clip(Record):
     """One GRID clip as found on disk, before anything was decoded.
 
     Attributes:
-        speaker: the *true* talker, `s1` … `s34`, by stem where the folder is misplaced.
+        speaker: the *true* speaker, `s1` … `s34`, by stem where the folder is misplaced.
         stem: six-letter sentence code, `bbaf2n`.
         video: absolute path of the audio-video file.
         alignment: absolute path of the `.align` file that belongs to the stem, or "".
-        found_speaker: the talker that the folder claims.
+        found_speaker: the speaker that the folder claims.
         repairs: what was put right while finding it (`speaker_folder`, `alignment_folder`).
     """
 
@@ -283,16 +283,16 @@ class ManifestRow(Record):
 
 @dataclass(frozen=True)
 class RunClip(Record):
-    """One synthesised clip in a run directory (a line of `clips.jsonl`).
+    """One synthesized clip in a run directory (a line of `clips.jsonl`).
 
     Attributes:
         speaker, stem, sentence, gender: whose lips, and what was really said.
-        wav: the synthesised speech, relative to the run directory.
+        wav: the synthesized speech, relative to the run directory.
         reference: the real recording of the same clip, relative to the run directory or absolute; "" if
             there is none.
         mel: the mel that the vocoder was given, relative, or "".
-        voice: the talker whose face was used; equals `speaker` except in swaps.
-        seen: whether that talker was in the training of the model; None where it is not known.
+        voice: the speaker whose face was used; equals `speaker` except in swaps.
+        seen: whether that speaker was in the training of the model; None where it is not known.
         transcript: what the lip encoder read, or "".
     """
 

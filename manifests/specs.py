@@ -86,7 +86,7 @@ class AudioSpec(Spec):
 class MelSpec(Spec):
     """Everything that decides a log-mel value. Presets live in `manifests.mel.PRESETS`.
 
-    Steps, in order: high-pass, peak normalisation, pre-emphasis, clip to [-1, 1], padding, Hann STFT,
+    Steps, in order: high-pass, peak normalization, pre-emphasis, clip to [-1, 1], padding, Hann STFT,
     magnitude `sqrt(re² + im² + magnitude_eps)`, mel filter bank, `log` with `floor`, then
     `value * scale + offset`, then optional clipping.
     """
@@ -131,7 +131,7 @@ class LandmarkSpec(Spec):
     backend: str = "mediapipe"
     every: int = 2
     """Landmarks on every k-th frame (and between, where the mouth turns fast), the rest
-    interpolated; 1 is every frame. With 2, 99.97 % of the crop centres of real clips move by less than
+    interpolated; 1 is every frame. With 2, 99.97 % of the crop centers of real clips move by less than
     half a pixel (`benchmarks --only landmark-steps`)."""
     smooth_sigma_frames: float = 3.5
     """Gaussian over the eyes-and-nose points, as wide as the field's 12-frame mean, but symmetric."""
@@ -154,6 +154,6 @@ class CropSpec(Spec):
     face_every: int = 5
     """A still on every k-th frame: 5 keeps 15 of the 75."""
     mouth_sigma_frames: float = 1.5
-    """Gaussian over the mouth-centre track that the lip crop follows; 0 follows every frame."""
+    """Gaussian over the mouth-center track that the lip crop follows; 0 follows every frame."""
     lips_codec: str = "mjpeg90"
     face_codec: str = "jpeg90"

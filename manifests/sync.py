@@ -1,12 +1,12 @@
 """An estimate of the offset between picture and sound that needs no model: lip height against loudness.
 
 GRID's asynchrony varies by clip (Niu & Mak, arXiv 2303.00502). Syllables open the mouth and sound at the
-same time, so the lag that maximises the correlation of the two is the offset, once both have lost what
+same time, so the lag that maximizes the correlation of the two is the offset, once both have lost what
 is slower than a syllable: the sentence as a whole is loud, and lips that part before it or rest open
 after it pull a plain correlation frames away.
 
-Measured on 1,036 real clips of ten talkers (929 of them s1; MediaPipe landmarks). "Gross" is the share
-of clips further than 2 frames from their talker's median, "spread" the median distance from it:
+Measured on 1,036 real clips of ten speakers (929 of them s1; MediaPipe landmarks). "Gross" is the share
+of clips further than 2 frames from their speaker's median, "spread" the median distance from it:
 
 | lips ~ sound | gross s1 | gross others | spread s1 | spread others |
 |---|---|---|---|---|
@@ -19,7 +19,7 @@ of clips further than 2 frames from their talker's median, "spread" the median d
 | outer height ~ mean log-mel, high-passed | 9 % | 5 % | 0.41 | 0.25 |
 | the same with `LAG_COST` (this file) | 3 % | 2 % | 0.38 | 0.24 |
 
-The constants below were chosen on 307 of these clips; neighbouring values do much the same.
+The constants below were chosen on 307 of these clips; neighboring values do much the same.
 
 With a margin of `CONFIDENT_MARGIN` or more (86 % of the clips) 0.5 % are gross. On some 200 clips that are
 not gross, sound moved by 2, 4, 6 or 8 frames either way moves the estimate as far, within one frame, in

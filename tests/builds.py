@@ -24,7 +24,7 @@ from gridprep.cli import cli
 from gridprep.features.crops import mean_face
 from gridprep.landmarks import registry
 from gridprep.landmarks.base import Frames, empty_points, looked_at
-from gridprep.pipeline.recipe import Task
+from gridprep.pipeline.recipe import ClipTask
 from gridprep.pipeline.stages import ClipResult, process_clip
 from manifests.console import run
 from manifests.records import Landmarks
@@ -63,13 +63,13 @@ def register_stub() -> None:
     registry.BACKENDS[STUB] = registry.Entry("builds:StubBackend", "numpy", "")
 
 
-def process_with_stub(task: Task) -> ClipResult:
+def process_with_stub(task: ClipTask) -> ClipResult:
     """`process_clip` in a worker that knows the stub."""
     register_stub()
     return process_clip(task)
 
 
-def die_on(stem: str, marker: str, task: Task) -> ClipResult:
+def die_on(stem: str, marker: str, task: ClipTask) -> ClipResult:
     """`process_with_stub`, but the stem's clip kills the worker: once, or always without a marker."""
     if task.clip.stem == stem and not (marker and os.path.exists(marker)):
         if marker:
@@ -78,7 +78,7 @@ def die_on(stem: str, marker: str, task: Task) -> ClipResult:
     return process_with_stub(task)
 
 
-def slow_with_stub(task: Task) -> ClipResult:
+def slow_with_stub(task: ClipTask) -> ClipResult:
     """`process_with_stub` that takes its time, so that a test can interfere."""
     time.sleep(0.2)
     return process_with_stub(task)

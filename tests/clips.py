@@ -32,7 +32,7 @@ GRID_SOUND_S = 2.978
 def pictures(
     frames: int = 75, size: tuple[int, int] = (360, 288), seed: int = 0
 ) -> NDArray[np.uint8]:
-    """(T, H, W, 3) coarse coloured noise that drifts sideways, so that every frame differs and a
+    """(T, H, W, 3) coarse colored noise that drifts sideways, so that every frame differs and a
     frame's place in the clip can be told from it (`place_of`)."""
     width, height = size
     rng = np.random.default_rng(seed)

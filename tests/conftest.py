@@ -34,7 +34,7 @@ def real_grid() -> Path:
 
 @pytest.fixture(scope="session")
 def synth_corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """SynthGRID of two talkers with two clips each, with faces that backends find; to be copied or
+    """SynthGRID of two speakers with two clips each, with faces that backends find; to be copied or
     read."""
     from gridprep.synth.corpus import make_corpus
 

@@ -64,7 +64,7 @@ def compare(
     if not any(m.info.direction != "none" and m.info.group != "floor" for m in chosen):
         raise BadInput("no metric asked for ranks systems", "name others with --metrics")
     scored = score_runs(runs, chosen, jobs)
-    options = comparing.Options(interval, resamples, seed=seed)
+    options = comparing.ComparisonOptions(interval, resamples, seed=seed)
     first, second = scored
     found = comparing.compare(first, second, chosen, options)
     click.echo(compare_writers.terminal(found))

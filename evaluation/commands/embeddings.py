@@ -22,7 +22,7 @@ from evaluation.embeddings.sets import LIMIT, read_sets
     type=click.IntRange(min=10),
     default=LIMIT,
     show_default=True,
-    help="At most this many clips, as many of each talker.",
+    help="At most this many clips, as many of each speaker.",
 )
 def embeddings(with_cs: Path, without_cs: Path | None, out: Path, seed: int, limit: int) -> None:
     """t-SNE and cluster numbers of face and prosody embeddings: WITH_CS, and WITHOUT_CS beside it."""

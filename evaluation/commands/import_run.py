@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from evaluation.importing import run as importing
-from evaluation.importing.matching import OUTCOMES, Options
+from evaluation.importing.matching import OUTCOMES, ImportOptions
 from evaluation.inputs.pairs import KINDS
 from manifests.errors import TooManyFailures
 
@@ -72,7 +72,7 @@ def import_run(
     Nothing is resampled or cut. What became of every file stands in OUT/import.jsonl; clips without
     a file count as missing.
     """
-    options = Options(
+    options = ImportOptions(
         wavs=wavs,
         pattern=pattern,
         name=name,

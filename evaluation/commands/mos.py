@@ -35,13 +35,13 @@ def _parts(_context: click.Context, _parameter: click.Parameter, value: str | No
     return names or ("",)
 
 
-def _talkers(value: str | None) -> dict[str, Any]:
+def _speakers(value: str | None) -> dict[str, Any]:
     """`4` is how many, `s1,s2` which."""
     if value is None:
         return {}
     if value.strip().isdecimal():
-        return {"n_talkers": int(value)}
-    return {"talkers": tuple(dict.fromkeys(t.strip() for t in value.split(",") if t.strip()))}
+        return {"n_speakers": int(value)}
+    return {"speakers": tuple(dict.fromkeys(t.strip() for t in value.split(",") if t.strip()))}
 
 
 def _text(path: Path | None) -> str | None:
@@ -66,18 +66,18 @@ def _text(path: Path | None) -> str | None:
     type=click.Choice(list(PRESETS)),
     default="paper",
     show_default=True,
-    help="paper: 10 clips of 4 talkers, 15 subjects. paper-swaps: 30 clips with another talker's "
-    "face, MOS and SMOS of the talker. all: every clip.",
+    help="paper: 10 clips of 4 speakers, 15 subjects. paper-swaps: 30 clips with another speaker's "
+    "face, MOS and SMOS of the speaker. all: every clip.",
 )
 @click.option("--parts", callback=_parts, help=f"Comma-separated, of: {', '.join(SCALES)}.")
 @click.option("--subjects", type=int, help="Listeners. Multiples of the number of systems balance.")
-@click.option("--talkers", help="How many, or which, comma-separated.")
-@click.option("--clips-per-talker", type=int)
-@click.option("--n-clips", type=int, help="Altogether, talkers in turn.")
+@click.option("--speakers", help="How many, or which, comma-separated.")
+@click.option("--clips-per-speaker", type=int)
+@click.option("--n-clips", type=int, help="Altogether, speakers in turn.")
 @click.option(
     "--clips",
     type=click.Choice(["own", "swapped"]),
-    help="With the talker's own face, or with another's.",
+    help="With the speaker's own face, or with another's.",
 )
 @click.option("--per-subject", type=int, help="A balanced subset of the sentences for each.")
 @click.option(
@@ -103,7 +103,7 @@ def design(
     run_dirs: tuple[Path, ...],
     out: Path,
     preset: str,
-    talkers: str | None,
+    speakers: str | None,
     clips: str | None,
     consent: Path | None,
     **given: Any,
@@ -118,7 +118,7 @@ def design(
 
     runs = [read_run(path) for path in run_dirs]
     swapped = None if clips is None else clips == "swapped"
-    changes = {**given, **_talkers(talkers), "swapped": swapped, "consent": _text(consent)}
+    changes = {**given, **_speakers(speakers), "swapped": swapped, "consent": _text(consent)}
     made = make_design(runs, from_preset(preset, **changes))
     key = write_design(made, runs, out)
     rows = []

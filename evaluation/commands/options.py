@@ -13,13 +13,13 @@ from evaluation.inputs.build_files import has_landmarks
 from evaluation.inputs.pairs import Run
 from evaluation.inputs.settings import Settings
 from evaluation.metrics.base import FLOORS, OPTIONAL, REGISTRY
-from evaluation.models.registry import DEFAULT, RECOGNISERS
+from evaluation.models.registry import DEFAULT, RECOGNIZERS
 from evaluation.models.transcripts import read_transcripts
 from evaluation.stats import intervals as statistics
 from manifests.errors import BadInput
 
 NOBODY = "none"
-"""In place of a recogniser: words are not scored."""
+"""In place of a recognizer: words are not scored."""
 
 CommandT = TypeVar("CommandT", bound=Callable[..., Any])
 
@@ -79,7 +79,7 @@ metrics_option = click.option(
     help=(
         f"Comma-separated, of: {', '.join(name for name in REGISTRY if name not in FLOORS)}. "
         f"Default: all but {', '.join(name for name in OPTIONAL if name not in FLOORS)}, of which "
-        "those are added that a recogniser, weights or lip transcripts are given for."
+        "those are added that a recognizer, weights or lip transcripts are given for."
     ),
 )
 jobs_option = click.option(
@@ -88,18 +88,18 @@ jobs_option = click.option(
 
 
 def model_options(command: CommandT) -> CommandT:
-    """Recognisers and weights that the user brings; they arrive as keywords for `read_settings`."""
+    """Recognizers and weights that the user brings; they arrive as keywords for `read_settings`."""
     for option in (
         click.option(
-            "--recogniser",
-            type=click.Choice([*RECOGNISERS, NOBODY]),
+            "--recognizer",
+            type=click.Choice([*RECOGNIZERS, NOBODY]),
             help=(
                 "Who listens for WER and CER. Default: the runs' transcripts, where there are any, "
                 f"else {DEFAULT}, which comes with the toolkit."
             ),
         ),
         click.option(
-            "--recogniser-path",
+            "--recognizer-path",
             type=click.Path(path_type=Path),
             help="Its weights: a file or a folder.",
         ),
@@ -133,8 +133,8 @@ def model_options(command: CommandT) -> CommandT:
 def read_settings(
     runs: Sequence[Run],
     *,
-    recogniser: str | None,
-    recogniser_path: Path | None,
+    recognizer: str | None,
+    recognizer_path: Path | None,
     nisqa_weights: Path | None,
     any_nisqa_weights: bool,
     syncnet_weights: Path | None = None,
@@ -143,22 +143,22 @@ def read_settings(
     """The options of `model_options` with what the runs themselves hold.
 
     Raises:
-        BadInput: transcripts of different recognisers, or options that do not fit.
+        BadInput: transcripts of different recognizers, or options that do not fit.
         ManifestError: transcripts that cannot be read.
     """
-    if recogniser_path is not None and recogniser in (None, NOBODY):
-        raise BadInput("--recogniser-path without --recogniser", "name the recogniser")
+    if recognizer_path is not None and recognizer in (None, NOBODY):
+        raise BadInput("--recognizer-path without --recognizer", "name the recognizer")
     transcripts_by = ""
-    if recogniser in (None, "transcripts"):
+    if recognizer in (None, "transcripts"):
         transcripts_by = _transcripts_by(runs)
-        if recogniser and not transcripts_by:
+        if recognizer and not transcripts_by:
             raise BadInput(
                 "no run directory holds transcripts", "put a transcripts.jsonl into each"
             )
-        recogniser = "transcripts" if transcripts_by else DEFAULT
+        recognizer = "transcripts" if transcripts_by else DEFAULT
     return Settings(
-        recogniser="" if recogniser in (None, NOBODY) else recogniser,
-        recogniser_path=recogniser_path,
+        recognizer="" if recognizer in (None, NOBODY) else recognizer,
+        recognizer_path=recognizer_path,
         transcripts_by=transcripts_by,
         lips=any(clip.transcript for run in runs for clip in run.clips),
         nisqa_weights=nisqa_weights,
@@ -171,16 +171,16 @@ def read_settings(
 
 
 def _transcripts_by(runs: Sequence[Run]) -> str:
-    """The recogniser behind the runs' transcripts, "" where there are none."""
+    """The recognizer behind the runs' transcripts, "" where there are none."""
     authors: dict[str, Path] = {}
     for run in runs:
         found = read_transcripts(run.root)
         if found is not None:
-            authors.setdefault(found.recogniser, run.root)
+            authors.setdefault(found.recognizer, run.root)
     if len(authors) > 1:
         (one, here), (other, there), *_ = authors.items()
         raise BadInput(
             f"{here} was transcribed by {one!r}, {there} by {other!r}",
-            "use one recogniser for all: the rates of two do not compare",
+            "use one recognizer for all: the rates of two do not compare",
         )
     return next(iter(authors), "")

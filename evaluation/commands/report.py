@@ -21,7 +21,7 @@ from evaluation.metrics.base import select
 from evaluation.mos.columns import listening_tables
 from evaluation.reporting import run as reports
 from evaluation.reporting.reported import CHOICES
-from evaluation.reporting.tables import Options
+from evaluation.reporting.tables import TableOptions
 from evaluation.scoring.run import score_runs
 from evaluation.stats import intervals as statistics
 from manifests.errors import MissingDependency, TooManyFailures
@@ -84,7 +84,7 @@ def report(
         return MissingDependency.exit_code
     ranking = reports.ranking_metric(rank_by, chosen)
     scored = score_runs(runs, chosen, jobs)
-    options = Options(interval, resamples, seed=seed)
+    options = TableOptions(interval, resamples, seed=seed)
     made = reports.build_report(
         scored, chosen, options, absent, table or "", listening_tables(runs, options), sets
     )

@@ -7,7 +7,7 @@ import click
 from manifests.console import LazyGroup
 
 NETWORKS = {
-    "recogniser": "evaluation.training.recogniser_command:main",
+    "recognizer": "evaluation.training.recognizer_command:main",
     "quality": "evaluation.training.quality:main",
     "speaker": "evaluation.training.speaker:main",
     "gender": "evaluation.training.speaker_gender:main",

@@ -1,7 +1,7 @@
 """Two runs of the same clips, metric by metric: which is better, by how much, and how sure that is.
 
 A difference is b − a over the clips that have both scores. Words are tested by MAPSSWE, everything
-else by the paired bootstrap (or Student's t over talkers); the p of all metrics are corrected together
+else by the paired bootstrap (or Student's t over speakers); the p of all metrics are corrected together
 by Holm's method, so that looking at many metrics does not find a difference by itself.
 """
 
@@ -34,7 +34,7 @@ SHOWN = 3
 
 
 @dataclass(frozen=True)
-class Options:
+class ComparisonOptions:
     """How intervals and tests are made."""
 
     method: statistics.Method = "bootstrap"
@@ -92,14 +92,14 @@ class Compared:
         a, b: the runs.
         differences: one for each ranked metric, in the registry's order.
         n_asked: clips that both runs were asked for.
-        n_speakers: talkers of the clips that both have.
+        n_speakers: speakers of the clips that both have.
         notes: what a reader must know beside the numbers.
     """
 
     a: Run
     b: Run
     differences: tuple[Difference, ...]
-    options: Options
+    options: ComparisonOptions
     n_asked: int
     n_speakers: int
     notes: tuple[str, ...]
@@ -147,7 +147,9 @@ def _check_clip(a: Run, b: Run, label: str, of_a: RunClip, of_b: RunClip) -> Non
         )
 
 
-def compare(a: ScoredRun, b: ScoredRun, metrics: Sequence[Metric], options: Options) -> Compared:
+def compare(
+    a: ScoredRun, b: ScoredRun, metrics: Sequence[Metric], options: ComparisonOptions
+) -> Compared:
     """Compares b with a on every metric that ranks systems. `check_same_clips` comes first."""
     ranked = [m for m in metrics if m.info.direction != "none" and m.info.group != "floor"]
     clips = {clip_label(clip): clip for run in (a.run, b.run) for clip in run.clips}
@@ -243,7 +245,7 @@ def _columns(
 def _both(
     a: ScoredRun, b: ScoredRun, clips: dict[str, RunClip], labels: Sequence[str], name: str
 ) -> list[tuple[str, Score, Score]]:
-    """(talker, score of a, score of b) of the clips that have both."""
+    """(speaker, score of a, score of b) of the clips that have both."""
     found = []
     for label in labels:
         first, second = (scored.scores.get((label, name)) for scored in (a, b))
@@ -274,7 +276,7 @@ def _words(
 
 
 def _notes(
-    a: Run, b: Run, made: Sequence[Difference], options: Options, n_speakers: int
+    a: Run, b: Run, made: Sequence[Difference], options: ComparisonOptions, n_speakers: int
 ) -> tuple[str, ...]:
     notes = [
         f"{run.info.name}: {run.n_missing} of {run.info.n_expected} clips are missing."

@@ -1,8 +1,8 @@
 """Figure 2 of the paper: t-SNE of face embeddings, with CS loss left and without it right.
 
-Its marks: the embeddings of one talker have the same colour and marker and are joined by translucent
-lines; those of unseen talkers have a black border. Where there are prosody embeddings in the same
-space, a second row shows both kinds together, prosody as small pale marks of the talker's colour.
+Its marks: the embeddings of one speaker have the same color and marker and are joined by translucent
+lines; those of unseen speakers have a black border. Where there are prosody embeddings in the same
+space, a second row shows both kinds together, prosody as small pale marks of the speaker's color.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ from manifests.io import atomic_path
 
 PERPLEXITY = 30.0
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "p", "h", "*")
-COLOURS = (
+COLORS = (
     "#1f77b4", "#d62728", "#2ca02c", "#ff7f0e", "#9467bd", "#8c564b", "#e377c2", "#17a2b8",
     "#bcbd22", "#5f6b7a", "#003f88",
 )  # fmt: skip
-"""Eleven colours and twelve markers go round separately: the first 132 talkers have pairs of their own."""
+"""Eleven colors and twelve markers go round separately: the first 132 speakers have pairs of their own."""
 
 
 @dataclass(frozen=True)
@@ -113,8 +113,8 @@ def both_panel(embeddings: Embeddings, title: str, seed: int = 0) -> Panel | Non
 
 
 def mark(index: int) -> tuple[str, str]:
-    """(colour, marker) of the talker at this place in the list."""
-    return COLOURS[index % len(COLOURS)], MARKERS[index % len(MARKERS)]
+    """(color, marker) of the speaker at this place in the list."""
+    return COLORS[index % len(COLORS)], MARKERS[index % len(MARKERS)]
 
 
 def draw(rows: Sequence[Sequence[Panel]], paths: Sequence[Path], captions: Sequence[str]) -> None:
@@ -145,11 +145,11 @@ def draw(rows: Sequence[Sequence[Panel]], paths: Sequence[Path], captions: Seque
                 axes.set_xlabel(captions[j], fontsize=9)
     handles = []
     for index, speaker in enumerate(speakers):
-        colour, marker = mark(index)
-        edge = "black" if speaker in unseen else colour
+        color, marker = mark(index)
+        edge = "black" if speaker in unseen else color
         name = f"{speaker} (unseen)" if speaker in unseen else speaker
         handles.append(
-            Line2D([], [], marker=marker, color="none", markerfacecolor=colour,
+            Line2D([], [], marker=marker, color="none", markerfacecolor=color,
                    markeredgecolor=edge, markersize=7, label=_plain(name))
         )  # fmt: skip
     if any("prosody" in panel.kinds for panel in panels):
@@ -196,7 +196,7 @@ def _plot(axes: Any, panel: Panel, speakers: Sequence[str]) -> None:
         spine.set_color("#cccccc")
     size = float(np.clip(9000 / max(len(panel.points), 1), 14, 60))
     for index, speaker in enumerate(speakers):
-        colour, marker = mark(index)
+        color, marker = mark(index)
         for kind in ("face", "prosody"):
             rows = (panel.speaker == speaker) & (panel.kinds == kind)
             if not rows.any():
@@ -204,21 +204,21 @@ def _plot(axes: Any, panel: Panel, speakers: Sequence[str]) -> None:
             points = panel.points[rows]
             if kind == "face":
                 for a, b in tree(points):
-                    axes.plot(*points[[a, b]].T, color=colour, alpha=0.3, linewidth=1.2, zorder=1)
+                    axes.plot(*points[[a, b]].T, color=color, alpha=0.3, linewidth=1.2, zorder=1)
             black = not panel.seen[rows].any()
             axes.scatter(
                 *points.T,
                 marker=marker,
                 s=size if kind == "face" else 0.45 * size,
-                facecolors=to_rgba(colour, 0.9 if kind == "face" else 0.15),
-                edgecolors="black" if black else colour,
+                facecolors=to_rgba(color, 0.9 if kind == "face" else 0.15),
+                edgecolors="black" if black else color,
                 linewidths=1.0 if kind == "face" else 0.8,
                 zorder=3 if kind == "face" else 2,
             )
 
 
 def tree(points: Array) -> list[tuple[int, int]]:
-    """Edges that join (N, 2) points with the least length: the line of a talker, without loops."""
+    """Edges that join (N, 2) points with the least length: the line of a speaker, without loops."""
     from scipy.sparse.csgraph import minimum_spanning_tree
     from scipy.spatial.distance import cdist
 

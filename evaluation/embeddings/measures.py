@@ -1,7 +1,7 @@
 """Face and prosody embeddings: reading them, and in numbers what Figure 2 of the paper shows in a
-picture, whether a talker's embeddings lie together and apart from the others'.
+picture, whether a speaker's embeddings lie together and apart from the others'.
 
-Every number comes with what chance gives on the same talkers and clips, since ten talkers are easier
+Every number comes with what chance gives on the same speakers and clips, since ten speakers are easier
 to tell apart than thirty. Distances are cosine distances: the CS loss (paper, IV) knows no other.
 """
 
@@ -20,7 +20,7 @@ from evaluation.reporting.tables import natural
 from manifests.errors import BadInput
 
 Array = NDArray[np.float64]
-NEIGHBOURS = 5
+NEIGHBORS = 5
 MAKE = "write it with `facetron embed`"
 TEXTS = ("speaker", "stem", "gender", "subset")
 
@@ -34,7 +34,7 @@ class Embeddings:
         face: (N, E) as stored.
         prosody: (N, P), or None where there is none.
         speaker, stem, gender, subset: (N,) texts; the last two may be "".
-        seen: (N,) whether the talker was in the model's training.
+        seen: (N,) whether the speaker was in the model's training.
         info: what the writer says of itself.
     """
 
@@ -66,7 +66,7 @@ class Embeddings:
         )
 
     def thinned(self, limit: int, seed: int = 0) -> Embeddings:
-        """At most about `limit` clips, of each talker as many; all where there are no more."""
+        """At most about `limit` clips, of each speaker as many; all where there are no more."""
         if len(self) <= limit:
             return self
         rng = np.random.default_rng(seed)
@@ -151,16 +151,16 @@ def check_same_clips(first: Embeddings, second: Embeddings) -> None:
 
 @dataclass(frozen=True)
 class Measures:
-    """Numbers of one set of talkers; None where there is too little to tell.
+    """Numbers of one set of speakers; None where there is too little to tell.
 
     Attributes:
         n_clips, n_speakers: behind them.
-        silhouette: mean over clips, −1 to 1; 0 or a little less for embeddings that know no talkers.
-        knn: share of clips whose talker the nearest clips name, their own clip left out.
-        knn_chance: the same after guessing by how frequent the talkers are.
-        same, other: mean cosine between clips of one talker, and of different ones.
-        rank: mean rank of the right talker's prosody for a face (1 is best), among `n_speakers`.
-        top1: share of faces whose nearest prosody is the right talker's.
+        silhouette: mean over clips, −1 to 1; 0 or a little less for embeddings that know no speakers.
+        knn: share of clips whose speaker the nearest clips name, their own clip left out.
+        knn_chance: the same after guessing by how frequent the speakers are.
+        same, other: mean cosine between clips of one speaker, and of different ones.
+        rank: mean rank of the right speaker's prosody for a face (1 is best), among `n_speakers`.
+        top1: share of faces whose nearest prosody is the right speaker's.
     """
 
     n_clips: int
@@ -175,7 +175,7 @@ class Measures:
 
     @property
     def margin(self) -> float | None:
-        """Same-talker less other-talker cosine; 0 where all embeddings are one point."""
+        """Same-speaker less other-speaker cosine; 0 where all embeddings are one point."""
         return None if self.same is None or self.other is None else self.same - self.other
 
     @property
@@ -190,26 +190,26 @@ class Measures:
 def measure(embeddings: Embeddings, vectors: Array | None = None) -> Measures:
     """Numbers of the face embeddings, or of other `vectors` (N, E) of the same clips."""
     values = _unit(embeddings.face if vectors is None else vectors)
-    talkers, clips = (
+    speakers, clips = (
         embeddings.speaker,
         np.char.add(np.char.add(embeddings.speaker, "/"), embeddings.stem),
     )
     n, n_speakers = len(values), len(embeddings.speakers)
     cosine = np.clip(values @ values.T, -1, 1)
-    alike = talkers[:, None] == talkers[None, :]
+    alike = speakers[:, None] == speakers[None, :]
     others = clips[:, None] != clips[None, :]
     same, other = _mean(cosine[alike & others]), _mean(cosine[~alike])
     rank = top1 = None
     prosody = embeddings.prosody if vectors is None else None
     if prosody is not None and n_speakers > 1 and prosody.shape[1] == values.shape[1]:
-        ranks = prosody_ranks(values, _unit(prosody), talkers, clips)
+        ranks = prosody_ranks(values, _unit(prosody), speakers, clips)
         rank, top1 = _mean(ranks), _mean(ranks == 1)
     return Measures(
         n,
         n_speakers,
-        silhouette=_silhouette(cosine, talkers),
-        knn=knn_accuracy(cosine, talkers, clips),
-        knn_chance=_guessing(talkers) if n_speakers > 1 else None,
+        silhouette=_silhouette(cosine, speakers),
+        knn=knn_accuracy(cosine, speakers, clips),
+        knn_chance=_guessing(speakers) if n_speakers > 1 else None,
         same=same,
         other=other,
         rank=rank,
@@ -225,32 +225,32 @@ def _mean(values: NDArray[Any]) -> float | None:
     return float(values.mean()) if len(values) else None
 
 
-def _guessing(talkers: NDArray[np.str_]) -> float:
-    _, counts = np.unique(talkers, return_counts=True)
+def _guessing(speakers: NDArray[np.str_]) -> float:
+    _, counts = np.unique(speakers, return_counts=True)
     return float(((counts / counts.sum()) ** 2).sum())
 
 
-def _silhouette(cosine: Array, talkers: NDArray[np.str_]) -> float | None:
+def _silhouette(cosine: Array, speakers: NDArray[np.str_]) -> float | None:
     from sklearn.metrics import silhouette_score
 
-    if not 2 <= len(np.unique(talkers)) < len(talkers):
+    if not 2 <= len(np.unique(speakers)) < len(speakers):
         return None
     distances = 1 - cosine
     np.fill_diagonal(distances, 0.0)
-    return float(silhouette_score(distances, talkers, metric="precomputed"))
+    return float(silhouette_score(distances, speakers, metric="precomputed"))
 
 
 def knn_accuracy(
-    cosine: Array, talkers: NDArray[np.str_], clips: NDArray[np.str_], k: int = NEIGHBOURS
+    cosine: Array, speakers: NDArray[np.str_], clips: NDArray[np.str_], k: int = NEIGHBORS
 ) -> float | None:
-    """Share of clips whose k nearest other clips name their talker by majority, the nearest deciding
-    ties; k is at most the clips that the smallest talker has beside the one asked about.
+    """Share of clips whose k nearest other clips name their speaker by majority, the nearest deciding
+    ties; k is at most the clips that the smallest speaker has beside the one asked about.
 
     Args:
-        cosine: (N, N). talkers, clips: (N,); rows of the same clip do not vote for each other.
+        cosine: (N, N). speakers, clips: (N,); rows of the same clip do not vote for each other.
     """
-    names, index = np.unique(talkers, return_inverse=True)
-    fewest = min(len(np.unique(clips[talkers == name])) for name in names)
+    names, index = np.unique(speakers, return_inverse=True)
+    fewest = min(len(np.unique(clips[speakers == name])) for name in names)
     k = min(k, fewest - 1)
     if k < 1 or len(names) < 2:
         return None
@@ -264,31 +264,31 @@ def knn_accuracy(
 
 
 def prosody_ranks(
-    face: Array, prosody: Array, talkers: NDArray[np.str_], clips: NDArray[np.str_]
+    face: Array, prosody: Array, speakers: NDArray[np.str_], clips: NDArray[np.str_]
 ) -> NDArray[np.int64]:
-    """(N,) rank, from 1, of the right talker when all talkers' mean prosody is sorted by its cosine to
-    the face of a clip; ties count against it. The clip's own prosody is left out of its talker's mean,
-    where the talker has another clip.
+    """(N,) rank, from 1, of the right speaker when all speakers' mean prosody is sorted by its cosine to
+    the face of a clip; ties count against it. The clip's own prosody is left out of its speaker's mean,
+    where the speaker has another clip.
 
     Args:
         face, prosody: (N, E) of length one.
     """
-    names, index = np.unique(talkers, return_inverse=True)
+    names, index = np.unique(speakers, return_inverse=True)
     totals = np.stack([prosody[index == s].sum(axis=0) for s in range(len(names))])
     ranks = np.zeros(len(face), np.int64)
     for i in range(len(face)):
-        centres = totals.copy()
+        centers = totals.copy()
         without = totals[index[i]] - prosody[clips == clips[i]].sum(axis=0)
-        if (talkers[clips != clips[i]] == talkers[i]).any():
-            centres[index[i]] = without
-        lengths = np.linalg.norm(centres, axis=1)
-        cosine = centres @ face[i] / np.where(lengths > 0, lengths, np.inf)
+        if (speakers[clips != clips[i]] == speakers[i]).any():
+            centers[index[i]] = without
+        lengths = np.linalg.norm(centers, axis=1)
+        cosine = centers @ face[i] / np.where(lengths > 0, lengths, np.inf)
         ranks[i] = int((cosine >= cosine[index[i]] - 1e-12).sum())
     return ranks
 
 
 def groups(embeddings: Embeddings) -> dict[str, Embeddings]:
-    """`all`, and `seen` and `unseen` talkers where there are both."""
+    """`all`, and `seen` and `unseen` speakers where there are both."""
     found = {"all": embeddings}
     if embeddings.seen.any() and not embeddings.seen.all():
         found["seen"] = embeddings.chosen(embeddings.seen)

@@ -9,7 +9,7 @@ from typing import Any
 
 from evaluation.embeddings import figure
 from evaluation.embeddings.figure import Panel
-from evaluation.embeddings.measures import NEIGHBOURS, Measures
+from evaluation.embeddings.measures import NEIGHBORS, Measures
 from evaluation.embeddings.sets import Set
 from evaluation.reporting.tables import fixed
 from evaluation.reporting.writers import csv_text, markdown
@@ -19,16 +19,16 @@ from manifests.records import SCHEMA_VERSION
 
 DASH = "–"
 HEADS = (
-    "set", "of", "talkers", "clips", "n talkers", "silhouette", f"{NEIGHBOURS}-NN (chance)",
+    "set", "of", "speakers", "clips", "n speakers", "silhouette", f"{NEIGHBORS}-NN (chance)",
     "cos same", "cos other", "margin", "rank face→prosody (chance)", "first (chance)",
 )  # fmt: skip
 READING = (
-    "Silhouette of the talkers by cosine distance, 0 or a little less where embeddings know none.",
-    f"{NEIGHBOURS}-NN: share of clips whose talker the nearest other clips name; chance guesses by "
-    "how many clips each talker has.",
-    "cos: mean cosine between clips of one talker and of different ones; the margin is 0 where all "
+    "Silhouette of the speakers by cosine distance, 0 or a little less where embeddings know none.",
+    f"{NEIGHBORS}-NN: share of clips whose speaker the nearest other clips name; chance guesses by "
+    "how many clips each speaker has.",
+    "cos: mean cosine between clips of one speaker and of different ones; the margin is 0 where all "
     "embeddings are one point.",
-    "rank: of the right talker's mean prosody (without the clip's own) among the set's talkers, by its "
+    "rank: of the right speaker's mean prosody (without the clip's own) among the set's speakers, by its "
     "cosine to the face; first: share of faces for which it is the nearest.",
     "seen, unseen: each among themselves.",
 )
@@ -78,7 +78,7 @@ def caption(item: Set) -> str:
     for group in ("all", "seen", "unseen"):
         m = item.measures.get(("face", group))
         if m is not None and m.silhouette is not None:
-            knn = "" if m.knn is None else f", {NEIGHBOURS}-NN {m.knn:.2f}"
+            knn = "" if m.knn is None else f", {NEIGHBORS}-NN {m.knn:.2f}"
             parts.append(f"{group}: silhouette {fixed(m.silhouette, 2)}{knn}")
     return "\n".join(parts)
 
@@ -141,7 +141,7 @@ def _values(item: Set) -> dict[str, Any]:
         derived = {
             "margin": m.margin, "rank_chance": m.rank_chance, "top1_chance": m.top1_chance,
         }  # fmt: skip
-        found.append({"of": kind, "talkers": group, **vars(m), **derived})
+        found.append({"of": kind, "speakers": group, **vars(m), **derived})
     return {
         "title": item.title,
         "file": item.embeddings.path.name,
@@ -155,7 +155,7 @@ def _write_markdown(path: Path, sets: Sequence[Set]) -> None:
     lines += [list(map(markdown, row)) for row in rows(sets)]
     parts = [
         "# Embeddings",
-        "![t-SNE of the embeddings: same talker, same colour and marker; unseen talkers with a black "
+        "![t-SNE of the embeddings: same speaker, same color and marker; unseen speakers with a black "
         "border](embeddings.png)",
         "\n".join(f"| {' | '.join(line)} |" for line in lines),
         "\n".join(f"- {markdown(sentence)}" for sentence in READING),

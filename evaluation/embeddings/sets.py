@@ -41,7 +41,7 @@ def read_sets(
     """One file, or two of the same clips: with the CS loss, then without.
 
     Args:
-        limit: at most about so many clips, as many of each talker.
+        limit: at most about so many clips, as many of each speaker.
         report: takes what a reader must know beside the numbers.
 
     Raises:
@@ -87,5 +87,5 @@ def warnings_of(embeddings: Sequence[Embeddings]) -> list[str]:
                 )
     for item in embeddings:
         if item.seen.all():
-            notes.append(f"{item.path}: every talker was seen in training.")
+            notes.append(f"{item.path}: every speaker was seen in training.")
     return notes

@@ -21,7 +21,7 @@ ClipName = tuple[str, str]
 
 
 @dataclass(frozen=True)
-class Options:
+class ImportOptions:
     """What to import.
 
     Attributes:
@@ -97,7 +97,7 @@ class Asked:
     elsewhere: dict[ClipName, str] = field(default_factory=dict)
 
 
-def clips_asked_for(options: Options, lines: list[ImportedFile]) -> Asked:
+def clips_asked_for(options: ImportOptions, lines: list[ImportedFile]) -> Asked:
     """From the manifest, else from the recordings; without either, any file is asked for.
 
     Files among the recordings that are none are added to `lines`.
@@ -143,7 +143,7 @@ def clip_of(speaker: str, stem: str) -> RunClip:
     return RunClip(speaker, stem, sentence, gender_of(speaker) if speaker in SPEAKERS else "", "")
 
 
-def match_files(options: Options, asked: Asked, lines: list[ImportedFile]) -> dict[Key, str]:
+def match_files(options: ImportOptions, asked: Asked, lines: list[ImportedFile]) -> dict[Key, str]:
     """The file of each clip; what becomes of the others is added to `lines`.
 
     Raises:

@@ -93,7 +93,7 @@ def _expression(pattern: str, stem: str) -> str:
 
 
 def speaker_name(text: str) -> str:
-    """GRID's name of a talker written as `S01`, `01` or `speaker1`; other names stay."""
+    """GRID's name of a speaker written as `S01`, `01` or `speaker1`; other names stay."""
     found = re.fullmatch(r"(?:s|spk|speaker)?[_-]?0*(\d+)", text, re.IGNORECASE)
     name = f"s{found[1]}" if found else text
     return name if name in SPEAKERS else text

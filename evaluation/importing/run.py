@@ -24,7 +24,7 @@ from evaluation.importing.matching import (
     OUTCOMES,
     Asked,
     ImportedFile,
-    Options,
+    ImportOptions,
     clip_of_key,
     clips_asked_for,
     match_files,
@@ -38,7 +38,7 @@ from manifests.records import ClipFailure, RunClip, RunInfo
 
 
 @dataclass(frozen=True)
-class Report:
+class ImportReport:
     """`asked == imported + failed + missing`, always.
 
     Attributes:
@@ -56,7 +56,7 @@ class Report:
         return sum(line.outcome == outcome and line.of == "system" for line in self.lines)
 
 
-def import_run(options: Options) -> Report:
+def import_run(options: ImportOptions) -> ImportReport:
     """Writes the run directory `options.out`.
 
     Raises:
@@ -94,7 +94,7 @@ def import_run(options: Options) -> Report:
                 )
             lines.append(line)
             bar.update(1, failures=len(failures))
-    report = Report(info.n_expected, len(clips), len(failures), missing, tuple(lines))
+    report = ImportReport(info.n_expected, len(clips), len(failures), missing, tuple(lines))
     counts = {outcome: report.count(outcome) for outcome in OUTCOMES}
     info = replace(
         info,
@@ -108,7 +108,7 @@ def import_run(options: Options) -> Report:
     return report
 
 
-def _info(options: Options, asked: Asked, n_expected: int) -> RunInfo:
+def _info(options: ImportOptions, asked: Asked, n_expected: int) -> RunInfo:
     return RunInfo(
         name=options.name,
         kind=options.kind,
@@ -141,7 +141,7 @@ def check_out(out: Path, name: str) -> None:
         raise BadInput(f"{out} holds another run", "choose another --out or delete that folder")
 
 
-def _reference(path: Path, options: Options, clip: RunClip, lines: list[ImportedFile]) -> str:
+def _reference(path: Path, options: ImportOptions, clip: RunClip, lines: list[ImportedFile]) -> str:
     """Path of a recording for `clips.jsonl`: where it lies if metrics can read it there, or if
     nobody can, else that of a converted copy."""
     import soundfile
@@ -221,7 +221,7 @@ def _length(line: ImportedFile, out: Path, clip: RunClip) -> list[str]:
     return [f"{how} than its recording by more than {LENGTH_TOLERANCE_S} s"]
 
 
-def summary(report: Report) -> list[str]:
+def summary(report: ImportReport) -> list[str]:
     """What the imported files were and what was done to them, for the terminal."""
     done = [line for line in report.lines if line.outcome == "imported" and line.of == "system"]
     found = []

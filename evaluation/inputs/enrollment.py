@@ -1,4 +1,4 @@
-"""Whose voice is whose in a run: the talkers' real recordings, by which a clip's talker is told."""
+"""Whose voice is whose in a run: the speakers' real recordings, by which a clip's speaker is told."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from evaluation.models.ecapa import active_mel, load_ecapa
 from evaluation.models.weights import weights_sha256
 
 CLIPS = 25
-"""Recordings of a talker at most, evenly over their names: more do not move the mean."""
+"""Recordings of a speaker at most, evenly over their names: more do not move the mean."""
 
 
 @dataclass(frozen=True)
-class Enrolment:
-    """The recordings that a run's talkers are known by. Travels to worker processes.
+class Enrollment:
+    """The recordings that a run's speakers are known by. Travels to worker processes.
 
     Attributes:
         root: the run directory.
@@ -35,7 +35,7 @@ class Enrolment:
 
 @dataclass(frozen=True)
 class Enrolled:
-    """Embeddings of one talker's recordings.
+    """Embeddings of one speaker's recordings.
 
     Attributes:
         clips: n clip ids.
@@ -48,12 +48,12 @@ class Enrolled:
 
 @dataclass(frozen=True)
 class Trials:
-    """Cosines of one voice with each talker of the run.
+    """Cosines of one voice with each speaker of the run.
 
     Attributes:
         target: whose voice it should be.
         own: cosine with the target.
-        others: talker → cosine, of all the others.
+        others: speaker → cosine, of all the others.
     """
 
     target: str
@@ -62,32 +62,32 @@ class Trials:
 
     @property
     def nearest(self) -> str:
-        """The talker whom the voice resembles most; the target only where nobody is as near."""
+        """The speaker whom the voice resembles most; the target only where nobody is as near."""
         other = max(self.others, key=lambda name: self.others[name])
         return self.target if self.own > self.others[other] else other
 
 
 def recordings(run: Run) -> dict[str, dict[str, Path]]:
-    """Talker → clip id → recording, at most `CLIPS` of each: the run's own, then its build's."""
+    """Speaker → clip id → recording, at most `CLIPS` of each: the run's own, then its build's."""
     return speaker_recordings.recordings(run, CLIPS)
 
 
-def enrolment_of(run: Run) -> Enrolment:
+def enrollment_of(run: Run) -> Enrollment:
     """Hashes what `enrolled` will listen to."""
     content = {
-        talker: {name: weights_sha256(path) for name, path in clips.items()}
-        for talker, clips in recordings(run).items()
+        speaker: {name: weights_sha256(path) for name, path in clips.items()}
+        for speaker, clips in recordings(run).items()
     }
     digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
-    return Enrolment(run.root, digest)
+    return Enrollment(run.root, digest)
 
 
 @lru_cache(maxsize=4)
-def enrolled(enrolment: Enrolment) -> dict[str, Enrolled]:
-    """Talker → embeddings; recordings without speech are left out. Listened to once a process."""
+def enrolled(enrollment: Enrollment) -> dict[str, Enrolled]:
+    """Speaker → embeddings; recordings without speech are left out. Listened to once a process."""
     network = load_ecapa()
     voices = {}
-    for talker, clips in recordings(read_run(enrolment.root)).items():
+    for speaker, clips in recordings(read_run(enrollment.root)).items():
         heard = {}
         for name, path in clips.items():
             try:
@@ -95,29 +95,29 @@ def enrolled(enrolment: Enrolment) -> dict[str, Enrolled]:
             except Unscorable:
                 continue  # silent or broken: its own floor says so
         if heard:
-            voices[talker] = Enrolled(tuple(heard), network.embed(list(heard.values())))
+            voices[speaker] = Enrolled(tuple(heard), network.embed(list(heard.values())))
     return voices
 
 
 def trials(
     voice: NDArray[np.float64], target: str, clip_id: str, voices: dict[str, Enrolled]
 ) -> Trials:
-    """Compares a voice with the mean of every talker's recordings, never with the clip's own: what
-    was made from a recording resembles it beyond its talker.
+    """Compares a voice with the mean of every speaker's recordings, never with the clip's own: what
+    was made from a recording resembles it beyond its speaker.
 
     Args:
         voice: (E,) of unit length.
 
     Raises:
-        Unscorable: `no_enrolment`, where the target has no other recording.
+        Unscorable: `no_enrollment`, where the target has no other recording.
     """
     cosines = {}
-    for talker, known in voices.items():
+    for speaker, known in voices.items():
         kept = [i for i, name in enumerate(known.clips) if name != clip_id]
         if kept:
             mean = known.embeddings[kept].mean(axis=0)
-            cosines[talker] = float(voice @ mean / np.linalg.norm(mean))
+            cosines[speaker] = float(voice @ mean / np.linalg.norm(mean))
     if target not in cosines:
-        raise Unscorable("no_enrolment", f"the run holds no other recording of {target}")
+        raise Unscorable("no_enrollment", f"the run holds no other recording of {target}")
     own = cosines.pop(target)
     return Trials(target, own, cosines)

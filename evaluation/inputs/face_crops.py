@@ -1,7 +1,7 @@
 """The face of a clip as SyncNet wants it: every frame, 224 × 224, cut as its public pipeline cuts.
 
 That pipeline takes a detector's box (half its longer side is s), smooths its track by a median over 13
-frames, and cuts from the box's centre 1.4 s to the left and right, s up and 1.8 s down, so that the mouth
+frames, and cuts from the box's center 1.4 s to the left and right, s up and 1.8 s down, so that the mouth
 lies in the middle. A build has no such box, but landmarks: the eyes' line is taken to lie 40 % down
 from the top of a box that ends at the chin, which is where face detectors put it.
 """
@@ -30,7 +30,7 @@ GREY = 110
 
 
 def boxes(points_px: NDArray[np.float64]) -> NDArray[np.float64]:
-    """(T, 3) centre x, centre y and half side s, in pixels, of (T, N, 2) points in their order.
+    """(T, 3) center x, center y and half side s, in pixels, of (T, N, 2) points in their order.
 
     Raises:
         Unscorable: `no_landmarks`, without eyes or chin.
@@ -58,7 +58,7 @@ def cut(frames: Pictures, track: NDArray[np.float64], side_px: int) -> Pictures:
     for t, (frame, (x, y, s)) in enumerate(zip(frames, track, strict=True)):
         reach = (1 + SCALE) * s
         scale = side_px / (2 * reach)
-        # The crop's top left corner is (x − 1.4 s, y − s); pixel centres lie at halves.
+        # The crop's top left corner is (x − 1.4 s, y − s); pixel centers lie at halves.
         matrix = np.array(
             [
                 [scale, 0, scale * (0.5 - (x - reach)) - 0.5],

@@ -159,7 +159,7 @@ class Recording:
 
 
 class Pair:
-    """One synthesised clip and, where there is one, the recording of the same clip."""
+    """One synthesized clip and, where there is one, the recording of the same clip."""
 
     def __init__(
         self,
@@ -242,7 +242,7 @@ class Run:
 
 
 def clip_label(clip: RunClip) -> str:
-    """`s1/bbaf2n`, or `s1/bbaf2n→s4` where another talker's face gave the voice."""
+    """`s1/bbaf2n`, or `s1/bbaf2n→s4` where another speaker's face gave the voice."""
     swapped = clip.voice and clip.voice != clip.speaker
     return f"{clip.clip_id}→{clip.voice}" if swapped else clip.clip_id
 

@@ -1,4 +1,4 @@
-"""What the user brings to the scoring: recognisers and weights that metrics need and we do not ship."""
+"""What the user brings to the scoring: recognizers and weights that metrics need and we do not ship."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from pathlib import Path
 class Settings:
     """
     Attributes:
-        recogniser: name in `evaluation.models.registry`, "" for none.
-        recogniser_path: its weights (a file or a folder), where it needs any.
-        transcripts_by: who wrote the runs' transcripts, for the recogniser `transcripts`.
+        recognizer: name in `evaluation.models.registry`, "" for none.
+        recognizer_path: its weights (a file or a folder), where it needs any.
+        transcripts_by: who wrote the runs' transcripts, for the recognizer `transcripts`.
         lips: whether a run holds what its lip reader read.
         nisqa_weights: the official NISQA-TTS checkpoint.
         any_nisqa_weights: accept a checkpoint of the same shape that is not the official one.
         landmarks: whether a run's recordings lie in a build that holds landmarks.
-        swaps: whether a run has clips that speak with another talker's voice.
+        swaps: whether a run has clips that speak with another speaker's voice.
         syncnet_weights: the public SyncNet checkpoint.
         video_corpus: where the clips' videos lie; None for where the build found them.
     """
 
-    recogniser: str = ""
-    recogniser_path: Path | None = None
+    recognizer: str = ""
+    recognizer_path: Path | None = None
     transcripts_by: str = ""
     lips: bool = False
     nisqa_weights: Path | None = None

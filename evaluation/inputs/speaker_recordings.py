@@ -1,5 +1,5 @@
-"""The real recordings of the talkers that a run is about: those whose lips it reads, and those whose
-faces give it voices. A run of swaps holds few clips of a talker, so the build that its recordings lie
+"""The real recordings of the speakers that a run is about: those whose lips it reads, and those whose
+faces give it voices. A run of swaps holds few clips of a speaker, so the build that its recordings lie
 in is asked for more.
 """
 
@@ -15,8 +15,8 @@ from manifests.errors import ManifestError
 
 
 def recordings(run: Run, most: int) -> dict[str, dict[str, Path]]:
-    """Talker → clip id → recording, at most `most` of each, evenly over their names. The run's own
-    come first; where a talker has fewer, the build's fill up."""
+    """Speaker → clip id → recording, at most `most` of each, evenly over their names. The run's own
+    come first; where a speaker has fewer, the build's fill up."""
     found: dict[str, dict[str, Path]] = {}
     for clip in run.clips:
         found.setdefault(clip.voice or clip.speaker, {})
@@ -24,11 +24,11 @@ def recordings(run: Run, most: int) -> dict[str, dict[str, Path]]:
         path = run.reference(clip)
         if path is not None:
             of_speaker[clip.clip_id] = path
-    kept = {talker: _even(found[talker], most) for talker in sorted(found)}
-    short = {talker for talker, clips in kept.items() if len(clips) < most}
-    for talker, more in _of_build(run, short).items():
-        others = {name: path for name, path in more.items() if name not in kept[talker]}
-        kept[talker] |= _even(others, most - len(kept[talker]))
+    kept = {speaker: _even(found[speaker], most) for speaker in sorted(found)}
+    short = {speaker for speaker, clips in kept.items() if len(clips) < most}
+    for speaker, more in _of_build(run, short).items():
+        others = {name: path for name, path in more.items() if name not in kept[speaker]}
+        kept[speaker] |= _even(others, most - len(kept[speaker]))
     return kept
 
 
@@ -38,11 +38,11 @@ def _even(clips: dict[str, Path], most: int) -> dict[str, Path]:
     return {names[i]: clips[names[i]] for i in chosen}
 
 
-def _of_build(run: Run, talkers: set[str]) -> dict[str, dict[str, Path]]:
-    """Talker → clip id → recording in the build, of these talkers; nothing where there is no build."""
+def _of_build(run: Run, speakers: set[str]) -> dict[str, dict[str, Path]]:
+    """Speaker → clip id → recording in the build, of these speakers; nothing where there is no build."""
     paths = (run.reference(clip) for clip in run.clips)
     first = next((path for path in paths if path is not None), None)
-    build = find_build(first) if first is not None and talkers else None
+    build = find_build(first) if first is not None and speakers else None
     if build is None:
         return {}
     found: dict[str, dict[str, Path]] = {}
@@ -51,6 +51,6 @@ def _of_build(run: Run, talkers: set[str]) -> dict[str, dict[str, Path]]:
     except ManifestError:
         return {}  # a broken build is no reason not to score what the run itself holds
     for row in rows:
-        if row.speaker in talkers and "audio" in row.paths:
+        if row.speaker in speakers and "audio" in row.paths:
             found.setdefault(row.speaker, {})[row.clip_id] = build / row.paths["audio"]
     return found

@@ -1,7 +1,7 @@
 """Words as GRID spells them, and how a transcript differs from what was said.
 
-Recognisers write the same sentence in many ways ("Bin blue at F2, now."), so both sides pass through
-one normaliser before anything is counted. It is GRID's own: Whisper's English normaliser reads the
+Recognizers write the same sentence in many ways ("Bin blue at F2, now."), so both sides pass through
+one normalizer before anything is counted. It is GRID's own: Whisper's English normalizer reads the
 letter o before a digit as a zero and joins the two ("at o two" becomes "at 02"), which costs a word
 in 4 % of GRID's sentences.
 """
@@ -14,15 +14,15 @@ from dataclasses import dataclass
 
 from manifests.grammar import SLOTS
 
-NORMALISER = "grid-1"
-"""Stands in every score that a normalised text decided; counted up when the rules change."""
+NORMALIZER = "grid-1"
+"""Stands in every score that a normalized text decided; counted up when the rules change."""
 
 DIGITS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 PAUSES = ("sil", "sp")
 LETTER_NAMES = {"zed": "z", "zee": "z"}
 
 
-def normalise(text: str) -> str:
+def normalize(text: str) -> str:
     """The words of a transcript, lower case, one space between them.
 
     - punctuation goes, an apostrophe stays within its word; accents go;
@@ -89,7 +89,7 @@ class Comparison:
     """One alignment from which every rate is a view.
 
     Attributes:
-        reference, hypothesis: normalised.
+        reference, hypothesis: normalized.
         words, characters: counts; characters include the spaces between words.
         heard: for each word of the reference the word heard in its place, "" where none was.
     """
@@ -110,14 +110,14 @@ class Comparison:
 
 
 def compare(reference: str, hypothesis: str) -> Comparison:
-    """Aligns two texts after normalising both, by the least number of errors (jiwer).
+    """Aligns two texts after normalizing both, by the least number of errors (jiwer).
 
     Raises:
         ValueError: the reference has no words.
     """
     import jiwer
 
-    said, found = normalise(reference), normalise(hypothesis)
+    said, found = normalize(reference), normalize(hypothesis)
     if not said:
         raise ValueError("the reference has no words")
     words = jiwer.process_words(said, found)
@@ -158,19 +158,19 @@ class WordAlignment:
 
 
 def align_words(reference: str, hypothesis: str) -> WordAlignment:
-    """The alignment behind `compare`'s word counts, word by word. Both texts are normalised.
+    """The alignment behind `compare`'s word counts, word by word. Both texts are normalized.
 
     Raises:
         ValueError: the reference has no words.
     """
     import jiwer
 
-    said = normalise(reference)
+    said = normalize(reference)
     if not said:
         raise ValueError("the reference has no words")
     n = len(said.split())
     correct, inserted = [False] * n, [0] * (n + 1)
-    for chunk in jiwer.process_words(said, normalise(hypothesis)).alignments[0]:
+    for chunk in jiwer.process_words(said, normalize(hypothesis)).alignments[0]:
         if chunk.type == "equal":
             for i in range(chunk.ref_start_idx, chunk.ref_end_idx):
                 correct[i] = True

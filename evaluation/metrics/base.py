@@ -38,7 +38,7 @@ REGISTRY: dict[str, str] = {
     "lip_wer": "evaluation.metrics.recognition:LipWordErrorRate",
     "keyword": "evaluation.metrics.recognition:Keywords",
     "slot_command": "evaluation.metrics.recognition:CommandSlot",
-    "slot_colour": "evaluation.metrics.recognition:ColourSlot",
+    "slot_color": "evaluation.metrics.recognition:ColorSlot",
     "slot_preposition": "evaluation.metrics.recognition:PrepositionSlot",
     "slot_letter": "evaluation.metrics.recognition:LetterSlot",
     "slot_digit": "evaluation.metrics.recognition:DigitSlot",
@@ -108,7 +108,7 @@ FLOOR: dict[str, Any] = {
 
 RECOGNITION = (
     "cer", "wer", "cer_grammar", "wer_grammar", "lip_cer", "lip_wer", "keyword", "slot_command",
-    "slot_colour", "slot_preposition", "slot_letter", "slot_digit", "slot_adverb",
+    "slot_color", "slot_preposition", "slot_letter", "slot_digit", "slot_adverb",
 )  # fmt: skip
 SYNC = ("av_offset", "av_correlation", "lse_c", "lse_d")
 SWAP = ("voice_follows", "f0_voice", "f0_follows")
@@ -127,7 +127,7 @@ class MetricInfo:
         direction: which way is better; `none` describes the input and is never ranked.
         definition: one or two sentences, printed in captions.
         citation: where it comes from.
-        licence: of the implementation.
+        license: of the implementation.
         parameters: everything that changes the value.
         group: the table it belongs to.
         decimals: digits printed.
@@ -135,7 +135,7 @@ class MetricInfo:
         needs_degraded: whether the value depends on the system's own file.
         floor: the metric that is this one on the recordings, "" where that says nothing.
         pool: how the set's number is made of the clips' scores (`pooling.POOLS`), "" for their mean.
-        note: what a caption must say of this configuration (which recogniser, whose weights).
+        note: what a caption must say of this configuration (which recognizer, whose weights).
         libraries: distributions whose version changes the value.
         extra: pip extra that brings them, "" where the toolkit itself does.
         revision: raised when our code changes the value.
@@ -147,7 +147,7 @@ class MetricInfo:
     direction: Direction
     definition: str
     citation: str
-    licence: str = "MIT"
+    license: str = "MIT"
     parameters: dict[str, Any] = field(default_factory=dict)
     group: Group = "main"
     decimals: int = 3

@@ -1,6 +1,6 @@
 """Whether the voice has the gender of the face: the objective side of the paper's 99.22 % (Table II).
 
-The face is that of the talker who gave the voice (`voice` of a swap, else the speaker).
+The face is that of the speaker who gave the voice (`voice` of a swap, else the speaker).
 """
 
 from __future__ import annotations
@@ -34,11 +34,11 @@ class GenderAgreement(Metric):
         definition=(
             "Share of clips whose voice a classifier (logistic regression on the median F0 and the "
             "ECAPA-TDNN embedding, trained without s1, s2, s4 and s29) takes for the gender of the "
-            "talker whose face gave the voice; the mean of the shares of men and of women, where "
+            "speaker whose face gave the voice; the mean of the shares of men and of women, where "
             "there are both."
         ),
         citation="Um et al., section V-B, asks listeners; ECAPA-TDNN: Interspeech 2020",
-        licence="Apache-2.0 (SpeechBrain)",
+        license="Apache-2.0 (SpeechBrain)",
         group="voice",
         decimals=1,
         needs_reference=False,
@@ -100,7 +100,7 @@ class GenderAgreementF0(GenderAgreement):
         definition=(
             "The same by the median F0 alone: the baseline that the classifier above has to beat."
         ),
-        licence="ISC (librosa)",
+        license="ISC (librosa)",
         floor="gender_agreement_f0_floor",
         libraries=("librosa",),
     )

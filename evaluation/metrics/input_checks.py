@@ -32,7 +32,7 @@ class Level(Metric):
         label="Level",
         unit="dBFS",
         direction="none",
-        definition="RMS level of the whole file; nothing is normalised before scoring.",
+        definition="RMS level of the whole file; nothing is normalized before scoring.",
         citation="this toolkit",
         group="input",
         decimals=1,

@@ -117,7 +117,7 @@ class LseD(Lse):
             "100 frames, which that pipeline drops, count."
         ),
         citation="Chung and Zisserman, ACCV workshop 2016; Prajwal et al., ACM MM 2020",
-        licence="MIT (the public weights have their own terms)",
+        license="MIT (the public weights have their own terms)",
         group="sync",
         decimals=2,
         needs_reference=False,

@@ -38,9 +38,9 @@ def find_offset(
         reference, degraded: (bands, T1), (bands, T2) zero-mean envelopes.
         largest_frames: end of the search in both directions.
 
-    The lag maximises the cross-correlation summed over bands and divided by the norms of the parts
+    The lag maximizes the cross-correlation summed over bands and divided by the norms of the parts
     that overlap at that lag (so that a short overlap is not punished); a parabola through the
-    maximum and its neighbours gives the fraction.
+    maximum and its neighbors gives the fraction.
     """
     t1, t2 = reference.shape[1], degraded.shape[1]
     n = fft.next_fast_len(t1 + t2, real=True)
@@ -100,7 +100,7 @@ class OffsetMs(Metric):
         direction="none",
         definition=(
             "Constant delay behind the recording, positive when late: the maximum of the "
-            "normalised cross-correlation of 24 log-mel band envelopes (2 ms), searched within "
+            "normalized cross-correlation of 24 log-mel band envelopes (2 ms), searched within "
             f"±{LARGEST_OFFSET_S * 1000:.0f} ms."
         ),
         citation="this toolkit",

@@ -37,7 +37,7 @@ class PesqWideBand(Metric):
             "PESQ MOS-LQO, wide band (ITU-T P.862.2), 16 kHz; it aligns the signals itself."
         ),
         citation="ITU-T P.862.2, 2007",
-        licence="MIT wrapper around the ITU-T reference code",
+        license="MIT wrapper around the ITU-T reference code",
         parameters={"mode": "wb", "sample_rate_hz": SCORING_RATE_HZ},
         decimals=2,
         libraries=("pesq",),

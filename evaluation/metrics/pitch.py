@@ -19,7 +19,7 @@ from evaluation.inputs.pairs import SCORING_RATE_HZ, Pair, Recording, Samples, U
 from evaluation.metrics.base import Metric, MetricInfo
 
 FMIN_HZ, FMAX_HZ = 60.0, 450.0
-"""GRID's talkers lie within 70–400 Hz."""
+"""GRID's speakers lie within 70–400 Hz."""
 FRAME_SAMPLES, HOP_SAMPLES = 1024, 320
 HIGHPASS_HZ, HIGHPASS_ORDER = 60.0, 4
 GATE_DB = 35.0
@@ -125,7 +125,7 @@ class F0Rmse(Metric):
             f"{LEAST_VOICED_FRAMES} frames)."
         ),
         citation="Mauch and Dixon (pYIN), ICASSP 2014",
-        licence="ISC",
+        license="ISC",
         parameters={**PARAMETERS, "least_voiced_frames": LEAST_VOICED_FRAMES},
         decimals=0,
         libraries=("librosa",),

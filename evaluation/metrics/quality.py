@@ -29,7 +29,7 @@ class NisqaTts(Metric):
             "their score."
         ),
         citation="Mittag and Möller, Interspeech 2020",
-        licence="MIT (the authors' weights: CC BY-NC-SA 4.0)",
+        license="MIT (the authors' weights: CC BY-NC-SA 4.0)",
         group="headline",
         decimals=2,
         needs_reference=False,

@@ -24,7 +24,7 @@ class Quality(Metric):
         direction="higher",
         definition=(
             "Predicts PESQ wb MOS-LQO (1.02 to 4.64) without a reference, by a network of this "
-            f"toolkit. {CAVEAT} Level is normalised; real recordings do not reach 4.64, so read "
+            f"toolkit. {CAVEAT} Level is normalized; real recordings do not reach 4.64, so read "
             "it beside their score."
         ),
         citation="this toolkit; architecture after Mittag et al., Interspeech 2021",

@@ -1,4 +1,4 @@
-"""Words: what a recogniser hears in the speech against what was said, and what the lip reader read.
+"""Words: what a recognizer hears in the speech against what was said, and what the lip reader read.
 
 Rates are weighted by the length of their reference, so that their mean over clips is the corpus's
 rate: all errors over all words. Means of per-clip rates, which some papers print, differ.
@@ -11,10 +11,10 @@ from typing import Any
 
 from evaluation.inputs.pairs import Pair, Unscorable
 from evaluation.inputs.settings import Settings
-from evaluation.inputs.text import NORMALISER, Comparison, compare
+from evaluation.inputs.text import NORMALIZER, Comparison, compare
 from evaluation.metrics.base import FLOOR, Measured, Metric, MetricInfo
 from evaluation.models import registry
-from evaluation.models.recogniser import Recogniser
+from evaluation.models.recognizer import Recognizer
 from manifests.errors import MissingDependency
 from manifests.grammar import SLOTS
 from manifests.records import RunClip
@@ -24,54 +24,54 @@ CITATION = "Morris, Maier, Green, Interspeech 2004; jiwer"
 
 
 class Recognition(Metric):
-    """A measure of what one recogniser hears in one of the two sides."""
+    """A measure of what one recognizer hears in one of the two sides."""
 
     of_recording = False
 
-    def __init__(self, recogniser: Recogniser | None = None) -> None:
-        self.recogniser = recogniser
+    def __init__(self, recognizer: Recognizer | None = None) -> None:
+        self.recognizer = recognizer
         stated = None
         source = note = ""
-        if recogniser is not None:
-            stated = {"name": recogniser.name, "label": recogniser.label, **recogniser.parameters}
-            source = f"{recogniser.name}: {recogniser.label}"
-            note = f"Recogniser: {recogniser.label}."
+        if recognizer is not None:
+            stated = {"name": recognizer.name, "label": recognizer.label, **recognizer.parameters}
+            source = f"{recognizer.name}: {recognizer.label}"
+            note = f"Recognizer: {recognizer.label}."
         self.info = type(self).info.variant(
-            parameters={"recogniser": stated, "source": source, "normaliser": NORMALISER},
+            parameters={"recognizer": stated, "source": source, "normalizer": NORMALIZER},
             note=note,
         )
 
     @classmethod
     def configured(cls, settings: Settings) -> Metric:
-        if not settings.recogniser:
+        if not settings.recognizer:
             return cls()
         label = settings.transcripts_by
-        return cls(registry.create(settings.recogniser, settings.recogniser_path, label))
+        return cls(registry.create(settings.recognizer, settings.recognizer_path, label))
 
     @classmethod
     def wanted(cls, settings: Settings) -> bool:
-        return bool(settings.recogniser) and not cls.of_recording
+        return bool(settings.recognizer) and not cls.of_recording
 
     def require(self) -> None:
-        if self.recogniser is None:
+        if self.recognizer is None:
             raise MissingDependency(
-                "words cannot be scored without a recogniser",
-                f"name one with --recogniser ({', '.join(registry.RECOGNISERS)}) or put a "
+                "words cannot be scored without a recognizer",
+                f"name one with --recognizer ({', '.join(registry.RECOGNIZERS)}) or put a "
                 "transcripts.jsonl into each run directory",
             )
-        self.recogniser.require()
+        self.recognizer.require()
         super().require()
 
     def clip_inputs(self, root: Path, clip: RunClip) -> list[Any]:
-        stated = self.info.parameters["recogniser"] or {"name": ""}
+        stated = self.info.parameters["recognizer"] or {"name": ""}
         heard = registry.clip_inputs(stated["name"], root, clip, of_recording=self.of_recording)
         return [clip.sentence, *heard]
 
     def comparison(self, pair: Pair) -> Comparison:
         """Aligned once for all measures of a clip. Raises `Unscorable`."""
-        if self.recogniser is None:
-            raise Unscorable("no_recogniser", "no recogniser was named")
-        text = self.recogniser.transcript(pair, of_recording=self.of_recording)
+        if self.recognizer is None:
+            raise Unscorable("no_recognizer", "no recognizer was named")
+        text = self.recognizer.transcript(pair, of_recording=self.of_recording)
         side = "recording" if self.of_recording else "system"
         return pair.once(f"comparison {side} {text}", lambda: _compare(pair.clip, text))
 
@@ -93,12 +93,12 @@ class WordErrorRate(Recognition):
         unit="%",
         direction="lower",
         definition=(
-            "Word errors (substitutions, deletions, insertions) of the recogniser over the words "
-            "of all sentences, pooled over the corpus; both texts normalised (lower case, digits "
+            "Word errors (substitutions, deletions, insertions) of the recognizer over the words "
+            "of all sentences, pooled over the corpus; both texts normalized (lower case, digits "
             "as words, z and 0 as zero)."
         ),
         citation=CITATION,
-        licence="Apache-2.0 (jiwer)",
+        license="Apache-2.0 (jiwer)",
         group="headline",
         decimals=1,
         needs_reference=False,
@@ -115,8 +115,8 @@ class CharacterErrorRate(Recognition):
         name="cer",
         label="CER",
         definition=(
-            "Character errors of the recogniser over the characters of all sentences, spaces "
-            "between words included, pooled over the corpus; texts normalised as for the WER."
+            "Character errors of the recognizer over the characters of all sentences, spaces "
+            "between words included, pooled over the corpus; texts normalized as for the WER."
         ),
         floor="cer_floor",
     )
@@ -140,7 +140,7 @@ class WordErrorRateFloor(WordErrorRate):
     info = WordErrorRate.info.variant(
         name="wer_floor",
         label="WER of the recordings",
-        definition="The same recogniser's WER on the recordings of the same clips.",
+        definition="The same recognizer's WER on the recordings of the same clips.",
         **FLOOR,
     )
 
@@ -150,19 +150,19 @@ class CharacterErrorRateFloor(CharacterErrorRate):
     info = CharacterErrorRate.info.variant(
         name="cer_floor",
         label="CER of the recordings",
-        definition="The same recogniser's CER on the recordings of the same clips.",
+        definition="The same recognizer's CER on the recordings of the same clips.",
         **FLOOR,
     )
 
 
 class GrammarWordErrorRate(WordErrorRate):
-    """Of the same recogniser, when only sentences of GRID can come out of it."""
+    """Of the same recognizer, when only sentences of GRID can come out of it."""
 
     info = WordErrorRate.info.variant(
         name="wer_grammar",
         label="WER (grammar)",
         definition=(
-            "As the WER, but the recogniser can write nothing but sentences of GRID's grammar, which "
+            "As the WER, but the recognizer can write nothing but sentences of GRID's grammar, which "
             "hides errors."
         ),
         group="recognition",
@@ -171,18 +171,18 @@ class GrammarWordErrorRate(WordErrorRate):
 
     @classmethod
     def configured(cls, settings: Settings) -> Metric:
-        name = registry.GRAMMATICAL.get(settings.recogniser)
-        return cls(registry.create(name, settings.recogniser_path) if name else None)
+        name = registry.GRAMMATICAL.get(settings.recognizer)
+        return cls(registry.create(name, settings.recognizer_path) if name else None)
 
     @classmethod
     def wanted(cls, settings: Settings) -> bool:
-        return settings.recogniser in registry.GRAMMATICAL and not cls.of_recording
+        return settings.recognizer in registry.GRAMMATICAL and not cls.of_recording
 
     def require(self) -> None:
-        if self.recogniser is None:
+        if self.recognizer is None:
             raise MissingDependency(
-                f"{self.info.name} needs a recogniser that can keep to GRID's grammar",
-                f"name one with --recogniser ({', '.join(registry.GRAMMATICAL)})",
+                f"{self.info.name} needs a recognizer that can keep to GRID's grammar",
+                f"name one with --recognizer ({', '.join(registry.GRAMMATICAL)})",
             )
         super().require()
 
@@ -192,7 +192,7 @@ class GrammarCharacterErrorRate(GrammarWordErrorRate):
         name="cer_grammar",
         label="CER (grammar)",
         definition=(
-            "As the CER, but the recogniser can write nothing but sentences of GRID's grammar, which "
+            "As the CER, but the recognizer can write nothing but sentences of GRID's grammar, which "
             "hides errors."
         ),
         floor="cer_grammar_floor",
@@ -253,8 +253,8 @@ class CommandSlot(Slot):
     slot, info = "command", slot_info("command")
 
 
-class ColourSlot(Slot):
-    slot, info = "colour", slot_info("colour")
+class ColorSlot(Slot):
+    slot, info = "color", slot_info("color")
 
 
 class PrepositionSlot(Slot):
@@ -286,7 +286,7 @@ class Keywords(Recognition):
 
 
 class LipWordErrorRate(Metric):
-    """Of what the system's own lip reader wrote: no speech and no recogniser is involved."""
+    """Of what the system's own lip reader wrote: no speech and no recognizer is involved."""
 
     info = WordErrorRate.info.variant(
         name="lip_wer",
@@ -295,7 +295,7 @@ class LipWordErrorRate(Metric):
             "WER of what the system's lip reader read (`transcript` in clips.jsonl), before any "
             "speech was made of it."
         ),
-        parameters={"normaliser": NORMALISER},
+        parameters={"normalizer": NORMALIZER},
         group="recognition",
         needs_degraded=False,
         floor="",

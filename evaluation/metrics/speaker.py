@@ -1,6 +1,6 @@
-"""Whether the voice is the talker's: against the real recordings of the run's talkers.
+"""Whether the voice is the speaker's: against the real recordings of the run's speakers.
 
-The talker is the one whose face gave the voice (`voice` of a swap, else the speaker). Each score
+The speaker is the one whose face gave the voice (`voice` of a swap, else the speaker). Each score
 stands beside its floor, the same for the recordings, and beside chance.
 """
 
@@ -10,7 +10,7 @@ import copy
 from pathlib import Path
 from typing import Any
 
-from evaluation.inputs.enrollment import CLIPS, Enrolment, Trials, enrolled, enrolment_of, trials
+from evaluation.inputs.enrollment import CLIPS, Enrollment, Trials, enrolled, enrollment_of, trials
 from evaluation.inputs.pairs import Pair, Run, Unscorable
 from evaluation.inputs.settings import Settings
 from evaluation.metrics.base import FLOOR, Measured, Metric, MetricInfo
@@ -30,14 +30,14 @@ def stated_parameters() -> dict[str, Any]:
 
 
 class Speaker(Metric):
-    """A comparison of one side of a clip with the run's talkers."""
+    """A comparison of one side of a clip with the run's speakers."""
 
     of_recording = False
 
     def __init__(self) -> None:
-        parameters = {**stated_parameters(), "enrolment_clips": CLIPS}
+        parameters = {**stated_parameters(), "enrollment_clips": CLIPS}
         self.info = type(self).info.variant(parameters=parameters)
-        self.enrolment: Enrolment | None = None
+        self.enrollment: Enrollment | None = None
 
     @classmethod
     def wanted(cls, settings: Settings) -> bool:
@@ -45,33 +45,33 @@ class Speaker(Metric):
 
     def for_run(self, run: Run) -> Metric:
         bound = copy.copy(self)
-        bound.enrolment = enrolment_of(run)
+        bound.enrollment = enrollment_of(run)
         return bound
 
     def target(self, clip: RunClip) -> str:
         return clip.speaker if self.of_recording else clip.voice or clip.speaker
 
     def clip_inputs(self, root: Path, clip: RunClip) -> list[Any]:
-        known = self.enrolment.sha256 if self.enrolment else ""
+        known = self.enrollment.sha256 if self.enrollment else ""
         return [self.target(clip), clip.clip_id, known]
 
     def trials(self, pair: Pair) -> Trials:
         """Of one side of a clip, once for all scores. Raises `Unscorable`."""
         side = pair.reference if self.of_recording else pair.degraded
         voice = embedding_of(side)
-        if self.enrolment is None:
-            raise Unscorable("no_enrolment", "no run was given whose talkers are to be compared")
-        voices = enrolled(self.enrolment)
+        if self.enrollment is None:
+            raise Unscorable("no_enrollment", "no run was given whose speakers are to be compared")
+        voices = enrolled(self.enrollment)
         clip, target = pair.clip, self.target(pair.clip)
         return pair.once(
-            f"talkers {side.path} {target}", lambda: trials(voice, target, clip.clip_id, voices)
+            f"speakers {side.path} {target}", lambda: trials(voice, target, clip.clip_id, voices)
         )
 
     def contest(self, pair: Pair) -> Trials:
         """`trials` where there is somebody to be mistaken for."""
         found = self.trials(pair)
         if not found.others:
-            raise Unscorable("one_talker", "the run holds recordings of one talker only")
+            raise Unscorable("one_speaker", "the run holds recordings of one speaker only")
         return found
 
     def value(self, pair: Pair) -> float:
@@ -86,12 +86,12 @@ class SpeakerSimilarity(Speaker):
         direction="higher",
         definition=(
             "Cosine of the voice's embedding (a small ECAPA-TDNN trained on GRID, which never heard "
-            "s1, s2, s4 and s29) with the mean over the target talker's other recordings in the "
-            f"run, {CLIPS} at most; the target is the talker whose face gave the voice. Chance: the "
-            "same with the other talkers."
+            "s1, s2, s4 and s29) with the mean over the target speaker's other recordings in the "
+            f"run, {CLIPS} at most; the target is the speaker whose face gave the voice. Chance: the "
+            "same with the other speakers."
         ),
         citation=CITATION,
-        licence="Apache-2.0 (SpeechBrain)",
+        license="Apache-2.0 (SpeechBrain)",
         group="voice",
         decimals=3,
         needs_reference=False,
@@ -113,8 +113,8 @@ class SpeakerAccuracy(Speaker):
         label="Speaker ID",
         unit="%",
         definition=(
-            "Share of clips whose voice resembles the target talker more than any other talker of "
-            "the run, by the same embeddings. Chance: one of the run's talkers at random."
+            "Share of clips whose voice resembles the target speaker more than any other speaker of "
+            "the run, by the same embeddings. Chance: one of the run's speakers at random."
         ),
         decimals=1,
         floor="speaker_accuracy_floor",
@@ -137,9 +137,9 @@ class SpeakerEer(Speaker):
         unit="%",
         direction="lower",
         definition=(
-            "Equal error rate of telling the target talker (one trial a clip) from the others (one "
-            "trial a clip and talker) by those cosines, one threshold for the whole run. A clip's "
-            "own row is the share of the other talkers that are at least as near. Chance: 50 %."
+            "Equal error rate of telling the target speaker (one trial a clip) from the others (one "
+            "trial a clip and speaker) by those cosines, one threshold for the whole run. A clip's "
+            "own row is the share of the other speakers that are at least as near. Chance: 50 %."
         ),
         decimals=1,
         pool="eer",

@@ -1,4 +1,4 @@
-"""Swaps (Table III of the paper): lips of one talker, face of another. The words must stay with the
+"""Swaps (Table III of the paper): lips of one speaker, face of another. The words must stay with the
 lips, which the WER against the lips' sentence tells; the voice must go with the face, told here.
 """
 
@@ -23,10 +23,10 @@ from evaluation.metrics.speaker import Speaker, SpeakerSimilarity
 from evaluation.models.weights import weights_sha256
 from manifests.records import RunClip
 
-TALKER_CLIPS = 5
-"""Recordings that a talker's F0 is taken from: their medians differ by a tenth at most."""
+SPEAKER_CLIPS = 5
+"""Recordings that a speaker's F0 is taken from: their medians differ by a tenth at most."""
 APART_CENTS = 200.0
-"""Two talkers whose F0 is nearer than this cannot be told apart by it."""
+"""Two speakers whose F0 is nearer than this cannot be told apart by it."""
 
 
 def is_swap(clip: RunClip) -> bool:
@@ -34,9 +34,9 @@ def is_swap(clip: RunClip) -> bool:
 
 
 def check_swap(clip: RunClip) -> None:
-    """Raises `Unscorable("no_swap")` for lips and face of one talker."""
+    """Raises `Unscorable("no_swap")` for lips and face of one speaker."""
     if not is_swap(clip):
-        raise Unscorable("no_swap", "lips and face are of one talker")
+        raise Unscorable("no_swap", "lips and face are of one speaker")
 
 
 def median_f0_hz(recording: Recording) -> float:
@@ -49,7 +49,7 @@ def median_f0_hz(recording: Recording) -> float:
 
 
 @lru_cache(maxsize=256)
-def talker_f0_hz(clips: tuple[tuple[Path, str], ...]) -> float | None:
+def speaker_f0_hz(clips: tuple[tuple[Path, str], ...]) -> float | None:
     """Median over (recording, its sha256) of their median F0, listened to once a process; None where
     none of them has a voice."""
     found = []
@@ -65,8 +65,8 @@ def cents(higher_hz: float, lower_hz: float) -> float:
     return 1200 * math.log2(higher_hz / lower_hz)
 
 
-class TalkerF0(Metric):
-    """A comparison of the F0 of the speech with that of talkers' recordings."""
+class SpeakerF0(Metric):
+    """A comparison of the F0 of the speech with that of speakers' recordings."""
 
     def __init__(self) -> None:
         self.clips: dict[str, tuple[tuple[Path, str], ...]] = {}
@@ -78,22 +78,22 @@ class TalkerF0(Metric):
     def for_run(self, run: Run) -> Metric:
         bound = copy.copy(self)
         bound.clips = {
-            talker: tuple((path, weights_sha256(path)) for path in paths.values())
-            for talker, paths in recordings(run, TALKER_CLIPS).items()
+            speaker: tuple((path, weights_sha256(path)) for path in paths.values())
+            for speaker, paths in recordings(run, SPEAKER_CLIPS).items()
         }
         return bound
 
     def clip_inputs(self, root: Path, clip: RunClip) -> list[Any]:
-        talkers = (clip.speaker, clip.voice or clip.speaker)
-        content = [[sha for _, sha in self.clips.get(talker, ())] for talker in talkers]
-        return [*talkers, hashlib.sha256(json.dumps(content).encode()).hexdigest()[:16]]
+        speakers = (clip.speaker, clip.voice or clip.speaker)
+        content = [[sha for _, sha in self.clips.get(speaker, ())] for speaker in speakers]
+        return [*speakers, hashlib.sha256(json.dumps(content).encode()).hexdigest()[:16]]
 
-    def of_talker(self, talker: str) -> float:
+    def of_speaker(self, speaker: str) -> float:
         """Raises `Unscorable("no_recordings")`."""
-        found = talker_f0_hz(self.clips.get(talker, ()))
+        found = speaker_f0_hz(self.clips.get(speaker, ()))
         if found is None:
             raise Unscorable(
-                "no_recordings", f"neither run nor build holds a voiced recording of {talker}"
+                "no_recordings", f"neither run nor build holds a voiced recording of {speaker}"
             )
         return found
 
@@ -101,20 +101,20 @@ class TalkerF0(Metric):
         return self.measure(pair).value
 
 
-class F0ToVoice(TalkerF0):
+class F0ToVoice(SpeakerF0):
     info = MetricInfo(
         name="f0_voice",
         label="F0 to voice",
         unit="cents",
         direction="lower",
         definition=(
-            "Distance of the speech's median F0 from that of the talker whose face gave the voice "
-            f"(median over {TALKER_CLIPS} real recordings at most; pYIN as for the F0 RMSE)."
+            "Distance of the speech's median F0 from that of the speaker whose face gave the voice "
+            f"(median over {SPEAKER_CLIPS} real recordings at most; pYIN as for the F0 RMSE)."
         ),
         citation="this toolkit",
-        licence="ISC (librosa)",
+        license="ISC (librosa)",
         parameters={
-            **PARAMETERS, "least_voiced_frames": LEAST_VOICED_FRAMES, "talker_clips": TALKER_CLIPS,
+            **PARAMETERS, "least_voiced_frames": LEAST_VOICED_FRAMES, "speaker_clips": SPEAKER_CLIPS,
         },
         group="voice",
         decimals=0,
@@ -124,20 +124,20 @@ class F0ToVoice(TalkerF0):
 
     def measure(self, pair: Pair) -> Measured:
         voice = pair.clip.voice or pair.clip.speaker
-        speech_hz, voice_hz = median_f0_hz(pair.degraded), self.of_talker(voice)
+        speech_hz, voice_hz = median_f0_hz(pair.degraded), self.of_speaker(voice)
         details = {"f0_hz": round(speech_hz, 1), "voice": voice, "voice_f0_hz": round(voice_hz, 1)}
         return Measured(abs(cents(speech_hz, voice_hz)), details=details)
 
 
-class F0Follows(TalkerF0):
+class F0Follows(SpeakerF0):
     info = F0ToVoice.info.variant(
         name="f0_follows",
         label="F0 follows face",
         unit="%",
         direction="higher",
         definition=(
-            "Share of swaps whose median F0 is nearer to that of the face's talker than to that of the "
-            f"lips' talker, where the two are {APART_CENTS:.0f} cents or more apart. Chance: 50 %."
+            "Share of swaps whose median F0 is nearer to that of the face's speaker than to that of the "
+            f"lips' speaker, where the two are {APART_CENTS:.0f} cents or more apart. Chance: 50 %."
         ),
         parameters={**F0ToVoice.info.parameters, "apart_cents": APART_CENTS},
         decimals=1,
@@ -145,10 +145,10 @@ class F0Follows(TalkerF0):
 
     def measure(self, pair: Pair) -> Measured:
         check_swap(pair.clip)
-        voice_hz, lips_hz = self.of_talker(pair.clip.voice), self.of_talker(pair.clip.speaker)
+        voice_hz, lips_hz = self.of_speaker(pair.clip.voice), self.of_speaker(pair.clip.speaker)
         apart = cents(voice_hz, lips_hz)
         if abs(apart) < APART_CENTS:
-            raise Unscorable("voices_alike", f"the talkers' F0 are {abs(apart):.0f} cents apart")
+            raise Unscorable("voices_alike", f"the speakers' F0 are {abs(apart):.0f} cents apart")
         speech_hz = median_f0_hz(pair.degraded)
         moved = cents(speech_hz, lips_hz) / apart
         details = {
@@ -167,7 +167,7 @@ class VoiceFollows(Speaker):
         label="Voice follows face",
         unit="%",
         definition=(
-            "Share of swaps whose voice resembles the face's talker more than the lips' talker, by the "
+            "Share of swaps whose voice resembles the face's speaker more than the lips' speaker, by the "
             "embeddings of the speaker similarity. Chance: 50 %."
         ),
         decimals=1,
@@ -184,7 +184,7 @@ class VoiceFollows(Speaker):
         lips = found.others.get(pair.clip.speaker)
         if lips is None:
             raise Unscorable(
-                "no_enrolment", f"the run holds no other recording of {pair.clip.speaker}"
+                "no_enrollment", f"the run holds no other recording of {pair.clip.speaker}"
             )
         details = {"voice": round(found.own, 4), "lips": round(lips, 4), "chance": 50.0}
         return Measured(100.0 * (found.own > lips), details=details)

@@ -1,5 +1,5 @@
 """Whether the speech moves with the lips, without any network: the opening of the mouth, from the
-build's landmarks, against the loudness of the synthesised speech (`manifests.sync`).
+build's landmarks, against the loudness of the synthesized speech (`manifests.sync`).
 
 GRID's own recordings lie up to a frame early and differ by clip, so both measures are read beside
 those of the recordings.

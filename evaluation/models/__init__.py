@@ -1,1 +1,1 @@
-"""Networks that measure speech: recognisers and quality predictors, each loaded once a process."""
+"""Networks that measure speech: recognizers and quality predictors, each loaded once a process."""

@@ -5,7 +5,7 @@ aggregation in TDNN based speaker verification", Interspeech 2020. The network i
 `speechbrain.lobes.models.ECAPA_TDNN`; the weights were trained here (`evaluation.training.speaker`)
 and are named by the card beside them.
 
-A clip of GRID is half pauses, whose noise tells the room and not the talker, so only frames near the
+A clip of GRID is half pauses, whose noise tells the room and not the speaker, so only frames near the
 loudest are heard. Every window is equally long: a padded batch would change the last frames.
 """
 
@@ -39,7 +39,7 @@ SPEC = MelSpec(
     magnitude_eps=0.0,
     floor=1e-6,
 )
-"""80 bands every 10 ms from windows of 25 ms, as recipes for talkers have it."""
+"""80 bands every 10 ms from windows of 25 ms, as recipes for speakers have it."""
 GATE_DB = 33.0
 """A frame this far below the loud ones (98th percentile) is a pause."""
 CLICK_DB = 50.0
@@ -92,8 +92,8 @@ def active_mel(samples: Samples) -> NDArray[np.float32]:
     return np.asarray(np.maximum(relative, -RANGE_LN).T, dtype=np.float32)
 
 
-def normalised(mel: NDArray[np.float32]) -> NDArray[np.float32]:
-    """(T, 80) less each band's mean: what a line or a vocoder colours evenly is no talker."""
+def normalized(mel: NDArray[np.float32]) -> NDArray[np.float32]:
+    """(T, 80) less each band's mean: what a line or a vocoder colors evenly is no speaker."""
     return np.asarray(mel - mel.mean(axis=0, keepdims=True))
 
 
@@ -104,7 +104,7 @@ def windows(mel: NDArray[np.float32]) -> NDArray[np.float32]:
     spare = len(mel) - WINDOW_FRAMES
     n = min(MOST_WINDOWS, 1 + -(-spare // (WINDOW_FRAMES // 2)))
     starts = np.linspace(0, spare, n).round().astype(int)
-    return np.stack([normalised(mel[start : start + WINDOW_FRAMES]) for start in starts])
+    return np.stack([normalized(mel[start : start + WINDOW_FRAMES]) for start in starts])
 
 
 def build(size: Size) -> torch.nn.Module:

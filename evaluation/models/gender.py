@@ -1,6 +1,6 @@
 """Whether a voice is a woman's or a man's: logistic regression, its numbers trained here.
 
-`voice` looks at pitch and at the talker network's embedding, `f0` at the median pitch alone: the
+`voice` looks at pitch and at the speaker network's embedding, `f0` at the median pitch alone: the
 baseline that a claim about voices has to beat.
 """
 

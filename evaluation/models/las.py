@@ -1,9 +1,9 @@
-"""The network of the recogniser LAS: SpeechBrain's CRDNN as listener, its attentional GRU as speller,
+"""The network of the recognizer LAS: SpeechBrain's CRDNN as listener, its attentional GRU as speller,
 and a CTC layer on the listener.
 
 Chan et al., "Listen, attend and spell", ICASSP 2016; Kim, Hori, Watanabe, "Joint CTC-attention based
 end-to-end speech recognition using multi-task learning", ICASSP 2017. Characters are the units, as in
-the recogniser of the Facetron paper.
+the recognizer of the Facetron paper.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from evaluation.models.torchaudio_placeholder import ensure_torchaudio, forget_l
 from manifests.errors import BadInput
 from manifests.specs import Spec
 
-WEIGHTS = Path(__file__).parents[1] / "weights" / "recogniser.safetensors"
+WEIGHTS = Path(__file__).parents[1] / "weights" / "recognizer.safetensors"
 TIME_POOLING = 2
 
 
@@ -62,7 +62,7 @@ class Las(nn.Module):
 
     def __init__(self, spec: LasSpec = LasSpec()) -> None:
         super().__init__()
-        SPEC.require(spec.mel, "the recogniser")
+        SPEC.require(spec.mel, "the recognizer")
         ensure_torchaudio()
         from speechbrain.lobes.models.CRDNN import CRDNN
         from speechbrain.nnet.linear import Linear
@@ -147,7 +147,7 @@ def load_las(path: Path = WEIGHTS) -> Las:
     """
     shipped = open_shipped(path)
     if "spec" not in shipped.metadata:
-        raise BadInput(f"{path} holds no recogniser of this toolkit", "check the path")
+        raise BadInput(f"{path} holds no recognizer of this toolkit", "check the path")
     model = Las(LasSpec.from_dict(shipped.metadata["spec"]))
     try:
         model.load_state_dict({n: torch.from_numpy(t.copy()) for n, t in shipped.tensors.items()})

@@ -1,4 +1,4 @@
-"""What the recogniser LAS hears: log-mels that do not depend on level or colour of the sound, and the
+"""What the recognizer LAS hears: log-mels that do not depend on level or color of the sound, and the
 characters that it writes.
 """
 
@@ -49,7 +49,7 @@ class Hearing:
     Attributes:
         hop_samples: shorter hops stretch time without moving pitch.
         warp: factor on the frequency axis, as of a vocal tract that much shorter.
-        gain: (n_fft // 2 + 1,) factor of each bin: colour and band limits of a channel.
+        gain: (n_fft // 2 + 1,) factor of each bin: color and band limits of a channel.
     """
 
     hop_samples: int = SPEC.hop_samples
@@ -58,7 +58,7 @@ class Hearing:
 
 
 def magnitudes(samples: NDArray[np.floating[Any]], hop_samples: int = SPEC.hop_samples) -> Float:
-    """(n,) at 16 kHz → (1 + n // hop, 257): frames centred on multiples of the hop."""
+    """(n,) at 16 kHz → (1 + n // hop, 257): frames centered on multiples of the hop."""
     sound = np.asarray(samples, dtype=np.float32)
     if len(sound) < SHORTEST_SAMPLES:
         sound = np.pad(sound, (0, SHORTEST_SAMPLES - len(sound)))
@@ -80,7 +80,7 @@ def warped_basis(warp: float) -> Float:
 
 
 def features(samples: NDArray[np.floating[Any]], hearing: Hearing = Hearing()) -> Float:
-    """Normalised log-mels of a clip.
+    """Normalized log-mels of a clip.
 
     Args:
         samples: (n,) mono at 16 kHz, any level.

@@ -133,7 +133,7 @@ class NisqaTts(nn.Module):
 
     @torch.inference_mode()
     def naturalness(self, samples: NDArray[np.floating[Any]], rate_hz: int) -> float:
-        """Score of (n,) mono samples at their own rate; the level matters (nothing is normalised).
+        """Score of (n,) mono samples at their own rate; the level matters (nothing is normalized).
 
         Raises:
             TooShort: under 15 frames (0.14 s). ValueError: over a minute.

@@ -100,7 +100,7 @@ class QualityNet(nn.Module):
         cut = segments(mels)
         batch, n = cut.shape[:2]
         features = self.cnn(cut.flatten(0, 1).unsqueeze(1)).view(batch, n, WIDTH)
-        # Where a segment stands does not matter for how it sounds; neighbours are told by content.
+        # Where a segment stands does not matter for how it sounds; neighbors are told by content.
         pooled = self.pool(self.norm(self.attention(features)))
         return LOWEST + (HIGHEST - LOWEST) * torch.sigmoid(self.out(pooled).squeeze(1))
 
@@ -134,7 +134,7 @@ def load_quality_net(path: Path = WEIGHTS) -> QualityNet:
         raise BadInput(f"{path} was trained on another mel", REMEDY)
     network = QualityNet()
     stored = {name: torch.from_numpy(value) for name, value in shipped.tensors.items()}
-    # Counters of batch normalisation, which nobody uses, are not shipped.
+    # Counters of batch normalization, which nobody uses, are not shipped.
     counters = {k: v for k, v in network.state_dict().items() if k.endswith(COUNTER)}
     try:
         network.load_state_dict({**counters, **stored}, strict=True)

@@ -1,4 +1,4 @@
-"""A SpeechBrain recogniser from a folder that the user has: `hyperparams.yaml` and its checkpoints.
+"""A SpeechBrain recognizer from a folder that the user has: `hyperparams.yaml` and its checkpoints.
 
 The folder's YAML decides which Python objects are made, so it is code: use folders that you trust.
 Nothing is downloaded; a YAML that fetches from a hub needs its `pretrained_path` set to the folder.
@@ -16,7 +16,7 @@ import numpy as np
 
 from evaluation.inputs.pairs import Samples
 from evaluation.metrics.base import library_version
-from evaluation.models.recogniser import AcousticRecogniser
+from evaluation.models.recognizer import AcousticRecognizer
 from evaluation.models.torchaudio_placeholder import ensure_torchaudio, forget_lazy_modules
 from evaluation.models.weights import weights_sha256
 from manifests.errors import BadInput, MissingDependency
@@ -24,7 +24,7 @@ from manifests.errors import BadInput, MissingDependency
 YAML = "hyperparams.yaml"
 
 
-class SpeechBrainPretrained(AcousticRecogniser):
+class SpeechBrainPretrained(AcousticRecognizer):
     name = "speechbrain-pretrained"
 
     def __init__(self, path: Path | None = None, label: str = "") -> None:
@@ -39,12 +39,12 @@ class SpeechBrainPretrained(AcousticRecogniser):
         if self.path is None or not (self.path / YAML).is_file():
             given = "" if self.path is None else f": {self.path} holds no {YAML}"
             raise MissingDependency(
-                f"the recogniser {self.name} needs a folder{given}",
-                f"give --recogniser-path FOLDER with {YAML} and its checkpoints",
+                f"the recognizer {self.name} needs a folder{given}",
+                f"give --recognizer-path FOLDER with {YAML} and its checkpoints",
             )
         if library_version("speechbrain") == "absent":
             raise MissingDependency(
-                f"the recogniser {self.name} needs speechbrain", "pip install speechbrain"
+                f"the recognizer {self.name} needs speechbrain", "pip install speechbrain"
             )
 
     def transcribe(self, sounds: Sequence[Samples]) -> list[str]:
@@ -70,7 +70,7 @@ def _load(path: Path) -> Any:
 
     forget_lazy_modules()
 
-    # The two kinds of SpeechBrain's recognisers differ in what their YAML defines.
+    # The two kinds of SpeechBrain's recognizers differ in what their YAML defines.
     text = (path / YAML).read_text(encoding="utf-8", errors="replace")
     plain_ctc = re.search(r"^decoding_function\s*:", text, re.MULTILINE) is not None
     kind = ASR.EncoderASR if plain_ctc else ASR.EncoderDecoderASR

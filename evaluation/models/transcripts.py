@@ -1,8 +1,8 @@
-"""Texts from any recogniser, given as a file in the run directory.
+"""Texts from any recognizer, given as a file in the run directory.
 
-`transcripts.jsonl` starts with `{"schema": "transcripts", "schema_version": 1, "recogniser": "NAME"}`
-and holds a `Transcript` a line; `transcripts.csv` has the columns speaker, stem, text, recogniser
-and, where they are needed, voice and of. Lines with `of` = `recording` are what the same recogniser
+`transcripts.jsonl` starts with `{"schema": "transcripts", "schema_version": 1, "recognizer": "NAME"}`
+and holds a `Transcript` a line; `transcripts.csv` has the columns speaker, stem, text, recognizer
+and, where they are needed, voice and of. Lines with `of` = `recording` are what the same recognizer
 made of the recordings: without them its floor is not known.
 """
 
@@ -28,7 +28,7 @@ class Transcript(Record):
     """
     Attributes:
         speaker, stem: the clip.
-        text: as the recogniser wrote it; "" where it heard nothing.
+        text: as the recognizer wrote it; "" where it heard nothing.
         voice: whose face gave the voice, in runs of swaps; "" is the speaker.
         of: `system` or `recording`.
     """
@@ -44,11 +44,11 @@ class Transcript(Record):
 class Transcripts:
     """
     Attributes:
-        recogniser: who wrote them.
+        recognizer: who wrote them.
         texts: (of, speaker, stem, voice) → text; voice is "" for recordings.
     """
 
-    recogniser: str
+    recognizer: str
     texts: dict[tuple[str, str, str, str], str]
 
     def text(self, clip: RunClip, *, of_recording: bool) -> str | None:
@@ -71,7 +71,7 @@ def read_transcripts(root: Path) -> Transcripts | None:
 
     Raises:
         BadInput: both files are there.
-        ManifestError: damaged, a clip twice, or no recogniser named.
+        ManifestError: damaged, a clip twice, or no recognizer named.
     """
     path = find_transcripts(root)
     if path is None:
@@ -82,11 +82,11 @@ def read_transcripts(root: Path) -> Transcripts | None:
 
 @lru_cache(maxsize=64)
 def _read(path: Path, _mtime_ns: int, _size: int) -> Transcripts:
-    recogniser, lines = _read_csv(path) if path.suffix == ".csv" else _read_jsonl(path)
-    if not recogniser:
+    recognizer, lines = _read_csv(path) if path.suffix == ".csv" else _read_jsonl(path)
+    if not recognizer:
         raise ManifestError(
-            f"{path} does not say which recogniser wrote it",
-            "name it in the header line (JSONL) or in the column `recogniser` (CSV)",
+            f"{path} does not say which recognizer wrote it",
+            "name it in the header line (JSONL) or in the column `recognizer` (CSV)",
         )
     texts: dict[tuple[str, str, str, str], str] = {}
     for line in lines:
@@ -99,7 +99,7 @@ def _read(path: Path, _mtime_ns: int, _size: int) -> Transcripts:
                 f"{path} lists the {line.of} of {line.speaker}/{line.stem} twice", "remove a line"
             )
         texts[key] = line.text
-    return Transcripts(recogniser, texts)
+    return Transcripts(recognizer, texts)
 
 
 def _read_jsonl(path: Path) -> tuple[str, list[Transcript]]:
@@ -107,7 +107,7 @@ def _read_jsonl(path: Path) -> tuple[str, list[Transcript]]:
     for line in lines:
         if not all(isinstance(v, str) for v in line.to_dict().values()):
             raise ManifestError(f"{path}: {line.speaker}/{line.stem} is not text", "correct it")
-    return str(header.get("recogniser") or "").strip(), lines
+    return str(header.get("recognizer") or "").strip(), lines
 
 
 def _read_csv(path: Path) -> tuple[str, list[Transcript]]:
@@ -120,11 +120,11 @@ def _read_csv(path: Path) -> tuple[str, list[Transcript]]:
             if absent:
                 raise ManifestError(
                     f"{path} has no column {', '.join(sorted(absent))}",
-                    "its columns are speaker, stem, text, recogniser [, voice, of]",
+                    "its columns are speaker, stem, text, recognizer [, voice, of]",
                 )
             for row in reader:
                 values = {name: (value or "") for name, value in row.items() if name is not None}
-                names.add(values.get("recogniser", "").strip())
+                names.add(values.get("recognizer", "").strip())
                 lines.append(
                     Transcript(
                         values["speaker"],
@@ -138,20 +138,20 @@ def _read_csv(path: Path) -> tuple[str, list[Transcript]]:
         raise ManifestError(f"{path} cannot be read ({error})", "write it as UTF-8 CSV") from None
     if len(names - {""}) > 1:
         raise ManifestError(
-            f"{path} mixes the recognisers {', '.join(sorted(names - {''}))}", "keep one"
+            f"{path} mixes the recognizers {', '.join(sorted(names - {''}))}", "keep one"
         )
     return "".join(names - {""}), lines
 
 
 class TranscriptFiles:
-    """The recogniser that has already listened."""
+    """The recognizer that has already listened."""
 
     name = "transcripts"
 
     def __init__(self, path: Path | None = None, label: str = "") -> None:
         if path is not None:
             raise BadInput(
-                "transcripts takes no --recogniser-path", f"put {JSONL} into each run directory"
+                "transcripts takes no --recognizer-path", f"put {JSONL} into each run directory"
             )
         self.label = label or "transcripts"
         self.parameters: dict[str, Any] = {}

@@ -16,12 +16,12 @@ import numpy as np
 
 from evaluation.inputs.pairs import SCORING_RATE_HZ, Samples
 from evaluation.metrics.base import library_version
-from evaluation.models.recogniser import AcousticRecogniser
+from evaluation.models.recognizer import AcousticRecognizer
 from evaluation.models.weights import weights_sha256
 from manifests.errors import BadInput, MissingDependency
 
 
-class Whisper(AcousticRecogniser):
+class Whisper(AcousticRecognizer):
     name = "whisper"
 
     def __init__(self, path: Path | None = None, label: str = "") -> None:
@@ -38,8 +38,8 @@ class Whisper(AcousticRecogniser):
         if self.path is None or not self.path.exists():
             given = "" if self.path is None else f": {self.path} does not exist"
             raise MissingDependency(
-                f"the recogniser whisper needs its weights{given}",
-                "give --recogniser-path MODEL.pt (openai-whisper) or a folder (transformers)",
+                f"the recognizer whisper needs its weights{given}",
+                "give --recognizer-path MODEL.pt (openai-whisper) or a folder (transformers)",
             )
         if library_version(self.library) == "absent":
             raise MissingDependency(

@@ -1,4 +1,4 @@
-"""The sounds of a test: level-normalised copies under meaningless names.
+"""The sounds of a test: level-normalized copies under meaningless names.
 
 Every sound is 16 kHz PCM16, mono but for the tones of the headphone check. Names are HMACs under
 the key's secret; files are written in the order of their names, so that neither names nor times

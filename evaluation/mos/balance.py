@@ -60,9 +60,9 @@ def item_order(
     """Items, shuffled, in the order that `latin_blocks` counts them.
 
     Args:
-        groups: items by talker.
-        in_turns: False puts a talker's items side by side, so that each talker is heard under all
-            conditions equally often by everyone who hears all items. True lets the talkers take
+        groups: items by speaker.
+        in_turns: False puts a speaker's items side by side, so that each speaker is heard under all
+            conditions equally often by everyone who hears all items. True lets the speakers take
             turns, in a new order each time, so that any run of items has about as many of each.
     """
     shuffled = [[group[i] for i in rng.permutation(len(group))] for group in groups]
@@ -78,7 +78,7 @@ def item_order(
 def presentation_order(
     cells: Sequence[Cell],
     rows: Sequence[Sequence[int]],
-    talkers: Sequence[str],
+    speakers: Sequence[str],
     rng: np.random.Generator,
 ) -> list[Cell]:
     """The cells of one subject and block in the order they are heard.
@@ -86,7 +86,7 @@ def presentation_order(
     Args:
         cells: what is heard.
         rows: of a Williams design, one for each group of K trials, from the first.
-        talkers: by item; the same one twice in a row is avoided where it can be.
+        speakers: by item; the same one twice in a row is avoided where it can be.
     """
     left: dict[int, list[int]] = {}
     for item, condition in cells:
@@ -99,8 +99,8 @@ def presentation_order(
             items = left.get(condition, [])
             if not items:
                 continue
-            last = talkers[order[-1][0]] if order else ""
-            place = next((i for i, item in enumerate(items) if talkers[item] != last), 0)
+            last = speakers[order[-1][0]] if order else ""
+            place = next((i for i, item in enumerate(items) if speakers[item] != last), 0)
             order.append((items.pop(place), condition))
     return order
 

@@ -12,7 +12,7 @@ from typing import Any
 from evaluation.inputs.pairs import Run
 from evaluation.metrics.base import MetricInfo
 from evaluation.mos.scales import SCALES
-from evaluation.reporting.tables import Cell, Options, Row, Table, mark_best
+from evaluation.reporting.tables import Cell, Row, Table, TableOptions, mark_best
 from manifests.errors import ManifestError
 from manifests.io import read_json, write_json
 
@@ -34,7 +34,7 @@ def scale_info(part: str, *, share: bool = False) -> MetricInfo:
             f"Percentage of {scale.label} ratings of 4 and 5" if share else scale.definition
         ),
         citation="ITU-T P.800 and P.808",
-        licence="",
+        license="",
         decimals=1 if share else 2,
         needs_reference=False,
     )
@@ -81,7 +81,7 @@ def add_test(root: Path, system: str, test: dict[str, Any]) -> Path:
     return path
 
 
-def listening_tables(runs: Sequence[Run], options: Options) -> tuple[Table, ...]:
+def listening_tables(runs: Sequence[Run], options: TableOptions) -> tuple[Table, ...]:
     """A table for each listening test that a run took part in: a row a run, then what its
     listeners heard beside them."""
     tests: dict[str, dict[str, Any]] = {}
@@ -122,7 +122,7 @@ def _has(part: str, *, share: bool) -> bool:
     return not share or bool(SCALES[part].share)
 
 
-def _remarks(test: dict[str, Any], options: Options) -> tuple[str, ...]:
+def _remarks(test: dict[str, Any], options: TableOptions) -> tuple[str, ...]:
     how = (
         "bootstrap of subjects, then of their ratings"
         if options.method == "bootstrap"

@@ -131,8 +131,10 @@ def _part(stimuli: Stimuli, options: DesignOptions) -> Iterator[list[Draft]]:
             f"pass --repeats {per_subject * n_blocks // 3} or less",
         )
     rng = np.random.default_rng([options.seed, zlib.crc32(stimuli.part.encode())])
-    talkers = [item.speaker for item in main]
-    groups = [[i for i in range(n) if talkers[i] == talker] for talker in dict.fromkeys(talkers)]
+    speakers = [item.speaker for item in main]
+    groups = [
+        [i for i in range(n) if speakers[i] == speaker] for speaker in dict.fromkeys(speakers)
+    ]
     order = balance.item_order(groups, rng, in_turns=per_subject < n)
     names = rng.permutation(k)
     plan = balance.latin_blocks(options.subjects, n, k, per_subject, n_blocks)
@@ -145,7 +147,7 @@ def _part(stimuli: Stimuli, options: DesignOptions) -> Iterator[list[Draft]]:
             cells = [(order[item], int(names[condition])) for item, condition in block]
             counts = np.bincount([condition for _, condition in cells], minlength=k)
             mine = [next(dealt) for _ in range(int(counts.max()))]
-            for item, condition in balance.presentation_order(cells, mine, talkers, rng):
+            for item, condition in balance.presentation_order(cells, mine, speakers, rng):
                 trials.append(_rating(stimuli, conditions[condition], main[item]))
         controls = _controls(stimuli, options, subject, rng)
         yield [

@@ -19,7 +19,7 @@ from manifests.errors import BadInput
 from manifests.records import RunClip
 
 REFERENCE = "Recording"
-ANCHORS = {"mos": "Low anchor", "smos_speaker": "Other talker", "smos_gender": "Other gender"}
+ANCHORS = {"mos": "Low anchor", "smos_speaker": "Other speaker", "smos_gender": "Other gender"}
 """What is surely bad: degraded speech, or a recording of somebody else."""
 LONGEST_S = 20.0
 """A longer file is no sentence."""
@@ -32,7 +32,7 @@ class Item:
     Attributes:
         label: `s1/bbaf2n`, or `s1/bbaf2n→s4`.
         speaker, stem: what is said.
-        voice: the talker that it should sound like.
+        voice: the speaker that it should sound like.
         recording: of the same clip, or None.
     """
 
@@ -50,8 +50,8 @@ class Material:
     Attributes:
         systems: the conditions that are runs, in their order.
         files: system → label → file.
-        recordings: talker → stem → file.
-        genders: talker → gender.
+        recordings: speaker → stem → file.
+        genders: speaker → gender.
         items: usable sentences, those of the test first.
         n_main: how many of `items` the test consists of; the others serve practice and controls.
         notes: what was left out and why.
@@ -85,22 +85,22 @@ class Material:
                 self.faults[path] = str(failure)
         return self.faults[path]
 
-    def spoken_by(self, talker: str, *without: str) -> list[Path]:
-        """Usable recordings of a talker but for those stems, in a fixed order."""
-        found = self.recordings.get(talker, {})
+    def spoken_by(self, speaker: str, *without: str) -> list[Path]:
+        """Usable recordings of a speaker but for those stems, in a fixed order."""
+        found = self.recordings.get(speaker, {})
         return [
             found[stem]
             for stem in sorted(found)
             if stem not in without and not self.fault(found[stem])
         ]
 
-    def talkers_like(self, talker: str, *, same_gender: bool) -> list[str]:
-        """Other talkers of the same (or the other) gender who have a usable recording."""
-        mine = self.genders.get(talker)
+    def speakers_like(self, speaker: str, *, same_gender: bool) -> list[str]:
+        """Other speakers of the same (or the other) gender who have a usable recording."""
+        mine = self.genders.get(speaker)
         return [
             other
             for other in sorted(self.recordings, key=natural)
-            if other != talker
+            if other != speaker
             and mine is not None
             and (self.genders.get(other) == mine) is same_gender
             and other in self.genders
@@ -108,17 +108,17 @@ class Material:
         ]
 
     def counterpart(self, part: str, item: Item, seed: int) -> Path | None:
-        """The recording beside which an item is judged: the voice's talker with another sentence;
-        for the gender, another talker of that gender where there is one."""
+        """The recording beside which an item is judged: the voice's speaker with another sentence;
+        for the gender, another speaker of that gender where there is one."""
         rng = item_rng(seed, part, item.label)
         others = (
-            self.talkers_like(item.voice, same_gender=True) if part == "smos_gender" else []
+            self.speakers_like(item.voice, same_gender=True) if part == "smos_gender" else []
         ) or [item.voice]
         return pick(self.spoken_by(others[int(rng.integers(len(others)))], item.stem), rng)
 
     def hidden_reference(self, part: str, item: Item, seed: int) -> Path | None:
         """What a perfect system would have said: the recording itself, or, where the voice is
-        another talker's and is what is judged, a recording of that one."""
+        another speaker's and is what is judged, a recording of that one."""
         if part == "mos" or item.voice == item.speaker:
             return item.recording
         counterpart = self.counterpart(part, item, seed)
@@ -126,10 +126,10 @@ class Material:
         return pick([p for p in self.spoken_by(item.voice, item.stem) if p != counterpart], rng)
 
     def stranger(self, part: str, item: Item, seed: int) -> Path | None:
-        """A recording that must sound different: of the other gender, or, where only the talker is
-        asked for and there is no other gender, of any other talker."""
+        """A recording that must sound different: of the other gender, or, where only the speaker is
+        asked for and there is no other gender, of any other speaker."""
         rng = item_rng(seed, f"{part} anchor", item.label)
-        others = self.talkers_like(item.voice, same_gender=False)
+        others = self.speakers_like(item.voice, same_gender=False)
         if not others and part == "smos_speaker":
             others = [t for t in sorted(self.recordings) if t != item.voice and self.spoken_by(t)]
         if not others:
@@ -178,10 +178,10 @@ def gather(runs: Sequence[Run], options: DesignOptions) -> Material:
     if n_lost:
         material.notes.append(f"{n_lost} clips are left out: not every run has them.")
     if not items:
-        kind = "swapped clip" if options.swapped else "clip with the talker's own face"
+        kind = "swapped clip" if options.swapped else "clip with the speaker's own face"
         raise BadInput(
             f"{', '.join(str(run.root) for run in runs)} share no {kind}",
-            "use --clips own or --clips swapped as the runs are, or other talkers",
+            "use --clips own or --clips swapped as the runs are, or other speakers",
         )
     _choose(material, options)
     return material
@@ -201,20 +201,20 @@ def _wanted(clip: RunClip, options: DesignOptions) -> bool:
 def _choose(material: Material, options: DesignOptions) -> None:
     """Orders `material.items`: those of the test first, then the spare ones."""
     rng = np.random.default_rng([options.seed, zlib.crc32(b"clips")])
-    by_talker: dict[str, list[Item]] = {}
+    by_speaker: dict[str, list[Item]] = {}
     for item in material.items:
-        by_talker.setdefault(item.speaker, []).append(item)
-    for talker, mine in by_talker.items():
-        by_talker[talker] = [mine[i] for i in rng.permutation(len(mine))]
-    absent = [talker for talker in options.talkers if talker not in by_talker]
+        by_speaker.setdefault(item.speaker, []).append(item)
+    for speaker, mine in by_speaker.items():
+        by_speaker[speaker] = [mine[i] for i in rng.permutation(len(mine))]
+    absent = [speaker for speaker in options.speakers if speaker not in by_speaker]
     if absent:
         raise BadInput(
-            f"no run has clips of {', '.join(absent)}", f"choose from {', '.join(by_talker)}"
+            f"no run has clips of {', '.join(absent)}", f"choose from {', '.join(by_speaker)}"
         )
-    talkers = list(options.talkers) or _talkers(list(by_talker), material, options, rng)
+    speakers = list(options.speakers) or _speakers(list(by_speaker), material, options, rng)
     chosen: list[Item] = []
     if options.n_clips is not None:
-        chosen = _in_turns(material, options, [by_talker[t] for t in talkers])
+        chosen = _in_turns(material, options, [by_speaker[t] for t in speakers])
         if len(chosen) < options.n_clips:
             raise BadInput(
                 f"the runs share {len(chosen)} usable clips, {options.n_clips} were asked for"
@@ -222,18 +222,18 @@ def _choose(material: Material, options: DesignOptions) -> None:
                 f"pass --n-clips {len(chosen)}" if chosen else "check the files",
             )
     else:
-        for talker in talkers:
-            wanted = options.clips_per_talker or len(by_talker[talker])
-            usable = _usable(material, options, by_talker[talker], wanted, chosen)
-            if len(usable) < (options.clips_per_talker or 1):
+        for speaker in speakers:
+            wanted = options.clips_per_speaker or len(by_speaker[speaker])
+            usable = _usable(material, options, by_speaker[speaker], wanted, chosen)
+            if len(usable) < (options.clips_per_speaker or 1):
                 raise BadInput(
-                    f"{talker} has {len(usable)} usable clips in all runs, {wanted} were asked for"
+                    f"{speaker} has {len(usable)} usable clips in all runs, {wanted} were asked for"
                     + _why(material),
-                    "pass a smaller --clips-per-talker or other --talkers",
+                    "pass a smaller --clips-per-speaker or other --speakers",
                 )
             chosen += usable
     taken = set(chosen)
-    spare = [item for talker in by_talker for item in by_talker[talker] if item not in taken]
+    spare = [item for speaker in by_speaker for item in by_speaker[speaker] if item not in taken]
     # A handful is enough for practice and controls, and checking a file means decoding it.
     spare = [spare[i] for i in rng.permutation(len(spare))]
     most = sum((options.practice, options.traps, options.golds)) * len(options.parts) * 2
@@ -248,17 +248,17 @@ def _why(material: Material) -> str:
     return f" ({'; '.join(reasons[:3])})" if reasons else ""
 
 
-def _talkers(
+def _speakers(
     names: list[str], material: Material, options: DesignOptions, rng: np.random.Generator
 ) -> list[str]:
-    """All talkers, or `n_talkers` of them, the genders in turn as long as there are both."""
-    n = options.n_talkers
+    """All speakers, or `n_speakers` of them, the genders in turn as long as there are both."""
+    n = options.n_speakers
     if n is None:
         return names
     if len(names) < n:
         raise BadInput(
-            f"the runs share clips of {len(names)} talkers, {n} were asked for",
-            f"pass --talkers {len(names)}",
+            f"the runs share clips of {len(names)} speakers, {n} were asked for",
+            f"pass --speakers {len(names)}",
         )
     queues: dict[str, list[str]] = {}
     for i in rng.permutation(len(names)):
@@ -275,7 +275,7 @@ def _talkers(
 def _in_turns(
     material: Material, options: DesignOptions, groups: Sequence[list[Item]]
 ) -> list[Item]:
-    """Up to `n_clips` usable items, the talkers in turn, sorted by talker."""
+    """Up to `n_clips` usable items, the speakers in turn, sorted by speaker."""
     chosen: list[Item] = []
     for turn in range(max(map(len, groups), default=0)):
         for group in groups:
@@ -292,7 +292,7 @@ def _usable(
     before: Sequence[Item],
 ) -> list[Item]:
     """The first n items that can be heard in every way the test needs; sentences that another
-    talker says already come last."""
+    speaker says already come last."""
     said = {item.stem for item in before}
     found: list[Item] = []
     for item in sorted(items, key=lambda item: item.stem in said):

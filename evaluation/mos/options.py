@@ -28,11 +28,11 @@ class DesignOptions:
     Attributes:
         parts: keys of `SCALES`.
         subjects: listeners.
-        talkers: which, by name; empty for `n_talkers` of them.
-        n_talkers: how many, drawn with genders in balance; None takes all.
-        clips_per_talker: how many of each; None takes all.
-        n_clips: how many altogether, talkers in turn; None where `clips_per_talker` decides.
-        swapped: take the clips whose face is another talker's, and only those.
+        speakers: which, by name; empty for `n_speakers` of them.
+        n_speakers: how many, drawn with genders in balance; None takes all.
+        clips_per_speaker: how many of each; None takes all.
+        n_clips: how many altogether, speakers in turn; None where `clips_per_speaker` decides.
+        swapped: take the clips whose face is another speaker's, and only those.
         per_subject: sentences that each subject hears, a balanced subset; None for all.
         blocks: times that each subject hears each of their sentences, each time by another
             system, a block after the other; 0 for as many as there are systems.
@@ -48,9 +48,9 @@ class DesignOptions:
 
     parts: tuple[str, ...] = ("mos",)
     subjects: int = 15
-    talkers: tuple[str, ...] = ()
-    n_talkers: int | None = None
-    clips_per_talker: int | None = None
+    speakers: tuple[str, ...] = ()
+    n_speakers: int | None = None
+    clips_per_speaker: int | None = None
     n_clips: int | None = None
     swapped: bool = False
     per_subject: int | None = None
@@ -81,7 +81,7 @@ class DesignOptions:
         for name in ("practice", "traps", "golds", "repeats", "blocks", "max_plays", "seed"):
             if getattr(self, name) < 0:
                 raise BadInput(f"{name} is {getattr(self, name)}", "choose 0 or more")
-        for name in ("n_talkers", "clips_per_talker", "n_clips", "per_subject"):
+        for name in ("n_speakers", "clips_per_speaker", "n_clips", "per_subject"):
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise BadInput(f"{name} is {value}", "choose 1 or more")
@@ -95,7 +95,7 @@ class DesignOptions:
 
 PRESETS: dict[str, DesignOptions] = {
     # Section V-A: ten samples a speaker, four speakers, fifteen subjects.
-    "paper": DesignOptions(n_talkers=4, clips_per_talker=10),
+    "paper": DesignOptions(n_speakers=4, clips_per_speaker=10),
     # Section VI-A: thirty samples whose lips and identity are different speakers'.
     "paper-swaps": DesignOptions(parts=("mos", "smos_speaker"), n_clips=30, swapped=True),
     # Everything that the runs share, a subset of forty sentences a subject.
@@ -107,11 +107,11 @@ def from_preset(name: str, **changes: Any) -> DesignOptions:
     """A preset with some options changed; None means unchanged."""
     given = {key: value for key, value in changes.items() if value is not None}
     if "n_clips" in given:
-        given.setdefault("clips_per_talker", None)
-    elif "clips_per_talker" in given:
+        given.setdefault("clips_per_speaker", None)
+    elif "clips_per_speaker" in given:
         given["n_clips"] = None
-    if given.get("talkers"):
-        given["n_talkers"] = None
+    if given.get("speakers"):
+        given["n_speakers"] = None
     options = dataclasses.replace(PRESETS[name], **given)
     options.check()
     return options

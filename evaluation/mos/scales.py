@@ -56,7 +56,7 @@ MOS = Scale(
 SMOS_SPEAKER = Scale(
     key="smos_speaker",
     label="SMOS (speaker)",
-    title="Same talker?",
+    title="Same speaker?",
     question="Do A and B sound like the same person?",
     advice=(
         "You will hear pairs of sentences. Judge how much the two voices sound like one and the "
@@ -73,8 +73,8 @@ SMOS_SPEAKER = Scale(
     ),
     pair=True,
     definition=(
-        "Similarity mean opinion score for the talker: synthesised speech beside a recording of "
-        "the talker it should sound like, 1 (surely different persons) to 5 (surely the same)"
+        "Similarity mean opinion score for the speaker: synthesized speech beside a recording of "
+        "the speaker it should sound like, 1 (surely different persons) to 5 (surely the same)"
     ),
 )
 
@@ -92,8 +92,8 @@ SMOS_GENDER = Scale(
     answers=("Surely not", "Probably not", "Cannot tell", "Probably yes", "Surely yes"),
     pair=True,
     definition=(
-        "Similarity mean opinion score for the gender: synthesised speech beside a recording of "
-        "another talker of the gender it should have, 1 (surely another) to 5 (surely the same)"
+        "Similarity mean opinion score for the gender: synthesized speech beside a recording of "
+        "another speaker of the gender it should have, 1 (surely another) to 5 (surely the same)"
     ),
     share="Same gender",
 )

@@ -9,7 +9,7 @@ by subject, and a bootstrap of subjects, then of their ratings (`evaluation.stat
 for other listeners of such clips. The interval that P.800 tests often print, over all votes as if
 they were independent, is narrower.
 
-Normalised ratings are z = (rating − the subject's mean) / the subject's standard deviation within
+Normalized ratings are z = (rating − the subject's mean) / the subject's standard deviation within
 the part, all conditions together: they take out how high and how widely somebody rates.
 """
 
@@ -69,7 +69,7 @@ class ConditionScore:
     Attributes:
         name, kind: of the condition.
         rating: mean opinion score.
-        normalised: mean z.
+        normalized: mean z.
         share: percentage of ratings of 4 and 5, where the scale has a name for it.
         deviation: standard deviation of the ratings.
         counts: how often 1 … 5 was given.
@@ -80,7 +80,7 @@ class ConditionScore:
     name: str
     kind: str
     rating: Estimate
-    normalised: Estimate
+    normalized: Estimate
     share: Estimate | None
     deviation: float | None
     counts: tuple[int, ...]

@@ -1,7 +1,7 @@
 """Which subjects count: rules that are fixed before anybody looks at the systems' scores.
 
 All rules look at control trials, or at how a subject's ratings hang together with the others',
-never at which system they favour. A subject who breaks one is left out whole. Thresholds:
+never at which system they favor. A subject who breaks one is left out whole. Thresholds:
 
 - **complete**: answers to at least 95 % of the trials (P.808 takes whole sessions only).
 - **consent** is a matter of the import: a file without it is rejected there.

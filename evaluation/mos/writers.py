@@ -146,7 +146,7 @@ def _summary_rows(score: TestScore) -> list[list[object]]:
         for condition in part.conditions:
             for name, estimate in (
                 ("rating", condition.rating),
-                ("z", condition.normalised),
+                ("z", condition.normalized),
                 ("percent_same", condition.share),
             ):
                 if estimate is None:
@@ -192,7 +192,7 @@ def markdown_text(score: TestScore) -> str:
         f"{len(score.verdicts)}, {score.n_accepted} of them count. Intervals ({level}) are over "
         "subjects: Student's t with clustered variance, and a bootstrap of subjects, then of "
         f"their ratings ({options.n_resamples} resamples, seed {options.seed}). z: ratings "
-        "normalised by each subject's mean and standard deviation.",
+        "normalized by each subject's mean and standard deviation.",
     ]
     for part in score.parts:
         parts += _part_text(part, score)
@@ -260,7 +260,7 @@ def _condition_row(condition: ConditionScore) -> list[str]:
         _mean(condition.rating, 2),
         _interval(condition.rating.t, 2),
         _interval(condition.rating.bootstrap, 2),
-        _mean(condition.normalised, 2),
+        _mean(condition.normalized, 2),
     ]
     if condition.share is not None:
         cells.append(f"{_mean(condition.share, 1)} {_interval(condition.share.t, 1)}".strip())

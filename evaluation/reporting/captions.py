@@ -1,4 +1,4 @@
-"""What a caption owes its reader about recognisers and predictors: which one it was, and what the same
+"""What a caption owes its reader about recognizers and predictors: which one it was, and what the same
 one makes of the real recordings of the same clips. Without that floor its numbers mean little: one
 and the same speech has been printed with a WER of 24.5 and of 18.9.
 """
@@ -12,7 +12,14 @@ from collections.abc import Sequence
 import numpy as np
 
 from evaluation.metrics.base import MetricInfo
-from evaluation.reporting.tables import Cell, Options, Table, fixed, format_interval, format_mean
+from evaluation.reporting.tables import (
+    Cell,
+    Table,
+    TableOptions,
+    fixed,
+    format_interval,
+    format_mean,
+)
 from evaluation.scoring.run import ScoredRun
 from evaluation.stats import intervals as statistics
 from evaluation.stats import pooling
@@ -20,7 +27,7 @@ from manifests.records import Score
 
 
 def remarks(
-    scored: Sequence[ScoredRun], columns: Sequence[MetricInfo], options: Options
+    scored: Sequence[ScoredRun], columns: Sequence[MetricInfo], options: TableOptions
 ) -> tuple[str, ...]:
     """Sentences for the caption of a table with these columns."""
     found = list(dict.fromkeys(info.note for info in columns if info.note))
@@ -47,7 +54,7 @@ def remarks(
     return tuple(found)
 
 
-def floor(scored: Sequence[ScoredRun], info: MetricInfo, options: Options) -> Cell:
+def floor(scored: Sequence[ScoredRun], info: MetricInfo, options: TableOptions) -> Cell:
     """The floor of a metric over the recordings of all runs, each recording once."""
     values: dict[tuple[str, str], Score] = {}
     failed: dict[tuple[str, str], str] = {}
@@ -89,7 +96,7 @@ def chance(scored: Sequence[ScoredRun], info: MetricInfo) -> str:
     return f"{info.label} {fixed(float(np.mean(values)), info.decimals)}{unit}"
 
 
-def annotate(table: Table, scored: Sequence[ScoredRun], options: Options) -> Table:
+def annotate(table: Table, scored: Sequence[ScoredRun], options: TableOptions) -> Table:
     """The table with these sentences in its caption, unless nothing in it was measured here."""
     if all(row.kind == "reported" for row in table.rows):
         return table

@@ -16,7 +16,7 @@ from evaluation.metrics.base import MetricInfo
 from evaluation.reporting.tables import Cell, format_interval, format_mean
 
 PALETTE = ("#3b6ea5", "#c8662b", "#3f8f5f", "#8a5ea8", "#a8324a", "#6b7280", "#b08d1e", "#2a8c8c")
-"""Distinct in greyscale order too; systems take them in turn."""
+"""Distinct in grayscale order too; systems take them in turn."""
 
 POINTS_A_STRIP = 200
 
@@ -36,7 +36,7 @@ def sound_uri(samples: Samples) -> str:
 
 
 def mel_uri(mel: NDArray[np.float32], low: float, high: float) -> str:
-    """(80, T) log-mel as an inlined PNG, low frequencies at the bottom, `low`–`high` as colours."""
+    """(80, T) log-mel as an inlined PNG, low frequencies at the bottom, `low`–`high` as colors."""
     from matplotlib import image
 
     buffer = io.BytesIO()
@@ -88,7 +88,7 @@ def strip_panel(info: MetricInfo, strips: Sequence[Strip], width: int = 420) -> 
         parts.append(f'<line x1="{x(tick)}" x2="{x(tick)}" y1="{top}" y2="{base}" class="grid"/>')
         parts.append(f'<text x="{x(tick)}" y="{base + 14}" class="tick">{tick:g}</text>')
     for i, strip in enumerate(strips):
-        colour = PALETTE[i % len(PALETTE)]
+        color = PALETTE[i % len(PALETTE)]
         middle = top + row_height * (i + 0.5)
         ordered = sorted(strip.values.items(), key=lambda item: item[1])
         if len(ordered) > POINTS_A_STRIP:
@@ -98,7 +98,7 @@ def strip_panel(info: MetricInfo, strips: Sequence[Strip], width: int = 420) -> 
             # A fixed low-discrepancy jitter: the page must not change from run to run.
             y = round(middle + 18 * ((j * 0.6180339887) % 1 - 0.5), 1)
             parts.append(
-                f'<circle cx="{x(value)}" cy="{y}" r="2.4" fill="{colour}">'
+                f'<circle cx="{x(value)}" cy="{y}" r="2.4" fill="{color}">'
                 f"<title>{html.escape(clip)}: {value:.{info.decimals}f}</title></circle>"
             )
         cell = strip.cell
@@ -111,7 +111,7 @@ def strip_panel(info: MetricInfo, strips: Sequence[Strip], width: int = 420) -> 
             told = f"{format_mean(cell, info)} {format_interval(cell, info)}".strip()
             parts.append(
                 f'<rect x="{x(cell.mean) - 3:.1f}" y="{middle - 9}" width="6" height="18" '
-                f'fill="{colour}" class="mean"><title>{html.escape(strip.label)}: '
+                f'fill="{color}" class="mean"><title>{html.escape(strip.label)}: '
                 f"{told}</title></rect>"
             )
     parts.append("</svg>")

@@ -29,7 +29,7 @@ from evaluation.reporting.tables import (
     row_counts,
     same_counts,
 )
-from evaluation.reporting.writers import Report, definition, row_heads, row_labels
+from evaluation.reporting.writers import EvaluationReport, definition, row_heads, row_labels
 from evaluation.scoring.run import ScoredRun
 from manifests.io import atomic_open
 from manifests.records import RunClip
@@ -39,7 +39,7 @@ LARGEST_CLIP_TABLE = 3000
 esc = html.escape
 
 
-def write_page(path: Path, report: Report, *, rank_by: MetricInfo, n_clips: int) -> None:
+def write_page(path: Path, report: EvaluationReport, *, rank_by: MetricInfo, n_clips: int) -> None:
     """Writes the page.
 
     Args:
@@ -128,7 +128,7 @@ def _row(table: Table, row: Row, *, shared: bool) -> str:
     return f"<tr>{''.join(cells)}</tr>"
 
 
-def _table_section(report: Report, table: Table) -> str:
+def _table_section(report: EvaluationReport, table: Table) -> str:
     shared = same_counts(table)
     heads = [_head(label, text=True) for label in row_heads(table)]
     for info in table.columns:
@@ -141,7 +141,7 @@ def _table_section(report: Report, table: Table) -> str:
     return _table(heads, rows) + (f'<p class="caption">{esc(below)}</p>' if below else "")
 
 
-def _every_clip(report: Report) -> str:
+def _every_clip(report: EvaluationReport) -> str:
     columns = [metric.info for metric in report.metrics if metric.info.group != "floor"]
     n_rows = sum(len(item.run.clips) for item in report.scored)
     if n_rows > LARGEST_CLIP_TABLE:
@@ -169,7 +169,7 @@ def _every_clip(report: Report) -> str:
     return f"<details><summary>{n_rows} lines</summary>{_table(heads, rows)}</details>"
 
 
-def _failures(report: Report) -> str:
+def _failures(report: EvaluationReport) -> str:
     lines = failure_lines(report.scored)
     if not lines:
         return '<p class="caption">None: every clip has every score.</p>'
@@ -184,7 +184,7 @@ def _failures(report: Report) -> str:
 # --- figures
 
 
-def _distributions(report: Report) -> str:
+def _distributions(report: EvaluationReport) -> str:
     chosen = [t for t in report.tables if t.key in ("headline", "main")] or report.tables[:1]
     panels = []
     for table, (column, info) in ((t, c) for t in chosen for c in enumerate(t.columns)):
@@ -210,12 +210,12 @@ def _distributions(report: Report) -> str:
     )
 
 
-def _clips(report: Report, rank_by: MetricInfo, n_clips: int) -> str:
+def _clips(report: EvaluationReport, rank_by: MetricInfo, n_clips: int) -> str:
     parts = []
     lead = (
         f'<p class="caption">Ranked by {esc(rank_by.label)}. Sound is inlined at 16 kHz, levels as '
         "they are; the pictures are log-mels, 0–8 kHz from bottom to top, both on the recording's "
-        "colour scale.</p>"
+        "color scale.</p>"
     )
     columns = [info for table in report.tables for info in table.columns]
     for item in report.scored:
@@ -279,7 +279,7 @@ def _card(item: ScoredRun, clip: RunClip, tag: str, columns: Sequence[MetricInfo
     )
 
 
-def _embeddings(report: Report) -> str:
+def _embeddings(report: EvaluationReport) -> str:
     """Figure 2 of the paper, and its numbers."""
     sets = report.embeddings
     uri = figures.data_uri("image/svg+xml", embedding_report.figure_svg(sets, report.options.seed))
@@ -291,8 +291,8 @@ def _embeddings(report: Report) -> str:
         for row in embedding_report.rows(sets)
     ]
     return (
-        f'<img class="wide" src="{uri}" alt="t-SNE of face embeddings: same talker, same colour and '
-        'marker; unseen talkers with a black border">'
+        f'<img class="wide" src="{uri}" alt="t-SNE of face embeddings: same speaker, same color and '
+        'marker; unseen speakers with a black border">'
         + _table(heads, rows)
         + f'<p class="caption">{esc(" ".join(embedding_report.READING))}</p>'
     )
@@ -301,17 +301,17 @@ def _embeddings(report: Report) -> str:
 # --- small print
 
 
-def _definitions(report: Report) -> str:
+def _definitions(report: EvaluationReport) -> str:
     entries = "".join(
         f"<dt>{esc(info.heading)}</dt><dd>{esc(definition(info))} "
-        f"<code>{esc(info.name)}</code>{esc(f', licence {info.licence}.' if info.licence else '.')}"
+        f"<code>{esc(info.name)}</code>{esc(f', license {info.license}.' if info.license else '.')}"
         "</dd>"
         for info in report.columns
     )
     return f"<dl>{entries}</dl>"
 
 
-def _systems(report: Report) -> str:
+def _systems(report: EvaluationReport) -> str:
     parts = []
     for item in report.scored:
         details = json.dumps(item.run.info.to_dict(), indent=2, ensure_ascii=False, default=str)

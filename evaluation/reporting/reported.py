@@ -1,6 +1,6 @@
 """The paper's Tables I, II and III: its rows as reported, beside what was measured here.
 
-The reported numbers live in `data/reported.json` and nowhere else. They come from other recognisers,
+The reported numbers live in `data/reported.json` and nowhere else. They come from other recognizers,
 other listeners and other clips, so they stand in rows of their own, count no clips, and never compete
 for bold type with measured ones.
 """
@@ -16,7 +16,7 @@ from typing import Any
 
 from evaluation.inputs.pairs import Run
 from evaluation.metrics.base import Metric, MetricInfo
-from evaluation.reporting.tables import Cell, Options, Row, Table, mark_best, system_rows
+from evaluation.reporting.tables import Cell, Row, Table, TableOptions, mark_best, system_rows
 from evaluation.scoring.run import ScoredRun
 from manifests.records import RunClip
 
@@ -73,7 +73,7 @@ def reported_tables() -> dict[str, Reported]:
     text = (resources.files("evaluation.reporting") / "reported.json").read_text("utf-8")
     values: dict[str, Any] = json.loads(text)
     columns = {
-        name: MetricInfo(name=name, group="headline", licence="", **column)
+        name: MetricInfo(name=name, group="headline", license="", **column)
         for name, column in values["columns"].items()
     }
     source = f"Reported: {values['paper']}, as printed. {values['conditions']}"
@@ -104,7 +104,7 @@ def paper_tables(
     which: str,
     scored: Sequence[ScoredRun],
     metrics: Sequence[Metric],
-    options: Options,
+    options: TableOptions,
     others: Sequence[Table] = (),
 ) -> list[Table]:
     """The paper's tables with measured rows above the reported ones.
@@ -122,7 +122,7 @@ def _table(
     paper: Reported,
     scored: Sequence[ScoredRun],
     metrics: Sequence[Metric],
-    options: Options,
+    options: TableOptions,
     others: Sequence[Table],
 ) -> Table:
     by_name = {metric.info.name: metric for metric in metrics}
@@ -174,7 +174,7 @@ def _measured(
     columns: Sequence[MetricInfo],
     scored: Sequence[ScoredRun],
     metrics: dict[str, Metric],
-    options: Options,
+    options: TableOptions,
     others: Sequence[Table],
 ) -> list[Row]:
     keep = KEEP.get(part.clips)
@@ -210,7 +210,7 @@ def _swapped(clip: RunClip) -> bool:
 
 
 def _seen(run: Run, clip: RunClip) -> bool | None:
-    """Whether the clip's talker was trained on; None where nobody says."""
+    """Whether the clip's speaker was trained on; None where nobody says."""
     if clip.seen is not None:
         return clip.seen
     return {"large-seen": True, "large-unseen": False}.get(run.info.split)

@@ -11,8 +11,8 @@ from evaluation.metrics.base import Metric, MetricInfo, library_version
 from evaluation.reporting import tables, writers
 from evaluation.reporting.captions import annotate
 from evaluation.reporting.reported import paper_tables
-from evaluation.reporting.tables import Options, Table, format_interval, format_mean
-from evaluation.reporting.writers import Report
+from evaluation.reporting.tables import Table, TableOptions, format_interval, format_mean
+from evaluation.reporting.writers import EvaluationReport
 from evaluation.scoring.run import ScoredRun
 from manifests.console import format_table
 from manifests.errors import BadInput
@@ -25,12 +25,12 @@ RANKING = ("estoi", "stoi", "mcd")
 def build_report(
     scored: Sequence[ScoredRun],
     metrics: Sequence[Metric],
-    options: Options,
+    options: TableOptions,
     notes: Sequence[str] = (),
     paper: str = "",
     listening: Sequence[Table] = (),
     embeddings: Sequence[Set] = (),
-) -> Report:
+) -> EvaluationReport:
     """Everything the writers need. The runs must be comparable (`inputs.check_comparable`).
 
     Args:
@@ -41,7 +41,7 @@ def build_report(
     """
     own = tables.system_tables(scored, metrics, options)
     reported = paper_tables(paper, scored, metrics, options, listening) if paper else []
-    return Report(
+    return EvaluationReport(
         scored=tuple(scored),
         metrics=tuple(metrics),
         tables=tuple(annotate(table, scored, options) for table in own),
@@ -111,7 +111,12 @@ def ranking_metric(name: str | None, metrics: Sequence[Metric]) -> MetricInfo:
 
 
 def write_report(
-    report: Report, out: Path, formats: Sequence[str], *, rank_by: MetricInfo, n_clips: int
+    report: EvaluationReport,
+    out: Path,
+    formats: Sequence[str],
+    *,
+    rank_by: MetricInfo,
+    n_clips: int,
 ) -> list[Path]:
     """Writes `report.md`, `.tex`, `.csv` (and `report_clips.csv`) and `.html`; returns paths."""
     paths = []
@@ -133,7 +138,7 @@ def write_report(
     return paths
 
 
-def terminal_table(report: Report) -> str:
+def terminal_table(report: EvaluationReport) -> str:
     """The summary turned round, a row a metric and a column a system: it fits a terminal."""
     names = [item.run.info.name for item in report.scored]
     shared = all(map(tables.same_counts, report.tables)) and len(_all_counts(report)) == 1
@@ -155,7 +160,7 @@ def terminal_table(report: Report) -> str:
     return "\n".join([*parts, *remarks])
 
 
-def _all_counts(report: Report) -> set[tuple[str, ...]]:
+def _all_counts(report: EvaluationReport) -> set[tuple[str, ...]]:
     """Counts of the systems, table by table: one line can say them where all tables agree."""
     return {tuple(map(tables.row_counts, table.rows)) for table in report.tables}
 

@@ -74,7 +74,7 @@ class Row:
 
     @property
     def part(self) -> str:
-        """What is printed once for neighbouring rows that share it."""
+        """What is printed once for neighboring rows that share it."""
         return self.speaker or self.section
 
 
@@ -106,7 +106,7 @@ class Table:
 
 
 @dataclass(frozen=True)
-class Options:
+class TableOptions:
     """How intervals are made."""
 
     method: statistics.Method = "bootstrap"
@@ -118,7 +118,7 @@ class Options:
 TITLES: dict[Group, str] = {
     "headline": "Words and quality",
     "recognition": "Recognition in detail",
-    "voice": "Voice: talker and gender",
+    "voice": "Voice: speaker and gender",
     "main": "Scores against the recordings",
     "aligned": "Time-aligned scores",
     "sync": "Picture and sound",
@@ -127,7 +127,7 @@ TITLES: dict[Group, str] = {
 
 
 def system_tables(
-    scored: Sequence[ScoredRun], metrics: Sequence[Metric], options: Options
+    scored: Sequence[ScoredRun], metrics: Sequence[Metric], options: TableOptions
 ) -> list[Table]:
     """One table for each group of metrics that was asked for: a row a system, all speakers."""
     rows = system_rows(scored, metrics, options)
@@ -142,7 +142,7 @@ def system_tables(
 
 
 def speaker_table(
-    scored: Sequence[ScoredRun], metrics: Sequence[Metric], options: Options
+    scored: Sequence[ScoredRun], metrics: Sequence[Metric], options: TableOptions
 ) -> Table:
     """A row for each speaker of each system; intervals are over the speaker's clips alone."""
     shown = [metric for metric in metrics if metric.info.group != "floor"]
@@ -170,7 +170,7 @@ def natural(name: str) -> tuple[tuple[int, int | str], ...]:
 def system_rows(
     scored: Sequence[ScoredRun],
     metrics: Sequence[Metric],
-    options: Options,
+    options: TableOptions,
     *,
     speaker: str | None = None,
     keep: Callable[[Run, RunClip], bool] | None = None,
@@ -331,7 +331,9 @@ def caption(table: Table) -> list[str]:
     return [*parts, *table.remarks]
 
 
-def reading(scored: Sequence[ScoredRun], options: Options, versions: dict[str, str]) -> list[str]:
+def reading(
+    scored: Sequence[ScoredRun], options: TableOptions, versions: dict[str, str]
+) -> list[str]:
     """What every table of a report shares: clips, sampling, counts, versions, a sentence each."""
     info = scored[0].run.info
     speakers = speakers_of(scored)

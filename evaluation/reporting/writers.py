@@ -17,9 +17,9 @@ from evaluation.metrics.base import Metric, MetricInfo
 from evaluation.reporting import confusions
 from evaluation.reporting.tables import (
     Cell,
-    Options,
     Row,
     Table,
+    TableOptions,
     caption,
     failure_lines,
     format_interval,
@@ -34,7 +34,7 @@ from manifests.io import atomic_open, write_csv
 
 
 @dataclass(frozen=True)
-class Report:
+class EvaluationReport:
     """Everything that the writers print.
 
     Attributes:
@@ -54,7 +54,7 @@ class Report:
     metrics: tuple[Metric, ...]
     tables: tuple[Table, ...]
     speakers: Table
-    options: Options
+    options: TableOptions
     versions: dict[str, str]
     notes: tuple[str, ...] = ()
     paper: tuple[Table, ...] = ()
@@ -129,7 +129,7 @@ def markdown_table(table: Table) -> str:
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
-def write_markdown(path: Path, report: Report) -> None:
+def write_markdown(path: Path, report: EvaluationReport) -> None:
     parts = ["# Evaluation report", markdown(" ".join(report.reading()))]
     parts += [f"> {markdown(note)}" for note in report.notes]
     for table in report.all_tables:
@@ -275,7 +275,7 @@ def pages(table: Table) -> Iterator[tuple[int, Table]]:
         yield i, dataclasses.replace(table, key=f"{table.key}{i or ''}", rows=rows)
 
 
-def write_latex(path: Path, report: Report) -> None:
+def write_latex(path: Path, report: EvaluationReport) -> None:
     """A document that compiles as it is; the tables can be taken out of it."""
     parts = [
         "% Needs booktabs and graphicx. Each table* can be copied into a paper.",
@@ -322,7 +322,7 @@ CLIP_COLUMNS = (
 )  # fmt: skip
 
 
-def write_summary_csv(path: Path, report: Report) -> None:
+def write_summary_csv(path: Path, report: EvaluationReport) -> None:
     """Tidy long: a line for each system, speaker (`all` is everyone) and metric. Of the paper's
     tables the reported rows, with the table for a split and its part for a subset."""
     rows = []
@@ -357,7 +357,7 @@ def write_summary_csv(path: Path, report: Report) -> None:
     write_csv(path, SUMMARY_COLUMNS, rows)
 
 
-def write_clips_csv(path: Path, report: Report) -> None:
+def write_clips_csv(path: Path, report: EvaluationReport) -> None:
     """Tidy long: a line for each system, clip and metric."""
     rows = []
     for item in report.scored:

@@ -2,7 +2,7 @@
 
 A score's key is a hash of both files' content, the rules of the input checks, and the metric's
 parameters, revision and library versions; an unchanged key is never computed again. Scores of
-several recognisers or weights stand beside each other, told apart by their parameters.
+several recognizers or weights stand beside each other, told apart by their parameters.
 
 `scores.jsonl` is only ever replaced as a whole. While scoring runs, finished scores are appended
 to `scores.journal.jsonl`, one write a clip; after kill -9 the next call takes the journal's whole
@@ -52,7 +52,7 @@ class ScoredRun:
 
 
 @dataclass(frozen=True)
-class Task:
+class ScoreTask:
     """The metrics to compute of one clip of one run."""
 
     run_index: int
@@ -84,7 +84,7 @@ def score_runs(
             locks.enter_context(held(root))
         known = [_load(run, hashes, metrics) for run in runs]
         bound = [[metric.for_run(run) for metric in metrics] for run in runs]
-        tasks: list[Task] = []
+        tasks: list[ScoreTask] = []
         wanted: list[dict[tuple[str, str], str]] = []
         for index, run in enumerate(runs):
             keys = {
@@ -102,7 +102,7 @@ def score_runs(
                 ]
                 if absent:
                     tasks.append(
-                        Task(
+                        ScoreTask(
                             index,
                             clip,
                             run.wav(clip),
@@ -194,7 +194,7 @@ def _load(run: Run, hashes: _Hashes, asked: Sequence[Metric]) -> dict[str, Score
         source = score.parameters.get("source")
         if source is None or source == metric.info.parameters.get("source"):
             return False
-        # Of another recogniser, or of other weights: true under the parameters that it states.
+        # Of another recognizer, or of other weights: true under the parameters that it states.
         other = metric.stated(score.parameters)
         clips = by_name.get((score.speaker, score.stem), ())
         return any(hashes.key(run, clip, other) == score.key for clip in clips)
@@ -214,7 +214,7 @@ def _store(run: Run, known: dict[str, Score]) -> None:
 
 def _compute(
     runs: Sequence[Run],
-    tasks: Sequence[Task],
+    tasks: Sequence[ScoreTask],
     metrics: Sequence[Sequence[Metric]],
     known: list[dict[str, Score]],
     jobs: int,
@@ -223,7 +223,7 @@ def _compute(
 ) -> None:
     if not tasks:
         return
-    groups: dict[str, list[Task]] = {}
+    groups: dict[str, list[ScoreTask]] = {}
     for task in tasks:
         shared = os.path.normpath(task.reference) if task.reference else str(task.wav)
         groups.setdefault(shared, []).append(task)
@@ -244,7 +244,7 @@ def _compute(
 
 
 def _map(
-    groups: list[list[Task]], metrics: Sequence[Mapping[str, Metric]], jobs: int
+    groups: list[list[ScoreTask]], metrics: Sequence[Mapping[str, Metric]], jobs: int
 ) -> Iterator[list[tuple[int, list[Score]]]]:
     if jobs == 1 or len(groups) == 1:
         for group in groups:
@@ -255,7 +255,7 @@ def _map(
 
 
 def score_group(
-    tasks: Sequence[Task], metrics: Sequence[Mapping[str, Metric]]
+    tasks: Sequence[ScoreTask], metrics: Sequence[Mapping[str, Metric]]
 ) -> list[tuple[int, list[Score]]]:
     """Scores clips that share a recording; a score for every key of every task.
 

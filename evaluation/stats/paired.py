@@ -1,11 +1,11 @@
 """Two systems on the same clips: the difference of their means, with an interval, a test and two sizes
 of effect.
 
-The bootstrap draws talkers, then their clips (`statistics.resample_counts`), and takes both systems'
+The bootstrap draws speakers, then their clips (`statistics.resample_counts`), and takes both systems'
 clips with every draw, so what makes a clip hard for both cancels. Its p is the smallest level at which
 the percentile interval would leave zero out, but never below 2^(1 − n): less cannot be known from the
 signs of n differences, however often they are drawn again. Student's t works on the differences,
-clustered by talker.
+clustered by speaker.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ def paired_means(
 
     Args:
         a, b: (N, M) scores, a row a clip, a column a metric; NaN where there is none.
-        speakers: N talkers.
+        speakers: N speakers.
         weights_a, weights_b: (N, M) positive: a clip's share in each system's mean.
         method: `bootstrap` or `t`; the latter takes both systems' mean weight for a clip.
 
@@ -172,8 +172,8 @@ def _student(
     names = np.asarray(speakers, dtype=object).astype(str)
     for column in range(differences.shape[1]):
         present = np.isfinite(differences[:, column])
-        talkers = len(np.unique(names[present]))
-        freedom = (talkers if talkers > 1 else int(present.sum())) - 1
+        n_speakers = len(np.unique(names[present]))
+        freedom = (n_speakers if n_speakers > 1 else int(present.sum())) - 1
         if freedom < 1:
             continue
         reach = (found.high[column] - found.low[column]) / 2

@@ -1,6 +1,6 @@
 """Differences of numbers that are no mean over clips (`evaluation.stats.pooling`): an equal error rate, or a
 share balanced over classes. Each is computed anew for both systems on every resample of the clips that
-both have; with Student's t it is computed with each talker left out.
+both have; with Student's t it is computed with each speaker left out.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ Indices = NDArray[np.int64]
 _CHUNK_CELLS = 500_000
 
 Both = Sequence[tuple[str, Score, Score]]
-"""(talker, score of a, score of b) of every clip that has both."""
+"""(speaker, score of a, score of b) of every clip that has both."""
 
 
 def repool(
@@ -46,8 +46,8 @@ def repool(
         of_b = POOLS[name]([score for _, _, score in clips])
         whole = np.ones((1, len(clips)))
         mean_a, mean_b = float(of_a(whole)[0]), float(of_b(whole)[0])
-        talkers = [talker for talker, *_ in clips]
-        group = np.unique(talkers, return_inverse=True)[1].astype(np.int64)
+        speakers = [speaker for speaker, *_ in clips]
+        group = np.unique(speakers, return_inverse=True)[1].astype(np.int64)
         low = high = p = float("nan")
         if method == "bootstrap" and len(clips) > 1:
             drawn = _drawn(of_a, of_b, group, n_resamples, np.random.default_rng(seed))
@@ -80,7 +80,7 @@ def _drawn(
 def _jackknife(
     of_a: Estimator, of_b: Estimator, group: Indices, difference: float, confidence: float
 ) -> tuple[float, float, float]:
-    """(low, high, p), over talkers, or over clips where there is one talker."""
+    """(low, high, p), over speakers, or over clips where there is one speaker."""
     if len(np.unique(group)) == 1:
         group = np.arange(len(group), dtype=np.int64)
     n = len(np.unique(group))

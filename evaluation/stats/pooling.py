@@ -1,8 +1,8 @@
 """Numbers of a whole set that are no mean over its clips, with intervals like those of means.
 
 Each is computed from what the clips' scores hold in their `details`, once for the set and once for
-every resample of talkers and clips (`statistics.resample_counts`); with Student's t it is computed
-with each talker left out (the jackknife: Efron and Tibshirani, 1993, chapter 11).
+every resample of speakers and clips (`statistics.resample_counts`); with Student's t it is computed
+with each speaker left out (the jackknife: Efron and Tibshirani, 1993, chapter 11).
 """
 
 from __future__ import annotations
@@ -159,7 +159,7 @@ def _drawn(
 
 
 def _jackknife(estimate: Estimator, group: NDArray[np.int64], confidence: float) -> float:
-    """Half the interval's width, over talkers, or over clips where there is one talker."""
+    """Half the interval's width, over speakers, or over clips where there is one speaker."""
     if len(np.unique(group)) == 1:
         group = np.arange(len(group))
     n = len(np.unique(group))

@@ -25,7 +25,7 @@ from evaluation.models.quality_net_features import MEL
 from evaluation.models.shipped import save_shipped
 from evaluation.training.common import average_into, learning_rate, read_state, write_state
 from evaluation.training.quality_card import card
-from evaluation.training.quality_data import HELD_OUT_TALKERS, Shard, build, gather, plan
+from evaluation.training.quality_data import HELD_OUT_SPEAKERS, Shard, build, gather, plan
 from evaluation.training.quality_degradations import HELD_OUT
 from evaluation.training.quality_report import agreement, judge, predictions, table
 from manifests.console import Progress
@@ -35,10 +35,10 @@ STATE = "training.pt"
 
 
 @dataclass(frozen=True)
-class Options:
+class QualityTrainingOptions:
     """
     Attributes:
-        steps, batch: optimiser steps and clips in each.
+        steps, batch: optimizer steps and clips in each.
         learning_rate: at its highest, after `warm_up` of all steps; a half cosine follows.
         weight_decay: of AdamW.
         crop_frames: of 10 ms, cut at random from every clip.
@@ -58,7 +58,7 @@ class Options:
     seed: int = 0
 
 
-def batch_of(data: Shard, step: int, options: Options) -> tuple[Tensor, Tensor]:
+def batch_of(data: Shard, step: int, options: QualityTrainingOptions) -> tuple[Tensor, Tensor]:
     """(mels (B, 48, crop_frames), MOS-LQO (B,)) of one step; every clip once an epoch."""
     per_epoch = len(data.items) // options.batch
     epoch, place = divmod(step, per_epoch)
@@ -73,14 +73,16 @@ def batch_of(data: Shard, step: int, options: Options) -> tuple[Tensor, Tensor]:
     return torch.from_numpy(mels.astype(np.float32)), torch.from_numpy(data.mos[chosen])
 
 
-def train(data: Shard, val: Shard, out: Path, options: Options = Options()) -> QualityNet:
+def train(
+    data: Shard, val: Shard, out: Path, options: QualityTrainingOptions = QualityTrainingOptions()
+) -> QualityNet:
     """The averaged network after all steps, resumed from `out` where it was interrupted."""
     torch.manual_seed(options.seed)
     # bfloat16 and this layout train 2.7 times as fast on one core; weights stay in float32.
     network = QualityNet()
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     mean = copy.deepcopy(network)
-    optimiser = torch.optim.AdamW(
+    optimizer = torch.optim.AdamW(
         network.parameters(), lr=options.learning_rate, weight_decay=options.weight_decay
     )
     first = 0
@@ -88,14 +90,14 @@ def train(data: Shard, val: Shard, out: Path, options: Options = Options()) -> Q
     if stored := read_state(path):
         network.load_state_dict(stored["network"])
         mean.load_state_dict(stored["mean"])
-        optimiser.load_state_dict(stored["optimiser"])
+        optimizer.load_state_dict(stored["optimizer"])
         first = int(stored["step"])
     with Progress(options.steps - first, "train", "step") as bar:
         for step in range(first, options.steps):
             # Dropout too is decided by the step, so that a resumed run is the same run.
             torch.manual_seed(options.seed * 1_000_003 + step)
             network.train()
-            for group in optimiser.param_groups:
+            for group in optimizer.param_groups:
                 group["lr"] = learning_rate(
                     options.learning_rate, step, options.steps, options.warm_up
                 )
@@ -103,17 +105,17 @@ def train(data: Shard, val: Shard, out: Path, options: Options = Options()) -> Q
             with torch.autocast("cpu", torch.bfloat16):
                 found = network(mels)
             loss = torch.nn.functional.smooth_l1_loss(found.float(), mos, beta=0.5)
-            optimiser.zero_grad(set_to_none=True)
+            optimizer.zero_grad(set_to_none=True)
             loss.backward()  # type: ignore[no-untyped-call]
             torch.nn.utils.clip_grad_norm_(network.parameters(), 2.0)
-            optimiser.step()
+            optimizer.step()
             average_into(mean, network, min(options.average, (1 + step) / (10 + step)))
             bar.update(1, loss=round(loss.item(), 3))
             if (step + 1) % options.save_every == 0 or step + 1 == options.steps:
                 state = {
                     "network": network.state_dict(),
                     "mean": mean.state_dict(),
-                    "optimiser": optimiser.state_dict(),
+                    "optimizer": optimizer.state_dict(),
                     "step": step + 1,
                 }
                 write_state(path, state)
@@ -136,7 +138,7 @@ def main(real: Path, synthetic: Path, out: Path, threads: int) -> None:
     get_metric("pesq_wb").require()
     torch.set_num_threads(threads)
     shards = build(plan(real, synthetic), out)
-    options = Options()
+    options = QualityTrainingOptions()
     learnt = gather(shards, "train")
     network = train(learnt, gather(shards, "val"), out, options)
     # What is judged is what is shipped: weights in half precision.
@@ -148,7 +150,7 @@ def main(real: Path, synthetic: Path, out: Path, threads: int) -> None:
     facts = {
         **about,
         "options": asdict(options),
-        "held_out_talkers": HELD_OUT_TALKERS,
+        "held_out_speakers": HELD_OUT_SPEAKERS,
         "held_out_families": HELD_OUT,
         "results": results,
     }

@@ -6,14 +6,14 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
-from evaluation.training.quality_data import HELD_OUT_TALKERS, Item
+from evaluation.training.quality_data import HELD_OUT_SPEAKERS, Item
 from evaluation.training.quality_degradations import HELD_OUT, SEEN
 
 SETS = {
-    "val": "trained talkers' other clips, trained families",
-    "talkers": "talkers left out, trained families",
-    "families": "trained talkers' other clips, families left out",
-    "both": "talkers and families left out",
+    "val": "trained speakers' other clips, trained families",
+    "speakers": "speakers left out, trained families",
+    "families": "trained speakers' other clips, families left out",
+    "both": "speakers and families left out",
 }
 HEAD = "| {} | n | Pearson | Spearman | RMSE | bias |\n|---|---:|---:|---:|---:|---:|"
 TEXT = """\
@@ -32,25 +32,25 @@ active levels from −36 to −16 dBov, rounded to 16 bits
 - PESQ of every result against its clip, by the `pesq` package
 
 ## Left out
-- the talkers {talkers} of both corpora, whom the large-unseen protocol keeps from every model
+- the speakers {speakers} of both corpora, whom the large-unseen protocol keeps from every model
 - the families {held_out}
-- a tenth of every other talker's clips
+- a tenth of every other speaker's clips
 
 ## Agreement with PESQ
 Spoilt clips only; clean ones are easy and would flatter the correlation.
 
 {sets}
 
-By family, trained ones on talkers left out, left-out ones with talkers left out too:
+By family, trained ones on speakers left out, left-out ones with speakers left out too:
 
 {families}
 
 ## Use
 - a column beside PESQ where there is no recording, or where one is and the question is noise, \
-distortion, reverberation or a vocoder's artefacts
+distortion, reverberation or a vocoder's artifacts
 - it does not hear whether a voice is natural or the words are right: PESQ punishes a wrong sentence, \
 this cannot, and clean espeak-ng speech counted as unspoilt
-- level does not matter (the active level is normalised); files of a lower rate are scored at 16 kHz \
+- level does not matter (the active level is normalized); files of a lower rate are scored at 16 kHz \
 and lose what band they lack
 - silent files and files under 0.15 s or over a minute get a failed status, not a number
 - it heard short English sentences read in a quiet room, and no music and no telephone line
@@ -71,7 +71,7 @@ def card(results: dict[str, Any], train: Sequence[Item], n_parameters: int, sha2
                 sets.append(_row(f"{text}: {corpus}", results[name][corpus]))
     families = [
         _row(f"{family} (left out)" if family in HELD_OUT else family, found)
-        for subset, names in (("talkers", SEEN), ("both", HELD_OUT))
+        for subset, names in (("speakers", SEEN), ("both", HELD_OUT))
         for family, found in results[subset].items()
         if family in names and family != "replaced"
     ]
@@ -81,7 +81,7 @@ def card(results: dict[str, Any], train: Sequence[Item], n_parameters: int, sha2
         train=_material(train),
         seen=", ".join(name for name in SEEN if name != "replaced"),
         held_out=", ".join(HELD_OUT),
-        talkers=", ".join(HELD_OUT_TALKERS),
+        speakers=", ".join(HELD_OUT_SPEAKERS),
         sets="\n".join([HEAD.format("set"), *sets]),
         families="\n".join([HEAD.format("family"), *families]),
     )
@@ -94,7 +94,7 @@ def _material(items: Sequence[Item]) -> str:
         speakers = Counter(item.speaker for item in own)
         clips = len({item.path for item in own})
         who = ", ".join(sorted(speakers, key=lambda s: int(s[1:])))
-        parts.append(f"{len(own)} examples of {clips} clips of {name}, talkers {who}")
+        parts.append(f"{len(own)} examples of {clips} clips of {name}, speakers {who}")
     return "; ".join(parts)
 
 

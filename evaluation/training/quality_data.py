@@ -5,15 +5,15 @@ A plan, drawn from one seed, lists every item: a clip, families of degradation, 
 level. Items are made one by one, each from its own seed, and stored in shards of 100, so that an
 interrupted build goes on where it stopped and ends the same.
 
-| set | talkers | clips | families |
+| set | speakers | clips | families |
 |---|---|---|---|
 | `train` | others | nine in ten | seen |
 | `val` | others | the rest | seen |
-| `talkers` | held out | all | seen |
+| `speakers` | held out | all | seen |
 | `families` | others | the rest | held out |
 | `both` | held out | all | held out |
 
-Held out are s1, s2, s4 and s29, the unseen talkers of the paper's split, real and synthetic.
+Held out are s1, s2, s4 and s29, the unseen speakers of the paper's split, real and synthetic.
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ from manifests.console import Progress
 from manifests.errors import BadInput
 from manifests.io import atomic_path, read_json, write_json
 
-HELD_OUT_TALKERS = ("s1", "s2", "s4", "s29")
-SIZES = {"train": 4200, "val": 300, "talkers": 700, "families": 500, "both": 500}
+HELD_OUT_SPEAKERS = ("s1", "s2", "s4", "s29")
+SIZES = {"train": 4200, "val": 300, "speakers": 700, "families": 500, "both": 500}
 SETS = tuple(SIZES)
 PAIRS_SHARE, TRIPLES_SHARE, CLEAN_SHARE, REPLACED_SHARE = 0.30, 0.05, 0.05, 0.015
 REAL_SHARE = 0.5
@@ -78,7 +78,7 @@ class Shard:
 
 
 def clips_of(build: Path) -> dict[str, list[Path]]:
-    """Talker → wavs of a `gridprep` build, sorted. Raises `BadInput` where there are none."""
+    """Speaker → wavs of a `gridprep` build, sorted. Raises `BadInput` where there are none."""
     found = {
         folder.name: sorted(folder.glob("*.wav"))
         for folder in sorted((build / "audio").glob("s*"))
@@ -92,15 +92,15 @@ def clips_of(build: Path) -> dict[str, list[Path]]:
 def plan(
     real: Path, synthetic: Path, seed: int = 0, sizes: dict[str, int] | None = None
 ) -> list[Item]:
-    """Every item of every set. Talkers weigh alike within a corpus, corpora by `REAL_SHARE`."""
+    """Every item of every set. Speakers weigh alike within a corpus, corpora by `REAL_SHARE`."""
     rng = np.random.default_rng(seed)
     corpora = {"real": clips_of(real), "synthetic": clips_of(synthetic)}
     kept: dict[str, dict[str, dict[str, list[Path]]]] = {"train": {}, "rest": {}, "held": {}}
-    for corpus, talkers in corpora.items():
+    for corpus, speakers in corpora.items():
         for part in kept.values():
             part[corpus] = {}
-        for speaker, paths in talkers.items():
-            if speaker in HELD_OUT_TALKERS:
+        for speaker, paths in speakers.items():
+            if speaker in HELD_OUT_SPEAKERS:
                 kept["held"][corpus][speaker] = paths
                 continue
             order = [paths[i] for i in rng.permutation(len(paths))]
@@ -110,7 +110,7 @@ def plan(
     part_of = {
         "train": "train",
         "val": "rest",
-        "talkers": "held",
+        "speakers": "held",
         "families": "rest",
         "both": "held",
     }
@@ -119,9 +119,9 @@ def plan(
         families = HELD_OUT if subset in ("families", "both") else SEEN
         for _ in range(size):
             corpus = "real" if rng.random() < REAL_SHARE else "synthetic"
-            talkers = kept[part_of[subset]][corpus]
-            speaker = sorted(talkers)[int(rng.integers(len(talkers)))]
-            path = talkers[speaker][int(rng.integers(len(talkers[speaker])))]
+            speakers = kept[part_of[subset]][corpus]
+            speaker = sorted(speakers)[int(rng.integers(len(speakers)))]
+            path = speakers[speaker][int(rng.integers(len(speakers[speaker])))]
             items.append(
                 Item(
                     subset,

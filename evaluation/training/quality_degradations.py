@@ -55,7 +55,7 @@ def white_noise(sound: Samples, strength: float, rng: np.random.Generator) -> Sa
     return mixed(sound, rng.standard_normal(len(sound)), ramp(strength, 55, -5))
 
 
-def coloured_noise(sound: Samples, strength: float, rng: np.random.Generator) -> Samples:
+def colored_noise(sound: Samples, strength: float, rng: np.random.Generator) -> Samples:
     """Noise that falls (or rises) by a random number of dB an octave, its level drifting."""
     n = len(sound)
     spectrum = np.fft.rfft(rng.standard_normal(n))
@@ -92,9 +92,9 @@ def babble(sound: Samples, strength: float, rng: np.random.Generator) -> Samples
 
 
 def replaced(sound: Samples, strength: float, rng: np.random.Generator) -> Samples:
-    """No speech at all any more: noise of some colour, or tones. The strength changes nothing."""
+    """No speech at all any more: noise of some color, or tones. The strength changes nothing."""
     nothing = np.full(len(sound), 1e-6)
-    make = (white_noise, coloured_noise, hum)[int(rng.integers(3))]
+    make = (white_noise, colored_noise, hum)[int(rng.integers(3))]
     noise = make(nothing, 1.0, rng)
     return np.asarray(noise * np.sqrt(active_power(sound) / ((noise**2).mean() + 1e-20)))
 
@@ -110,7 +110,7 @@ def clipping(sound: Samples, strength: float, rng: np.random.Generator) -> Sampl
     return np.asarray(ceiling * np.tanh(sound / ceiling))
 
 
-def quantisation(sound: Samples, strength: float, rng: np.random.Generator) -> Samples:
+def quantization(sound: Samples, strength: float, rng: np.random.Generator) -> Samples:
     """Few steps, even or μ-law."""
     peak = np.abs(sound).max() + 1e-9
     x = sound / peak
@@ -225,11 +225,11 @@ FAMILIES: dict[str, Family] = {
     name: Family(name, function, held_out)
     for name, function, held_out in (
         ("white_noise", white_noise, False),
-        ("coloured_noise", coloured_noise, False),
+        ("colored_noise", colored_noise, False),
         ("hum", hum, False),
         ("replaced", replaced, False),
         ("clipping", clipping, False),
-        ("quantisation", quantisation, False),
+        ("quantization", quantization, False),
         ("low_pass", low_pass, False),
         ("high_pass", high_pass, False),
         ("reverberation", reverberation, False),

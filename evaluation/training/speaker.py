@@ -1,7 +1,7 @@
-"""Trains the talker network: `facetron-eval train speaker --real BUILD --synthetic BUILD --out DIR`.
+"""Trains the speaker network: `facetron-eval train speaker --real BUILD --synthetic BUILD --out DIR`.
 
-Classes are talkers (at several speeds, `speaker_bank`); the loss is the additive angular margin of
-Deng et al., "ArcFace", CVPR 2019. Talkers that the large-unseen split holds out are not heard.
+Classes are speakers (at several speeds, `speaker_bank`); the loss is the additive angular margin of
+Deng et al., "ArcFace", CVPR 2019. Speakers that the large-unseen split holds out are not heard.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from evaluation.models.ecapa import PARAMETERS, WEIGHTS, Size, build, load_ecapa, normalised
+from evaluation.models.ecapa import PARAMETERS, WEIGHTS, Size, build, load_ecapa, normalized
 from evaluation.models.shipped import card_of, open_shipped, save_shipped
 from evaluation.training.speaker_bank import (
     HARMS,
@@ -34,12 +34,12 @@ from manifests.console import Progress
 from manifests.io import atomic_open, write_json
 
 UNHEARD = ("s1", "s2", "s4", "s29")
-"""The talkers that the large-unseen protocol keeps from every model, the evaluation's included."""
+"""The speakers that the large-unseen protocol keeps from every model, the evaluation's included."""
 USE = (
     "similarity, identification and EER of speech in GRID's manner: short sentences read in a quiet "
     "room, in English; it was tried on nothing else",
-    "talkers are known by their recordings in the run, so it need not have heard them",
-    "few real talkers were heard: read every number beside that of the recordings",
+    "speakers are known by their recordings in the run, so it need not have heard them",
+    "few real speakers were heard: read every number beside that of the recordings",
 )
 
 
@@ -66,16 +66,16 @@ class Recipe:
 
 
 class AngularMargin(nn.Module):
-    """Cross-entropy of cosines to a centre a class, the right one's angle made larger."""
+    """Cross-entropy of cosines to a center a class, the right one's angle made larger."""
 
     def __init__(self, embedding: int, classes: int, scale: float) -> None:
         super().__init__()
-        self.centres = nn.Parameter(torch.randn(classes, embedding) * 0.05)
+        self.centers = nn.Parameter(torch.randn(classes, embedding) * 0.05)
         self.scale = scale
 
     def forward(self, found: Tensor, truth: Tensor, margin_rad: float) -> tuple[Tensor, Tensor]:
-        """(B, embedding), (B,) → loss (), share recognised ()."""
-        unit = nn.functional.normalize(self.centres)
+        """(B, embedding), (B,) → loss (), share recognized ()."""
+        unit = nn.functional.normalize(self.centers)
         cosines = nn.functional.normalize(found) @ unit.T
         angle = torch.acos(cosines.clamp(-1 + 1e-6, 1 - 1e-6))
         harder = torch.cos((angle + margin_rad).clamp(max=math.pi))
@@ -91,7 +91,7 @@ def crop(mel: NDArray[np.float32], frames: int, rng: np.random.Generator) -> NDA
     if len(mel) < frames:
         mel = np.tile(mel, (-(-frames // len(mel)), 1))
     start = rng.integers(0, len(mel) - frames + 1)
-    cut = normalised(mel[start : start + frames])
+    cut = normalized(mel[start : start + frames])
     if rng.random() < 0.4:
         band = rng.integers(0, cut.shape[1] - 10)
         cut[:, band : band + rng.integers(1, 10)] = 0
@@ -102,12 +102,12 @@ def crop(mel: NDArray[np.float32], frames: int, rng: np.random.Generator) -> NDA
 
 
 def shares(heard: Sequence[Voice], real_share: float) -> NDArray[np.float64]:
-    """How often each voice is drawn: talkers evenly, half of a talker's crops at their own speed."""
+    """How often each voice is drawn: speakers evenly, half of a speaker's crops at their own speed."""
     weight = np.zeros(len(heard))
     for origin, part in (("real", real_share), ("synthetic", 1 - real_share)):
-        mine = [i for i, voice in enumerate(heard) if voice.talker.startswith(origin)]
+        mine = [i for i, voice in enumerate(heard) if voice.speaker.startswith(origin)]
         for i in mine:
-            same = [j for j in mine if heard[j].talker == heard[i].talker]
+            same = [j for j in mine if heard[j].speaker == heard[i].speaker]
             own = 0.5 if heard[i].speed == 1.0 else 0.5 / max(len(same) - 1, 1)
             weight[i] = part * own * len(same) / len(mine)
     return np.asarray(weight / weight.sum())
@@ -120,11 +120,11 @@ def train(heard: Sequence[Voice], size: Size, recipe: Recipe) -> nn.Module:
     network = build(size).train()
     loss_of = AngularMargin(size.embedding, len(heard), recipe.scale)
     parameters = [*network.parameters(), *loss_of.parameters()]
-    optimiser = torch.optim.AdamW(
+    optimizer = torch.optim.AdamW(
         parameters, recipe.learning_rate, weight_decay=recipe.weight_decay
     )
     schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimiser, recipe.learning_rate, total_steps=recipe.steps, pct_start=0.2
+        optimizer, recipe.learning_rate, total_steps=recipe.steps, pct_start=0.2
     )
     drawn_as = shares(heard, recipe.real_share)
     recent: list[float] = []
@@ -138,10 +138,10 @@ def train(heard: Sequence[Voice], size: Size, recipe: Recipe) -> nn.Module:
             margin = recipe.margin_rad * min(1.0, 3 * step / recipe.steps)
             found = network(torch.from_numpy(np.stack(crops))).squeeze(1)
             loss, right = loss_of(found, torch.from_numpy(chosen), margin)
-            optimiser.zero_grad()
+            optimizer.zero_grad()
             loss.backward()
             nn.utils.clip_grad_norm_(parameters, 5.0)
-            optimiser.step()
+            optimizer.step()
             schedule.step()
             recent.append(float(right))
             bar.update(1, loss=round(float(loss), 3), right=round(float(np.mean(recent[-100:])), 3))
@@ -152,19 +152,19 @@ def save(
     path: Path, network: nn.Module, size: Size, recipe: Recipe, heard: Sequence[Voice]
 ) -> None:
     """Weights and the part of their card that training knows."""
-    talkers = sorted({voice.talker for voice in heard})
+    speakers = sorted({voice.speaker for voice in heard})
     tensors = {name: value.numpy() for name, value in network.state_dict().items()}
     about = {"network": "speechbrain ECAPA_TDNN", "size": asdict(size), "features": PARAMETERS}
-    save_shipped(path, tensors, about, {"trained_on": talkers, "recipe": asdict(recipe)})
+    save_shipped(path, tensors, about, {"trained_on": speakers, "recipe": asdict(recipe)})
 
 
 def describe(path: Path, real: Build, synthetic: Build) -> str:
     """Measures weights as they are shipped and completes their card; returns its text."""
     shipped, network = open_shipped(path), load_ecapa(path)
     heard = [
-        f"{len(build.learnt)} talkers of {name}, "
-        + ", ".join(f"{talker} {len(rows)}" for talker, rows in build.learnt.items())
-        + f" clips, each at {len(speeds)} speeds, and each speed as a talker of its own"
+        f"{len(build.learnt)} speakers of {name}, "
+        + ", ".join(f"{speaker} {len(rows)}" for speaker, rows in build.learnt.items())
+        + f" clips, each at {len(speeds)} speeds, and each speed as a speaker of its own"
         for name, build, speeds in (
             ("GRID (CC BY 4.0)", real, REAL_SPEEDS),
             ("SynthGRID (espeak-ng)", synthetic, SYNTHETIC_SPEEDS),
@@ -180,9 +180,9 @@ def describe(path: Path, real: Build, synthetic: Build) -> str:
         "embedding": shipped.metadata["size"]["embedding"],
         "heard": heard,
         "left_out": [
-            f"{', '.join(UNHEARD)} of both corpora: the talkers that the large-unseen protocol keeps "
+            f"{', '.join(UNHEARD)} of both corpora: the speakers that the large-unseen protocol keeps "
             "from every model",
-            f"of every other talker the clips outside the build's train subset, and {HELD_OUT_CLIPS}",
+            f"of every other speaker the clips outside the build's train subset, and {HELD_OUT_CLIPS}",
         ],
         "use": list(USE),
         "told": measure(network, real, synthetic, UNHEARD),
@@ -206,7 +206,7 @@ def describe(path: Path, real: Build, synthetic: Build) -> str:
 def main(
     real: Path, synthetic: Path, out: Path, steps: int, threads: int, seed: int, measure_only: bool
 ) -> None:
-    """Train the talker network and measure it: OUT/speaker.safetensors, .json and .md."""
+    """Train the speaker network and measure it: OUT/speaker.safetensors, .json and .md."""
     torch.set_num_threads(threads)
     size, recipe = Size(), Recipe(steps=steps, seed=seed)
     builds = read_build(real, UNHEARD), read_build(synthetic, UNHEARD)

@@ -1,7 +1,7 @@
-"""What the talker network learns from: mels of real and synthetic talkers, some of them degraded.
+"""What the speaker network learns from: mels of real and synthetic speakers, some of them degraded.
 
-GRID's few real talkers in reach are made more: a recording played faster or slower has another pitch
-and another vocal tract, so it is another talker, a class of its own (as in the recipes of VoxCeleb).
+GRID's few real speakers in reach are made more: a recording played faster or slower has another pitch
+and another vocal tract, so it is another speaker, a class of its own (as in the recipes of VoxCeleb).
 """
 
 from __future__ import annotations
@@ -24,16 +24,16 @@ from manifests.records import ManifestRow
 
 REAL_SPEEDS = {1.0: 40, 0.84: 14, 0.92: 14, 1.09: 14, 1.19: 14}
 SYNTHETIC_SPEEDS = {1.0: 14, 0.9: 7, 1.12: 7}
-"""Speed → mels of each talker at that speed."""
+"""Speed → mels of each speaker at that speed."""
 HARMS = (
-    "white_noise", "coloured_noise", "hum", "quantisation", "low_pass", "high_pass",
+    "white_noise", "colored_noise", "hum", "quantization", "low_pass", "high_pass",
     "reverberation", "griffin_lim", "mel_blur", "mel_noise", "phase_noise", "spectral_holes",
 )  # fmt: skip
 UNHARMED = 0.35
 """Share of mels that are left as recorded."""
 STRONGEST = 0.45
 HELD_OUT_CLIPS = 2
-"""Clips of every talker, beside those outside the training subset, that are never trained on."""
+"""Clips of every speaker, beside those outside the training subset, that are never trained on."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class Build:
 
     Attributes:
         root: the build's folder.
-        learnt, held_out: talker → rows. Whoever has too few clips is held out whole.
+        learnt, held_out: speaker → rows. Whoever has too few clips is held out whole.
     """
 
     root: Path
@@ -59,45 +59,45 @@ class Build:
 
 @dataclass(frozen=True)
 class Voice:
-    """A class of the training: a talker at a speed, with mels.
+    """A class of the training: a speaker at a speed, with mels.
 
     Attributes:
-        talker: `real s3` or `synthetic s3`.
+        speaker: `real s3` or `synthetic s3`.
         speed: 1.0 as recorded.
         mels: (T, 80) each.
     """
 
-    talker: str
+    speaker: str
     speed: float
     mels: tuple[NDArray[np.float32], ...]
 
 
 def read_build(root: Path, unheard: Sequence[str] = ()) -> Build:
-    """Rows by talker; those of `unheard` talkers are held out, whatever the split says."""
+    """Rows by speaker; those of `unheard` speakers are held out, whatever the split says."""
     learnt: dict[str, list[ManifestRow]] = {}
     held_out: dict[str, list[ManifestRow]] = {}
     rows = read_manifest(root)[1]
-    for talker in sorted({row.speaker for row in rows}):
-        mine = sorted((r for r in rows if r.speaker == talker), key=lambda r: r.stem)
-        train = [r for r in mine if r.subset == "train" and talker not in unheard]
+    for speaker in sorted({row.speaker for row in rows}):
+        mine = sorted((r for r in rows if r.speaker == speaker), key=lambda r: r.stem)
+        train = [r for r in mine if r.subset == "train" and speaker not in unheard]
         kept = train[:-HELD_OUT_CLIPS]
         if kept:
-            learnt[talker] = kept
-        held_out[talker] = [r for r in mine if r not in kept]
+            learnt[speaker] = kept
+        held_out[speaker] = [r for r in mine if r not in kept]
     return Build(
         root,
-        {talker: tuple(rows) for talker, rows in learnt.items()},
-        {talker: tuple(rows) for talker, rows in held_out.items()},
+        {speaker: tuple(rows) for speaker, rows in learnt.items()},
+        {speaker: tuple(rows) for speaker, rows in held_out.items()},
     )
 
 
 def voices(
     build: Build, origin: str, speeds: dict[float, int], rng: np.random.Generator
 ) -> list[Voice]:
-    """Every talker of a build at every speed; clips are drawn in turn, each harmed anew."""
+    """Every speaker of a build at every speed; clips are drawn in turn, each harmed anew."""
     found = []
     with Progress(len(build.learnt) * len(speeds), f"{origin} voices") as bar:
-        for talker, rows in build.learnt.items():
+        for speaker, rows in build.learnt.items():
             for speed, count in speeds.items():
                 drawn = [rows[i] for i in rng.permutation(len(rows))[:count]]
                 mels = []
@@ -106,7 +106,7 @@ def voices(
                     if speed != 1.0:
                         sound = soxr.resample(sound, SCORING_RATE_HZ * speed, SCORING_RATE_HZ)
                     mels.append(active_mel(harmed(sound, rng)))
-                found.append(Voice(f"{origin} {talker}", speed, tuple(mels)))
+                found.append(Voice(f"{origin} {speaker}", speed, tuple(mels)))
                 bar.update(1)
     return found
 

@@ -1,7 +1,7 @@
 """Fits the gender classifier: `facetron-eval train gender --real BUILD --synthetic BUILD --out DIR`.
 
-A classifier that has heard a talker knows the talker, not the gender, so every accuracy here is of
-talkers left out: one at a time among the real ones, and those of the large-unseen split for good.
+A classifier that has heard a speaker knows the speaker, not the gender, so every accuracy here is of
+speakers left out: one at a time among the real ones, and those of the large-unseen split for good.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ from manifests.console import Progress
 from manifests.io import atomic_open
 
 REAL_CLIPS, SYNTHETIC_CLIPS = 24, 8
-"""Of a talker at most."""
+"""Of a speaker at most."""
 KINDS: tuple[Kind, ...] = ("voice", "f0")
 PENALTY, PITCH_GAIN = 1.0, 3.0
 """C of the regression, and how much less pitch is held small than each of the embedding's numbers.
 Left to itself the embedding of 96 outvotes pitch, the surer witness. Of C 0.01 to 1 and gains 1 to 10
-these had the least log-loss on degraded clips of the heard real talkers, each left out in turn."""
+these had the least log-loss on degraded clips of the heard real speakers, each left out in turn."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class Sample:
     """
 
     origin: str
-    talker: str
+    speaker: str
     gender: str
     f0_hz: NDArray[np.float64]
     embedding: NDArray[np.float64]
@@ -55,24 +55,24 @@ class Sample:
 
 
 def listen(build: Build, origin: str, most: int) -> list[Sample]:
-    """Up to `most` clips of every talker, drawn by a fixed seed."""
+    """Up to `most` clips of every speaker, drawn by a fixed seed."""
     samples = []
     network = load_ecapa()
-    talkers = sorted({*build.learnt, *build.held_out})
-    with Progress(len(talkers), f"{origin} talkers") as bar:
-        for talker in talkers:
-            rows = [*build.learnt.get(talker, ()), *build.held_out.get(talker, ())]
+    speakers = sorted({*build.learnt, *build.held_out})
+    with Progress(len(speakers), f"{origin} speakers") as bar:
+        for speaker in speakers:
+            rows = [*build.learnt.get(speaker, ()), *build.held_out.get(speaker, ())]
             order = np.random.default_rng(1).permutation(len(rows))[:most]
             for row in (rows[i] for i in order):
                 sound = build.sound(row)
                 voice = network.embed([active_mel(sound)])[0]
-                samples.append(Sample(origin, talker, row.gender, track_f0(sound), voice))
+                samples.append(Sample(origin, speaker, row.gender, track_f0(sound), voice))
             bar.update(1)
     return samples
 
 
 def fit(samples: Sequence[Sample], kind: Kind) -> dict[str, NDArray[np.float32]]:
-    """Numbers for `probability`. Talkers weigh the same within origin and gender, and so do these."""
+    """Numbers for `probability`. Speakers weigh the same within origin and gender, and so do these."""
     from sklearn.linear_model import LogisticRegression
 
     table = np.stack([sample.features(kind) for sample in samples])
@@ -88,50 +88,50 @@ def fit(samples: Sequence[Sample], kind: Kind) -> dict[str, NDArray[np.float32]]
 def weights(samples: Sequence[Sample]) -> NDArray[np.float64]:
     """(n,) with mean 1."""
     clips: dict[tuple[str, str], int] = {}
-    talkers: dict[tuple[str, str], set[str]] = {}
+    speakers: dict[tuple[str, str], set[str]] = {}
     for s in samples:
-        clips[s.origin, s.talker] = clips.get((s.origin, s.talker), 0) + 1
-        talkers.setdefault((s.origin, s.gender), set()).add(s.talker)
-    found = [1 / clips[s.origin, s.talker] / len(talkers[s.origin, s.gender]) for s in samples]
+        clips[s.origin, s.speaker] = clips.get((s.origin, s.speaker), 0) + 1
+        speakers.setdefault((s.origin, s.gender), set()).add(s.speaker)
+    found = [1 / clips[s.origin, s.speaker] / len(speakers[s.origin, s.gender]) for s in samples]
     return np.array(found) * len(samples) / sum(found)
 
 
 def accuracies(
     numbers: dict[str, NDArray[Any]], samples: Sequence[Sample], kind: Kind
 ) -> dict[str, float]:
-    """Talker → share of right clips."""
+    """Speaker → share of right clips."""
     right: dict[str, list[bool]] = {}
     for s in samples:
         female = probability(s.features(kind), numbers, kind) > 0.5
-        right.setdefault(s.talker, []).append(female == (s.gender == "female"))
-    return {talker: float(np.mean(found)) for talker, found in right.items()}
+        right.setdefault(s.speaker, []).append(female == (s.gender == "female"))
+    return {speaker: float(np.mean(found)) for speaker, found in right.items()}
 
 
 def balanced_percent(shares: dict[str, float], samples: Sequence[Sample]) -> float:
-    """Mean over the genders of the mean over their talkers."""
-    genders = {s.talker: s.gender for s in samples}
+    """Mean over the genders of the mean over their speakers."""
+    genders = {s.speaker: s.gender for s in samples}
     by = [[v for t, v in shares.items() if genders[t] == g] for g in sorted(set(genders.values()))]
     return round(100 * float(np.mean([np.mean(values) for values in by])), 2)
 
 
 def left_out(samples: Sequence[Sample], kind: Kind) -> dict[str, float]:
-    """Real talker → share right by a classifier of all the others (of both origins, this talker's
+    """Real speaker → share right by a classifier of all the others (of both origins, this speaker's
     synthetic namesake stays: it shares a name only)."""
-    real = sorted({s.talker for s in samples if s.origin == "real"})
+    real = sorted({s.speaker for s in samples if s.origin == "real"})
     found: dict[str, float] = {}
-    for talker in real:
-        mine = [s for s in samples if (s.origin, s.talker) == ("real", talker)]
-        others = [s for s in samples if (s.origin, s.talker) != ("real", talker)]
+    for speaker in real:
+        mine = [s for s in samples if (s.origin, s.speaker) == ("real", speaker)]
+        others = [s for s in samples if (s.origin, s.speaker) != ("real", speaker)]
         found |= accuracies(fit(others, kind), mine, kind)
     return found
 
 
 def study(samples: Sequence[Sample]) -> tuple[dict[str, NDArray[np.float32]], dict[str, Any]]:
     """(numbers to ship, what the card says of them)."""
-    heard = [s for s in samples if s.talker not in UNHEARD]
+    heard = [s for s in samples if s.speaker not in UNHEARD]
     numbers: dict[str, NDArray[np.float32]] = {}
     card: dict[str, Any] = {
-        "trained_on": sorted({f"{s.origin} {s.talker}" for s in heard}),
+        "trained_on": sorted({f"{s.origin} {s.speaker}" for s in heard}),
         "balanced_accuracy_percent": {},
     }
     for kind in KINDS:
@@ -139,12 +139,12 @@ def study(samples: Sequence[Sample]) -> tuple[dict[str, NDArray[np.float32]], di
         numbers |= own
         found: dict[str, Any] = {}
         for origin in ("real", "synthetic"):
-            unheard = [s for s in samples if s.origin == origin and s.talker in UNHEARD]
+            unheard = [s for s in samples if s.origin == origin and s.speaker in UNHEARD]
             found[f"{origin}, unheard"] = balanced_percent(accuracies(own, unheard, kind), unheard)
         shares = left_out(samples, kind)
         real = [s for s in samples if s.origin == "real"]
-        found["real, each talker left out"] = balanced_percent(shares, real)
-        found["talkers left out"] = {t: round(100 * v, 1) for t, v in shares.items()}
+        found["real, each speaker left out"] = balanced_percent(shares, real)
+        found["speakers left out"] = {t: round(100 * v, 1) for t, v in shares.items()}
         card["balanced_accuracy_percent"][kind] = found
     threshold = numbers["f0.mean"] - numbers["f0.scale"] * numbers["f0.bias"] / numbers["f0.weight"]
     card["f0_threshold_hz"] = round(100 * float(2 ** threshold[0]), 1)
@@ -153,7 +153,7 @@ def study(samples: Sequence[Sample]) -> tuple[dict[str, NDArray[np.float32]], di
 
 def card_text(card: dict[str, Any]) -> str:
     """The card for people."""
-    heads = ("real, unheard", "synthetic, unheard", "real, each talker left out")
+    heads = ("real, unheard", "synthetic, unheard", "real, each speaker left out")
     lines = [
         "# gender.safetensors: a woman's voice or a man's",
         "",
@@ -162,11 +162,11 @@ def card_text(card: dict[str, Any]) -> str:
         f"`facetron-eval train gender`; sha256 `{card['sha256']}`.",
         "",
         "## Heard",
-        f"- {', '.join(card['trained_on'])}: up to {REAL_CLIPS} clips of a real talker, "
-        f"{SYNTHETIC_CLIPS} of a synthetic one, talkers weighing the same",
+        f"- {', '.join(card['trained_on'])}: up to {REAL_CLIPS} clips of a real speaker, "
+        f"{SYNTHETIC_CLIPS} of a synthetic one, speakers weighing the same",
         f"- not {', '.join(UNHEARD)}, in neither corpus",
         "",
-        "## Balanced accuracy in percent, of talkers that were not fitted on (chance 50)",
+        "## Balanced accuracy in percent, of speakers that were not fitted on (chance 50)",
         "",
         f"| features | {' | '.join(heads)} |",
         "|---|---:|---:|---:|",
@@ -176,7 +176,7 @@ def card_text(card: dict[str, Any]) -> str:
         lines.append(f"| {name} | " + " | ".join(str(found[head]) for head in heads) + " |")
     lines += [
         "",
-        "Each of the ten real talkers left out in turn; the network behind the embedding had heard "
+        "Each of the ten real speakers left out in turn; the network behind the embedding had heard "
         "seven of them, so only `unheard` is strict for it.",
         "",
         "## Use",

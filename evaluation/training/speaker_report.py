@@ -1,4 +1,4 @@
-"""How well the talker network tells whom: the numbers of its card."""
+"""How well the speaker network tells whom: the numbers of its card."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from manifests.console import Progress
 from manifests.records import ManifestRow
 
 TESTED = 60
-"""Held-out clips of a talker at most."""
+"""Held-out clips of a speaker at most."""
 ROUND_TRIP = 0.5
 """Strength of `griffin_lim`: phases sought anew from a mel of 40 to 128 bands in nine rounds."""
 
@@ -29,17 +29,17 @@ class Found:
     """One set of trials, in percent.
 
     Attributes:
-        clips, talkers: tested; to be told apart.
-        identified, chance: share of clips given to their talker; the same by guessing.
-        identified_by_talker: mean over talkers, each counting the same.
+        clips, speakers: tested; to be told apart.
+        identified, chance: share of clips given to their speaker; the same by guessing.
+        identified_by_speaker: mean over speakers, each counting the same.
         eer: equal error rate of one threshold for all.
-        own, others: mean cosine with the talker, with the others.
+        own, others: mean cosine with the speaker, with the others.
     """
 
     clips: int
-    talkers: int
+    speakers: int
     identified: float
-    identified_by_talker: float
+    identified_by_speaker: float
     chance: float
     eer: float
     own: float
@@ -51,8 +51,8 @@ class Heard:
     """What the network makes of a build.
 
     Attributes:
-        known: talker → all clips that it may be known by.
-        tested: talker → (clip id, embedding) of clips that were not trained on.
+        known: speaker → all clips that it may be known by.
+        tested: speaker → (clip id, embedding) of clips that were not trained on.
     """
 
     known: dict[str, Enrolled]
@@ -72,13 +72,13 @@ def summary(found: Sequence[Trials]) -> Found:
     for t in found:
         right.setdefault(t.target, []).append(t.nearest == t.target)
     every = [value for values in right.values() for value in values]
-    talkers = len(found[0].others) + 1
+    speakers = len(found[0].others) + 1
     return Found(
         clips=len(found),
-        talkers=talkers,
+        speakers=speakers,
         identified=round(100 * float(np.mean(every)), 1),
-        identified_by_talker=round(100 * float(np.mean([np.mean(v) for v in right.values()])), 1),
-        chance=round(100 / talkers, 1),
+        identified_by_speaker=round(100 * float(np.mean([np.mean(v) for v in right.values()])), 1),
+        chance=round(100 / speakers, 1),
         eer=round(float(eer), 1),
         own=round(float(values[target].mean()), 3),
         others=round(float(values[~target].mean()), 3),
@@ -86,22 +86,22 @@ def summary(found: Sequence[Trials]) -> Found:
 
 
 def tell(heard: Heard, tested: Sequence[str], among: Sequence[str]) -> Found:
-    """Held-out clips of some talkers, told among some talkers."""
-    known = {talker: heard.known[talker] for talker in among}
+    """Held-out clips of some speakers, told among some speakers."""
+    known = {speaker: heard.known[speaker] for speaker in among}
     return summary(
         [
-            trials(voice, talker, clip_id, known)
-            for talker in tested
-            for clip_id, voice in heard.tested[talker]
+            trials(voice, speaker, clip_id, known)
+            for speaker in tested
+            for clip_id, voice in heard.tested[speaker]
         ]
     )
 
 
-def hear(network: Ecapa, build: Build, enrolment: int, round_trip: bool = False) -> Heard:
-    """Embeds clips of every talker of a build.
+def hear(network: Ecapa, build: Build, enrollment: int, round_trip: bool = False) -> Heard:
+    """Embeds clips of every speaker of a build.
 
     Args:
-        enrolment: clips that a talker is known by, at most; held-out ones if there are enough.
+        enrollment: clips that a speaker is known by, at most; held-out ones if there are enough.
         round_trip: test each held-out clip as Griffin-Lim gives it back.
     """
     known: dict[str, Enrolled] = {}
@@ -114,15 +114,15 @@ def hear(network: Ecapa, build: Build, enrolment: int, round_trip: bool = False)
             sounds = [griffin_lim(sound, ROUND_TRIP, rng) for sound in sounds]
         return network.embed([active_mel(sound) for sound in sounds])
 
-    with Progress(len(build.held_out), "talkers heard") as bar:
-        for talker, rows in build.held_out.items():
+    with Progress(len(build.held_out), "speakers heard") as bar:
+        for speaker, rows in build.held_out.items():
             order = np.random.default_rng(1).permutation(len(rows))[:TESTED]
             test = [rows[i] for i in order]
-            enrol = [*test, *build.learnt.get(talker, ())][: max(enrolment, len(test))]
+            enrol = [*test, *build.learnt.get(speaker, ())][: max(enrollment, len(test))]
             voices = embed(enrol, False)
-            known[talker] = Enrolled(tuple(row.clip_id for row in enrol), voices)
+            known[speaker] = Enrolled(tuple(row.clip_id for row in enrol), voices)
             spoken = embed(test, True) if round_trip else voices[: len(test)]
-            tested[talker] = [(r.clip_id, v) for r, v in zip(test, spoken, strict=True)]
+            tested[speaker] = [(r.clip_id, v) for r, v in zip(test, spoken, strict=True)]
             bar.update(1)
     return Heard(known, tested)
 
@@ -134,15 +134,15 @@ def measure(
     told: dict[str, Found] = {}
     for suffix, round_trip in (("", False), (", through Griffin-Lim", True)):
         heard = hear(network, real, 25, round_trip)
-        new = [talker for talker in heard.known if talker in unheard]
+        new = [speaker for speaker in heard.known if speaker in unheard]
         everyone = list(heard.known)
-        told[f"GRID, talkers never heard, among themselves{suffix}"] = tell(heard, new, new)
-        told[f"GRID, talkers never heard, among all{suffix}"] = tell(heard, new, everyone)
-        told[f"GRID, all talkers, among all{suffix}"] = tell(heard, everyone, everyone)
+        told[f"GRID, speakers never heard, among themselves{suffix}"] = tell(heard, new, new)
+        told[f"GRID, speakers never heard, among all{suffix}"] = tell(heard, new, everyone)
+        told[f"GRID, all speakers, among all{suffix}"] = tell(heard, everyone, everyone)
     heard = hear(network, synthetic, 25)
-    new = [talker for talker in heard.known if talker in unheard]
-    told["SynthGRID, talkers never heard, among themselves"] = tell(heard, new, new)
-    told["SynthGRID, talkers never heard, among all"] = tell(heard, new, list(heard.known))
+    new = [speaker for speaker in heard.known if speaker in unheard]
+    told["SynthGRID, speakers never heard, among themselves"] = tell(heard, new, new)
+    told["SynthGRID, speakers never heard, among all"] = tell(heard, new, list(heard.known))
     return {name: asdict(found) for name, found in told.items()}
 
 
@@ -173,14 +173,14 @@ def card_text(card: Mapping[str, Any]) -> str:
         *(f"- {line}" for line in card["left_out"]),
         "",
         "## Told apart, on clips that were not trained on",
-        "A talker is known by the mean of other recordings (up to 60), never by the clip itself.",
+        "A speaker is known by the mean of other recordings (up to 60), never by the clip itself.",
         "",
-        "| clips | n | talkers | identified % | by talker % | chance % | EER % | cosine own | others |",
+        "| clips | n | speakers | identified % | by speaker % | chance % | EER % | cosine own | others |",
         "|---|---:|---:|---:|---:|---:|---:|---:|---:|",
     ]
     for name, f in card["told"].items():
         numbers = [
-            f["clips"], f["talkers"], f["identified"], f["identified_by_talker"], f["chance"],
+            f["clips"], f["speakers"], f["identified"], f["identified_by_speaker"], f["chance"],
             f["eer"], f["own"], f["others"],
         ]  # fmt: skip
         lines.append(f"| {name} | " + " | ".join(map(str, numbers)) + " |")

@@ -39,7 +39,7 @@ class CheckpointInfo(Record):
         parts: modules in the file, such as `lip`; tensors are named `lip.…`.
         mel: fingerprint of the mels learned from or made.
         crop: fingerprint of the crops learned from.
-        speakers: talkers trained on. Any other is unseen.
+        speakers: speakers trained on. Any other is unseen.
         split: of the manifest.
         epoch: epochs done; `step` likewise over all.
         metrics: of the last validation, or of the training where there is none.
@@ -69,7 +69,7 @@ class CheckpointInfo(Record):
         return options.from_dict(ModelConfig, self.config)
 
     def has_seen(self, speaker: str) -> bool:
-        """Whether a talker was trained on: what "seen" and "unseen" mean in synthesis."""
+        """Whether a speaker was trained on: what "seen" and "unseen" mean in synthesis."""
         return speaker in self.speakers
 
 

@@ -75,13 +75,13 @@ def embed(
     embedding.write_npz(out, made)
     if csv is not None:
         embedding.write_table(csv, made)
-    talkers = {row.speaker: seen for row, seen in zip(made.rows, made.seen, strict=True)}
+    speakers = {row.speaker: seen for row, seen in zip(made.rows, made.seen, strict=True)}
     click.echo(
-        f"{out}: {len(made.rows)} clips of {len(talkers)} talkers, {sum(talkers.values())} of them "
+        f"{out}: {len(made.rows)} clips of {len(speakers)} speakers, {sum(speakers.values())} of them "
         "seen in training"
     )
     for name, (other, margin, rank) in made.collapse().items():
-        told = [("cosine between talkers", other), ("same talker higher by", margin)]
-        told.append(("mean rank of the true talker", rank))
+        told = [("cosine between speakers", other), ("same speaker higher by", margin)]
+        told.append(("mean rank of the true speaker", rank))
         words = [f"{label} {value:.3f}" for label, value in told if value is not None]
         click.echo(f"  {', '.join([f'{name} of {made.held()[name].shape[1]}', *words])}")

@@ -32,4 +32,4 @@ def export(sources: tuple[Path, ...], out: Path, float32: bool, note: str) -> No
     made = write(sources, out, half=not float32, note=note)
     for part, path in made.origin.items():
         click.echo(f"{part}: {path}")
-    click.echo(f"{out}: {made.size_bytes / 1e6:.1f} MB, {len(made.info.speakers)} talkers seen")
+    click.echo(f"{out}: {made.size_bytes / 1e6:.1f} MB, {len(made.info.speakers)} speakers seen")

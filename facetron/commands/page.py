@@ -15,7 +15,7 @@ import click
     type=click.IntRange(min=1),
     default=2,
     show_default=True,
-    help="How many of each talker, drawn at random.",
+    help="How many of each speaker, drawn at random.",
 )
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
 @click.option("--title", default="Speech from silent video", show_default=True)
@@ -46,9 +46,9 @@ def page(
 
     The folder needs nothing else: open its index.html, or put it on any server.
     """
-    from facetron.demo.page import Options, write_page
+    from facetron.demo.page import DemoPageOptions, write_page
 
-    report = write_page(Options(runs, out, clips, seed, title, manifest, corpus, notes))
+    report = write_page(DemoPageOptions(runs, out, clips, seed, title, manifest, corpus, notes))
     sections = ", ".join(f"{n} {key}" for key, n in report.sections.items())
     click.echo(
         f"{report.page}: {sections} (pictures: {report.filmed} as filmed, {report.lips} lip crops, "

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from facetron.synthesis.resynth import Options, cpu_count, resynthesise
+from facetron.synthesis.resynth import ResynthOptions, cpu_count, resynthesize
 from facetron.vocoders.registry import VOCODERS
 from manifests.errors import TooManyFailures
 
@@ -96,8 +96,8 @@ def resynth(
     chosen: tuple[tuple[str, Any], ...] = (("iterations", iterations), ("magnitude", magnitude))
     if vocoder.startswith("hifigan"):
         chosen = (("checkpoint", checkpoint),)
-    report = resynthesise(
-        Options(
+    report = resynthesize(
+        ResynthOptions(
             manifest=manifest,
             out=out,
             subset=subset,

@@ -11,7 +11,7 @@ from facetron.vocoders.registry import AUTO, VOCODERS
 from manifests.errors import BadInput
 
 if TYPE_CHECKING:
-    from facetron.video.speak import Outcome, Request
+    from facetron.video.speak import SpeakOutcome, SpeakRequest
 
 FILE = click.Path(path_type=Path)
 
@@ -75,7 +75,7 @@ def speak(
     from facetron.video import speak as speaking
     from facetron.video.align import Aligner
 
-    request = speaking.Request(video, out, face, wav)
+    request = speaking.SpeakRequest(video, out, face, wav)
     speaking.check(request)
     options = dict(_pair(text) for text in landmark_options)
     synthesizer = Synthesizer.load(checkpoint, vocoder, device, decoding)  # type: ignore[arg-type]
@@ -97,7 +97,7 @@ def _pair(text: str) -> tuple[str, str]:
     return name, value
 
 
-def _lines(request: Request, outcome: Outcome) -> list[str]:
+def _lines(request: SpeakRequest, outcome: SpeakOutcome) -> list[str]:
     steps = ", ".join(f"{step} {took_s:.2f}" for step, took_s in outcome.took_s.items())
     pictures = "as they were" if outcome.pictures_copied else "encoded again as H.264"
     written = [str(request.out), *([str(request.wav)] if request.wav else [])]

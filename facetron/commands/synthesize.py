@@ -43,13 +43,13 @@ from manifests.errors import TooManyFailures
     "--swap",
     default="",
     metavar="CSV|N",
-    help="Lips of one talker, face of another: a CSV with speaker,stem,voice[,voice_stem], or how "
+    help="Lips of one speaker, face of another: a CSV with speaker,stem,voice[,voice_stem], or how "
     "many pairs to draw.",
 )
 @click.option(
     "--shuffle-lips",
     is_flag=True,
-    help="The control: every clip with the lips of another clip of its talker.",
+    help="The control: every clip with the lips of another clip of its speaker.",
 )
 @click.option(
     "--vocoder",
@@ -75,7 +75,7 @@ from manifests.errors import TooManyFailures
     type=click.IntRange(min=1),
     default=20,
     show_default=True,
-    help="Clips of a talker whose stills are looked at for a face.",
+    help="Clips of a speaker whose stills are looked at for a face.",
 )
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
 @click.option("--batch-size", type=click.IntRange(min=1), default=8, show_default=True)
@@ -89,18 +89,18 @@ from manifests.errors import TooManyFailures
 def synthesize(max_failures: int, **options: Any) -> None:
     """Lips and a face → speech, for every clip of a subset.
 
-    Talkers that the checkpoint has seen choose their still among their training clips; unseen ones
+    Speakers that the checkpoint has seen choose their still among their training clips; unseen ones
     among the stills of each clip. Goes on where an earlier run stopped: clips made of the same
     files by the same weights are kept.
     """
     # `facetron --help` must not wait for PyTorch.
-    from facetron.synthesis.run import Options, synthesise
+    from facetron.synthesis.run import SynthesisOptions, synthesize
 
-    report = synthesise(Options(**options))
-    for talker in report.talkers:
-        word = "seen" if talker.seen else "unseen"
-        note = ", although the manifest's split holds it out" if talker.seen_held_out else ""
-        click.echo(f"{talker.name}: {word}{note} ({talker.clips} clips)")
+    report = synthesize(SynthesisOptions(**options))
+    for speaker in report.speakers:
+        word = "seen" if speaker.seen else "unseen"
+        note = ", although the manifest's split holds it out" if speaker.seen_held_out else ""
+        click.echo(f"{speaker.name}: {word}{note} ({speaker.clips} clips)")
     out, failed = options["out"], len(report.failures)
     kept = f" ({report.kept} of them kept from before)" if report.kept else ""
     click.echo(

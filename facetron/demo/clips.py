@@ -15,10 +15,10 @@ from manifests.runs import read_run
 
 SECTIONS: dict[str, str] = {
     "small": "Small data set",
-    "seen": "Seen talkers",
-    "unseen": "Unseen talkers",
+    "seen": "Seen speakers",
+    "unseen": "Unseen speakers",
     "swapped": "Swapped faces",
-    "talkers": "Talkers",
+    "speakers": "Speakers",
 }
 """Key → heading, in the order of the page: the paper's three, and what fits none of them."""
 
@@ -39,7 +39,7 @@ class Build:
     Attributes:
         corpus: folder of the clips as they were filmed, or None where it is not known.
         rows: by `speaker/stem`.
-        trained: talkers with training clips; empty where nothing was to be trained on.
+        trained: speakers with training clips; empty where nothing was to be trained on.
     """
 
     root: Path
@@ -48,7 +48,7 @@ class Build:
     trained: frozenset[str]
 
     def still_of(self, speaker: str) -> Path | None:
-        """A file of stills of a talker, the same every time."""
+        """A file of stills of a speaker, the same every time."""
         paths = sorted(
             row.paths["face"]
             for row in self.rows.values()
@@ -64,7 +64,7 @@ class Shown:
     Attributes:
         made: (run, its clip), at least one, in the order of the runs.
         build: where its recording lies, or None.
-        seen: whether the model knew the talker; None where nobody says.
+        seen: whether the model knew the speaker; None where nobody says.
     """
 
     section: str
@@ -151,10 +151,10 @@ class Builds:
 
 
 def choose(runs: Sequence[Run], builds: Builds, clips_each: int, seed: int) -> list[Shown]:
-    """Up to `clips_each` clips a talker and section, drawn from those that the most runs hold.
+    """Up to `clips_each` clips a speaker and section, drawn from those that the most runs hold.
 
     Returns:
-        In the order of `SECTIONS`, then of talkers and stems.
+        In the order of `SECTIONS`, then of speakers and stems.
 
     Raises:
         BadInput: no run holds a clip, or two of one name hold the same one.
@@ -203,13 +203,13 @@ def _seen(
     run: Run, clip: RunClip, builds: Builds, verdicts: dict[tuple[str, str], bool]
 ) -> bool | None:
     """As the run says, else another run on the same split, else the build's split."""
-    talker = clip.voice or clip.speaker
+    speaker = clip.voice or clip.speaker
     if clip.seen is not None:
         return clip.seen
-    if (run.info.split, talker) in verdicts:
-        return verdicts[run.info.split, talker]
+    if (run.info.split, speaker) in verdicts:
+        return verdicts[run.info.split, speaker]
     build = builds.of(run, clip)
-    return talker in build.trained if build and build.trained else None
+    return speaker in build.trained if build and build.trained else None
 
 
 def _section(run: Run, clip: RunClip, seen: bool | None) -> str:
@@ -217,7 +217,7 @@ def _section(run: Run, clip: RunClip, seen: bool | None) -> str:
         return "swapped"
     if run.info.split.startswith("small"):
         return "small"
-    return "talkers" if seen is None else "seen" if seen else "unseen"
+    return "speakers" if seen is None else "seen" if seen else "unseen"
 
 
 def _key(clip: RunClip) -> tuple[str, str, str]:

@@ -69,7 +69,7 @@ def facts(item: Shown) -> str:
     """Whose clip it is."""
     clip = item.clip
     seen = {True: "seen", False: "unseen", None: ""}[item.seen]
-    whose, tags = f"Talker {clip.speaker}", [clip.gender, seen]
+    whose, tags = f"Speaker {clip.speaker}", [clip.gender, seen]
     if item.swapped:
         genders = {
             row.speaker: row.gender for row in (item.build.rows if item.build else {}).values()

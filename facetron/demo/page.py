@@ -23,7 +23,7 @@ import numpy as np
 from facetron.demo import video
 from facetron.demo.clips import SECTIONS, Builds, Run, Shown, choose, read_runs
 from facetron.demo.markup import MEDIA, Side, duration_s, facts, figure, words
-from facetron.train.mel_picture import Mel, Picture, colour_range, mel_picture
+from facetron.train.mel_picture import Mel, Picture, color_range, mel_picture
 from manifests.console import Progress
 from manifests.errors import BadInput
 from manifests.io import atomic_open, atomic_path
@@ -35,7 +35,7 @@ MARK = 'content="facetron page"'
 LEAD = (
     "Every card is one clip. The first video has the sound that was recorded, the others what a "
     "system made without it. The pictures below are log-mels of the sounds, 0 to 8 kHz from bottom "
-    "to top, on one colour scale a clip, over the words as they were spoken."
+    "to top, on one color scale a clip, over the words as they were spoken."
 )
 MADE_OF = {
     "model": "made without the sound",
@@ -43,25 +43,25 @@ MADE_OF = {
     "recording": "recorded",
 }
 SECTION_NOTES = {
-    "small": "Talkers and systems of the split “small”: four talkers, other sentences of theirs in "
+    "small": "Speakers and systems of the split “small”: four speakers, other sentences of theirs in "
     "training.",
-    "seen": "Other clips of these talkers were in the training.",
-    "unseen": "Nothing of these talkers was in the training: neither lips, nor face, nor voice.",
-    "swapped": "The lips of one talker with the face of another: the words should stay, the voice "
+    "seen": "Other clips of these speakers were in the training.",
+    "unseen": "Nothing of these speakers was in the training: neither lips, nor face, nor voice.",
+    "swapped": "The lips of one speaker with the face of another: the words should stay, the voice "
     "should go with the face. The recording is that of the lips.",
-    "talkers": "",
+    "speakers": "",
 }
 
 esc = html.escape
 
 
 @dataclass(frozen=True)
-class Options:
+class DemoPageOptions:
     """What a page is asked for.
 
     Attributes:
         runs: run directories; those that hold the same clip share its card.
-        clips_each: clips a talker in each section.
+        clips_each: clips a speaker in each section.
         manifest, corpus: see `facetron.demo.clips.Builds`.
         notes: paragraphs under the introduction.
     """
@@ -77,7 +77,7 @@ class Options:
 
 
 @dataclass(frozen=True)
-class Report:
+class DemoPageReport:
     """How many clips a page shows, by section, and with which picture."""
 
     page: Path
@@ -87,7 +87,7 @@ class Report:
     sound_only: int
 
 
-def write_page(options: Options) -> Report:
+def write_page(options: DemoPageOptions) -> DemoPageReport:
     """Writes the folder `options.out`; an earlier page in it is replaced.
 
     Raises:
@@ -112,7 +112,7 @@ def write_page(options: Options) -> Report:
         if path.name not in kept:
             path.unlink()
     sections = {key: sum(s.section == key for s in shown) for key in SECTIONS}
-    return Report(options.out / INDEX, {k: n for k, n in sections.items() if n}, **counts)
+    return DemoPageReport(options.out / INDEX, {k: n for k, n in sections.items() if n}, **counts)
 
 
 def _prepared(out: Path) -> Path:
@@ -146,7 +146,7 @@ def _card(item: Shown, number: str, media: Path) -> tuple[str, set[str], str]:
     for side in sides:
         video.write_mp4(media / side.file, pictures, side.sound, side.rate_hz)
         mel = _mel(side, item)
-        scale = scale or colour_range(mel)
+        scale = scale or color_range(mel)
         _write_picture(media / side.mel, mel_picture(mel, scale))
         files |= {side.file, side.mel}
         figures.append(figure(side, item, poster, None if pictures is None else pictures.shape))
@@ -225,7 +225,7 @@ def _write_picture(path: Path, picture: Picture) -> None:
 
 
 def _page(
-    options: Options, runs: Sequence[Run], shown: Sequence[Shown], cards: Sequence[str]
+    options: DemoPageOptions, runs: Sequence[Run], shown: Sequence[Shown], cards: Sequence[str]
 ) -> str:
     sections, nav = [], []
     pairs = list(zip(shown, cards, strict=True))
@@ -254,7 +254,7 @@ def _page(
         body="\n".join(sections),
         systems=systems,
         small_print=esc(
-            f"Up to {options.clips_each} clips of each talker, drawn at random with seed "
+            f"Up to {options.clips_each} clips of each speaker, drawn at random with seed "
             f"{options.seed}, not chosen by ear. Levels are as they came."
         ),
     )

@@ -31,7 +31,7 @@ class LipConfig:
 
     input_px: int = 144
     input_channels: Literal[1, 3] = 3
-    """3 is colour, 1 grey."""
+    """3 is color, 1 grey."""
     channels: tuple[int, ...] = (32, 64, 96)
     bottleneck: int = 32
     """Inner channels of the residual block ("96-32" is read as 96→32→96); 0 leaves it out."""
@@ -254,7 +254,7 @@ class LossConfig:
     adversarial: float = 1.0
     cs: float = 1.0
     cs_direction: Literal["one_minus_cosine", "literal"] = "one_minus_cosine"
-    """`literal` minimises CS(f, p) as Eq. 5 prints it, which pushes the two apart."""
+    """`literal` minimizes CS(f, p) as Eq. 5 prints it, which pushes the two apart."""
     perceptual: float = 1.0
     pitch: float = 1.0
     """Of a vocoder's pitch, where it has a harmonic source (`excitation.pitch_loss`)."""

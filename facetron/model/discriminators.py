@@ -21,7 +21,7 @@ from facetron.model.norms import spectral_norm, weight_norm
 PERIOD_KERNEL = 5
 
 
-class Judgement(NamedTuple):
+class Judgment(NamedTuple):
     """What one discriminator says.
 
     Attributes:
@@ -55,8 +55,8 @@ class PeriodDiscriminator(nn.Module):
         )
         self.conv_post = weight_norm(nn.Conv2d(widths[-1], 1, (3, 1), padding=(1, 0)))
 
-    def forward(self, x: Tensor) -> Judgement:
-        """(B, C, T) → judgement; T is padded by reflection to a multiple of the period."""
+    def forward(self, x: Tensor) -> Judgment:
+        """(B, C, T) → judgment; T is padded by reflection to a multiple of the period."""
         missing = -x.shape[-1] % self.period
         if missing:
             # Fewer frames than the period cannot be mirrored; then the last one is repeated.
@@ -89,19 +89,19 @@ class ScaleDiscriminator(nn.Module):
         self.convs = nn.ModuleList(normed[:-1])
         self.conv_post = normed[-1]
 
-    def forward(self, x: Tensor) -> Judgement:
-        """(B, C, T) → judgement."""
+    def forward(self, x: Tensor) -> Judgment:
+        """(B, C, T) → judgment."""
         return _judge(x, self.convs, self.conv_post)
 
 
-def _judge(x: Tensor, convs: nn.ModuleList, post: nn.Module) -> Judgement:
+def _judge(x: Tensor, convs: nn.ModuleList, post: nn.Module) -> Judgment:
     features = []
     for conv in convs:
         x = functional.leaky_relu(conv(x), SLOPE)
         features.append(x)
     x = post(x)
     features.append(x)
-    return Judgement(x.flatten(1), features)
+    return Judgment(x.flatten(1), features)
 
 
 class MultiPeriodDiscriminator(nn.Module):
@@ -113,8 +113,8 @@ class MultiPeriodDiscriminator(nn.Module):
             PeriodDiscriminator(config, channels_in, period) for period in config.periods
         )
 
-    def forward(self, x: Tensor) -> list[Judgement]:
-        """(B, C, T) → a judgement a period."""
+    def forward(self, x: Tensor) -> list[Judgment]:
+        """(B, C, T) → a judgment a period."""
         return [discriminator(x) for discriminator in self.discriminators]
 
 
@@ -129,14 +129,14 @@ class MultiScaleDiscriminator(nn.Module):
             for scale in range(config.scales)
         )
 
-    def forward(self, x: Tensor) -> list[Judgement]:
-        """(B, C, T) → a judgement a scale."""
-        judgements = []
+    def forward(self, x: Tensor) -> list[Judgment]:
+        """(B, C, T) → a judgment a scale."""
+        judgments = []
         for scale, discriminator in enumerate(self.discriminators):
             if scale > 0:
                 x = functional.avg_pool1d(x, 4, 2, padding=2)
-            judgements.append(discriminator(x))
-        return judgements
+            judgments.append(discriminator(x))
+        return judgments
 
 
 class MelDiscriminator(nn.Module):
@@ -149,8 +149,8 @@ class MelDiscriminator(nn.Module):
         self.msd = MultiScaleDiscriminator(config, n_mels)
         self.perceptual = PerceptualDiscriminator(config) if config.perceptual else None
 
-    def forward(self, mel: Tensor) -> list[Judgement]:
-        """(B, n_mels, T) → judgements of MPD and MSD; the perceptual head is asked by itself,
+    def forward(self, mel: Tensor) -> list[Judgment]:
+        """(B, n_mels, T) → judgments of MPD and MSD; the perceptual head is asked by itself,
         since it needs the real mel too."""
         return [*self.mpd(mel), *self.msd(mel)]
 
@@ -163,8 +163,8 @@ class WaveDiscriminator(nn.Module):
         self.mpd = MultiPeriodDiscriminator(config.discriminator, 1)
         self.msd = MultiScaleDiscriminator(config.discriminator, 1)
 
-    def forward(self, wave: Tensor) -> list[Judgement]:
-        """(B, 1, samples) → judgements."""
+    def forward(self, wave: Tensor) -> list[Judgment]:
+        """(B, 1, samples) → judgments."""
         return [*self.mpd(wave), *self.msd(wave)]
 
 

@@ -87,7 +87,7 @@ def excitation(pitch: Tensor, voiced: Tensor, noise: Tensor, rate_hz: int) -> Te
 
 
 def _stretched(values: Tensor, samples: int) -> Tensor:
-    """(B, T) at the frames' centres → (B, samples), straight lines between."""
+    """(B, T) at the frames' centers → (B, samples), straight lines between."""
     return functional.interpolate(
         values.float()[:, None], size=samples, mode="linear", align_corners=False
     )[:, 0]

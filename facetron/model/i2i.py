@@ -1,7 +1,7 @@
-"""Which of a talker's face embeddings speaks for them (IV-B, Eq. 6): inter-to-intra distance.
+"""Which of a speaker's face embeddings speaks for them (IV-B, Eq. 6): inter-to-intra distance.
 
 As printed, the numerator of Eq. 6 holds no candidate f, so the ratio is largest where the mean
-distance to the talker's own embeddings is smallest: it selects the medoid (`literal`). The method it
+distance to the speaker's own embeddings is smallest: it selects the medoid (`literal`). The method it
 cites (Um et al., arXiv 1911.01635) asks for the largest distance to the other category, which makes
 the numerator ‖f_N^Ave − f‖ (`candidate`, the default). The ½ before arg max changes no choice.
 """
@@ -24,12 +24,12 @@ METHODS: tuple[Method, ...] = get_args(Method)
 
 @dataclass(frozen=True)
 class Selection:
-    """A talker's chosen embedding.
+    """A speaker's chosen embedding.
 
     Attributes:
         embedding: (D,) what the decoder is given.
-        index: which of the talker's embeddings it is; None for `mean`, which is none of them.
-        negative: the negative talker of Eq. 6; "" where none was needed.
+        index: which of the speaker's embeddings it is; None for `mean`, which is none of them.
+        negative: the negative speaker of Eq. 6; "" where none was needed.
     """
 
     embedding: Tensor
@@ -46,14 +46,14 @@ def select(
     """Eq. 6: f_T^I2I.
 
     Args:
-        target: (N, D) X_T, the embeddings of the target talker's stills.
-        others: name of every other talker → (M, D) theirs.
+        target: (N, D) X_T, the embeddings of the target speaker's stills.
+        others: name of every other speaker → (M, D) theirs.
         method: `candidate`, `literal`, `mean` (of length 1, like every face embedding), `random`.
         generator: for `random`.
 
     Raises:
         BadInput: no embedding, one that is no number, an unknown method, or `candidate` without
-            any other talker.
+            any other speaker.
     """
     if target.ndim != 2 or len(target) == 0 or not bool(torch.isfinite(target).all()):
         raise BadInput(
@@ -77,10 +77,10 @@ def _chosen(target: Tensor, index: int, negative: str = "") -> Selection:
 
 
 def nearest_other(target: Tensor, others: Mapping[str, Tensor]) -> tuple[str, Tensor]:
-    """The negative talker, whose mean lies closest to the target's: (name, f_N^Ave (D,))."""
+    """The negative speaker, whose mean lies closest to the target's: (name, f_N^Ave (D,))."""
     if not others:
         raise BadInput(
-            "Eq. 6 needs a negative talker and there is no other",
+            "Eq. 6 needs a negative speaker and there is no other",
             "choose the face by `literal`, `mean` or `random`",
         )
     names = sorted(others)
@@ -91,9 +91,9 @@ def nearest_other(target: Tensor, others: Mapping[str, Tensor]) -> tuple[str, Te
 
 
 def intra_distances(target: Tensor) -> Tensor:
-    """The denominator: (N, D) → (N,) E_x ‖f − x‖ over the talker's own embeddings."""
+    """The denominator: (N, D) → (N,) E_x ‖f − x‖ over the speaker's own embeddings."""
     points = target.double()
-    # In parts: a seen talker has more than ten thousand stills, whose distances fill gigabytes.
+    # In parts: a seen speaker has more than ten thousand stills, whose distances fill gigabytes.
     parts = [torch.cdist(part, points).mean(dim=1) for part in torch.split(points, 512)]
     return torch.cat(parts)
 
@@ -101,7 +101,7 @@ def intra_distances(target: Tensor) -> Tensor:
 def candidate_scores(target: Tensor, negative_mean: Tensor) -> Tensor:
     """‖f_N^Ave − f‖ / E_x ‖f − x‖ of every candidate: (N, D), (D,) → (N,).
 
-    The denominator is zero only where all the talker's embeddings are one point (a single still,
+    The denominator is zero only where all the speaker's embeddings are one point (a single still,
     say); then the numerator alone decides, and the first candidate wins.
     """
     inter: Tensor = torch.linalg.vector_norm(target.double() - negative_mean.double(), dim=1)

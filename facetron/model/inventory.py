@@ -16,7 +16,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from facetron.model.config import ModelConfig
 from facetron.model.decoder import Decoder
 from facetron.model.discriminators import (
-    Judgement,
+    Judgment,
     MultiPeriodDiscriminator,
     MultiScaleDiscriminator,
     PerceptualDiscriminator,
@@ -174,6 +174,6 @@ def measured(
 def _shapes(output: Any) -> list[Shape]:
     if isinstance(output, Tensor):
         return [tuple(output.shape[1:])]
-    if isinstance(output, Judgement):
+    if isinstance(output, Judgment):
         return _shapes(output.score)
     return [shape for item in output for shape in _shapes(item)]

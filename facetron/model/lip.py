@@ -184,11 +184,11 @@ class LipEncoder(nn.Module):
         self.dropout = nn.Dropout(config.dropout)
         self.fc1 = nn.Linear(2 * hidden, config.fc_size)
         self.fc2 = nn.Linear(config.fc_size, len(VOCABULARY))
-        self._initialise()
+        self._initialize()
         # Channels last, here and in `forward`, halves the time of the convolutions on a CPU.
         self.stages.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
 
-    def _initialise(self) -> None:
+    def _initialize(self) -> None:
         """He's normal for what a ReLU follows, orthogonal for what recurs, as LipNet."""
         for module in self.modules():
             if isinstance(module, nn.Conv3d):

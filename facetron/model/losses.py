@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from facetron.model.ctc import BLANK
-from facetron.model.discriminators import Judgement
+from facetron.model.discriminators import Judgment
 from manifests.errors import BadInput
 
 
@@ -27,7 +27,7 @@ def cosine_loss(
 ) -> Tensor:
     """Eq. 5: L_CS = CS(f, p), between (B, D) face and (B, D) prosody embeddings.
 
-    Minimised as printed (`literal`) it would push the two apart; the default is 1 − CS. The prosody
+    Minimized as printed (`literal`) it would push the two apart; the default is 1 − CS. The prosody
     encoder is the teacher: no gradient reaches p.
     """
     cosine = functional.cosine_similarity(face.float(), prosody.detach().float(), dim=-1).mean()
@@ -38,7 +38,7 @@ def cosine_loss(
     raise BadInput(f"no direction {direction!r} of L_CS", "choose one_minus_cosine or literal")
 
 
-def discriminator_loss(real: Sequence[Judgement], made: Sequence[Judgement]) -> Tensor:
+def discriminator_loss(real: Sequence[Judgment], made: Sequence[Judgment]) -> Tensor:
     """Least-squares GAN (Mao et al., 2017), the discriminators' side: real → 1, made → 0."""
     return _total(
         (1 - r.score.float()).square().mean() + m.score.float().square().mean()
@@ -46,12 +46,12 @@ def discriminator_loss(real: Sequence[Judgement], made: Sequence[Judgement]) -> 
     )
 
 
-def adversarial_loss(made: Sequence[Judgement]) -> Tensor:
+def adversarial_loss(made: Sequence[Judgment]) -> Tensor:
     """Least-squares GAN, the generator's side: made → 1."""
     return _total((1 - m.score.float()).square().mean() for m in made)
 
 
-def feature_loss(real: Sequence[Judgement], made: Sequence[Judgement]) -> Tensor:
+def feature_loss(real: Sequence[Judgment], made: Sequence[Judgment]) -> Tensor:
     """Feature matching ("feature mapping" in IV-A): L1 between the discriminators' maps."""
     return _total(
         functional.l1_loss(b.float(), a.detach().float())

@@ -1,7 +1,7 @@
 """How intelligible a made mel is beside the real one, from mels alone: what the perceptual head learns.
 
 ESTOI (Jensen and Taal, 2016) correlates the envelopes of third-octave bands over 384 ms, rows and
-then columns normalised, frames of silence left out. Here the same is computed on the mel: its bands
+then columns normalized, frames of silence left out. Here the same is computed on the mel: its bands
 are summed into third octaves, its frames are as far apart as the mel's (20 ms, not 12.8 ms), and the
 phase plays no part, so the numbers are ours, not ESTOI's, and higher. Measured on 60 real clips, each
 in white noise of −10 to 20 dB and out of Griffin-Lim from a mel blurred over 1 to 15 frames: rank
@@ -21,7 +21,7 @@ from manifests.mel import mel_basis
 from manifests.specs import MelSpec
 
 BANDS, LOWEST_HZ = 15, 150.0
-"""ESTOI's third octaves: centres 150 Hz · 2^(k/3)."""
+"""ESTOI's third octaves: centers 150 Hz · 2^(k/3)."""
 SEGMENT_S = 0.384
 QUIET = 10 ** (-40 / 20)
 """Frames that are 40 dB or more below the clip's loudest say nothing."""
@@ -51,7 +51,7 @@ def mel_estoi(made: Tensor, real: Tensor, spec: MelSpec) -> Tensor:
         energy = spoken.square().sum(dim=1)  # (B, T)
         loud = energy > energy.amax(dim=1, keepdim=True) * QUIET**2
         loud &= energy.amax(dim=1, keepdim=True) > BANDS * (10 * spec.floor) ** 2
-        a, b = (_normalised(x.unfold(2, frames, 1)) for x in (spoken, heard))
+        a, b = (_normalized(x.unfold(2, frames, 1)) for x in (spoken, heard))
         alike = (a * b).sum(dim=1)  # (B, segments, frames): correlation of each frame's bands
         weight = loud.unfold(1, frames, 1).to(alike.dtype)
         score = (alike * weight).sum(dim=(1, 2)) / weight.sum(dim=(1, 2)).clamp(min=1)
@@ -81,7 +81,7 @@ def _third_octaves(spec: MelSpec) -> np.ndarray[tuple[int, ...], np.dtype[np.flo
     return found
 
 
-def _normalised(segments: Tensor) -> Tensor:
+def _normalized(segments: Tensor) -> Tensor:
     """(B, BANDS, segments, frames): each band over time, then each frame over the bands, to mean 0
     and length 1."""
     for axis in (3, 1):

@@ -1,4 +1,4 @@
-"""Weight and spectral normalisation under the names of HiFi-GAN's published weights.
+"""Weight and spectral normalization under the names of HiFi-GAN's published weights.
 
 PyTorch has named the two tensors of a weight-normed layer twice: `weight_g`, `weight_v` (the old
 `torch.nn.utils.weight_norm`, in every published HiFi-GAN) and `parametrizations.weight.original0`,

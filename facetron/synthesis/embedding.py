@@ -47,7 +47,7 @@ class Embeddings:
     Attributes:
         rows: the clips.
         face, prosody: (N, E) unit length, or None where the checkpoint has no such encoder.
-        seen: (N,) whether the clip's talker was trained on.
+        seen: (N,) whether the clip's speaker was trained on.
         info: what made them, plain values.
     """
 
@@ -88,7 +88,7 @@ def embed(
         stills: which face of a clip: the `middle` still, as validation takes it, or the `mean` of
             the embeddings of all its stills.
         device: see `facetron.devices.choose`.
-        limit: at most this many clips, dealt over the talkers; 0 is all.
+        limit: at most this many clips, dealt over the speakers; 0 is all.
 
     Raises:
         BadInput: an unusable checkpoint or option, or a feature file that cannot be read.

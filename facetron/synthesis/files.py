@@ -1,4 +1,4 @@
-"""The files of one synthesised clip, and how a later run knows that they are what it would make.
+"""The files of one synthesized clip, and how a later run knows that they are what it would make.
 
     mels/s1/bbaf2n.npy         (n_mels, T) what the vocoder was given
     embeddings/s1/bbaf2n.npz   the face that gave the voice, and which still it was; what was read
@@ -18,7 +18,7 @@ import numpy as np
 
 from facetron.synthesis.stills import Face
 from facetron.synthesis.synthesizer import Spoken, Synthesizer
-from facetron.synthesis.tasks import Task
+from facetron.synthesis.tasks import SynthesisTask
 from manifests.io import atomic_path, sha256_file
 from manifests.records import RunClip
 from manifests.runs import content_key, relative_reference, wav_key, write_wav
@@ -36,12 +36,12 @@ class ClipFiles:
     def __init__(self, root: Path, build: Path, synthesizer: Synthesizer) -> None:
         self.root, self.build, self.synthesizer = root, build, synthesizer
 
-    def samples(self, task: Task) -> int:
+    def samples(self, task: SynthesisTask) -> int:
         """Of the sound: as many as its recording has, at the model's rate."""
         row = task.row
         return round(row.audio_samples * self.synthesizer.sample_rate_hz / row.sample_rate_hz)
 
-    def key(self, task: Task, face: Face, lips: Path) -> str:
+    def key(self, task: SynthesisTask, face: Face, lips: Path) -> str:
         """Equal keys mean equal speech. Raises `OSError` where the lips cannot be read."""
         voice = self.synthesizer
         return content_key(
@@ -55,7 +55,7 @@ class ClipFiles:
             self.samples(task),
         )
 
-    def kept(self, task: Task, key: str) -> RunClip | None:
+    def kept(self, task: SynthesisTask, key: str) -> RunClip | None:
         """The clip of an earlier run, if all of its files are there and current."""
         if wav_key(self.root / task.path("wavs", ".wav"), self.samples(task)) != key:
             return None
@@ -68,7 +68,7 @@ class ClipFiles:
             return None
         return None if text is None else self._clip(task, text)
 
-    def write(self, task: Task, face: Face, spoken: Spoken, key: str) -> RunClip:
+    def write(self, task: SynthesisTask, face: Face, spoken: Spoken, key: str) -> RunClip:
         """Raises `BadInput` for sound that is none, `OSError` for a disk that is full."""
         wav = self.root / task.path("wavs", ".wav")
         wav.unlink(missing_ok=True)
@@ -92,7 +92,7 @@ class ClipFiles:
         write_wav(wav, sound, self.synthesizer.sample_rate_hz, key)
         return self._clip(task, spoken.text)
 
-    def _clip(self, task: Task, text: str) -> RunClip:
+    def _clip(self, task: SynthesisTask, text: str) -> RunClip:
         row, audio = task.row, task.row.paths.get("audio")
         return RunClip(
             speaker=row.speaker,

@@ -37,14 +37,14 @@ STAGE = "vocoder"
 
 
 @dataclass(frozen=True)
-class Options:
+class ResynthOptions:
     """What a resynthesis is asked for.
 
     Attributes:
         manifest: `manifest.jsonl`, or the folder of the build that holds it.
         subset: `train`, `val`, `test`, or `all`.
         vocoder, vocoder_options: see `facetron.vocoders.registry`.
-        limit: at most this many clips, dealt over the talkers in turn; 0 is all.
+        limit: at most this many clips, dealt over the speakers in turn; 0 is all.
         seed: of the vocoder's random phase, mixed with each clip's name, so that neither order nor
             number of processes changes a sample.
         name: the row's name in tables; "" chooses one.
@@ -62,7 +62,7 @@ class Options:
 
 
 @dataclass(frozen=True)
-class Report:
+class ResynthReport:
     """`wrote + kept + failures == asked`, always; `kept` wavs were there from an earlier run."""
 
     asked: int
@@ -79,7 +79,7 @@ class _Task:
     seed: int
 
 
-def resynthesise(options: Options) -> Report:
+def resynthesize(options: ResynthOptions) -> ResynthReport:
     """Writes the run directory `options.out`.
 
     Raises:
@@ -119,11 +119,11 @@ def resynthesise(options: Options) -> Report:
                     kept += was_kept
                 progress.update(1, failures=len(failures))
         close_run(options.out, clips, failures)
-    return Report(len(rows), len(clips) - kept, kept, tuple(failures))
+    return ResynthReport(len(rows), len(clips) - kept, kept, tuple(failures))
 
 
 def select(rows: list[ManifestRow], subset: str, limit: int, manifest: Path) -> list[ManifestRow]:
-    """Rows of a subset; with a limit, talker by talker in turn so that a small run has them all.
+    """Rows of a subset; with a limit, speaker by speaker in turn so that a small run has them all.
 
     Raises `BadInput` where none is left.
     """

@@ -14,7 +14,7 @@ from facetron.synthesis.stills import IMAGE, RULES, SPEAKER, Face, Faces
 from facetron.synthesis.swaps import FILE, Pair, draw_pairs, read_pairs, write_pairs
 from facetron.synthesis.synthesizer import Decoding, Pictures, Synthesizer
 from facetron.synthesis.tasks import (
-    Task,
+    SynthesisTask,
     one_voice,
     own_voices,
     picture_voice,
@@ -33,7 +33,7 @@ STAGE = "synthesis"
 
 
 @dataclass(frozen=True)
-class Options:
+class SynthesisOptions:
     """What a synthesis is asked for.
 
     Attributes:
@@ -42,10 +42,10 @@ class Options:
         subset: `train`, `val`, `test`, or `all`.
         face: `i2i`, `i2i-literal`, `mean`, `random`, `speaker:s4`, `image:FILE`.
         swap: "" or a CSV of pairs, or how many to draw (Table III).
-        shuffle_lips: the control: every clip with the lips of another of its talker.
-        limit: at most so many clips, dealt over the talkers in turn; 0 is all.
+        shuffle_lips: the control: every clip with the lips of another of its speaker.
+        limit: at most so many clips, dealt over the speakers in turn; 0 is all.
         seed: of everything that is drawn, and of Griffin-Lim's phase.
-        face_clips: at most so many clips of a talker are looked at for the face.
+        face_clips: at most so many clips of a speaker are looked at for the face.
         name: the row's name in tables; "" chooses one.
     """
 
@@ -67,9 +67,9 @@ class Options:
 
 
 @dataclass(frozen=True)
-class Talker:
-    """A voice of a run: whether the model was trained on the talker, in how many clips it speaks,
-    and whether it was trained on although the manifest's split holds the talker out."""
+class Speaker:
+    """A voice of a run: whether the model was trained on the speaker, in how many clips it speaks,
+    and whether it was trained on although the manifest's split holds the speaker out."""
 
     name: str
     seen: bool
@@ -78,17 +78,17 @@ class Talker:
 
 
 @dataclass(frozen=True)
-class Report:
+class SynthesisReport:
     """`wrote + kept + failures == asked`, always; `kept` clips were there from an earlier run."""
 
     asked: int
     wrote: int
     kept: int
     failures: tuple[ClipFailure, ...]
-    talkers: tuple[Talker, ...]
+    speakers: tuple[Speaker, ...]
 
 
-def synthesise(options: Options) -> Report:
+def synthesize(options: SynthesisOptions) -> SynthesisReport:
     """Writes the run directory `options.out`.
 
     Clips that cannot be made (absent or damaged features) fail with a reason while others go on.
@@ -111,8 +111,8 @@ def synthesise(options: Options) -> Report:
     faces = Faces(
         voice, manifest.parent, rows, options.subset, rule, options.seed, options.face_clips
     )
-    talkers = _talkers(voice, tasks, header.get("held_out_speakers") or ())
-    info = _info(options, voice, header, manifest, tasks, talkers)
+    speakers = _speakers(voice, tasks, header.get("held_out_speakers") or ())
+    info = _info(options, voice, header, manifest, tasks, speakers)
     clips: list[RunClip] = []
     failures: list[ClipFailure] = []
     kept = 0
@@ -134,10 +134,10 @@ def synthesise(options: Options) -> Report:
                         kept += was_kept
                     progress.update(1, failures=len(failures))
         close_run(options.out, clips, failures)
-    return Report(len(tasks), len(clips) - kept, kept, tuple(failures), talkers)
+    return SynthesisReport(len(tasks), len(clips) - kept, kept, tuple(failures), speakers)
 
 
-def _check(options: Options) -> None:
+def _check(options: SynthesisOptions) -> None:
     known = options.face in RULES or options.face.startswith((SPEAKER, IMAGE))
     if not known:
         raise BadInput(
@@ -153,8 +153,8 @@ def _check(options: Options) -> None:
 
 
 def _tasks(
-    options: Options, voice: Synthesizer, rows: list[ManifestRow], manifest: Path
-) -> list[Task]:
+    options: SynthesisOptions, voice: Synthesizer, rows: list[ManifestRow], manifest: Path
+) -> list[SynthesisTask]:
     limit = 0 if options.swap else options.limit
     chosen = select(rows, options.subset, limit, manifest)
     speakers = {row.speaker for row in rows}
@@ -168,7 +168,7 @@ def _tasks(
     if options.face.startswith(SPEAKER):
         name = options.face[len(SPEAKER) :]
         if name not in speakers:
-            raise BadInput(f"{manifest} has no talker {name!r}", "choose one of its talkers")
+            raise BadInput(f"{manifest} has no speaker {name!r}", "choose one of its speakers")
         tasks = one_voice(chosen, name)
     elif options.face.startswith(IMAGE):
         tasks = one_voice(chosen, picture_voice(Path(options.face[len(IMAGE) :])))
@@ -177,30 +177,30 @@ def _tasks(
     return shuffled_lips(tasks, options.seed) if options.shuffle_lips else tasks
 
 
-def _pairs_of(tasks: Sequence[Task]) -> list[Pair]:
+def _pairs_of(tasks: Sequence[SynthesisTask]) -> list[Pair]:
     return [
         Pair(task.row.speaker, task.row.stem, task.voice, task.face.stem if task.face else "")
         for task in tasks
     ]
 
 
-def _talkers(
-    voice: Synthesizer, tasks: Sequence[Task], held_out: Sequence[str]
-) -> tuple[Talker, ...]:
+def _speakers(
+    voice: Synthesizer, tasks: Sequence[SynthesisTask], held_out: Sequence[str]
+) -> tuple[Speaker, ...]:
     counts = Counter(task.voice for task in tasks if not task.of_picture)
     return tuple(
-        Talker(name, voice.seen(name), n, voice.seen(name) and name in held_out)
+        Speaker(name, voice.seen(name), n, voice.seen(name) and name in held_out)
         for name, n in sorted(counts.items())
     )
 
 
 def _info(
-    options: Options,
+    options: SynthesisOptions,
     voice: Synthesizer,
     header: dict[str, Any],
     manifest: Path,
-    tasks: Sequence[Task],
-    talkers: Sequence[Talker],
+    tasks: Sequence[SynthesisTask],
+    speakers: Sequence[Speaker],
 ) -> RunInfo:
     info = voice.info
     return RunInfo(
@@ -220,7 +220,7 @@ def _info(
             "revision": info.revision,
             "trained_on_split": info.split,
             "trained_on": list(info.speakers),
-            "talkers": {item.name: "seen" if item.seen else "unseen" for item in talkers},
+            "speakers": {item.name: "seen" if item.seen else "unseen" for item in speakers},
             "face": options.face,
             "face_clips": options.face_clips,
             "swap": bool(options.swap),
@@ -235,7 +235,7 @@ def _info(
     )
 
 
-def _name(options: Options) -> str:
+def _name(options: SynthesisOptions) -> str:
     """Tells the runs of one checkpoint apart, so that a report can hold them side by side."""
     notes = [Path(options.checkpoint).stem]
     if options.face != "i2i":
@@ -250,7 +250,7 @@ def _name(options: Options) -> str:
 
 
 class _Work(NamedTuple):
-    task: Task
+    task: SynthesisTask
     face: Face
     lips: Path
     key: str
@@ -258,7 +258,7 @@ class _Work(NamedTuple):
 
 
 def _batch(
-    voice: Synthesizer, faces: Faces, files: ClipFiles, tasks: Sequence[Task]
+    voice: Synthesizer, faces: Faces, files: ClipFiles, tasks: Sequence[SynthesisTask]
 ) -> Iterator[tuple[RunClip | ClipFailure, bool]]:
     """(the clip or why there is none, whether it was there already) of some clips."""
     works: list[_Work] = []
@@ -292,7 +292,7 @@ def _batch(
             yield _failure(work.task, "unusable_sound", error), False
 
 
-def _lips_path(build: Path, task: Task) -> Path:
+def _lips_path(build: Path, task: SynthesisTask) -> Path:
     if task.lips is None:
         raise BadInput(
             f"{task.row.speaker} has no other clip whose lips could be read", "ask for more clips"
@@ -315,7 +315,7 @@ def _lips(work: _Work) -> Pictures:
     return lips
 
 
-def _failure(task: Task, reason: str, error: ToolkitError) -> ClipFailure:
+def _failure(task: SynthesisTask, reason: str, error: ToolkitError) -> ClipFailure:
     row = task.row
     evidence = {"voice": task.voice} if task.swapped else {}
     return ClipFailure(row.speaker, row.stem, STAGE, reason, str(error), evidence=evidence)

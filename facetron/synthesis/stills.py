@@ -1,6 +1,6 @@
-"""Which still of a talker gives the voice (IV-B, Eq. 6), for every clip of a synthesis.
+"""Which still of a speaker gives the voice (IV-B, Eq. 6), for every clip of a synthesis.
 
-A talker that the model has seen chooses among stills of his training clips, once for all clips. One
+A speaker that the model has seen chooses among stills of his training clips, once for all clips. One
 that it has not seen comes with the clip: its own stills are the choice.
 """
 
@@ -18,7 +18,7 @@ from torch import Tensor
 
 from facetron.model import i2i
 from facetron.synthesis.synthesizer import Synthesizer
-from facetron.synthesis.tasks import Task
+from facetron.synthesis.tasks import SynthesisTask
 from manifests.errors import BadInput, ToolkitError
 from manifests.io import sha256_file
 from manifests.pictures import read_pictures
@@ -43,7 +43,7 @@ class Face:
         embedding: (E,).
         clip: of the still, `s1/bbaf2n`; the picture's name; "" where it is a mean.
         still: number in the clip's strip; None where it is a mean or a picture.
-        negative: the other talker of Eq. 6, "" where none was needed.
+        negative: the other speaker of Eq. 6, "" where none was needed.
         key: plain values that tell it from any other face.
     """
 
@@ -67,13 +67,13 @@ class Faces:
     synthesizer: whose face encoder sees them.
     root: folder of the manifest.
     rows: of the whole manifest.
-    subset: that is synthesised; `all` is any.
+    subset: that is synthesized; `all` is any.
     rule: `i2i`, `i2i-literal`, `mean`, `random`, or `image:FILE`.
     seed: of `random`.
-    clips: at most so many clips of a talker are looked at, spread over all that there are.
+    clips: at most so many clips of a speaker are looked at, spread over all that there are.
 
     Raises:
-        BadInput: `i2i` with one talker only, or a picture without a face.
+        BadInput: `i2i` with one speaker only, or a picture without a face.
     """
 
     def __init__(
@@ -101,7 +101,7 @@ class Faces:
         if rule.startswith(IMAGE):
             self._once(rule, self._picture)
 
-    def of(self, task: Task) -> Face:
+    def of(self, task: SynthesisTask) -> Face:
         """Raises `BadInput` where none of the stills can be read."""
         if self.rule.startswith(IMAGE):
             return self._once(self.rule, self._picture)
@@ -111,7 +111,7 @@ class Faces:
         return self._once(name, lambda: self._select(task, name))
 
     def pool_rows(self, speaker: str) -> tuple[str, list[ManifestRow]]:
-        """(where from, clips): the training clips of a talker that was seen, else those of the
+        """(where from, clips): the training clips of a speaker that was seen, else those of the
         subset, else all; at most `clips` of them."""
         rows = self._rows.get(speaker, [])
         training = [row for row in rows if row.subset == "train"]
@@ -128,7 +128,7 @@ class Faces:
             self._chosen[name] = make()
         return self._chosen[name]
 
-    def _select(self, task: Task, label: str) -> Face:
+    def _select(self, task: SynthesisTask, label: str) -> Face:
         stills = self._pool(task.voice) if task.face is None else self._stills([task.face])
         method = RULES[self.rule]
         others = self._others(task.voice) if method == "candidate" else {}
@@ -145,7 +145,7 @@ class Faces:
         return Face(embedding, clip, number, choice.negative, (digest, number))
 
     def _others(self, speaker: str) -> dict[str, Tensor]:
-        """Every other talker's mean, which is all that Eq. 6 asks of them."""
+        """Every other speaker's mean, which is all that Eq. 6 asks of them."""
         for other in self._rows:
             if other != speaker and other not in self._means:
                 self._means[other] = self._pool(other).embeddings.mean(dim=0, keepdim=True)

@@ -1,4 +1,4 @@
-"""Swapped faces (Table III): the lips of one talker, the face of another.
+"""Swapped faces (Table III): the lips of one speaker, the face of another.
 
 Pairs come from a CSV with the columns speaker, stem, voice and, if a certain clip of the voice shall
 show its face, voice_stem; or they are drawn, seeded and balanced.
@@ -27,7 +27,7 @@ FILE = "pairs.csv"
 class Pair:
     """Attributes:
     speaker, stem: the clip whose lips are read.
-    voice: the talker whose face gives the voice.
+    voice: the speaker whose face gives the voice.
     voice_stem: the clip whose stills show that face; "" leaves the choice to the face rule.
     """
 
@@ -39,7 +39,7 @@ class Pair:
 
 def read_pairs(path: Path) -> list[Pair]:
     """Raises `BadInput` naming the file and line: absent, no CSV, columns missing, a pair twice, or a
-    talker with his own face."""
+    speaker with his own face."""
     try:
         with open(path, encoding="utf-8-sig", newline="") as file:
             reader = csv.DictReader(file)
@@ -62,7 +62,7 @@ def read_pairs(path: Path) -> list[Pair]:
         if not all(key) or pair.voice == pair.speaker or key in seen:
             raise BadInput(
                 f"{path}, line {number}: {','.join(key)}",
-                "name a clip and another talker, each pair once",
+                "name a clip and another speaker, each pair once",
             )
         seen.add(key)
     if not lines:
@@ -76,16 +76,16 @@ def write_pairs(path: Path, pairs: Sequence[Pair]) -> None:
 
 
 def draw_pairs(rows: Sequence[ManifestRow], n: int, seed: int, unseen: Sequence[str]) -> list[Pair]:
-    """`n` pairs: talkers take turns as lips and as voice, and pairs of one gender alternate with
+    """`n` pairs: speakers take turns as lips and as voice, and pairs of one gender alternate with
     pairs of two, where there are both.
 
     Args:
         rows: clips whose lips and stills may be used.
-        unseen: talkers who show their face by a clip that is drawn too, since they have no stills of
+        unseen: speakers who show their face by a clip that is drawn too, since they have no stills of
             training to choose from.
 
     Raises:
-        BadInput: one talker only, or fewer pairs than asked for.
+        BadInput: one speaker only, or fewer pairs than asked for.
     """
     stems: dict[str, list[str]] = {}
     gender: dict[str, str] = {}
@@ -95,7 +95,7 @@ def draw_pairs(rows: Sequence[ManifestRow], n: int, seed: int, unseen: Sequence[
     most = sum(map(len, stems.values())) * (len(stems) - 1)
     if n < 1 or n > most:
         raise BadInput(
-            f"--swap {n}, but {len(stems)} talkers make {most} pairs", "ask for 1 to that many"
+            f"--swap {n}, but {len(stems)} speakers make {most} pairs", "ask for 1 to that many"
         )
     rng = np.random.default_rng([seed, n])
     for own in stems.values():
@@ -116,7 +116,7 @@ def draw_pairs(rows: Sequence[ManifestRow], n: int, seed: int, unseen: Sequence[
         if not open_:
             continue
         a, b = min(open_, key=lambda c: (used[c], spoken[c[0]] + voiced[c[1]]))
-        # A talker's clips take turns as well; a voice speaks each of them once at most.
+        # A speaker's clips take turns as well; a voice speaks each of them once at most.
         order = [stems[a][(spoken[a] + step) % len(stems[a])] for step in range(len(stems[a]))]
         stem = next(stem for stem in order if (a, stem, b) not in taken)
         taken.add((a, stem, b))

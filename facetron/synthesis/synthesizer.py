@@ -128,7 +128,7 @@ class Synthesizer:
         return self.config.mel_spec.sample_rate_hz
 
     def seen(self, speaker: str) -> bool:
-        """Whether the weights were trained on a talker, by the checkpoint's own record."""
+        """Whether the weights were trained on a speaker, by the checkpoint's own record."""
         return self.info.has_seen(speaker)
 
     def require(self, rows: Iterable[ManifestRow], what: str | Path) -> None:
@@ -313,7 +313,7 @@ def _load(
 def _suited(config: ModelConfig, parts: Sequence[str]) -> str:
     """The vocoder for mels that a decoder made. Between their blurred harmonics Griffin-Lim's rounds
     put noise, which is what the mel says, and take a harmonic source's voice away: of 40 clips of
-    unseen talkers a pitch tracker found 39 voiced without the rounds, and 21 with them."""
+    unseen speakers a pitch tracker found 39 voiced without the rounds, and 21 with them."""
     if "vocoder" not in parts:
         return "griffin-lim"
     return "hifigan" if config.vocoder.source == "harmonic" else "hifigan-refined"

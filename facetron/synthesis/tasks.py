@@ -18,14 +18,14 @@ PICTURE = "image-"
 
 
 @dataclass(frozen=True)
-class Task:
+class SynthesisTask:
     """
     Attributes:
         row: the clip that is made: its sentence, its recording, its name.
         lips: the clip whose lips are read; another than `row` in the control of shuffled lips, None
             where there is no other.
-        voice: the talker whose face gives the voice, or what a picture is called.
-        face: the clip whose stills show that face; None chooses among all that the talker has.
+        voice: the speaker whose face gives the voice, or what a picture is called.
+        face: the clip whose stills show that face; None chooses among all that the speaker has.
     """
 
     row: ManifestRow
@@ -52,11 +52,11 @@ class Task:
         return f"{folder}/{self.label}{suffix}"
 
 
-def own_voices(rows: Sequence[ManifestRow], seen: Sequence[str]) -> list[Task]:
-    """Everybody speaks for himself. Talkers that the model has not `seen` show the face of the very
+def own_voices(rows: Sequence[ManifestRow], seen: Sequence[str]) -> list[SynthesisTask]:
+    """Everybody speaks for himself. Speakers that the model has not `seen` show the face of the very
     clip; the others have stills of training to choose from."""
     return [
-        Task(row, row, row.speaker, None if row.speaker in seen else row)
+        SynthesisTask(row, row, row.speaker, None if row.speaker in seen else row)
         for row in sorted(rows, key=_order)
     ]
 
@@ -66,13 +66,13 @@ def picture_voice(path: Path) -> str:
     return PICTURE + re.sub(r"[^A-Za-z0-9_-]", "_", path.stem)
 
 
-def one_voice(rows: Sequence[ManifestRow], voice: str) -> list[Task]:
+def one_voice(rows: Sequence[ManifestRow], voice: str) -> list[SynthesisTask]:
     """All clips with one face."""
-    return [Task(row, row, voice) for row in sorted(rows, key=_order)]
+    return [SynthesisTask(row, row, voice) for row in sorted(rows, key=_order)]
 
 
-def swapped(rows: Sequence[ManifestRow], pairs: Sequence[Pair]) -> list[Task]:
-    """Raises `BadInput` for a pair whose clip or talker is not among the rows."""
+def swapped(rows: Sequence[ManifestRow], pairs: Sequence[Pair]) -> list[SynthesisTask]:
+    """Raises `BadInput` for a pair whose clip or speaker is not among the rows."""
     by_name = {(row.speaker, row.stem): row for row in rows}
     speakers = {row.speaker for row in rows}
     tasks = []
@@ -85,15 +85,15 @@ def swapped(rows: Sequence[ManifestRow], pairs: Sequence[Pair]) -> list[Task]:
                 "what the manifest's clips have not",
                 "correct it, or choose another --split",
             )
-        tasks.append(Task(row, row, pair.voice, face))
+        tasks.append(SynthesisTask(row, row, pair.voice, face))
     return sorted(tasks, key=lambda task: (*_order(task.row), task.voice))
 
 
-def shuffled_lips(tasks: Sequence[Task], seed: int) -> list[Task]:
-    """The control: each clip with the lips of another clip of its talker, everything else as it was.
+def shuffled_lips(tasks: Sequence[SynthesisTask], seed: int) -> list[SynthesisTask]:
+    """The control: each clip with the lips of another clip of its speaker, everything else as it was.
 
-    The others are a seeded ring through the talker's clips, so that no clip keeps its own and none
-    is used twice. A talker of one clip gets None.
+    The others are a seeded ring through the speaker's clips, so that no clip keeps its own and none
+    is used twice. A speaker of one clip gets None.
     """
     ring: dict[str, ManifestRow | None] = {}
     for speaker in {task.row.speaker for task in tasks}:
@@ -102,7 +102,7 @@ def shuffled_lips(tasks: Sequence[Task], seed: int) -> list[Task]:
         order = [rows[i] for i in rng.permutation(len(rows))]
         for row, following in zip(order, [*order[1:], order[0]], strict=True):
             ring[row.clip_id] = following if following is not row else None
-    return [Task(t.row, ring[t.row.clip_id], t.voice, t.face) for t in tasks]
+    return [SynthesisTask(t.row, ring[t.row.clip_id], t.voice, t.face) for t in tasks]
 
 
 def _order(row: ManifestRow) -> tuple[int, str, str]:

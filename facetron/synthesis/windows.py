@@ -11,7 +11,7 @@ in one pass. Bi-GRUs that were trained on 3 s get lost in longer ones: on 24 row
 SynthGRID, 12 s each, a reader that makes 17 % character errors on clips made 49 % in one pass, 44 % in
 windows of 5 s, and 25 % in these."""
 OVERLAP_FRAMES = 40
-"""Shared by neighbouring windows, 1.6 s."""
+"""Shared by neighboring windows, 1.6 s."""
 MARGIN_FRAMES = 8
 """At a window's inner end not used at all: those frames lack what comes before or after."""
 

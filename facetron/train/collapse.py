@@ -1,4 +1,4 @@
-"""Whether embeddings still tell talkers apart: a cosine loss is also met by one point for all."""
+"""Whether embeddings still tell speakers apart: a cosine loss is also met by one point for all."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Embeddings:
         self._speakers: list[str] = []
 
     def add(self, vectors: Tensor, speakers: list[str]) -> None:
-        """(B, D) and their B talkers."""
+        """(B, D) and their B speakers."""
         self._vectors.append(vectors.detach().float().cpu())
         self._speakers += speakers
 
@@ -39,9 +39,9 @@ def collapse_metrics(
     """How far (N, D) embeddings have collapsed.
 
     Returns:
-        Mean cosine between different talkers' clips (1 is one point); mean cosine of the same talker
-        less that; and the mean rank, 1 the best, of the true talker among all, by the cosine of a
-        clip with each talker's mean of the other clips. None where there are too few talkers or
+        Mean cosine between different speakers' clips (1 is one point); mean cosine of the same speaker
+        less that; and the mean rank, 1 the best, of the true speaker among all, by the cosine of a
+        clip with each speaker's mean of the other clips. None where there are too few speakers or
         clips.
     """
     names = sorted(set(speakers))
@@ -56,12 +56,12 @@ def collapse_metrics(
     if not bool((same & ~itself).any()):
         return other, None, None
     margin = float(cosine[same & ~itself].mean()) - other
-    members = functional.one_hot(owner, len(names)).float()  # (N, talkers)
+    members = functional.one_hot(owner, len(names)).float()  # (N, speakers)
     sums = members.T @ unit
     ranks = []
     for i in range(len(owner)):
         if members[:, owner[i]].sum() < 2:
-            continue  # the talker's only clip has no other to be found by
+            continue  # the speaker's only clip has no other to be found by
         means = sums.clone()
         means[owner[i]] -= unit[i]
         likeness = functional.normalize(means, dim=-1) @ unit[i]

@@ -60,7 +60,7 @@ class TrainingSet:
     Attributes:
         root: folder of the manifest.
         train, val: rows of the two subsets; `val` may be empty.
-        held_out: talkers that the split keeps for testing.
+        held_out: speakers that the split keeps for testing.
         crop: fingerprint of the build's crops.
     """
 
@@ -80,7 +80,7 @@ def open_training_set(manifest: Path, spec: MelSpec) -> TrainingSet:
     """Reads a manifest and keeps what may be learned from.
 
     Raises:
-        ManifestError: no or a damaged manifest, no rows to train on, or rows of a held-out talker
+        ManifestError: no or a damaged manifest, no rows to train on, or rows of a held-out speaker
             marked for training (the unseen protocol, V).
         SpecMismatch: mels of another spec than the model's.
     """
@@ -91,7 +91,7 @@ def open_training_set(manifest: Path, spec: MelSpec) -> TrainingSet:
     val = tuple(row for row in rows if row.subset == "val")
     if not train:
         raise ManifestError(f"{file} has no clips to train on", "build with another split")
-    # Validation chooses the checkpoint, so a held-out talker there would be learned from as well.
+    # Validation chooses the checkpoint, so a held-out speaker there would be learned from as well.
     for row in (*train, *val):
         if row.speaker in held_out:
             raise ManifestError(

@@ -63,7 +63,7 @@ class Trainer:
         out: folder for `last`, `best` and `resume.safetensors` and `log.csv`.
         fabric: launched.
         report: takes a line for a person after every epoch.
-        seen_before: talkers that the weights it starts from were trained on.
+        seen_before: speakers that the weights it starts from were trained on.
     """
 
     def __init__(

@@ -16,7 +16,7 @@ Picture = NDArray[np.uint8]
 GAP_PX = 2
 
 
-def colour_range(mel: Mel) -> tuple[float, float]:
+def color_range(mel: Mel) -> tuple[float, float]:
     """The values that the scale of a picture ends at. Mels to be compared share one scale, that of
     the real mel."""
     low, high = (float(value) for value in np.percentile(mel, [2, 99.9]))
@@ -44,13 +44,13 @@ def mel_picture(mel: Mel, scale: tuple[float, float], zoom: int = 1) -> Picture:
     level = np.nan_to_num((mel - low) / (high - low), nan=0.0, posinf=1.0, neginf=0.0)
     grey = np.rint(level.clip(0, 1) * 255).astype(np.uint8)[::-1]
     grey = np.ascontiguousarray(grey.repeat(zoom, axis=0).repeat(zoom, axis=1))
-    coloured = cv2.applyColorMap(grey, cv2.COLORMAP_MAGMA)
-    return np.asarray(cv2.cvtColor(coloured, cv2.COLOR_BGR2RGB), np.uint8)
+    colored = cv2.applyColorMap(grey, cv2.COLORMAP_MAGMA)
+    return np.asarray(cv2.cvtColor(colored, cv2.COLOR_BGR2RGB), np.uint8)
 
 
 def above(real: Mel, made: Mel, zoom: int = 1) -> Picture:
     """The real mel above the made one, on the real one's scale, a white line between them."""
-    scale = colour_range(real)
+    scale = color_range(real)
     upper, lower = mel_picture(real, scale, zoom), mel_picture(made, scale, zoom)
     width = max(upper.shape[1], lower.shape[1])
     padded = [np.pad(p, ((0, 0), (0, width - p.shape[1]), (0, 0))) for p in (upper, lower)]

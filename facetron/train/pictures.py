@@ -46,7 +46,7 @@ class Exhibit:
 
 
 def fixed_clips(rows: Sequence[ManifestRow]) -> frozenset[str]:
-    """Names of the clips to show, the same in every epoch and of as many talkers as may be."""
+    """Names of the clips to show, the same in every epoch and of as many speakers as may be."""
     chosen = select(list(rows), "all", CLIPS, Path("validation")) if rows else []
     return frozenset(row.clip_id for row in chosen)
 

@@ -1,4 +1,4 @@
-"""The prosody stage: E_prosody learns how a talker sounds, apart from what is said.
+"""The prosody stage: E_prosody learns how a speaker sounds, apart from what is said.
 
 The paper fine-tunes Mellotron's pretrained encoder and says not how. Mellotron trains it by
 rebuilding speech from text and its embedding: what the text does not tell must pass through it. So

@@ -94,11 +94,11 @@ def launched(training: TrainConfig) -> Fabric:
 
 
 def take_parts(stage: Stage, data: TrainingSet, sources: Sequence[Path]) -> frozenset[str]:
-    """Fills the parts of a stage from checkpoints; returns the talkers that those had seen.
+    """Fills the parts of a stage from checkpoints; returns the speakers that those had seen.
 
     Raises:
-        BadInput: a needed part that none has, or a talker in them that the manifest's split holds
-            out: what they learned from that talker would come with the weights.
+        BadInput: a needed part that none has, or a speaker in them that the manifest's split holds
+            out: what they learned from that speaker would come with the weights.
         SpecMismatch: other features or shapes.
     """
     found: set[str] = set()

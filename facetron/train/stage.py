@@ -116,7 +116,7 @@ class Stage(ABC):
 
     @abstractmethod
     def losses(self, made: Made, batch: Batch, pairs: Pairs) -> dict[str, Tensor]:
-        """Scalars to log, means over the clips; `loss` is the one to minimise."""
+        """Scalars to log, means over the clips; `loss` is the one to minimize."""
 
     def observe(self, made: Made, batch: Batch) -> None:  # noqa: B027  many have nothing to see
         """Sees every batch of a validation, for `metrics`."""

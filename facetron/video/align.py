@@ -194,7 +194,7 @@ def cut(frame: Pictures, matrix: NDArray[np.float64], side_px: int) -> Pictures:
     height, width = frame.shape[:2]
     size = max(round(width * 2 * scale), 1), max(round(height * 2 * scale), 1)
     small = np.asarray(cv2.resize(frame, size, interpolation=cv2.INTER_AREA), np.uint8)
-    # Pixel centres: x = (x' + ½) · W / W' − ½.
+    # Pixel centers: x = (x' + ½) · W / W' − ½.
     zoom = np.array([width / size[0], height / size[1]])
     linear = matrix[:, :2] * zoom
     shift = matrix[:, 2] + matrix[:, :2] @ (zoom / 2 - 0.5)

@@ -23,11 +23,11 @@ from manifests.specs import VIDEO_FPS
 
 STILL_METHOD: i2i.Method = "literal"
 """Eq. 6 as printed, the medoid: the still that is the most like all the others of its video. The
-other readings need a second talker to keep away from, and there is none here."""
+other readings need a second speaker to keep away from, and there is none here."""
 
 
 @dataclass(frozen=True)
-class Request:
+class SpeakRequest:
     """What to make of a video.
 
     Attributes:
@@ -44,7 +44,7 @@ class Request:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class SpeakOutcome:
     """What became of a video.
 
     Attributes:
@@ -64,7 +64,7 @@ class Outcome:
     notes: tuple[str, ...]
 
 
-def check(request: Request) -> None:
+def check(request: SpeakRequest) -> None:
     """Raises what is wrong with the files asked for, before anything long begins: `BadInput` or, for a
     folder that cannot be written to, `OSError`."""
     for path in (request.video, request.face):
@@ -77,7 +77,7 @@ def check(request: Request) -> None:
         mux.check_folder(request.wav)
 
 
-def speak(request: Request, synthesizer: Synthesizer, aligner: Aligner) -> Outcome:
+def speak(request: SpeakRequest, synthesizer: Synthesizer, aligner: Aligner) -> SpeakOutcome:
     """Writes `request.out`, and `request.wav` if named. A file is written whole or not at all.
 
     Raises:
@@ -113,7 +113,7 @@ def speak(request: Request, synthesizer: Synthesizer, aligner: Aligner) -> Outco
     whose = f"frame {aligned.still_frames[chosen]} of {request.video}"
     if request.face is not None:
         whose = str(request.face)
-    return Outcome(spoken.text, len(wave) / rate_hz, whose, copied, steps.took_s, notes)
+    return SpeakOutcome(spoken.text, len(wave) / rate_hz, whose, copied, steps.took_s, notes)
 
 
 class _Steps:

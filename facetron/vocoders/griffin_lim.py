@@ -5,7 +5,7 @@ phase that fits it. That magnitude is a guess, smeared within each mel band, and
 the smear. Here the mel alone is fixed: in every round the sound's own magnitude is kept and only
 scaled, band by band, until its mel is the wanted one, so harmonics sharpen as the phase settles
 (the idea of bi-level consistency, Masuyama, Ueno and Ono, WASPAA 2023, with a multiplicative step).
-Measured on 21 real clips of ten talkers, 60 rounds:
+Measured on 21 real clips of ten speakers, 60 rounds:
 
 | magnitude | STOI | ESTOI | mean error of the log-mel |
 |---|---|---|---|
@@ -100,7 +100,7 @@ class GriffinLim:
 
         Returns:
             (n_samples,) float32 within ±1, as loud as the mel says, or scaled down as a whole where
-            that would clip. (Where the spec normalised the peak, that is the level.)
+            that would clip. (Where the spec normalized the peak, that is the level.)
 
         Raises:
             BadInput: another shape, NaN, or fewer frames than the padding needs.

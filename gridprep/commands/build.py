@@ -12,8 +12,8 @@ import click
 
 from gridprep.landmarks.registry import BACKENDS, default_backend, default_note, spec_options
 from gridprep.pipeline.recipe import ALL_STAGES, DEFAULT_MEL, Recipe
-from gridprep.pipeline.run import Report, estimate, run
-from gridprep.pipeline.selection import Options
+from gridprep.pipeline.run import BuildReport, estimate, run
+from gridprep.pipeline.selection import BuildOptions
 from manifests.corpus_lists import parse_speakers
 from manifests.errors import BadInput
 from manifests.mel import PRESETS
@@ -32,7 +32,7 @@ _SHARED = [
         "--limit",
         default=0,
         type=click.IntRange(0),
-        help="At most so many clips, dealt over the talkers; 0: all.",
+        help="At most so many clips, dealt over the speakers; 0: all.",
     ),
     click.option(
         "--jobs",
@@ -133,9 +133,9 @@ def _recipe(given: dict[str, Any]) -> Recipe:
     )
 
 
-def _options(targets: tuple[str, ...], given: dict[str, Any]) -> Options:
+def _options(targets: tuple[str, ...], given: dict[str, Any]) -> BuildOptions:
     speakers = given["speakers"]
-    return Options(
+    return BuildOptions(
         corpus=given["corpus"],
         out=given["out"],
         recipe=_recipe(given),
@@ -150,7 +150,7 @@ def _options(targets: tuple[str, ...], given: dict[str, Any]) -> Options:
     )
 
 
-def _tell(report: Report, what: str, max_failures: int, failures_at: str) -> int:
+def _tell(report: BuildReport, what: str, max_failures: int, failures_at: str) -> int:
     """Prints the balance and returns the exit code."""
     for reason, count in Counter(f.reason for f in report.failures).most_common():
         example = next(f for f in report.failures if f.reason == reason)

@@ -31,7 +31,7 @@ def _say(line: str) -> None:
     "--alignments/--no-alignments", default=True, help="Word alignments too.", show_default=True
 )
 @click.option("--keep-zips", is_flag=True, help="Keep the archives in OUT/.download.")
-@click.option("--dry-run", is_flag=True, help="Show sizes, licence and space, fetch nothing.")
+@click.option("--dry-run", is_flag=True, help="Show sizes, license and space, fetch nothing.")
 @click.option("--base-url", default=BASE_URL, show_default=True, help="Server of the record.")
 @click.option("--record", "number", default=GRID_RECORD, show_default=True, help="Record number.")
 @click.option(
@@ -58,7 +58,7 @@ def download(
     retries: int,
     timeout_s: float,
 ) -> None:
-    """Fetches GRID from its Zenodo record: video by talker, and the word alignments.
+    """Fetches GRID from its Zenodo record: video by speaker, and the word alignments.
 
     Interrupted, it goes on where it stopped. Every archive is verified against the record's
     checksum, and unpacked only if nothing in it leads out of its folder. The record's
@@ -69,8 +69,8 @@ def download(
     record = fetch_record(network, base_url, number)
     archives = corpus.plan(record, out, chosen, alignments)
     missing_bytes = sum(a.file.size_bytes - a.have_bytes for a in archives)
-    licence = record.licence or "none named; ask before you use it"
-    click.echo(f"{record.title or 'record'} ({base_url}/records/{number}), licence: {licence}")
+    license = record.license or "none named; ask before you use it"
+    click.echo(f"{record.title or 'record'} ({base_url}/records/{number}), license: {license}")
     if dry_run:
         rows = [[a.name, f"{a.file.size_bytes / 1e6:.1f}", a.state()] for a in archives]
         click.echo(format_table(["archive", "MB", "state"], rows))
@@ -86,7 +86,7 @@ def download(
         report = corpus.download(archives, out, network, keep_zips, progress.update)
     counts = corpus.clip_counts(archives)
     if counts:
-        click.echo(format_table(["talker", "clips", "expected"], counts))
+        click.echo(format_table(["speaker", "clips", "expected"], counts))
     click.echo(
         f"{len(archives)} archives: {len(report.fetched)} fetched, {len(report.already)} there "
         f"already, {len(report.failed)} failed"

@@ -19,7 +19,7 @@ DAMAGED = 1
     "--out", type=click.Path(file_okay=False), help="Folder of the page.  [default: BUILD/inspect]"
 )
 @click.option(
-    "--per-speaker", default=1, show_default=True, type=click.IntRange(0), help="Sheets a talker."
+    "--per-speaker", default=1, show_default=True, type=click.IntRange(0), help="Sheets a speaker."
 )
 @click.option("--speakers", default="all", show_default=True, help="s1,s2 or s1-s5.")
 @click.option(
@@ -35,7 +35,7 @@ DAMAGED = 1
 def inspect(
     build: str, out: str | None, per_speaker: int, speakers: str, seed: int, worst: int
 ) -> int:
-    """Show what BUILD made: a page with sheets per talker, outliers and failures.
+    """Show what BUILD made: a page with sheets per speaker, outliers and failures.
 
     Exit codes: 0 written; 1 written, but artifacts of some clips are damaged or missing; 2 bad input.
     """

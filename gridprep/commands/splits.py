@@ -42,7 +42,7 @@ def splits(context: click.Context) -> None:
         for split in loaded
     ]
     columns = ["split", "version", *(f"{s} clips" for s in SUBSETS)]
-    columns += [*(f"{s} talkers" for s in SUBSETS), "sha256"]
+    columns += [*(f"{s} speakers" for s in SUBSETS), "sha256"]
     click.echo(format_table(columns, rows))
     for split in loaded:
         click.echo(f"\n{split.name}")
@@ -53,7 +53,7 @@ def splits(context: click.Context) -> None:
     click.echo("\nNot here:")
     for name, reason in frozen.left_out().items():
         click.echo(textwrap.indent(_paragraph(name, reason), "  "))
-    click.echo("\ngridprep splits show NAME counts talkers, genders and clips of one.")
+    click.echo("\ngridprep splits show NAME counts speakers, genders and clips of one.")
 
 
 @splits.command()
@@ -65,7 +65,7 @@ def splits(context: click.Context) -> None:
     help="Also write its clips (speaker, stem, subset, gender) to this file.",
 )
 def show(name: str, csv_path: Path | None) -> None:
-    """Counts the talkers, genders and clips of the split NAME."""
+    """Counts the speakers, genders and clips of the split NAME."""
     split = frozen.load(name)
     click.echo(f"{split.name} v{split.version}, sha256 {split.sha256}")
     click.echo(_paragraph("from", split.origin))
@@ -78,13 +78,13 @@ def show(name: str, csv_path: Path | None) -> None:
         summary.append([subset, len(speakers), _genders(speakers), split.counts()[subset]])
     everybody = split.speakers()
     summary.append(["all", len(everybody), _genders(everybody), sum(split.counts().values())])
-    click.echo("\n" + format_table(["subset", "talkers", "men+women", "clips"], summary))
+    click.echo("\n" + format_table(["subset", "speakers", "men+women", "clips"], summary))
     rows = []
     for speaker in everybody:
         counts = split.counts(speaker)
         shown = [counts[subset] or "" for subset in SUBSETS]
         rows.append([speaker, corpus_lists.gender_of(speaker), *shown, sum(counts.values())])
-    click.echo("\n" + format_table(["talker", "gender", *SUBSETS, "clips"], rows))
+    click.echo("\n" + format_table(["speaker", "gender", *SUBSETS, "clips"], rows))
     held_out = split.held_out_speakers
     if held_out:
         click.echo(f"\nNever in training: {' '.join(held_out)}")

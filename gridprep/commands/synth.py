@@ -7,10 +7,10 @@ import click
 
 @click.command()
 @click.argument("out", type=click.Path(file_okay=False))
-@click.option("--sentences", default=20, show_default=True, help="Sentences per talker.")
+@click.option("--sentences", default=20, show_default=True, help="Sentences per speaker.")
 @click.option("--speakers", default="all", show_default=True, help="s1,s2,… or s1-s5 or all.")
 @click.option(
-    "--seed", default=0, show_default=True, help="Decides talkers, sentences, everything."
+    "--seed", default=0, show_default=True, help="Decides speakers, sentences, everything."
 )
 @click.option("--jobs", default=2, show_default=True, help="Processes.")
 @click.option("--faults", is_flag=True, help="Add clips broken in every way that verify catches.")
@@ -27,7 +27,7 @@ def synth(
 
     report = make_corpus(out, parse_speakers(speakers), sentences, seed, jobs, faults, force)
     click.echo(
-        f"{out}: {report.made} clips made, {report.kept} kept, {len(report.speakers)} talkers"
+        f"{out}: {report.made} clips made, {report.kept} kept, {len(report.speakers)} speakers"
         + (f", {report.faults} faults (faults.json)" if faults else "")
         + f", {report.wall_s:.1f} s"
     )

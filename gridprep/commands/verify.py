@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from gridprep.commands.build import FINISHED_WITH_FAILURES
-from gridprep.verification.report import Finding, Options, SpeakerCounts, Verification
+from gridprep.verification.report import Finding, SpeakerCounts, Verification, VerifyOptions
 from gridprep.verification.run import verify as run
 from manifests.console import format_table
 from manifests.corpus_lists import parse_speakers
@@ -27,7 +27,7 @@ NAMED = 12
     "--limit",
     default=0,
     type=click.IntRange(0),
-    help="At most so many clips, dealt over the talkers; 0: all.",
+    help="At most so many clips, dealt over the speakers; 0: all.",
 )
 @click.option(
     "--jobs",
@@ -59,7 +59,7 @@ def verify(
     """Checks every clip of CORPUS as a build would, and the folder against GRID's lists.
 
     Each clip is decoded to its end: number, rate and size of the pictures, grey or black ones, sound
-    there, long enough and not silent, name and talker, alignment there and spelling the sentence.
+    there, long enough and not silent, name and speaker, alignment there and spelling the sentence.
     CORPUS is only read. Swapped folders and strays are told; a build repairs them by itself.
 
     Exit codes: 0 every clip is usable (flags and repairs allowed); 6 some are not, or with --complete
@@ -67,7 +67,7 @@ def verify(
     """
     _check_out(out, corpus)
     result = run(
-        Options(
+        VerifyOptions(
             corpus=corpus,
             speakers=() if speakers == "all" else parse_speakers(speakers),
             limit=limit,
@@ -109,7 +109,7 @@ def _lines(result: Verification) -> list[str]:
     lines = [_table(result.speakers, result.options.limit > 0)]
     if result.missing:
         absent = len(result.absent_speakers)
-        whole = f", among them all of {absent} talkers" if absent else ""
+        whole = f", among them all of {absent} speakers" if absent else ""
         lines.append(
             f"  warning: {result.missing} clips of GRID's lists are not here{whole} (a part of GRID is "
             "fine; --complete makes it a failure)"
@@ -139,7 +139,7 @@ def _table(speakers: tuple[SpeakerCounts, ...], limited: bool) -> str:
     rows = [[s.speaker, *(getattr(s, c) for c in columns)] for s in speakers]
     if len(rows) > 1:
         rows.append(["all", *(sum(getattr(s, c) for s in speakers) for c in columns)])
-    return format_table(["talker", *columns], rows)
+    return format_table(["speaker", *columns], rows)
 
 
 def _grouped(result: Verification, verdict: str) -> list[str]:

@@ -2,7 +2,7 @@
 
 Layouts in the wild: `s1/bbaf2n.mpg`, `s1/video/mpg_vcd/s1/…`, `s1.mpg_vcd.zip` unpacked, alignments in
 `align/` beside the clips or `alignments/s1/`, Apple and Windows litter strewn in, the clips re-encoded
-to other containers. Since a stem belongs to one talker only, a clip's talker is looked up by its stem;
+to other containers. Since a stem belongs to one speaker only, a clip's speaker is looked up by its stem;
 the folder is only a claim. The corpus itself is never touched.
 """
 
@@ -31,15 +31,15 @@ _BUILD_MARK = ".state"
 
 @dataclass(frozen=True)
 class FolderClaim:
-    """A folder that claims one talker and holds another's files.
+    """A folder that claims one speaker and holds another's files.
 
     Attributes:
         kind: `speaker_folder` (clips) or `alignment_folder`.
-        claimed: the talker that the folder's name says.
-        holds: the talker that the stems say.
+        claimed: the speaker that the folder's name says.
+        holds: the speaker that the stems say.
         files: how many.
         folder: where they lie, relative to the corpus.
-        own: files of the claimed talker that lie there too.
+        own: files of the claimed speaker that lie there too.
     """
 
     kind: str
@@ -56,9 +56,9 @@ class Corpus:
 
     Attributes:
         root: absolute path.
-        clips: one a stem, ordered by talker and stem.
+        clips: one a stem, ordered by speaker and stem.
         failures: files that look like clips but cannot be one (`not_a_stem`, `unknown_stem`).
-        claims: folders that hold another talker's files, i.e. the repairs.
+        claims: folders that hold another speaker's files, i.e. the repairs.
         duplicates: further files of a stem, not used: (used, not used) relative paths.
         orphan_alignments: alignments whose stem has no clip here.
         junk_files: files and folders of litter passed over (`._x`, `Thumbs.db`, `__MACOSX`).
@@ -80,7 +80,7 @@ def speaker_order(speaker: str) -> tuple[int, str]:
 
 
 def _walk(root: str) -> Iterator[tuple[str, str, str]]:
-    """(folder, file name, talker claimed by the nearest enclosing folder or "") of every file.
+    """(folder, file name, speaker claimed by the nearest enclosing folder or "") of every file.
 
     Links to folders are followed, each folder once, so that a link to its own parent does not walk
     for ever.
@@ -174,7 +174,7 @@ def find_clips(corpus: str | os.PathLike[str]) -> Corpus:
         )
     clips: list[Clip] = []
     duplicates: list[tuple[str, str]] = []
-    used: Counter[tuple[str, str, str, str]] = Counter()  # kind, folder, claimed, talker
+    used: Counter[tuple[str, str, str, str]] = Counter()  # kind, folder, claimed, speaker
     for stem, found in videos.items():
         speaker = speaker_of(stem)
         found.sort(key=lambda f: _preference(f[0], f[1], speaker or ""))
@@ -188,7 +188,7 @@ def find_clips(corpus: str | os.PathLike[str]) -> Corpus:
                     stem,
                     "find",
                     "unknown_stem",
-                    f"{relative}: no talker of GRID has a clip {stem}",
+                    f"{relative}: no speaker of GRID has a clip {stem}",
                     relative,
                 )
             )

@@ -1,4 +1,4 @@
-"""What a build puts right by itself while finding clips, told so that a person recognises it.
+"""What a build puts right by itself while finding clips, told so that a person recognizes it.
 
 GRID's own `alignments.zip` has whole speaker folders swapped or moved round. Files are paired by stem,
 so nothing of it needs moving; but it should be seen and said.
@@ -21,7 +21,7 @@ class Repair(Record):
 
     Attributes:
         kind: `swapped` (two folders hold each other's files), `moved_round` (three or more do, in a
-            ring), `holds_other` (a folder holds mainly another talker's), `strays` (some files among
+            ring), `holds_other` (a folder holds mainly another speaker's), `strays` (some files among
             its own).
         files: clips or alignments concerned.
         folders: where they lie, relative to the corpus.
@@ -35,7 +35,7 @@ class Repair(Record):
 
 
 def repairs_of(claims: Iterable[FolderClaim]) -> tuple[Repair, ...]:
-    """The repairs behind the folders of a corpus that claim one talker and hold another's files."""
+    """The repairs behind the folders of a corpus that claim one speaker and hold another's files."""
     found: list[Repair] = []
     by_kind: dict[str, list[FolderClaim]] = {}
     for claim in claims:
@@ -57,7 +57,7 @@ def _by_speaker(claims: Iterable[FolderClaim]) -> list[FolderClaim]:
 
 
 def _rings(mainly: dict[str, FolderClaim]) -> list[list[FolderClaim]]:
-    """The rings in claimed → held talker, each starting at its first talker."""
+    """The rings in claimed → held speaker, each starting at its first speaker."""
     rings: list[list[FolderClaim]] = []
     seen: set[str] = set()
     for start in sorted(mainly, key=speaker_order):

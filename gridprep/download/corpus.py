@@ -71,7 +71,7 @@ class Archive:
 
 
 @dataclass(frozen=True)
-class Report:
+class DownloadReport:
     """What a download came to: names of archives, and why the failed ones failed."""
 
     fetched: tuple[str, ...]
@@ -167,7 +167,7 @@ def download(
     network: Network,
     keep_zips: bool = False,
     on_bytes: Callable[[int], None] = lambda _: None,
-) -> Report:
+) -> DownloadReport:
     """Fetches, verifies and unpacks `archives`, one after another.
 
     An archive that the server lacks, that stays damaged or that is hostile is reported and the
@@ -193,11 +193,11 @@ def download(
             if not keep_zips:
                 archive.local.unlink()
             fetched.append(archive.name)
-    return Report(tuple(fetched), tuple(already), failed)
+    return DownloadReport(tuple(fetched), tuple(already), failed)
 
 
 def clip_counts(archives: Sequence[Archive]) -> list[tuple[str, int, int]]:
-    """(talker, clips on disk, clips expected) of the talkers that are unpacked."""
+    """(speaker, clips on disk, clips expected) of the speakers that are unpacked."""
     expected = expected_counts()
     return [
         (a.name, sum(1 for _ in a.target.glob("**/*.mpg")), expected[a.name])

@@ -23,13 +23,13 @@ class Record:
     Attributes:
         number: its number.
         title: its title, or "".
-        licence: what the record itself names, or "".
+        license: what the record itself names, or "".
         files: name → file.
     """
 
     number: str
     title: str
-    licence: str
+    license: str
     files: dict[str, RemoteFile]
 
     def file(self, name: str) -> RemoteFile:
@@ -41,13 +41,13 @@ class Record:
             raise BadInput(f"record {self.number} has no {name}", f"it holds {held}") from None
 
 
-def _licence(metadata: dict[str, Any]) -> str:
+def _license(metadata: dict[str, Any]) -> str:
     """Zenodo's `license: {id}`, or InvenioRDM's `rights: [{id}]`."""
-    licence = metadata.get("license")
-    if isinstance(licence, dict):
-        return str(licence.get("id") or licence.get("title") or "")
-    if isinstance(licence, str):
-        return licence
+    license = metadata.get("license")
+    if isinstance(license, dict):
+        return str(license.get("id") or license.get("title") or "")
+    if isinstance(license, str):
+        return license
     rights = metadata.get("rights") or []
     return ", ".join(str(r.get("id") or r.get("title")) for r in rights if isinstance(r, dict))
 
@@ -66,7 +66,7 @@ def parse_record(document: Any, number: str, base_url: str) -> Record:
             files[name] = RemoteFile(
                 name, check_url(str(url)), int(entry["size"]), str(entry["checksum"])
             )
-        return Record(number, str(metadata.get("title", "")), _licence(metadata), files)
+        return Record(number, str(metadata.get("title", "")), _license(metadata), files)
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise BadInput(
             f"the answer of {base_url} about record {number} is not understood "

@@ -24,7 +24,7 @@ from manifests.specs import VIDEO_FPS
 __all__ = ["CODECS", "Pictures", "encode", "read_pictures", "suffix_of", "write_pictures"]
 
 _VIDEO: dict[str, tuple[str, str, str, dict[str, str]]] = {
-    # name → FFmpeg codec, pixel format, suffix, options. yuv444p keeps lip colour at full resolution.
+    # name → FFmpeg codec, pixel format, suffix, options. yuv444p keeps lip color at full resolution.
     "h264-crf10": ("libx264", "yuv420p", ".mp4", {"crf": "10", "preset": "veryfast", "bf": "0"}),
     "h264-crf10-444": (
         "libx264",

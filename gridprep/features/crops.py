@@ -30,7 +30,7 @@ _STABLE = [POINT_NAMES.index(name) for name in STABLE_POINTS]
 _LIPS = [POINT_NAMES.index(name) for name in LIP_POINTS]
 
 FACE_BOX_384 = (192.0, 190.0, 272.0)
-"""Centre x, centre y and side of the face crop in the 384² reference: chin to mid-forehead with the
+"""Center x, center y and side of the face crop in the 384² reference: chin to mid-forehead with the
 margin that FaceNet's crops have."""
 
 
@@ -52,8 +52,8 @@ def mean_face(reference_px: int = 384) -> MeanFace:
     """The project's own mean face (`gridprep/features/mean_face.json`).
 
     Made by `python -m benchmarks.mean_face`: generalised Procrustes mean of FaceMesh landmarks over
-    talkers of GRID, each weighted equally, mirrored and averaged so that it is symmetric, scaled to
-    an eye distance of 81.5 px with the mouth centre at (192, 237): the field of view of the
+    speakers of GRID, each weighted equally, mirrored and averaged so that it is symmetric, scaled to
+    an eye distance of 81.5 px with the mouth center at (192, 237): the field of view of the
     literature's 256² mean face, times 1.5.
     """
     text = resources.files("gridprep.features").joinpath("mean_face.json").read_text("utf-8")
@@ -69,7 +69,7 @@ class Track:
     Attributes:
         points_px: (T, N, 2) in source pixels, no gaps.
         warps: (T, 2, 3) similarity from source pixels to the reference frame.
-        lip_centres_px: (T, 2) centre of the lip crop in the reference frame.
+        lip_centers_px: (T, 2) center of the lip crop in the reference frame.
         mouth_px: (T, 2) mean of the outer lips in the reference frame (what the crop follows).
         interpolated_frames: frames without a detection of their own that were looked at, i.e. real
             gaps; frames skipped by `every` do not count.
@@ -79,7 +79,7 @@ class Track:
 
     points_px: Points
     warps: NDArray[np.float64]
-    lip_centres_px: NDArray[np.float64]
+    lip_centers_px: NDArray[np.float64]
     mouth_px: NDArray[np.float64]
     interpolated_frames: int
     found_share: float
@@ -190,7 +190,7 @@ def track(landmarks: Landmarks, landmark_spec: LandmarkSpec, crop_spec: CropSpec
     return Track(
         points_px=points,
         warps=warps,
-        lip_centres_px=smooth(mouth, crop_spec.mouth_sigma_frames),
+        lip_centers_px=smooth(mouth, crop_spec.mouth_sigma_frames),
         mouth_px=mouth,
         interpolated_frames=n_looked - n_found,
         found_share=n_found / n_looked,
@@ -201,16 +201,16 @@ def track(landmarks: Landmarks, landmark_spec: LandmarkSpec, crop_spec: CropSpec
 def lip_matrix(geometry: Track, frame: int, spec: CropSpec) -> NDArray[np.float64]:
     """(2, 3) similarity from source pixels to the lip crop of one frame."""
     matrix: NDArray[np.float64] = geometry.warps[frame].copy()
-    matrix[:, 2] += spec.lips_px / 2 - geometry.lip_centres_px[frame]
+    matrix[:, 2] += spec.lips_px / 2 - geometry.lip_centers_px[frame]
     return matrix
 
 
 def face_matrix(geometry: Track, frame: int, spec: CropSpec) -> NDArray[np.float64]:
     """(2, 3) similarity from source pixels to the face still of one frame."""
-    centre_x, centre_y, box = (v * spec.reference_px / 384 for v in FACE_BOX_384)
+    center_x, center_y, box = (v * spec.reference_px / 384 for v in FACE_BOX_384)
     zoom = spec.face_px / box
     matrix: NDArray[np.float64] = geometry.warps[frame] * zoom
-    matrix[:, 2] += spec.face_px / 2 - np.array([centre_x, centre_y]) * zoom
+    matrix[:, 2] += spec.face_px / 2 - np.array([center_x, center_y]) * zoom
     return matrix
 
 

@@ -73,7 +73,7 @@ def prosody(
 ) -> Prosody:
     """F0, voicing and energy of (samples,) mono audio at `mel.sample_rate_hz`, full scale ±1.
 
-    T = `mel.frames(samples)`, and frame t is centred where mel frame t is.
+    T = `mel.frames(samples)`, and frame t is centered where mel frame t is.
 
     Raises:
         BadInput: not mono floating point, shorter than a frame, NaN or infinite, or an impossible
@@ -157,8 +157,8 @@ def _autocorrelation(frames: FloatArray, n_lags: int) -> FloatArray:
     own = correlate(hann)
     of_sound = correlate((frames - frames.mean(axis=1, keepdims=True)) * hann)
     power = of_sound[:, :1]
-    normalised = np.divide(of_sound, power, out=np.zeros_like(of_sound), where=power > 1e-16)
-    return np.asarray(normalised * (own[0] / own))
+    normalized = np.divide(of_sound, power, out=np.zeros_like(of_sound), where=power > 1e-16)
+    return np.asarray(normalized * (own[0] / own))
 
 
 def _candidates(

@@ -15,7 +15,7 @@ from manifests.sync import CONFIDENT_MARGIN
 
 @dataclass(frozen=True)
 class Norm:
-    """What is usual for a talker; None where too few clips tell."""
+    """What is usual for a speaker; None where too few clips tell."""
 
     scale: float | None
     f0_hz: float | None
@@ -142,17 +142,17 @@ CRITERIA: tuple[Criterion, ...] = (
     ),
     Criterion(
         "mouth",
-        "Mouth off the centre",
+        "Mouth off the center",
         "Farthest that the mouth gets from the middle of its 144×144 crop, whose path is smoothed.",
         "px",
         "high",
         3.0,
-        lambda row, _: number(row, "mouth_off_centre_px"),
+        lambda row, _: number(row, "mouth_off_center_px"),
     ),
     Criterion(
         "face-size",
         "Face larger or smaller than usual",
-        "Size of the face against the talker's median: another face, or another distance.",
+        "Size of the face against the speaker's median: another face, or another distance.",
         "%",
         "far",
         15.0,
@@ -200,8 +200,8 @@ CRITERIA: tuple[Criterion, ...] = (
     ),
     Criterion(
         "voice",
-        "Pitch unlike the talker's",
-        "Median F0 against the talker's median: another voice, or octave errors.",
+        "Pitch unlike the speaker's",
+        "Median F0 against the speaker's median: another voice, or octave errors.",
         "semitones",
         "far",
         5.0,

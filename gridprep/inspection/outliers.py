@@ -1,4 +1,4 @@
-"""Which clips stand out, and what each talker is like: numbers only, from the manifest's rows."""
+"""Which clips stand out, and what each speaker is like: numbers only, from the manifest's rows."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from gridprep.inspection.criteria import (
 from manifests.records import ClipFailure, ManifestRow
 
 MIN_CLIPS_FOR_NORM = 3
-"""A talker's median of fewer clips says nothing about one of them."""
+"""A speaker's median of fewer clips says nothing about one of them."""
 
 
 @dataclass(frozen=True)
@@ -51,8 +51,8 @@ class Ranking:
 
 
 @dataclass(frozen=True)
-class Talker:
-    """A talker's line in the summary; medians over the talker's clips, None where not measured."""
+class Speaker:
+    """A speaker's line in the summary; medians over the speaker's clips, None where not measured."""
 
     speaker: str
     gender: str
@@ -76,14 +76,14 @@ class FailureGroup:
     """The failures of one stage and reason.
 
     Attributes:
-        talkers: talker → how many.
+        speakers: speaker → how many.
         examples: the first few.
     """
 
     stage: str
     reason: str
     count: int
-    talkers: dict[str, int]
+    speakers: dict[str, int]
     examples: tuple[ClipFailure, ...]
 
 
@@ -94,9 +94,9 @@ def median(values: Iterable[float | None]) -> float | None:
 
 
 def norms(rows: Sequence[ManifestRow]) -> dict[str, Norm]:
-    """Talker → what is usual."""
+    """Speaker → what is usual."""
     found = {}
-    for speaker, own in by_talker(rows).items():
+    for speaker, own in by_speaker(rows).items():
         enough = len(own) >= MIN_CLIPS_FOR_NORM
         found[speaker] = Norm(
             median(number(row, "scale") for row in own) if enough else None,
@@ -105,8 +105,8 @@ def norms(rows: Sequence[ManifestRow]) -> dict[str, Norm]:
     return found
 
 
-def by_talker(rows: Iterable[ManifestRow]) -> dict[str, list[ManifestRow]]:
-    """Talker → rows, talkers by number, rows by stem."""
+def by_speaker(rows: Iterable[ManifestRow]) -> dict[str, list[ManifestRow]]:
+    """Speaker → rows, speakers by number, rows by stem."""
     groups: dict[str, list[ManifestRow]] = {}
     for row in sorted(rows, key=lambda r: (speaker_order(r.speaker), r.stem)):
         groups.setdefault(row.speaker, []).append(row)
@@ -139,11 +139,13 @@ def rank(rows: Sequence[ManifestRow], worst: int) -> tuple[Ranking, ...]:
     return tuple(rankings)
 
 
-def talkers(rows: Sequence[ManifestRow], failures: Sequence[ClipFailure]) -> tuple[Talker, ...]:
-    """A summary of every talker that has rows or failures."""
+def speaker_summaries(
+    rows: Sequence[ManifestRow], failures: Sequence[ClipFailure]
+) -> tuple[Speaker, ...]:
+    """A summary of every speaker that has rows or failures."""
     usual = norms(rows)
     failed = Counter(f.speaker for f in failures)
-    groups = by_talker(rows)
+    groups = by_speaker(rows)
     summary = []
     for speaker in sorted({*groups, *failed}, key=speaker_order):
         own = groups.get(speaker, [])
@@ -151,7 +153,7 @@ def talkers(rows: Sequence[ManifestRow], failures: Sequence[ClipFailure]) -> tup
         measured = sum(number(row, "av_margin") is not None for row in own)
         sure = sum(o is not None for o in offsets)
         summary.append(
-            Talker(
+            Speaker(
                 speaker=speaker,
                 gender=own[0].gender if own else "",
                 rows=len(own),

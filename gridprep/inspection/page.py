@@ -11,7 +11,7 @@ from typing import Any
 
 from gridprep.inspection.criteria import Criterion, confident_offset, number
 from gridprep.inspection.markup import cell, data_uri, esc, head, histogram, signed, table
-from gridprep.inspection.outliers import FailureGroup, Finding, Ranking, Talker
+from gridprep.inspection.outliers import FailureGroup, Finding, Ranking, Speaker
 from manifests.io import SUBSETS
 from manifests.sync import CONFIDENT_MARGIN
 
@@ -45,7 +45,7 @@ class PageContent:
 
     title: str
     facts: tuple[str, ...]
-    talkers: tuple[Talker, ...]
+    speakers: tuple[Speaker, ...]
     rankings: tuple[Ranking, ...]
     failures: tuple[FailureGroup, ...]
     sheets: tuple[SheetPicture, ...]
@@ -57,7 +57,7 @@ class PageContent:
 def render(content: PageContent) -> str:
     """The page's text."""
     sections = [
-        ("talkers", "Talkers", _talkers(content)),
+        ("speakers", "Speakers", _speakers(content)),
         ("outliers", "Outliers", _outliers(content)),
         ("failures", "Failures", _failures(content.failures)),
         ("sheets", "Sheets", _sheets(content.sheets)),
@@ -80,27 +80,27 @@ def render(content: PageContent) -> str:
 
 
 def _tiles(content: PageContent) -> str:
-    rows = sum(t.rows for t in content.talkers)
-    failed = sum(t.failures for t in content.talkers)
-    flagged = sum(t.flagged for t in content.talkers)
+    rows = sum(t.rows for t in content.speakers)
+    failed = sum(t.failures for t in content.speakers)
+    flagged = sum(t.flagged for t in content.speakers)
     tiles = [
         (f"{rows + failed:,}", "clips"),
         (f"{rows:,}", "rows in the manifest"),
         (f"{failed:,}", "failures"),
         (f"{flagged:,}", "rows flagged below"),
-        (str(len(content.talkers)), "talkers"),
+        (str(len(content.speakers)), "speakers"),
     ]
     for subset in SUBSETS:
-        count = sum(t.subsets.get(subset, 0) for t in content.talkers)
+        count = sum(t.subsets.get(subset, 0) for t in content.speakers)
         tiles.append((f"{count:,}", subset))
     inner = "".join(f'<div class="tile"><b>{a}</b><span>{esc(b)}</span></div>' for a, b in tiles)
     return f'<div class="tiles">{inner}</div>'
 
 
-def _talkers(content: PageContent) -> str:
+def _speakers(content: PageContent) -> str:
     drawn = {sheet.speaker for sheet in content.sheets}
     heads = [
-        head("talker", text=True),
+        head("speaker", text=True),
         head("gender", text=True),
         head("subset", text=True),
         head("rows"),
@@ -117,7 +117,7 @@ def _talkers(content: PageContent) -> str:
         head("zeros appended", "samples"),
     ]
     rows = []
-    for t in content.talkers:
+    for t in content.speakers:
         subsets = ", ".join(
             s if len(t.subsets) == 1 else f"{s} {t.subsets[s]}" for s in SUBSETS if t.subsets.get(s)
         )
@@ -140,7 +140,7 @@ def _talkers(content: PageContent) -> str:
         ]
         rows.append(f"<tr>{''.join(cells)}</tr>")
     note = (
-        '<p class="soft">Medians over the talker’s rows; “no face” is a mean. Flagged: beyond the '
+        '<p class="soft">Medians over the speaker’s rows; “no face” is a mean. Flagged: beyond the '
         "limit of any table under Outliers. Sound after lips: over the clips whose estimate is "
         f"sure (margin {CONFIDENT_MARGIN:g} or more); one frame is 40 ms.</p>"
     )
@@ -217,7 +217,7 @@ def _failures(groups: Sequence[FailureGroup]) -> str:
         return '<p class="soft">None.</p>'
     rows = []
     for group in groups:
-        talkers = ", ".join(f"{speaker} {n}" for speaker, n in group.talkers.items())
+        speakers = ", ".join(f"{speaker} {n}" for speaker, n in group.speakers.items())
         examples = "<br>".join(
             f"{esc(f.clip_id)}: {esc(f.detail)}"
             + (f' <span class="soft">({esc(_evidence(f.evidence))})</span>' if f.evidence else "")
@@ -230,7 +230,7 @@ def _failures(groups: Sequence[FailureGroup]) -> str:
             cell(group.reason, kind="text"),
             cell(group.stage, kind="text"),
             cell(f"{group.count:,}", bad=True),
-            cell(talkers, kind="text wide"),
+            cell(speakers, kind="text wide"),
             f'<td class="text wide">{examples}</td>',
         ]
         rows.append(f"<tr>{''.join(cells)}</tr>")
@@ -238,7 +238,7 @@ def _failures(groups: Sequence[FailureGroup]) -> str:
         head("reason", text=True),
         head("stage", text=True),
         head("clips"),
-        head("talkers", text=True),
+        head("speakers", text=True),
         head("examples", text=True),
     ]
     return table(heads, rows)

@@ -20,7 +20,7 @@ WAVE_COLUMNS = 1500
 
 
 def draw_strip(axes: Any, view: ClipView) -> None:
-    """Every k-th lip crop, centred on the time at which its frame is on screen."""
+    """Every k-th lip crop, centered on the time at which its frame is on screen."""
     half = STRIP_EVERY / VIDEO_FPS / 2
     for i in range(STRIP_EVERY // 2, len(view.lips), STRIP_EVERY):
         middle = view.lip_s[i]
@@ -79,8 +79,8 @@ def word_lines(panels: list[Any], view: ClipView) -> None:
     for axes in panels:
         for edge in edges:
             on_mel = bool(axes.images)
-            colour = "white" if on_mel else BLUE
-            axes.axvline(edge, color=colour, linewidth=0.8, alpha=0.55 if on_mel else 0.45)
+            color = "white" if on_mel else BLUE
+            axes.axvline(edge, color=color, linewidth=0.8, alpha=0.55 if on_mel else 0.45)
 
 
 def draw_wave(axes: Any, view: ClipView) -> None:
@@ -105,8 +105,8 @@ def band_of_hz(hz: NDArray[np.floating[Any]], spec: MelSpec) -> NDArray[np.float
     """Where frequencies lie on a mel's band axis (0 is the middle of the lowest band)."""
     basis = mel_basis(spec)
     bins_hz = np.arange(basis.shape[1]) * spec.sample_rate_hz / spec.n_fft
-    centres_hz = (basis @ bins_hz) / basis.sum(1)
-    return np.interp(hz, centres_hz, np.arange(len(centres_hz)))
+    centers_hz = (basis @ bins_hz) / basis.sum(1)
+    return np.interp(hz, centers_hz, np.arange(len(centers_hz)))
 
 
 def draw_mel(axes: Any, view: ClipView) -> None:

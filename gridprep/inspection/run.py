@@ -15,7 +15,13 @@ from numpy.typing import NDArray
 
 from gridprep.corpora.grid import speaker_order
 from gridprep.features.crop_store import read_pictures
-from gridprep.inspection.outliers import Ranking, by_talker, group_failures, rank, talkers
+from gridprep.inspection.outliers import (
+    Ranking,
+    by_speaker,
+    group_failures,
+    rank,
+    speaker_summaries,
+)
 from gridprep.inspection.page import PageContent, SheetPicture, render
 from gridprep.inspection.sheet import draw_sheet
 from gridprep.inspection.view import BuildSpecs, load_view
@@ -67,12 +73,12 @@ def inspect_build(
 
     Args:
         build: folder with `manifest.jsonl`.
-        per_speaker: sheets a talker; 0 for none.
-        speakers: talkers to look at, all if empty.
-        seed: decides which clips get a sheet; a talker's clips do not depend on the other talkers.
+        per_speaker: sheets a speaker; 0 for none.
+        speakers: speakers to look at, all if empty.
+        seed: decides which clips get a sheet; a speaker's clips do not depend on the other speakers.
         worst: clips shown in each outlier table.
 
-    Raises `BadInput` for a folder without a manifest, a damaged file of the build, or talkers that
+    Raises `BadInput` for a folder without a manifest, a damaged file of the build, or speakers that
     it does not have. A clip whose artifacts are damaged is noted, not fatal.
     """
     header, rows = read_manifest(Path(build))
@@ -101,7 +107,7 @@ def inspect_build(
     content = PageContent(
         title=f"Build {os.path.basename(os.path.abspath(build))}",
         facts=_facts(header, provenance, rows, seed),
-        talkers=talkers(rows, failures),
+        speakers=speaker_summaries(rows, failures),
         rankings=rankings,
         failures=group_failures(failures),
         sheets=tuple(sheets),
@@ -140,9 +146,9 @@ def _provenance(build: str) -> dict[str, Any]:
 
 
 def _chosen(rows: Sequence[ManifestRow], per_speaker: int, seed: int) -> list[ManifestRow]:
-    """`per_speaker` rows of each talker, by chance."""
+    """`per_speaker` rows of each speaker, by chance."""
     chosen: list[ManifestRow] = []
-    for speaker, own in by_talker(rows).items():
+    for speaker, own in by_speaker(rows).items():
         generator = np.random.default_rng([seed, *speaker.encode()])
         picked = generator.choice(len(own), min(per_speaker, len(own)), replace=False)
         chosen += [own[i] for i in sorted(picked)]

@@ -21,7 +21,7 @@ LEFT_PX, RIGHT_PX = 76, 74
 DPI = 100
 
 _GROUPS: tuple[tuple[str, tuple[str, ...], bool], ...] = (
-    # colour, points, whether a line closes round them
+    # color, points, whether a line closes round them
     (SKY, ("right_eye_outer", "right_eye_inner"), False),
     (SKY, ("left_eye_inner", "left_eye_outer"), False),
     (SKY, ("nose_bridge", "nose_tip", "nose_base"), False),
@@ -43,7 +43,7 @@ _QC = (
     ("av_margin", "its margin over the next lag", "{:.2f}"),
     ("jitter_px", "landmark jitter", "{:.2f} px"),
     ("interpolated_frames", "frames interpolated", "{:.0f}"),
-    ("mouth_off_centre_px", "mouth off centre, at most", "{:.1f} px"),
+    ("mouth_off_center_px", "mouth off center, at most", "{:.1f} px"),
     ("lips_border_px", "lip crop over border", "{:.1f} px"),
     ("face_border_px", "face crop over border", "{:.1f} px"),
     ("scale", "enlargement to mean face", "{:.2f} ×"),
@@ -115,11 +115,11 @@ def _axes(figure: Any, x: float, y: float, width: float, height: float) -> Any:
     return axes
 
 
-def _text(figure: Any, x: float, y: float, text: str, size: float, colour: str, **more: Any) -> Any:
+def _text(figure: Any, x: float, y: float, text: str, size: float, color: str, **more: Any) -> Any:
     # parse_math: a `$` in a path is no formula.
     return figure.text(
         *(x / WIDTH_PX, 1 - y / HEIGHT_PX, text),
-        **{"fontsize": size, "color": colour, "va": "center", "parse_math": False, **more},
+        **{"fontsize": size, "color": color, "va": "center", "parse_math": False, **more},
     )
 
 
@@ -143,15 +143,15 @@ def _draw_frame(axes: Any, view: ClipView) -> None:
         return
     height, width = view.frame.shape[:2]
     axes.imshow(view.frame, interpolation="bicubic", aspect="auto")
-    for box, colour in ((view.face_box_px, BLUE), (view.lip_box_px, ORANGE)):
+    for box, color in ((view.face_box_px, BLUE), (view.lip_box_px, ORANGE)):
         closed = np.vstack([box, box[:1]])
         axes.plot(*closed.T, color="white", linewidth=3.2, alpha=0.55)
-        axes.plot(*closed.T, color=colour, linewidth=1.8)
-    for colour, names, closed_line in _GROUPS:
+        axes.plot(*closed.T, color=color, linewidth=1.8)
+    for color, names, closed_line in _GROUPS:
         points = view.points_px[[POINT_NAMES.index(name) for name in names]]
         line = np.vstack([points, points[:1]]) if closed_line else points
-        axes.plot(*line.T, color=colour, linewidth=0.9, alpha=0.9)
-        axes.plot(*points.T, "o", color=colour, markersize=3.4, markeredgecolor=INK, mew=0.5)
+        axes.plot(*line.T, color=color, linewidth=0.9, alpha=0.9)
+        axes.plot(*points.T, "o", color=color, markersize=3.4, markeredgecolor=INK, mew=0.5)
     # Crops may reach over the border: the picture then shrinks to show by how much.
     boxes = np.vstack([view.face_box_px, view.lip_box_px, [[0, 0]], [[width - 1, height - 1]]])
     (x0, y0), (x1, y1) = boxes.min(0) - 0.5, boxes.max(0) + 0.5

@@ -84,7 +84,7 @@ def choose_face(
     """Which of several faces to keep, and why.
 
     The face nearest to the one kept before, if it is within one face width; else the one with the
-    greatest area weighted down by its distance from the centre of the frame.
+    greatest area weighted down by its distance from the center of the frame.
 
     Args:
         boxes: (K, 4) x0, y0, x1, y1 in pixels, K ≥ 1.
@@ -95,14 +95,14 @@ def choose_face(
     """
     if len(boxes) == 1:
         return 0, "only"
-    centres = (boxes[:, :2] + boxes[:, 2:]) / 2
+    centers = (boxes[:, :2] + boxes[:, 2:]) / 2
     widths = boxes[:, 2] - boxes[:, 0]
     if previous is not None:
-        distance = np.linalg.norm(centres - (previous[:2] + previous[2:]) / 2, axis=1)
+        distance = np.linalg.norm(centers - (previous[:2] + previous[2:]) / 2, axis=1)
         nearest = int(distance.argmin())
         if distance[nearest] <= widths[nearest]:
             return nearest, "tracked"
     height, width = frame_hw
-    off_centre = np.linalg.norm(centres - np.array([width, height]) / 2, axis=1)
+    off_center = np.linalg.norm(centers - np.array([width, height]) / 2, axis=1)
     area = widths * (boxes[:, 3] - boxes[:, 1])
-    return int((area / (1 + (2 * off_centre / width) ** 2)).argmax()), "central_largest"
+    return int((area / (1 + (2 * off_center / width) ** 2)).argmax()), "central_largest"

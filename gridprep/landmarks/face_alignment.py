@@ -42,7 +42,7 @@ DETECTOR_FILES: dict[str, tuple[str, ...]] = {
 
 
 @dataclass(frozen=True)
-class Options:
+class FaceAlignmentOptions:
     """Options of the backend, given as text (`LandmarkSpec.options`)."""
 
     detector: str = "sfd"
@@ -62,7 +62,7 @@ class Options:
     """Least mean peak height of the 68 heat maps (1 is a perfect one) to believe in a face."""
 
     @classmethod
-    def parse(cls, given: Mapping[str, str]) -> Options:
+    def parse(cls, given: Mapping[str, str]) -> FaceAlignmentOptions:
         """Raises `BadInput` for a value that does not fit."""
         values: dict[str, Any] = {}
         for name, text in given.items():
@@ -99,7 +99,7 @@ class FaceAlignmentBackend:
 
     Args:
         device: `cpu`, `cuda` or `cuda:N`.
-        options: see `Options`.
+        options: see `FaceAlignmentOptions`.
         fan: a network (N, 3, 256, 256) in [0, 1] → (N, 68, 64, 64) or a list whose last item is
             that; the library's FAN with its weights when None.
         detector: something with `detect_from_image(frame) → boxes with scores` and
@@ -119,7 +119,7 @@ class FaceAlignmentBackend:
         fan: Callable[[Any], Any] | None = None,
         detector: Any = None,
     ) -> None:
-        self.options = Options.parse(options or {})
+        self.options = FaceAlignmentOptions.parse(options or {})
         self.device = checked_device(device)
         try:
             library = importlib.metadata.version("face-alignment")
@@ -268,7 +268,7 @@ def load_detector(name: str, files: Sequence[Path], device: str) -> Any:
         ) from None
 
 
-def _weight_files(options: Options) -> list[WeightFile]:
+def _weight_files(options: FaceAlignmentOptions) -> list[WeightFile]:
     """FAN's file, then the detector's, with the addresses that the library itself uses."""
     urls = _library_urls(options.detector)
     network, *others = DETECTOR_FILES[options.detector]

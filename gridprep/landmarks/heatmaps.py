@@ -5,7 +5,7 @@ box, 68 heat maps of 64². Everything here works on whole batches and keeps frac
 library's own `transform` cuts to whole pixels on the way in and on the way out.
 
 Two kinds of coordinates: *edge* coordinates measure from the picture's border (the first pixel's
-centre is at 0.5), *pixel* coordinates from the first pixel's centre, as OpenCV does.
+center is at 0.5), *pixel* coordinates from the first pixel's center, as OpenCV does.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ HEATMAP_PX = 64
 LANDMARK_SCALE = 195.0
 """FAN's reference scale for boxes drawn around the 68 points, as in its training."""
 
-_CENTRE_UP = 0.12
-"""The crop's centre lies this share of the box's height above the box's: hair is not in the box."""
+_CENTER_UP = 0.12
+"""The crop's center lies this share of the box's height above the box's: hair is not in the box."""
 _SIDE = 200.0
 
 # A face's 68 points span 0.49 of the crop drawn around them. Beyond these bounds the network was
@@ -37,13 +37,13 @@ def squares(boxes: NDArray[np.float64], reference_scale: float) -> NDArray[np.fl
         boxes: (N, 4) x0, y0, x1, y1 in edge coordinates of the frame.
         reference_scale: of whatever drew the boxes: `LANDMARK_SCALE`, or the detector's own.
 
-    Returns: (N, 3) centre x, centre y and side, in edge coordinates of the frame.
+    Returns: (N, 3) center x, center y and side, in edge coordinates of the frame.
     """
     size = boxes[:, 2:4] - boxes[:, :2]
-    centre = boxes[:, :2] + size / 2
-    centre[:, 1] -= _CENTRE_UP * size[:, 1]
+    center = boxes[:, :2] + size / 2
+    center[:, 1] -= _CENTER_UP * size[:, 1]
     side = _SIDE * size.sum(1) / reference_scale
-    return np.column_stack([centre, np.maximum(side, 1.0)])
+    return np.column_stack([center, np.maximum(side, 1.0)])
 
 
 def cut(frame: NDArray[np.uint8], square: NDArray[np.float64]) -> NDArray[np.uint8]:
@@ -62,7 +62,7 @@ def cut(frame: NDArray[np.uint8], square: NDArray[np.float64]) -> NDArray[np.uin
 
 
 def peaks(heatmaps: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Peaks of heat maps, moved a quarter cell towards the higher neighbour.
+    """Peaks of heat maps, moved a quarter cell towards the higher neighbor.
 
     Equal to `face_alignment.utils.get_preds_fromhm`, whose compiled loop costs five seconds at
     first use in every process.
@@ -96,8 +96,8 @@ def to_frame(
         points: (N, P, 2) edge coordinates of the heat maps.
         crops: (N, 3) from `squares`.
     """
-    centre, side = crops[:, None, :2], crops[:, None, 2:]
-    return (centre + (points / heatmap_px - 0.5) * side - 0.5).astype(np.float32)
+    center, side = crops[:, None, :2], crops[:, None, 2:]
+    return (center + (points / heatmap_px - 0.5) * side - 0.5).astype(np.float32)
 
 
 def point_boxes(points_px: NDArray[np.float32]) -> NDArray[np.float64]:

@@ -48,7 +48,7 @@ MAX_FACES = 4
 TURN_SHARE = 0.03
 """Frames between those looked at are looked at too where the mouth's path bends by more than this share
 of the distance between the eyes: about 1.5 px on GRID, some nine frames a clip. On 346 real clips 99.97 %
-of the crop centres then lie within 0.5 px of where every frame puts them (99th percentile 0.29 px, at
+of the crop centers then lie within 0.5 px of where every frame puts them (99th percentile 0.29 px, at
 most 0.72 px); without it it is 99.93 %, and up to 1.3 px (`benchmarks --only landmark-steps`)."""
 _LIP_ROWS = [POINT_NAMES.index(name) for name in LIP_POINTS]
 _EYE_ROWS = [
@@ -170,7 +170,7 @@ class MediapipeBackend:
             faces[i] = max(len(meshes), several if i in (0, n // 2) else 0)
             if not meshes:
                 return
-            # FaceMesh measures from the picture's edge, OpenCV from the centre of its first pixel.
+            # FaceMesh measures from the picture's edge, OpenCV from the center of its first pixel.
             shapes = [
                 np.array([(p.x, p.y) for p in (m.landmark[k] for k in _INDICES)], np.float32) * size
                 - 0.5

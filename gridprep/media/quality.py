@@ -35,7 +35,7 @@ RECOVERED_SHARE = 0.75
 reaches this share of the clip's median."""
 
 BLACK_MEAN = 40.0
-COLOURED = 20.0
+COLORED = 20.0
 """Spread of the mean red, green and blue above which plain frames are not called grey."""
 MIN_AUDIO_S = 2.5
 MIN_SAMPLE_RATE_HZ = 8000
@@ -77,7 +77,7 @@ class CheckedAudio:
 def plain_frames(frames: NDArray[np.uint8]) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:
     """Which frames show nothing: (T,) bool, and the mean grey level (T,) of each.
 
-    A frame is plain when its contrast is under `PLAIN_STD`, whatever its colour. If any is, the frames
+    A frame is plain when its contrast is under `PLAIN_STD`, whatever its color. If any is, the frames
     around it that have not yet recovered (see `RECOVERED_SHARE`) count too: after a lost key frame,
     eleven more are ghosts.
     """
@@ -86,7 +86,7 @@ def plain_frames(frames: NDArray[np.uint8]) -> tuple[NDArray[np.bool_], NDArray[
     plain = contrast < PLAIN_STD
     if plain.any() and not plain.all():
         weak = contrast < RECOVERED_SHARE * np.median(contrast[~plain])
-        # Grow each plain run over its weak neighbours, forwards: pictures recover in time order.
+        # Grow each plain run over its weak neighbors, forwards: pictures recover in time order.
         for i in range(1, len(plain)):
             plain[i] |= plain[i - 1] and weak[i]
     return plain, sampled.mean((1, 2, 3))
@@ -154,8 +154,8 @@ def check_video(media: Media) -> CheckedVideo:
     if plain.any():
         black = bool(level[plain].mean() < BLACK_MEAN)
         # The first of a run is plain itself, the ones after it may show ghosts.
-        colours = frames[int(np.argmax(plain))].mean((0, 1))
-        grey = "plain grey" if np.ptp(colours) < COLOURED else "of one plain colour"
+        colors = frames[int(np.argmax(plain))].mean((0, 1))
+        grey = "plain grey" if np.ptp(colors) < COLORED else "of one plain color"
         what = "black" if black else grey
         raise ClipError(
             "decode",

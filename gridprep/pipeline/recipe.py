@@ -95,7 +95,7 @@ class Recipe:
 
 
 @dataclass(frozen=True)
-class Task:
+class ClipTask:
     """One clip's work, sent to a worker."""
 
     clip: Clip
@@ -166,7 +166,7 @@ def stale_stages(
     )
 
 
-def is_done(task: Task, state: ClipState, parameters: dict[str, str]) -> bool:
+def is_done(task: ClipTask, state: ClipState, parameters: dict[str, str]) -> bool:
     """Whether nothing is to be done for a clip. Reads no media: this is what a rerun costs."""
     if not sources_current(state, task.clip):
         return False

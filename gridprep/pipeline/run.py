@@ -24,7 +24,7 @@ from gridprep.pipeline.execution import Died, Executor, create_executor
 from gridprep.pipeline.lock import build_lock, sweep
 from gridprep.pipeline.recipe import (
     ALL_STAGES,
-    Task,
+    ClipTask,
     expected_keys,
     failure_among,
     is_done,
@@ -32,7 +32,7 @@ from gridprep.pipeline.recipe import (
     with_upstreams,
 )
 from gridprep.pipeline.rows import not_built, row_or_failure, write_rows
-from gridprep.pipeline.selection import Options, Selection, checked, select
+from gridprep.pipeline.selection import BuildOptions, Selection, checked, select
 from gridprep.pipeline.stages import ClipResult, process_clip
 from gridprep.pipeline.state import STATE_FOLDER, ClipState, load_state
 from manifests.console import Progress
@@ -42,7 +42,7 @@ from manifests.records import Clip, ClipFailure, ManifestRow
 
 
 @dataclass(frozen=True)
-class Report:
+class BuildReport:
     """How a build ended. `rows + failures == clips`, always."""
 
     clips: int
@@ -66,14 +66,16 @@ class Estimate:
     sampled: int
 
 
-def plan(options: Options, clips: tuple[Clip, ...]) -> tuple[list[Task], dict[str, ClipState]]:
+def plan(
+    options: BuildOptions, clips: tuple[Clip, ...]
+) -> tuple[list[ClipTask], dict[str, ClipState]]:
     """(tasks that have something to do, states of the clips that have not)."""
     parameters = options.recipe.stage_parameters()
     targets = with_upstreams(options.targets)
-    to_do: list[Task] = []
+    to_do: list[ClipTask] = []
     current: dict[str, ClipState] = {}
     for clip in clips:
-        task = Task(clip, options.out, options.recipe, targets)
+        task = ClipTask(clip, options.out, options.recipe, targets)
         state = load_state(options.out, clip.clip_id)
         if is_done(task, state, parameters):
             current[clip.clip_id] = state
@@ -83,7 +85,7 @@ def plan(options: Options, clips: tuple[Clip, ...]) -> tuple[list[Task], dict[st
 
 
 def _execute(
-    options: Options, executor: Executor, tasks: list[Task], known: list[ClipFailure]
+    options: BuildOptions, executor: Executor, tasks: list[ClipTask], known: list[ClipFailure]
 ) -> Iterator[tuple[str, ClipState]]:
     """Runs the tasks with progress; yields (clip id, new state). Raises `TooManyFailures`."""
     stages = with_upstreams(options.targets)
@@ -104,7 +106,7 @@ def _execute(
             _check_failures(options, failures)
 
 
-def _died(died: Died[Task]) -> ClipState:
+def _died(died: Died[ClipTask]) -> ClipState:
     clip = died.item.clip
     return ClipState(
         failure=ClipFailure(
@@ -113,7 +115,7 @@ def _died(died: Died[Task]) -> ClipState:
     )
 
 
-def _check_failures(options: Options, failures: list[ClipFailure]) -> None:
+def _check_failures(options: BuildOptions, failures: list[ClipFailure]) -> None:
     if 0 <= options.max_failures < len(failures):
         reasons = Counter(f.reason for f in failures)
         last = failures[-1]
@@ -125,7 +127,7 @@ def _check_failures(options: Options, failures: list[ClipFailure]) -> None:
         )
 
 
-def run(options: Options) -> Report:
+def run(options: BuildOptions) -> BuildReport:
     """Runs a build (all stages, then the manifest) or some of its stages.
 
     Raises:
@@ -156,7 +158,7 @@ def run(options: Options) -> Report:
         ordered = (states[clip.clip_id] for clip in selection.clips)
         failures = (*selection.find_failures, *_failures(ordered, options.targets))
         total = len(selection.clips) + len(selection.find_failures)
-        return Report(
+        return BuildReport(
             clips=total,
             rows=total - len(failures),
             failures=failures,
@@ -172,7 +174,7 @@ def _failures(states: Iterable[ClipState], targets: tuple[str, ...]) -> list[Cli
     return [f for state in states if (f := failure_among(state, stages)) is not None]
 
 
-def _states_as_built(options: Options, clips: tuple[Clip, ...]) -> dict[str, ClipState]:
+def _states_as_built(options: BuildOptions, clips: tuple[Clip, ...]) -> dict[str, ClipState]:
     """The states of all clips, with a failure where the features are not there or are others."""
     parameters = options.recipe.stage_parameters()
     states = {}
@@ -183,7 +185,7 @@ def _states_as_built(options: Options, clips: tuple[Clip, ...]) -> dict[str, Cli
     return states
 
 
-def _will_change(tasks: list[Task]) -> bool:
+def _will_change(tasks: list[ClipTask]) -> bool:
     """Whether features that are there will be replaced by others."""
     for task in tasks:
         state = load_state(task.build, task.clip.clip_id)
@@ -204,13 +206,13 @@ def _retire_manifest(out: str) -> None:
 
 
 def _write_manifest(
-    options: Options,
+    options: BuildOptions,
     selection: Selection,
     states: dict[str, ClipState],
     processed: int,
     reused: int,
     started_s: float,
-) -> Report:
+) -> BuildReport:
     """Rows and failures of the selection, then the files that hold them."""
     rows: list[ManifestRow] = []
     failures = list(selection.find_failures)
@@ -238,7 +240,7 @@ def _write_manifest(
         "rows": len(rows),
     }
     manifest = write_rows(options.out, rows, failures, header)
-    report = Report(
+    report = BuildReport(
         clips=len(selection.clips) + len(selection.find_failures),
         rows=len(rows),
         failures=tuple(failures),
@@ -252,7 +254,7 @@ def _write_manifest(
     return report
 
 
-def _provenance(options: Options, selection: Selection, report: Report) -> dict[str, Any]:
+def _provenance(options: BuildOptions, selection: Selection, report: BuildReport) -> dict[str, Any]:
     """Versions, parameters, counts and wall time, for `provenance.json`."""
     libraries = (
         "facetron-toolkit",
@@ -293,7 +295,7 @@ def _provenance(options: Options, selection: Selection, report: Report) -> dict[
     }
 
 
-def estimate(options: Options, sample: int = 4) -> Estimate:
+def estimate(options: BuildOptions, sample: int = 4) -> Estimate:
     """What a build would do, by doing it for a few clips in a temporary folder."""
     options = checked(options)
     selection = select(options)

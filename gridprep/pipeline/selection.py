@@ -20,12 +20,12 @@ from manifests.splits.frozen import Split, load
 
 
 @dataclass(frozen=True)
-class Options:
+class BuildOptions:
     """What a build is asked for. `recipe` decides the features, the rest which clips and how.
 
     Attributes:
         split: name of a frozen split; "" for the single-stage commands, which take every clip.
-        limit: at most this many clips, dealt over the talkers in turn; 0 is all.
+        limit: at most this many clips, dealt over the speakers in turn; 0 is all.
         max_failures: stop when more clips fail; -1 never.
     """
 
@@ -82,7 +82,7 @@ def with_versions(recipe: Recipe, stages: tuple[str, ...] = ALL_STAGES) -> Recip
     )
 
 
-def checked(options: Options) -> Options:
+def checked(options: BuildOptions) -> BuildOptions:
     """The options with absolute paths and versions. Raises before anything is read or written:
     `BadInput` for names that nobody knows, `MissingDependency`."""
     corpus, out = os.path.abspath(options.corpus), os.path.abspath(options.out)
@@ -95,7 +95,7 @@ def checked(options: Options) -> Options:
     return replace(options, recipe=with_versions(options.recipe, stages), corpus=corpus, out=out)
 
 
-def select(options: Options) -> Selection:
+def select(options: BuildOptions) -> Selection:
     """Finds the corpus and picks the clips. Raises `BadInput` when none is left."""
     split = load(options.split) if options.split else None
     corpus = find_clips(options.corpus)
@@ -113,15 +113,15 @@ def select(options: Options) -> Selection:
     if not clips and not failures:
         found = ", ".join(sorted({c.speaker for c in corpus.clips}, key=speaker_order)) or "none"
         raise BadInput(
-            f"{corpus.root} has no clip for this choice (talkers found: {found})",
+            f"{corpus.root} has no clip for this choice (speakers found: {found})",
             "check --split and --speakers",
         )
     return Selection(corpus, split, tuple(clips), tuple(failures))
 
 
 def _deal(clips: list[Clip], limit: int) -> list[Clip]:
-    """The first `limit` clips when one is taken from each talker in turn: a small build that still
-    has every talker."""
+    """The first `limit` clips when one is taken from each speaker in turn: a small build that still
+    has every speaker."""
     turn: Counter[str] = Counter()
     order = []
     for position, clip in enumerate(clips):

@@ -29,8 +29,8 @@ from gridprep.landmarks.registry import create
 from gridprep.media import quality
 from gridprep.media.decode import Media, decode
 from gridprep.pipeline.recipe import (
+    ClipTask,
     Recipe,
-    Task,
     expected_keys,
     failure_among,
     failure_stands,
@@ -74,7 +74,7 @@ def _backend(name: str, device: str, options: tuple[tuple[str, str], ...]) -> La
 class _Work:
     """A clip in progress. Sources are decoded once, when the first stage asks."""
 
-    task: Task
+    task: ClipTask
     state: ClipState
     keys: dict[str, str]
     stale: tuple[str, ...]
@@ -222,7 +222,7 @@ def _crop(work: _Work) -> None:
     face_path = work.path("face", suffix_of(recipe.crop.face_codec))
     write_pictures(work.full(lips_path), lips, recipe.crop.lips_codec)
     write_pictures(work.full(face_path), faces, recipe.crop.face_codec)
-    off_centre = np.linalg.norm(geometry.mouth_px - geometry.lip_centres_px, axis=1)
+    off_center = np.linalg.norm(geometry.mouth_px - geometry.lip_centers_px, axis=1)
     flags = [
         name
         for name, overhang in (
@@ -238,8 +238,8 @@ def _crop(work: _Work) -> None:
         qc={
             "lips_border_px": round(lips_border_px, 2),
             "face_border_px": round(face_border_px, 2),
-            "mouth_off_centre_px": round(float(off_centre.max()), 3),
-            "mouth_off_centre_over_2px": int((off_centre > 2).sum()),
+            "mouth_off_center_px": round(float(off_center.max()), 3),
+            "mouth_off_center_over_2px": int((off_center > 2).sum()),
             "scale": round(float(np.hypot(*geometry.warps[:, 0, :2].T).mean()), 4),
         },
     )
@@ -352,7 +352,7 @@ class _Crash(Exception):
         self.stage = stage
 
 
-def _update(task: Task, state: ClipState, afresh: bool) -> tuple[str, ...]:
+def _update(task: ClipTask, state: ClipState, afresh: bool) -> tuple[str, ...]:
     """Does what is stale, or everything when `afresh`, and saves the state; a `ClipError` is recorded
     in it. Returns the stages done. Raises `_Crash`, and what `process_clip` raises."""
     clip = task.clip
@@ -395,7 +395,7 @@ def _failure(
     return ClipFailure(clip.speaker, clip.stem, stage, reason, detail, clip.video, evidence)
 
 
-def _disown(task: Task, state: ClipState, stale: tuple[str, ...]) -> None:
+def _disown(task: ClipTask, state: ClipState, stale: tuple[str, ...]) -> None:
     """Takes the keys off finished stages before their files are replaced, on disk too.
 
     Else a kill -9 after the files changed and before the new state is saved would leave new files
@@ -408,7 +408,7 @@ def _disown(task: Task, state: ClipState, stale: tuple[str, ...]) -> None:
         save_state(task.build, task.clip.clip_id, state)
 
 
-def process_clip(task: Task) -> ClipResult:
+def process_clip(task: ClipTask) -> ClipResult:
     """Brings one clip's target stages up to date and saves its state.
 
     An error that nobody foresaw is first taken for the fault of an artifact that was damaged under

@@ -14,7 +14,7 @@ from manifests.io import atomic_path
 from manifests.specs import VIDEO_FPS
 
 QUALITY = 3
-"""MPEG's quantiser scale, 2 best … 31; GRID's clips are about as large as 3 gives."""
+"""MPEG's quantizer scale, 2 best … 31; GRID's clips are about as large as 3 gives."""
 LAMBDA_PER_QP = 118  # FF_QP2LAMBDA
 AUDIO_BIT_RATE = 192_000
 MP2_BLOCK_SAMPLES = 1152

@@ -17,7 +17,7 @@ from gridprep.corpora.alignment import AlignedToken, format_alignment
 from gridprep.pipeline.execution import Died, LocalExecutor
 from gridprep.synth.container import DECODED_SAMPLES, write_mpg
 from gridprep.synth.face import face_of
-from gridprep.synth.talkers import Talker, talker
+from gridprep.synth.speakers import SyntheticSpeaker, synthetic_speaker
 from gridprep.synth.visemes import POSE_NAMES, VISEME_NAMES, mouth_poses
 from gridprep.synth.voice import Utterance, utter
 from manifests.console import Progress
@@ -30,7 +30,7 @@ from manifests.specs import ALIGN_UNITS_PER_SECOND
 VERSION = 1
 """Raised whenever the same seed gives different clips."""
 BATCH_CLIPS = 10
-"""Of one talker, given to a worker at a time."""
+"""Of one speaker, given to a worker at a time."""
 LAST_UNITS = 74_500
 """Where GRID's alignments end."""
 
@@ -58,7 +58,7 @@ class Job:
 
 
 def sentences_for(speaker: str, sentences: int, seed: int) -> tuple[str, ...]:
-    """Stems drawn from the talker's own in GRID; a larger number contains the smaller one's."""
+    """Stems drawn from the speaker's own in GRID; a larger number contains the smaller one's."""
     own = stems_of(speaker)
     if not 1 <= sentences <= len(own):
         raise BadInput(
@@ -86,7 +86,7 @@ def alignment_text(utterance: Utterance) -> str:
 def make_clip(job: Job) -> str:
     """Makes one clip with alignment and truth; the video comes last, so its presence means done."""
     root = Path(job.out)
-    person = talker(job.speaker, job.seed)
+    person = synthetic_speaker(job.speaker, job.seed)
     rng = clip_rng(job.speaker, job.stem, job.seed)
     utterance = utter(person, job.stem, rng)
     poses, visemes = mouth_poses(list(utterance.phonemes), float(rng.uniform(0.85, 1.1)))
@@ -131,7 +131,7 @@ def _versions() -> dict[str, str]:
 
 
 def make_batch(jobs: tuple[Job, ...]) -> int:
-    """Makes clips of one talker, whose face and voice are prepared once; returns their number."""
+    """Makes clips of one speaker, whose face and voice are prepared once; returns their number."""
     import cv2
 
     cv2.setNumThreads(1)  # parallelism is over clips
@@ -174,9 +174,9 @@ def make_corpus(
 
     Args:
         out: folder; gets `sN/STEM.mpg`, `alignments/sN/STEM.align`, `truth/sN/STEM.{npz,json}`,
-            `talkers.json`, `synth.json` and, with faults, `faults.json`.
+            `speakers.json`, `synth.json` and, with faults, `faults.json`.
         speakers: among s1 … s34 without s21.
-        sentences: per talker, drawn from the talker's real stems.
+        sentences: per speaker, drawn from the speaker's real stems.
         seed: decides everything; the same seed and versions give the same bytes.
         jobs: processes.
         faults: add the broken clips of `gridprep.synth.faults`.
@@ -187,9 +187,9 @@ def make_corpus(
     started_s = time.monotonic()
     if seed < 0 or jobs < 1:
         raise BadInput(f"seed {seed} with {jobs} jobs is not possible", "use seed ≥ 0 and jobs ≥ 1")
-    people = {speaker: talker(speaker, seed) for speaker in dict.fromkeys(speakers)}
+    people = {speaker: synthetic_speaker(speaker, seed) for speaker in dict.fromkeys(speakers)}
     if not people:
-        raise BadInput("no talkers were asked for", "name some, or `all`")
+        raise BadInput("no speakers were asked for", "name some, or `all`")
     stems = {speaker: sentences_for(speaker, sentences, seed) for speaker in people}
     root = Path(out)
     if root.exists() and not root.is_dir():
@@ -245,9 +245,9 @@ def _fault_paths(root: Path) -> set[str]:
     return {fault["path"] for fault in read_json(path)} if path.exists() else set()
 
 
-def _describe(root: Path, people: dict[str, Talker], sentences: int, seed: int) -> None:
-    everybody = {s: talker(s, seed) for s in SPEAKERS}
-    write_json(root / "talkers.json", {s: p.to_dict() for s, p in everybody.items()})
+def _describe(root: Path, people: dict[str, SyntheticSpeaker], sentences: int, seed: int) -> None:
+    everybody = {s: synthetic_speaker(s, seed) for s in SPEAKERS}
+    write_json(root / "speakers.json", {s: p.to_dict() for s, p in everybody.items()})
     write_json(
         root / "synth.json",
         {

@@ -1,4 +1,4 @@
-"""Renders a talker's clip: mouth, blinks, head motion and sensor noise over 75 frames."""
+"""Renders a speaker's clip: mouth, blinks, head motion and sensor noise over 75 frames."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from gridprep.synth.mouth import Mouth
 from gridprep.synth.scenery import FRAME_HEIGHT_PX, FRAME_WIDTH_PX, SUPER
-from gridprep.synth.talkers import Talker
+from gridprep.synth.speakers import SyntheticSpeaker
 from gridprep.synth.texture import make_texture
 from manifests.records import POINT_NAMES
 from manifests.specs import CLIP_FRAMES
@@ -72,9 +72,9 @@ class Eye:
 
 
 class Face:
-    """A talker ready to be filmed; build once, `film` many clips."""
+    """A speaker ready to be filmed; build once, `film` many clips."""
 
-    def __init__(self, person: Talker, seed: int) -> None:
+    def __init__(self, person: SyntheticSpeaker, seed: int) -> None:
         number = int(person.speaker[1:])
         self.texture = make_texture(person.look, seed * 100 + number)
         self.mouth = Mouth(self.texture)
@@ -128,7 +128,7 @@ class Face:
         texture = self.texture
         lips = self.mouth.lip_points(pose)
         face = [lips.get(POINT_INDEX[n], texture.shape.points[POINT_INDEX[n]]) for n in POINT_NAMES]
-        at = np.array(face) * texture.unit_px + texture.centre_px - self.pivot
+        at = np.array(face) * texture.unit_px + texture.center_px - self.pivot
         angle, scale, move_x, move_y = motion
         cos, sin = scale * np.cos(angle), scale * np.sin(angle)
         turned = np.column_stack([cos * at[:, 0] - sin * at[:, 1], sin * at[:, 0] + cos * at[:, 1]])
@@ -183,6 +183,6 @@ def sensor_noise() -> NDArray[np.int8]:
 
 
 @lru_cache(maxsize=2)
-def face_of(person: Talker, seed: int) -> Face:
-    """The face of a talker, kept for the next clip."""
+def face_of(person: SyntheticSpeaker, seed: int) -> Face:
+    """The face of a speaker, kept for the next clip."""
     return Face(person, seed)

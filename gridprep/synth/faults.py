@@ -97,7 +97,7 @@ FAULTS: dict[str, Fault] = {
         ),
         Fault("alignment_crlf", "row", "", "CRLF line ends, which circulate and are fine"),
         Fault("not_a_stem", "failure", "not_a_stem", "a name outside GRID's grammar"),
-        Fault("other_talker", "row", "speaker_folder", "another talker's clip in this folder"),
+        Fault("other_speaker", "row", "speaker_folder", "another speaker's clip in this folder"),
         Fault("junk", "ignored", "", "`._*`, Thumbs.db and __MACOSX, strewn in by computers"),
     )
 }
@@ -205,7 +205,7 @@ def make_fault(
     """Writes a broken copy of a sound clip.
 
     Args:
-        kind: one of `FAULTS`. For `not_a_stem` and `other_talker` it is the caller who gives the
+        kind: one of `FAULTS`. For `not_a_stem` and `other_speaker` it is the caller who gives the
             target its wrong place; `junk` writes `._NAME`, `Thumbs.db` and `__MACOSX/._NAME` beside it.
         source: a sound clip.
         target: where the broken one goes.
@@ -257,14 +257,14 @@ def _wrong_name(stem: str) -> str:
 def add_faults(
     root: Path, stems: Mapping[str, Sequence[str]], seed: int, force: bool = False
 ) -> list[PlacedFault]:
-    """Adds one clip of every fault, dealt over the talkers, and writes `faults.json`.
+    """Adds one clip of every fault, dealt over the speakers, and writes `faults.json`.
 
-    The broken clips use sentences from the far end of the talkers' drawn order, so that they never
+    The broken clips use sentences from the far end of the speakers' drawn order, so that they never
     stand in for a sound one. An earlier set that is complete is kept.
 
     Args:
         root: the corpus.
-        stems: talker → stems of the sound clips.
+        stems: speaker → stems of the sound clips.
         seed: of the corpus.
 
     Raises: `BadInput` when the sound clips leave no sentence over.
@@ -277,7 +277,7 @@ def add_faults(
         for index, fault in enumerate(FAULTS.values()):
             speaker = speakers[index % len(speakers)]
             owner = speaker
-            if fault.kind == "other_talker":
+            if fault.kind == "other_speaker":
                 owner = SPEAKERS[(SPEAKERS.index(speaker) + 1) % len(SPEAKERS)]
             order = sentences_for(owner, len(stems_of(owner)), seed)
             stem = order[-1 - index // len(speakers)]

@@ -1,4 +1,4 @@
-"""A talker's face as points: the portrait's FaceMesh points made symmetric, then reshaped.
+"""A speaker's face as points: the portrait's FaceMesh points made symmetric, then reshaped.
 
 Units: "face" coordinates have the origin between the eyes, x to the viewer's right, y down, and the
 width of the face at the ears (FaceMesh 234–454) as 1.
@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gridprep.synth.talkers import Look
+from gridprep.synth.speakers import Look
 
 Array = NDArray[np.float64]
 
@@ -81,14 +81,14 @@ def portrait() -> Portrait:
     angle = np.arctan2(*(left - right)[::-1])
     rotation = np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
     unit_px = np.linalg.norm(mesh[454] - mesh[234])
-    centre = np.array([mesh[[234, 454, 168, 152]].mean(0)[0], (right + left)[1] / 2])
+    center = np.array([mesh[[234, 454, 168, 152]].mean(0)[0], (right + left)[1] / 2])
     matrix = rotation / unit_px
-    to_face = np.column_stack([matrix, -matrix @ centre])
-    centre_x, centre_y = mesh[151]  # the middle of the forehead
+    to_face = np.column_stack([matrix, -matrix @ center])
+    center_x, center_y = mesh[151]  # the middle of the forehead
     outline = []
     for degrees in range(-205, 26, 14):
         way = np.array([np.cos(np.radians(degrees)), np.sin(np.radians(degrees))])
-        at = np.array([centre_x, centre_y]) + np.arange(20, 110, 0.5)[:, None] * way
+        at = np.array([center_x, center_y]) + np.arange(20, 110, 0.5)[:, None] * way
         inside = _sample(head, at) > 0.5
         outline.append(at[int(np.flatnonzero(inside)[-1])])
     hairline = []
@@ -151,7 +151,7 @@ def lip_edge(u: NDArray[Any], height: float, power: float) -> NDArray[Any]:
 
 @dataclass(frozen=True)
 class FaceShape:
-    """A talker's resting face in face coordinates."""
+    """A speaker's resting face in face coordinates."""
 
     points: dict[int, Array]
     mouth: MouthShape
@@ -160,7 +160,7 @@ class FaceShape:
 
 
 def face_shape(look: Look) -> FaceShape:
-    """Reshapes the average face into a talker's."""
+    """Reshapes the average face into a speaker's."""
     average = average_face()
     p = {i: v.copy() for i, v in average.items()}
     chin_y, brow_y = average[152][1], average[9][1]
@@ -246,13 +246,13 @@ def _lay_lips(p: dict[int, Array], mouth: MouthShape) -> None:
 
 def _hair_outline(outline: Array, look: Look, brow_y: float) -> Array:
     """Pulls the outline of the hair in or out around the forehead."""
-    centre = np.array([0.0, brow_y])
-    arm = outline - centre
+    center = np.array([0.0, brow_y])
+    arm = outline - center
     sideways = np.clip(np.abs(arm[:, 0]) / np.linalg.norm(arm, axis=1), 0, 1)
     low = np.clip(arm[:, 1] / 0.35 + 0.4, 0, 1)
     close = 1 - look.hair_volume
     factor = 1.02 - close * (0.10 + 0.14 * sideways + 0.06 * low * sideways)
-    moved = centre + arm * factor[:, None]
+    moved = center + arm * factor[:, None]
     # Beside the ears the hair must stay outside the face, or the picture folds over itself.
     beside = (moved[:, 1] > -0.45) & (np.abs(moved[:, 0]) < 0.575)
     moved[beside, 0] = np.sign(moved[beside, 0]) * 0.575

@@ -1,4 +1,4 @@
-"""Measures the photograph that all talkers are warped from and writes `portrait.npz` beside this file.
+"""Measures the photograph that all speakers are warped from and writes `portrait.npz` beside this file.
 
 Run once, with mediapipe installed: `python -m gridprep.synth.make_portrait`. The photograph itself
 (`skimage.data.astronaut()`, NASA's public-domain portrait of Eileen Collins) is not copied: it comes
@@ -67,7 +67,7 @@ def head_masks(
     head = cv2.morphologyEx(head, cv2.MORPH_OPEN, np.ones((15, 15), np.uint8))
     _, parts, stats, _ = cv2.connectedComponentsWithStats(head)
     head = (parts == 1 + stats[1:, cv2.CC_STAT_AREA].argmax()).astype(np.uint8)
-    # Hair against skin by colour: hair has much less red over blue brightness than skin.
+    # Hair against skin by color: hair has much less red over blue brightness than skin.
     lab = cv2.cvtColor(cv2.GaussianBlur(fine, (0, 0), 3), cv2.COLOR_RGB2LAB).astype(np.float32)
     skin_at = at[[50, 280, 151, 101, 330, 199]].astype(int)
     skin = np.median([lab[y, x] for x, y in skin_at], axis=0)

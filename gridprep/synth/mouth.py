@@ -74,10 +74,10 @@ class Edges:
 
 
 class Mouth:
-    """The mouth of one talker.
+    """The mouth of one speaker.
 
     Args:
-        texture: the talker's resting picture.
+        texture: the speaker's resting picture.
     """
 
     def __init__(self, texture: Texture) -> None:
@@ -92,7 +92,7 @@ class Mouth:
             0.80 * (self.rest.upper_inner - self.rest.upper_outer) + 0.010,
             0.95 * (self.rest.lower_outer - self.rest.lower_inner),
         )
-        cx, cy = texture.centre_px
+        cx, cy = texture.center_px
         height, width = texture.image.shape[:2]
         self.x0 = max(int(cx - 0.45 * unit), 0)
         self.x1 = min(int(cx + 0.45 * unit) + 1, width)
@@ -149,7 +149,7 @@ class Mouth:
         ]
         map_y = self._bend(y, target, source, edges.jaw)
         map_x = x + self.side_fade * (source_x - x)
-        unit, (cx, cy) = self.texture.unit_px, self.texture.centre_px
+        unit, (cx, cy) = self.texture.unit_px, self.texture.center_px
         picture: NDArray[np.uint8] = cv2.remap(
             self.source,
             (map_x * unit + (cx - self.x0)).astype(np.float32),
@@ -200,11 +200,11 @@ class Mouth:
         upper_y, lower_y = base_y + edges.upper_inner, base_y + edges.lower_inner
         depth = np.clip((y - t_ui) / (0.35 * FULL_GAP), 0, 1)
         shade = (1 - 0.45 * u * u) * np.ones_like(y)
-        colour = CAVITY * (1.25 - 0.5 * depth)[..., None]
+        color = CAVITY * (1.25 - 0.5 * depth)[..., None]
 
         def paint(value: Floats, mask: Floats) -> None:
-            nonlocal colour
-            colour = colour + (value - colour) * mask[..., None]
+            nonlocal color
+            color = color + (value - color) * mask[..., None]
 
         gaps = 1 - 0.16 * np.clip(np.cos(u * edges.half * 2 * np.pi / 0.052) * 4 - 3, 0, 1)
         round_teeth = np.clip((0.86 - np.abs(u)) * 6, 0, 1)
@@ -221,7 +221,7 @@ class Mouth:
             lit = (0.74 + 0.26 * depth) * shade * gaps
             paint(TEETH * lit[..., None], above(line) * round_teeth)
         part = picture[top:bottom, left:right]
-        part[:] = (part + (colour - part) * cover[..., None] + 0.5).astype(np.uint8)
+        part[:] = (part + (color - part) * cover[..., None] + 0.5).astype(np.uint8)
 
     def lip_points(self, pose: Floats) -> dict[int, NDArray[np.float64]]:
         """FaceMesh index → position in face units of the lip points and the chin."""

@@ -1,4 +1,4 @@
-"""What stands around a talker's face: background, neck, clothes, long hair; and the brushes they are
+"""What stands around a speaker's face: background, neck, clothes, long hair; and the brushes they are
 painted with."""
 
 from __future__ import annotations
@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from gridprep.synth.talkers import Look
+from gridprep.synth.speakers import Look
 
 FRAME_WIDTH_PX, FRAME_HEIGHT_PX = 360, 288
 SUPER = 1.5
@@ -27,9 +27,9 @@ def soft(polygon: NDArray[np.float64], blur_px: float) -> Floats:
     return mask.astype(np.float32) / 255
 
 
-def over(base: Floats, colour: Floats, mask: Floats) -> Floats:
+def over(base: Floats, color: Floats, mask: Floats) -> Floats:
     alpha = mask[..., None]
-    return np.asarray(base * (1 - alpha) + colour * alpha, np.float32)
+    return np.asarray(base * (1 - alpha) + color * alpha, np.float32)
 
 
 def noise(rng: np.random.Generator, sigma_x: float, sigma_y: float) -> Floats:
@@ -47,11 +47,11 @@ def background(look: Look, rng: np.random.Generator) -> Floats:
     return np.asarray(np.array(look.background, np.float32) * level[..., None], np.float32)
 
 
-def strands(rng: np.random.Generator, centre_x: float) -> Floats:
+def strands(rng: np.random.Generator, center_x: float) -> Floats:
     """Light and dark hair strands running down, fanned out from above the head."""
     fine = 0.6 * noise(rng, 1.0, 40) + 0.5 * noise(rng, 4, 80)
     y, x = np.mgrid[0:HEIGHT_PX, 0:WIDTH_PX].astype(np.float32)
-    fan = centre_x + (x - centre_x) * (1.25 - 0.5 * y / HEIGHT_PX)
+    fan = center_x + (x - center_x) * (1.25 - 0.5 * y / HEIGHT_PX)
     return np.asarray(cv2.remap(fine, fan, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT))
 
 
@@ -59,7 +59,7 @@ def long_hair(
     image: Floats,
     look: Look,
     hair: Floats,
-    centre: NDArray[np.float64],
+    center: NDArray[np.float64],
     unit: float,
     rng: np.random.Generator,
 ) -> Floats:
@@ -71,9 +71,9 @@ def long_hair(
          (-0.36, 0.6 * end), (-0.33, 0.2)]
     )  # fmt: skip
     mask = np.maximum(
-        soft(side * unit + centre, 3.0), soft(side * (-unit, unit * 1.02) + centre, 3.0)
+        soft(side * unit + center, 3.0), soft(side * (-unit, unit * 1.02) + center, 3.0)
     )
-    level = 0.72 + 0.13 * strands(rng, float(centre[0]))
+    level = 0.72 + 0.13 * strands(rng, float(center[0]))
     return over(image, hair * level[..., None], mask)
 
 

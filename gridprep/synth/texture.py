@@ -1,4 +1,4 @@
-"""A talker's still picture: the reshaped portrait over neck, clothes, long hair and background.
+"""A speaker's still picture: the reshaped portrait over neck, clothes, long hair and background.
 
 The picture is half as fine again as the 360×288 frame (`SUPER`), with the mouth at rest; the moving
 parts are bent from it by `gridprep.synth.mouth` and `gridprep.synth.face`.
@@ -28,7 +28,7 @@ from gridprep.synth.scenery import (
     over,
     soft,
 )
-from gridprep.synth.talkers import Look
+from gridprep.synth.speakers import Look
 
 OVAL = (162, 127, 234, 93, 132, 58, 172, 136, 150, 149, 176, 148, 152,
         377, 400, 378, 379, 365, 397, 288, 361, 323, 454, 356, 389)  # fmt: skip
@@ -37,23 +37,23 @@ BROWS = (
     (70, 63, 105, 66, 107, 55, 65, 52, 53, 46),
     (300, 293, 334, 296, 336, 285, 295, 282, 283, 276),
 )
-HAIR_COLOURS = np.array(
+HAIR_COLORS = np.array(
     [(30, 24, 22), (62, 42, 30), (104, 74, 48), (150, 116, 72), (206, 174, 116)], np.float32
 )
-SKIN_COLOURS = np.array(
+SKIN_COLORS = np.array(
     [(122, 84, 64), (178, 132, 104), (214, 170, 146), (236, 200, 182)], np.float32
 )
 
 
 @dataclass(frozen=True)
 class Texture:
-    """A talker's resting picture and where things are in it.
+    """A speaker's resting picture and where things are in it.
 
     Attributes:
         image: (432, 540, 3) uint8 RGB.
         points_px: FaceMesh index → position in `image`.
         shape: the face in face coordinates; `unit_px` of the picture's pixels are its unit, and
-            `centre_px` is its origin.
+            `center_px` is its origin.
         head: (432, 540) float32, 1 where the picture moves with the head, falling to 0.
     """
 
@@ -61,31 +61,31 @@ class Texture:
     points_px: Points
     shape: FaceShape
     unit_px: float
-    centre_px: NDArray[np.float64]
+    center_px: NDArray[np.float64]
     head: Floats
 
 
-def _between(colours: Floats, place: float) -> Floats:
-    at = float(np.clip(place, 0, 1)) * (len(colours) - 1)
-    low = min(int(at), len(colours) - 2)
-    return np.asarray(colours[low] + (colours[low + 1] - colours[low]) * (at - low), np.float32)
+def _between(colors: Floats, place: float) -> Floats:
+    at = float(np.clip(place, 0, 1)) * (len(colors) - 1)
+    low = min(int(at), len(colors) - 2)
+    return np.asarray(colors[low] + (colors[low + 1] - colors[low]) * (at - low), np.float32)
 
 
 def make_texture(look: Look, seed: int) -> Texture:
-    """Paints a talker; about 0.2 s."""
+    """Paints a speaker; about 0.2 s."""
     rng = np.random.default_rng([seed, 4])
     shape = face_shape(look)
     unit_px = look.face_width_px * SUPER
-    centre_px = np.array(look.centre_px) * SUPER
+    center_px = np.array(look.center_px) * SUPER
 
     def to_px(face: NDArray[np.float64]) -> NDArray[np.float64]:
-        return face * unit_px + centre_px
+        return face * unit_px + center_px
 
     points_px = {i: to_px(p) for i, p in shape.points.items()}
-    skin = _between(SKIN_COLOURS, look.skin_tone) + np.array(
+    skin = _between(SKIN_COLORS, look.skin_tone) + np.array(
         [5 * look.skin_red, -3 * look.skin_red, -4 * look.skin_red], np.float32
     )
-    hair = _between(HAIR_COLOURS, look.hair_tone) + np.array(
+    hair = _between(HAIR_COLORS, look.hair_tone) + np.array(
         [14 * look.hair_red, -4 * look.hair_red, -10 * look.hair_red], np.float32
     )
     hair = np.clip(hair, 8, 245)
@@ -94,27 +94,27 @@ def make_texture(look: Look, seed: int) -> Texture:
     image = neck(image, look, skin, points_px, unit_px, rng)
     image = clothes(image, look, chin_px, unit_px, rng)
     if look.hair_length > 0:
-        image = long_hair(image, look, hair, centre_px, unit_px, rng)
-    bent, head_mask, is_hair = _reshaped(shape, points_px, centre_px, unit_px)
-    head_rgb = _coloured(bent, is_hair, look, skin, hair, points_px, unit_px, rng)
+        image = long_hair(image, look, hair, center_px, unit_px, rng)
+    bent, head_mask, is_hair = _reshaped(shape, points_px, center_px, unit_px)
+    head_rgb = _colored(bent, is_hair, look, skin, hair, points_px, unit_px, rng)
     # The chin's shadow on the neck.
     shadow = soft(
         np.array([points_px[i] for i in OVAL[2:22]]) * (0.96, 1)
-        + (0.04 * centre_px[0], 0.075 * unit_px),
+        + (0.04 * center_px[0], 0.075 * unit_px),
         0.05 * unit_px,
     )
     image *= 1 - 0.38 * shadow[..., None]
     image = over(image, head_rgb, head_mask)
     moves = _moving_part(points_px, to_px(shape.outline), unit_px)
     return Texture(
-        np.clip(image, 0, 255).astype(np.uint8), points_px, shape, unit_px, centre_px, moves
+        np.clip(image, 0, 255).astype(np.uint8), points_px, shape, unit_px, center_px, moves
     )
 
 
 def _reshaped(
-    shape: FaceShape, points: Points, centre: NDArray[np.float64], unit: float
+    shape: FaceShape, points: Points, center: NDArray[np.float64], unit: float
 ) -> tuple[Floats, Floats, Floats]:
-    """The photograph bent to the talker's shape: RGB, mask of the head, mask of the hair."""
+    """The photograph bent to the speaker's shape: RGB, mask of the head, mask of the hair."""
     source = portrait()
     indices = sorted(shape.points)
     destination = np.vstack(
@@ -124,8 +124,8 @@ def _reshaped(
         [np.array([source.points[i] for i in indices]), source.hairline, source.outline]
     )
     step = 4
-    grid_x = (np.arange(0, WIDTH_PX + step, step) - centre[0]) / unit
-    grid_y = (np.arange(0, HEIGHT_PX + step, step) - centre[1]) / unit
+    grid_x = (np.arange(0, WIDTH_PX + step, step) - center[0]) / unit
+    grid_y = (np.arange(0, HEIGHT_PX + step, step) - center[1]) / unit
     coarse_x, coarse_y = thin_plate(destination, origin, grid_x, grid_y)
     yy, xx = np.mgrid[0:HEIGHT_PX, 0:WIDTH_PX].astype(np.float32) / step
     map_x = cv2.remap(coarse_x, xx, yy, cv2.INTER_LINEAR)
@@ -138,7 +138,7 @@ def _reshaped(
     return rgb, np.clip((head - 0.35) / 0.6, 0, 1).astype(np.float32), is_hair
 
 
-def _coloured(
+def _colored(
     rgb: Floats,
     is_hair: Floats,
     look: Look,
@@ -148,17 +148,17 @@ def _coloured(
     unit: float,
     rng: np.random.Generator,
 ) -> Floats:
-    """Skin, lips, eyes, brows, stubble and hair in the talker's colours."""
+    """Skin, lips, eyes, brows, stubble and hair in the speaker's colors."""
     light = rgb @ np.array([0.299, 0.587, 0.114], np.float32)
     hair_light = light / 118.0
     hair_rgb = hair * (hair_light[..., None] ** (0.8))
     skin_mean = _skin_of_portrait()
     lip_mask = soft(np.array([points[i] for i in LIPS]), 1.5)
-    # Away from the lips the photograph keeps its own small differences of colour.
+    # Away from the lips the photograph keeps its own small differences of color.
     skin_rgb = rgb * (skin / skin_mean)
-    lip_colour = skin * np.array([0.86, 0.58, 0.57], np.float32) * (light / 165.0)[..., None]
+    lip_color = skin * np.array([0.86, 0.58, 0.57], np.float32) * (light / 165.0)[..., None]
     amount = np.clip(look.lip_red, 0, 1)
-    lips_rgb = 0.93 * skin_rgb * (1 - amount) + lip_colour * amount
+    lips_rgb = 0.93 * skin_rgb * (1 - amount) + lip_color * amount
     if look.lip_red > 1:
         lips_rgb = lips_rgb * (
             1.0,
@@ -166,7 +166,7 @@ def _coloured(
             1.0 - 0.30 * (look.lip_red - 1),
         )
     out = over(skin_rgb, lips_rgb.astype(np.float32), lip_mask)
-    # Eyes keep their own colours, a little darker in a dark face.
+    # Eyes keep their own colors, a little darker in a dark face.
     eye_light = 0.72 + 0.28 * look.skin_tone
     for ring in ((33, 160, 159, 158, 133, 153, 145, 144), (263, 387, 386, 385, 362, 380, 374, 373)):
         out = over(out, rgb * eye_light, soft(np.array([points[i] for i in ring]), 1.2))
@@ -194,7 +194,7 @@ def _mend_corner(rgb: Floats, points: Points) -> Floats:
 
 @lru_cache(maxsize=1)
 def _skin_of_portrait() -> Floats:
-    """Mean colour of the photograph's cheeks and chin."""
+    """Mean color of the photograph's cheeks and chin."""
     source = portrait()
     patches = []
     for i in (50, 280, 205, 425, 199, 9):

@@ -1,9 +1,9 @@
 """From phonemes to the movement of the mouth.
 
-Each phoneme has a viseme, a target pose of lips, teeth and tongue. Neighbours pull on each other by
+Each phoneme has a viseme, a target pose of lips, teeth and tongue. Neighbors pull on each other by
 dominance (Cohen and Massaro, "Modeling coarticulation in synthetic visual speech", 1993): a pose is the
 average of all targets, weighted by nearness in time and by how strictly the sound needs its pose, so a
-/b/ always closes the lips while a /k/ takes its neighbours' shape.
+/b/ always closes the lips while a /k/ takes its neighbors' shape.
 """
 
 from __future__ import annotations
@@ -135,8 +135,8 @@ def mouth_poses(
     start_s = np.array([s for _, s, _ in segments])
     end_s = np.array([e for _, _, e in segments])
     # The exposure lasts most of the frame: three moments of it are averaged.
-    centre_s = (np.arange(CLIP_FRAMES) + 0.5) / VIDEO_FPS
-    moments_s = (centre_s[:, None] + np.array([-0.012, 0.0, 0.012])).ravel() + LEAD_S
+    center_s = (np.arange(CLIP_FRAMES) + 0.5) / VIDEO_FPS
+    moments_s = (center_s[:, None] + np.array([-0.012, 0.0, 0.012])).ravel() + LEAD_S
     outside_s = np.maximum(
         np.maximum(start_s - moments_s[:, None], moments_s[:, None] - end_s), 0.0
     )

@@ -6,7 +6,7 @@ unloaded after it, which takes 4 ms and makes every clip repeatable.
 
 Pitch and formants: espeak-ng speaks at `F0 / r` and its sound is replayed `r` times faster, which moves
 pitch and formants together; so `r` sets the formants (the length of the vocal tract) and espeak-ng's own
-pitch setting, calibrated per talker, the F0.
+pitch setting, calibrated per speaker, the F0.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from gridprep.synth.talkers import Talker, Voice
+from gridprep.synth.speakers import SyntheticSpeaker, Voice
 from gridprep.synth.visemes import Phoneme, plain_name
 from manifests.errors import MissingDependency, ToolkitError
 from manifests.grammar import words_of
@@ -171,7 +171,7 @@ def spelled(stem: str) -> str:
 
 
 def resampling(voice: Voice) -> float:
-    """How much faster espeak-ng's sound is replayed to give the talker's formants."""
+    """How much faster espeak-ng's sound is replayed to give the speaker's formants."""
     return voice.formant_scale / VARIANT_FORMANTS[voice.espeak]
 
 
@@ -208,15 +208,15 @@ def track_f0(
     hop_s: float,
     n_frames: int | None = None,
 ) -> NDArray[np.float32]:
-    """F0 by normalised autocorrelation, frame k centred at (k + 1/2) hops; 0 where unvoiced.
+    """F0 by normalized autocorrelation, frame k centered at (k + 1/2) hops; 0 where unvoiced.
 
     Good for these clean voices whose F0 is known to within a fifth or so; not a general tracker.
     """
     n_frames = n_frames or int(len(samples) / rate_hz / hop_s)
     half = int(rate_hz * max(1.5 / expected_hz, 0.010) * 1.4)
-    centres = ((np.arange(n_frames) + 0.5) * hop_s * rate_hz).astype(int)
+    centers = ((np.arange(n_frames) + 0.5) * hop_s * rate_hz).astype(int)
     padded = np.pad(samples, (half, half + int(n_frames * hop_s * rate_hz)))
-    frames = padded[centres[:, None] + np.arange(2 * half)]
+    frames = padded[centers[:, None] + np.arange(2 * half)]
     frames = frames - frames.mean(1, keepdims=True)
     power = np.sqrt((frames**2).mean(1))
     size = 1 << int(np.ceil(np.log2(4 * half)))
@@ -246,7 +246,7 @@ class Utterance:
         samples: (132300, 2) int16, 44.1 kHz, three seconds.
         words: (word, start_s, end_s), contiguous.
         phonemes: sounds with times.
-        f0_hz: (150,) at 50 Hz, frame k centred at (k + 1/2) · 20 ms, 0 where unvoiced.
+        f0_hz: (150,) at 50 Hz, frame k centered at (k + 1/2) · 20 ms, 0 where unvoiced.
     """
 
     samples: NDArray[np.int16]
@@ -255,8 +255,8 @@ class Utterance:
     f0_hz: NDArray[np.float32]
 
 
-def utter(person: Talker, stem: str, rng: np.random.Generator) -> Utterance:
-    """Speaks a stem as a talker, somewhere in the middle of three seconds."""
+def utter(person: SyntheticSpeaker, stem: str, rng: np.random.Generator) -> Utterance:
+    """Speaks a stem as a speaker, somewhere in the middle of three seconds."""
     import soxr
 
     voice, words = person.voice, words_of(stem)

@@ -1,4 +1,4 @@
-"""What verifying a corpus finds out: per clip, per talker, and as a whole (`verify.json`)."""
+"""What verifying a corpus finds out: per clip, per speaker, and as a whole (`verify.json`)."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ REPORT_VERSION = 1
 
 
 @dataclass(frozen=True)
-class Options:
+class VerifyOptions:
     """What is verified, and how deeply.
 
     Attributes:
         speakers: only these; () is everybody.
-        limit: at most so many clips, dealt over the talkers in turn; 0 is all.
+        limit: at most so many clips, dealt over the speakers in turn; 0 is all.
         quick: names and presence only, nothing is decoded.
         faces: look for the face too, with the build's default landmark backend (three times slower).
     """
@@ -77,7 +77,7 @@ class Finding(Record):
 
 @dataclass(frozen=True)
 class SpeakerCounts(Record):
-    """A talker's line of the table. `ok + flagged + failed == checked`.
+    """A speaker's line of the table. `ok + flagged + failed == checked`.
 
     Attributes:
         speaker: as the stems say; the folder's word for files that are no clips, "?" without one.
@@ -105,9 +105,9 @@ class SpeakerCounts(Record):
 
 @dataclass(frozen=True)
 class Verification:
-    """The whole result. `findings` holds every checked clip, in the order of talkers and stems."""
+    """The whole result. `findings` holds every checked clip, in the order of speakers and stems."""
 
-    options: Options
+    options: VerifyOptions
     root: str
     findings: tuple[Finding, ...]
     speakers: tuple[SpeakerCounts, ...]
@@ -123,7 +123,7 @@ class Verification:
 
     @property
     def missing(self) -> int:
-        """Expected clips that are not here, absent talkers included."""
+        """Expected clips that are not here, absent speakers included."""
         counts = expected_counts()
         return sum(s.missing for s in self.speakers) + sum(counts[s] for s in self.absent_speakers)
 

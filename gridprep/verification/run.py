@@ -25,9 +25,15 @@ from gridprep.landmarks.registry import create, default_backend
 from gridprep.media import quality
 from gridprep.media.decode import Media, decode
 from gridprep.pipeline.execution import Died, create_executor
-from gridprep.pipeline.selection import Options as BuildOptions
+from gridprep.pipeline.selection import BuildOptions as BuildOptions
 from gridprep.pipeline.selection import Selection, select
-from gridprep.verification.report import Finding, Options, Problem, SpeakerCounts, Verification
+from gridprep.verification.report import (
+    Finding,
+    Problem,
+    SpeakerCounts,
+    Verification,
+    VerifyOptions,
+)
 from manifests.console import Progress
 from manifests.corpus_lists import SPEAKERS, expected_stems_of
 from manifests.errors import ClipError
@@ -35,13 +41,13 @@ from manifests.records import STAGES, Clip, ClipFailure
 from manifests.specs import AudioSpec, CropSpec, LandmarkSpec
 
 NAMED_MISSING = 20
-"""So many missing clips of a talker are named in the report; the count is always there."""
+"""So many missing clips of a speaker are named in the report; the count is always there."""
 
 ValueT = TypeVar("ValueT")
 
 
 @dataclass(frozen=True)
-class Task:
+class VerifyTask:
     """One clip's checks, sent to a worker."""
 
     clip: Clip
@@ -70,7 +76,7 @@ class _Checks:
         return None
 
 
-def check_clip(task: Task) -> Finding:
+def check_clip(task: VerifyTask) -> Finding:
     """Judges one clip; never raises."""
     clip, checks = task.clip, _Checks()
     if task.quick:
@@ -90,7 +96,7 @@ def check_clip(task: Task) -> Finding:
     )
 
 
-def _check_media(task: Task, checks: _Checks) -> None:
+def _check_media(task: VerifyTask, checks: _Checks) -> None:
     """Pictures and sound of a clip, and the face where it is asked for."""
 
     def decoded() -> Media:
@@ -133,17 +139,17 @@ def _present(clip: Clip) -> None:
         raise ClipError("decode", "empty_file", f"{clip.video} has no bytes")
 
 
-def _words(task: Task) -> None:
+def _words(task: VerifyTask) -> None:
     if task.quick and task.clip.alignment:
         return
     read_alignment(task.clip.alignment, task.clip.stem)
 
 
-def verify(options: Options) -> Verification:
+def verify(options: VerifyOptions) -> Verification:
     """Verifies a corpus, with a progress display.
 
     Raises:
-        BadInput: the folder is absent, holds no clip, or none of the talkers asked for.
+        BadInput: the folder is absent, holds no clip, or none of the speakers asked for.
         MissingDependency: `faces` without a landmark backend.
     """
     started_s = time.monotonic()
@@ -154,7 +160,7 @@ def verify(options: Options) -> Verification:
     )
     root = selection.corpus.root
     findings = [_not_a_clip(failure) for failure in selection.find_failures]
-    tasks = [Task(clip, options.quick, options.faces) for clip in selection.clips]
+    tasks = [VerifyTask(clip, options.quick, options.faces) for clip in selection.clips]
     # Closing the generator shuts the worker processes down, also on Ctrl-C.
     with (
         contextlib.closing(_check_all(tasks, options)) as results,
@@ -183,7 +189,7 @@ def verify(options: Options) -> Verification:
     )
 
 
-def _check_all(tasks: list[Task], options: Options) -> Generator[Finding, None, None]:
+def _check_all(tasks: list[VerifyTask], options: VerifyOptions) -> Generator[Finding, None, None]:
     if options.quick:
         yield from map(check_clip, tasks)
         return
@@ -203,9 +209,9 @@ def _not_a_clip(failure: ClipFailure) -> Finding:
 
 
 def _count(
-    selection: Selection, findings: list[Finding], options: Options
+    selection: Selection, findings: list[Finding], options: VerifyOptions
 ) -> tuple[tuple[SpeakerCounts, ...], tuple[str, ...]]:
-    """(a line for every talker of whom something is here, the others that were asked for)."""
+    """(a line for every speaker of whom something is here, the others that were asked for)."""
     wanted = options.speakers or SPEAKERS
     here: dict[str, list[Clip]] = {}
     for clip in selection.corpus.clips:

@@ -28,7 +28,7 @@ INDEX_VERSION = 1
 
 
 def split_csv(rows: list[Row]) -> bytes:
-    """The text of a split file: rows by talker number, then stem."""
+    """The text of a split file: rows by speaker number, then stem."""
     rows = sorted(rows, key=lambda row: (speaker_number(row[0]), row[1]))
     out = io.StringIO()
     out.write("speaker,stem,subset\n")

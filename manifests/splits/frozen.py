@@ -29,7 +29,7 @@ class Split:
         origin: who defined it.
         rule: how it was made.
         places_rule: what `rule` means by a clip's place, "" where it needs no places.
-        subsets: talker → stem → subset, talkers by number and stems sorted.
+        subsets: speaker → stem → subset, speakers by number and stems sorted.
     """
 
     name: str
@@ -43,18 +43,18 @@ class Split:
     def subset_of(self, speaker: str, stem: str) -> str | None:
         """`train`, `val` or `test`; None for a clip that is not in the split.
 
-        `speaker` is the true talker (`corpus_lists.speaker_of`), not the folder's name.
+        `speaker` is the true speaker (`corpus_lists.speaker_of`), not the folder's name.
         """
         return self.subsets.get(speaker, {}).get(stem)
 
     def speakers(self, *subsets: str) -> tuple[str, ...]:
-        """The talkers with clips in any of `subsets`, in all of them if none is named."""
+        """The speakers with clips in any of `subsets`, in all of them if none is named."""
         wanted = set(subsets or SUBSETS)
         return tuple(s for s in self.subsets if wanted & set(self.subsets[s].values()))
 
     @property
     def held_out_speakers(self) -> tuple[str, ...]:
-        """Talkers all of whose clips are test: no stage of training may meet them."""
+        """Speakers all of whose clips are test: no stage of training may meet them."""
         return tuple(s for s in self.speakers("test") if set(self.subsets[s].values()) == {"test"})
 
     def clips(self, *subsets: str) -> Iterator[tuple[str, str]]:
@@ -66,7 +66,7 @@ class Split:
                     yield speaker, stem
 
     def counts(self, speaker: str | None = None) -> dict[str, int]:
-        """Subset → clips, of one talker or of all."""
+        """Subset → clips, of one speaker or of all."""
         counts = dict.fromkeys(SUBSETS, 0)
         for name in self.subsets if speaker is None else (speaker,):
             for subset in self.subsets.get(name, {}).values():
@@ -91,7 +91,7 @@ def left_out() -> dict[str, str]:
 
 
 def parse(text: bytes) -> dict[str, dict[str, str]]:
-    """talker → stem → subset out of a split file's text. Raises `ValueError` if it is damaged."""
+    """speaker → stem → subset out of a split file's text. Raises `ValueError` if it is damaged."""
     lines = text.decode("ascii").splitlines()
     if not lines or lines[0] != "speaker,stem,subset":
         raise ValueError("no header speaker,stem,subset")

@@ -34,7 +34,7 @@ FILE_MAY_IMPORT = {
         "gridprep.landmarks",
     ),
     # Trainings of the evaluation's own models make speech that no corpus has.
-    "evaluation/training/recogniser_data.py": ("gridprep.synth.voice",),
+    "evaluation/training/recognizer_data.py": ("gridprep.synth.voice",),
 }
 """File → what it alone of its package may import besides."""
 
@@ -382,7 +382,7 @@ def test_crossings_are_found(path: str, source: str) -> None:
 @pytest.mark.parametrize(
     ("path", "source"),
     [
-        ("facetron/train/dataset.py", "from gridprep import mel, grammar"),
+        ("facetron/train/dataset.py", "from manifests import mel, grammar"),
         ("facetron/train/dataset.py", "from manifests.mel import log_mel"),
         ("facetron/video/align.py", "from gridprep.media.footage import Footage"),
         (

@@ -21,7 +21,7 @@ from manifests.corpus_lists import stems_of
 from manifests.io import read_jsonl, read_manifest, validate
 from manifests.records import ClipFailure, ManifestRow
 
-KINDS = tuple(kind for kind in FAULTS if kind not in ("not_a_stem", "other_talker", "junk"))
+KINDS = tuple(kind for kind in FAULTS if kind not in ("not_a_stem", "other_speaker", "junk"))
 STEMS = dict(zip(KINDS, stems_of("s1")[100:], strict=False))
 MISPLACED = stems_of("s3")[0]
 
@@ -126,7 +126,7 @@ def test_names_outside_the_grammar_and_litter(broken: Broken) -> None:
     assert json.loads((broken.out / "provenance.json").read_text())["junk_files"] == 3
 
 
-def test_a_clip_in_anothers_folder_goes_to_its_true_talker(broken: Broken) -> None:
+def test_a_clip_in_anothers_folder_goes_to_its_true_speaker(broken: Broken) -> None:
     row = broken.rows[MISPLACED]
     assert (row.speaker, row.subset) == ("s3", "train")
     assert set(row.flags) >= {"speaker_folder", "alignment_folder"}

@@ -28,7 +28,7 @@ from builds import (
 from gridprep.pipeline import run as build
 from gridprep.pipeline.recipe import Recipe
 from gridprep.pipeline.run import run
-from gridprep.pipeline.selection import Options
+from gridprep.pipeline.selection import BuildOptions
 from manifests.corpus_lists import stems_of
 from manifests.io import read_jsonl, read_manifest, validate
 from manifests.records import ClipFailure
@@ -146,9 +146,9 @@ def command(pid: int) -> str:
     return " ".join(psutil.Process(pid).cmdline())
 
 
-def stub_options(corpus: Path, out: Path, **more: object) -> Options:
+def stub_options(corpus: Path, out: Path, **more: object) -> BuildOptions:
     recipe = Recipe(landmarks=LandmarkSpec(backend=STUB))
-    return Options(str(corpus), str(out), recipe, "large-unseen", jobs=2, **more)  # type: ignore[arg-type]
+    return BuildOptions(str(corpus), str(out), recipe, "large-unseen", jobs=2, **more)  # type: ignore[arg-type]
 
 
 @pytest.mark.usefixtures("stub")

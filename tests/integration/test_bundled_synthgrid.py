@@ -1,5 +1,5 @@
 """The bundled weights `synthgrid`, from a corpus made here to speech: what their card promises of
-talkers that they never saw, on a few clips."""
+speakers that they never saw, on a few clips."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import soundfile
 from builds import gridprep
 
 from facetron.checkpoints import bundled
-from facetron.synthesis.run import Options, synthesise
+from facetron.synthesis.run import SynthesisOptions, synthesize
 from gridprep.features.prosody import prosody
 from manifests.io import read_manifest
 from manifests.mel import DEFAULT
@@ -26,8 +26,8 @@ SENTENCES = 3
 @pytest.fixture(scope="module")
 def build(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("synthgrid")
-    talkers = ",".join((*MEN, *WOMEN))
-    corpus = ("synth", root / "grid", "--speakers", talkers, "--sentences", SENTENCES)
+    speakers = ",".join((*MEN, *WOMEN))
+    corpus = ("synth", root / "grid", "--speakers", speakers, "--sentences", SENTENCES)
     assert gridprep(*corpus, "--jobs", 1)[0] == 0
     common = ("--corpus", root / "grid", "--out", root / "features", "--jobs", 1)
     assert gridprep("build", *common, "--split", "large-unseen")[0] == 0
@@ -41,11 +41,11 @@ def median_f0_hz(path: Path) -> float:
     return float(np.median(found.f0_hz[found.voiced]))
 
 
-def test_unseen_talkers_say_their_words_in_a_voice_of_their_gender(build: Path) -> None:
+def test_unseen_speakers_say_their_words_in_a_voice_of_their_gender(build: Path) -> None:
     out = build.parent / "run"
-    report = synthesise(Options(build, "synthgrid", out, subset="test", device="cpu"))
+    report = synthesize(SynthesisOptions(build, "synthgrid", out, subset="test", device="cpu"))
     assert (report.asked, report.wrote) == (len(MEN + WOMEN) * SENTENCES,) * 2
-    assert all(not talker.seen for talker in report.talkers)
+    assert all(not speaker.seen for speaker in report.speakers)
     rows = read_manifest(build)[1]
     wrong = words = 0
     f0_hz: dict[str, list[float]] = {}
@@ -57,6 +57,6 @@ def test_unseen_talkers_say_their_words_in_a_voice_of_their_gender(build: Path) 
         words += len(said)
         f0_hz.setdefault(row.speaker, []).append(median_f0_hz(out / "wavs" / f"{row.clip_id}.wav"))
     assert wrong <= 0.3 * words, "by chance nine tenths"
-    medians = {talker: float(np.median(values)) for talker, values in f0_hz.items()}
-    assert max(medians[talker] for talker in MEN) < 160
-    assert min(medians[talker] for talker in WOMEN) > 185
+    medians = {speaker: float(np.median(values)) for speaker, values in f0_hz.items()}
+    assert max(medians[speaker] for speaker in MEN) < 160
+    assert min(medians[speaker] for speaker in WOMEN) > 185

@@ -16,7 +16,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "unit" / "facetron"))
 from facetron_build import make_build
 from facetron_demo_run import make_run
 
-from facetron.demo.page import Options, write_page
+from facetron.demo.page import DemoPageOptions, write_page
 
 PROGRAM = chromium()
 pytestmark = pytest.mark.skipif(PROGRAM is None, reason="no Chromium or Chrome is installed")
@@ -27,7 +27,7 @@ READY = "[...document.querySelectorAll('video, audio')].every((player) => player
 
 @pytest.fixture(scope="module")
 def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two talkers of two systems, and a clip without any picture."""
+    """Two speakers of two systems, and a clip without any picture."""
     root = tmp_path_factory.mktemp("demo")
     build = make_build(root / "build", ("s3", "s5"), clips=1, validation=0)
     runs = (
@@ -41,7 +41,7 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
             change=lambda clip: replace(clip, reference="") if clip.speaker == "s5" else None,
         ),
     )  # fmt: skip
-    return write_page(Options(runs, root / "page", 1, title=f"Demo {HOSTILE}")).page
+    return write_page(DemoPageOptions(runs, root / "page", 1, title=f"Demo {HOSTILE}")).page
 
 
 @pytest.fixture(scope="module")
@@ -126,7 +126,7 @@ def test_texts_are_texts(browser: Browser) -> None:
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_it_fits_a_phone_in_both_colours(browser: Browser, scheme: str) -> None:
+def test_it_fits_a_phone_in_both_colors(browser: Browser, scheme: str) -> None:
     browser.resize(360, 740, mobile=True)
     browser.send(
         "Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}]

@@ -91,7 +91,7 @@ STEMS = (
 
 
 def said(stem: str, k: int) -> str:
-    """What a recogniser wrote: capitals, digits and punctuation in turn, always the right words."""
+    """What a recognizer wrote: capitals, digits and punctuation in turn, always the right words."""
     words = words_of(stem)
     text = " ".join(words)
     digit = {"one": "1", "two": "2", "three": "3", "six": "6", "eight": "8", "nine": "9"}
@@ -100,11 +100,11 @@ def said(stem: str, k: int) -> str:
 
 
 def write_faulty(root: Path, *, name: str = "Model", only: int = len(STEMS)) -> Path:
-    """A run over ten clips of two talkers, one for each fault, the first `only` of them written."""
+    """A run over ten clips of two speakers, one for each fault, the first `only` of them written."""
     recordings = root.parent / "recordings"
     recordings.mkdir(exist_ok=True)
     (root / "wavs").mkdir(parents=True)
-    clips, lines = [], [{"schema": "transcripts", "schema_version": 1, "recogniser": "Somebody"}]
+    clips, lines = [], [{"schema": "transcripts", "schema_version": 1, "recognizer": "Somebody"}]
     for k, (stem, (write, _)) in enumerate(zip(STEMS, FAULTS.values(), strict=True)):
         speaker = ("s1", "s4")[k % 2]
         sound = speech(k)
@@ -133,8 +133,8 @@ def invoke(*arguments: object) -> tuple[Any, str]:
 
 def usable(run: Run) -> list[Metric]:
     """Every registered metric whose library and weights are here."""
-    options = {"recogniser_path": None, "nisqa_weights": None, "any_nisqa_weights": False}
-    settings = read_settings([run], recogniser="transcripts", **options)
+    options = {"recognizer_path": None, "nisqa_weights": None, "any_nisqa_weights": False}
+    settings = read_settings([run], recognizer="transcripts", **options)
     found = []
     for name in REGISTRY:
         metric = get_metric(name, settings)

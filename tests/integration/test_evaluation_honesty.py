@@ -24,7 +24,7 @@ from evaluation.inputs.pairs import Pair, Recording, Run, read_run
 from evaluation.inputs.settings import Settings
 from evaluation.metrics.base import REGISTRY, Metric, get_metric
 from evaluation.models.registry import DEFAULT
-from evaluation.reporting.tables import Cell, Options, system_rows
+from evaluation.reporting.tables import Cell, TableOptions, system_rows
 from evaluation.scoring.run import ScoredRun, score_runs
 from gridprep.corpora.grid import find_clips
 from gridprep.synth.corpus import make_corpus
@@ -35,9 +35,9 @@ from manifests.records import Clip, ManifestRow, RunClip, RunInfo
 
 RATE_HZ = 16_000
 SIDES = ("real", "shuffled", "noise")
-SETTINGS = Settings(recogniser=DEFAULT, lips=True, landmarks=True, swaps=True)
+SETTINGS = Settings(recognizer=DEFAULT, lips=True, landmarks=True, swaps=True)
 Bounds = tuple[float, float]
-TALKERS = ("s1", "s3", "s5", "s4", "s31", "s34")
+SPEAKERS = ("s1", "s3", "s5", "s4", "s31", "s34")
 """Three men, three women."""
 CLIPS_EACH = 2
 
@@ -50,7 +50,7 @@ class Order:
 
     Attributes:
         real: for the recordings themselves.
-        shuffled: for recordings of other talkers saying other words.
+        shuffled: for recordings of other speakers saying other words.
         noise: for white noise, where it has a number at all.
         of_clip: whether it knows which clip it should be; one that does not finds other recordings
             exactly as good.
@@ -87,7 +87,7 @@ ORDERS: dict[str, Order] = {
     "lip_wer": Order((0, 0), (50, 100), (80, 130)),
     "keyword": Order((40, 100), (0, 40), (0, 40)),
     "slot_command": SLOT,
-    "slot_colour": SLOT,
+    "slot_color": SLOT,
     "slot_preposition": SLOT,
     "slot_letter": Order((20, 100), (0, 40), (0, 40)),
     "slot_digit": SLOT,
@@ -134,7 +134,7 @@ def build(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureReque
     try:
         found = find_clips(request.getfixturevalue("real_grid")).clips
     except pytest.skip.Exception:
-        make_corpus(corpus, speakers=TALKERS, sentences=CLIPS_EACH, seed=1, jobs=1)
+        make_corpus(corpus, speakers=SPEAKERS, sentences=CLIPS_EACH, seed=1, jobs=1)
     else:
         for clip in varied(found):
             builds.add_clip(corpus, clip.speaker, clip.stem, Path(clip.video))
@@ -157,14 +157,14 @@ def varied(clips: Sequence[Clip]) -> list[Clip]:
         return sum(word == other[k] for other in said for k, word in enumerate(words))
 
     for _ in range(CLIPS_EACH):
-        for talker in TALKERS:
-            there = [c for c in clips if c.speaker == talker and c not in chosen]
+        for speaker in SPEAKERS:
+            there = [c for c in clips if c.speaker == speaker and c not in chosen]
             chosen.append(min(rng.sample(there, len(there)), key=shared))
     return chosen
 
 
 def derangement(rows: list[ManifestRow], seed: int) -> list[int]:
-    """For each clip one of another talker that says something else, as far as there is one."""
+    """For each clip one of another speaker that says something else, as far as there is one."""
     rng = random.Random(seed)
     best: list[int] = []
     for _ in range(400):
@@ -173,7 +173,7 @@ def derangement(rows: list[ManifestRow], seed: int) -> list[int]:
         if all(rows[i].speaker != rows[j].speaker for i, j in enumerate(order)):
             best = order
             break
-    assert best, "too few talkers"
+    assert best, "too few speakers"
     return best
 
 
@@ -267,7 +267,7 @@ def absence(name: str, run: Run) -> str:
 
 
 def cell_of(found: ScoredRun, metric: Metric) -> Cell:
-    (row,) = system_rows([found], [metric], Options(n_resamples=100))
+    (row,) = system_rows([found], [metric], TableOptions(n_resamples=100))
     (cell,) = row.cells
     return cell
 

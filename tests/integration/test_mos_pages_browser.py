@@ -124,7 +124,7 @@ def test_rate_reload_finish_export(browser: Browser, page: Path, key: Key, tmp_p
     assert locked(browser), "half a hearing is none"
     rate(browser, 4)
 
-    assert heading(browser) == "Same talker?"
+    assert heading(browser) == "Same speaker?"
     browser.press("Enter")
     for rating in (2, 5):
         rate(browser, rating)

@@ -23,7 +23,7 @@ def name_of(kind: str) -> tuple[str, str]:
     """(folder, file name) of a fault's clip."""
     if kind == "not_a_stem":
         return "s1", "bbaw2n"
-    if kind == "other_talker":
+    if kind == "other_speaker":
         return "s2", STEMS[kind]
     return "s1", STEMS[kind]
 
@@ -76,7 +76,7 @@ def test_fault_gets_its_verdict(report: dict, kind: str) -> None:
         assert [p["reason"] for p in finding["problems"]] == [fault.expected, *further]
         assert finding["video"] == f"{folder}/{stem}.mpg"
         assert all(p["detail"] for p in finding["problems"])
-    elif kind == "other_talker":
+    elif kind == "other_speaker":
         assert findings == []
         told = {repair["says"].partition(":")[0] for repair in report["repairs"]}
         assert told == {"s2 holds 1 clip of s1", "alignments/s2 holds 1 alignment of s1"}

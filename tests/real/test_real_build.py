@@ -81,7 +81,7 @@ def test_rows_and_failures_are_what_a_person_would_say(built: Built) -> None:
 def test_flags_say_what_was_odd(built: Built) -> None:
     for stem, row in built.rows.items():
         assert ("frames_repeated" in row.flags) == (stem in SHORT), stem
-        for crop in ("lips", "face"):  # some talkers sit low in the picture
+        for crop in ("lips", "face"):  # some speakers sit low in the picture
             assert (f"{crop}_over_border" in row.flags) == (row.qc[f"{crop}_border_px"] > 0)
         known = {"frames_repeated", "lips_over_border", "face_over_border"}
         assert not set(row.flags) - known, row.flags
@@ -127,8 +127,8 @@ def test_the_mouth_is_in_the_middle_of_the_crop(built: Built) -> None:
         geometry = track(landmarks, landmark_spec, crop_spec)
         lips = [landmarks.names.index(name) for name in LIP_POINTS]
         mouth = apply_warps(geometry.warps, geometry.points_px[:, lips]).mean(1)
-        off_px.append(np.linalg.norm(mouth - geometry.lip_centres_px, axis=1))
-        assert row.qc["mouth_off_centre_over_2px"] == int((off_px[-1] > 2).sum())
+        off_px.append(np.linalg.norm(mouth - geometry.lip_centers_px, axis=1))
+        assert row.qc["mouth_off_center_over_2px"] == int((off_px[-1] > 2).sum())
         assert row.qc["found_share"] == 1.0
         assert row.qc["interpolated_frames"] == 0
     assert (np.concatenate(off_px) <= 2).mean() >= 0.99

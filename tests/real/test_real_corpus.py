@@ -16,7 +16,7 @@ from gridprep.corpora.alignment import parse_alignment, read_alignment
 from gridprep.corpora.grid import Corpus, find_clips
 from gridprep.media.decode import decode
 from gridprep.media.quality import check_audio, check_video
-from gridprep.verification.run import Task, check_clip
+from gridprep.verification.run import VerifyTask, check_clip
 from manifests.specs import AudioSpec
 
 GREY = [  # exactly those that a public list leaves out
@@ -41,8 +41,8 @@ def corpus(real_grid: Path) -> Corpus:
 
 
 @pytest.fixture(scope="module")
-def tasks(corpus: Corpus) -> dict[str, Task]:
-    return {clip.clip_id: Task(clip) for clip in corpus.clips}
+def tasks(corpus: Corpus) -> dict[str, VerifyTask]:
+    return {clip.clip_id: VerifyTask(clip) for clip in corpus.clips}
 
 
 def test_every_clip_is_found_with_its_alignment(corpus: Corpus, real_grid: Path) -> None:
@@ -71,7 +71,7 @@ def test_words_of_a_known_clip(corpus: Corpus) -> None:
 
 
 @pytest.mark.parametrize("stem", GREY)
-def test_the_eleven_grey_clips_fail(tasks: dict[str, Task], stem: str) -> None:
+def test_the_eleven_grey_clips_fail(tasks: dict[str, VerifyTask], stem: str) -> None:
     finding = check_clip(tasks[f"s1/{stem}"])
     (problem,) = finding.problems  # the sound is complete, and so is the alignment
     assert problem.reason == "grey_frames"
@@ -79,7 +79,9 @@ def test_the_eleven_grey_clips_fail(tasks: dict[str, Task], stem: str) -> None:
 
 
 @pytest.mark.parametrize("clip_id", SHORT)
-def test_the_five_of_74_frames_are_rows_with_a_flag(tasks: dict[str, Task], clip_id: str) -> None:
+def test_the_five_of_74_frames_are_rows_with_a_flag(
+    tasks: dict[str, VerifyTask], clip_id: str
+) -> None:
     finding = check_clip(tasks[clip_id])
     assert (finding.verdict, finding.flags) == ("flagged", ("frames_repeated",))
     media = decode(tasks[clip_id].clip.video, audio=False)
@@ -92,7 +94,7 @@ def test_the_five_of_74_frames_are_rows_with_a_flag(tasks: dict[str, Task], clip
 @pytest.mark.parametrize("speaker", ["s2", "s4", "s30", "s33"])
 def test_an_original_clip(corpus: Corpus, speaker: str) -> None:
     clip = [c for c in corpus.clips if c.speaker == speaker][-1]
-    assert check_clip(Task(clip)).verdict == "ok"
+    assert check_clip(VerifyTask(clip)).verdict == "ok"
     media = decode(clip.video)
     assert media.frames.shape == (75, 288, 360, 3)
     assert (media.audio.shape, media.sample_rate_hz) == ((131_328, 2), 44_100)
@@ -103,14 +105,14 @@ def test_an_original_clip(corpus: Corpus, speaker: str) -> None:
     assert alone.audio_start_s == media.audio_start_s == 0
 
 
-def test_the_clip_with_the_shortest_sound(tasks: dict[str, Task]) -> None:
+def test_the_clip_with_the_shortest_sound(tasks: dict[str, VerifyTask]) -> None:
     task = tasks["s1/swwv9a"]
     assert check_clip(task).verdict == "ok"
     assert check_audio(decode(task.clip.video, video=False), AudioSpec()).samples_added == 1188
 
 
 def test_verify_reads_only(real_grid: Path, tmp_path: Path) -> None:
-    """The program over a few clips of every talker, and the corpus as it was."""
+    """The program over a few clips of every speaker, and the corpus as it was."""
 
     def listing() -> str:
         entries = sorted(
@@ -130,7 +132,7 @@ def test_verify_reads_only(real_grid: Path, tmp_path: Path) -> None:
     assert done.returncode in (0, 6), done.stderr
     report = json.loads(out.read_text())
     assert report["counts"]["checked"] == 20
-    # Two of each of the ten talkers; the second of s4, bbaf2a, has 74 frames.
+    # Two of each of the ten speakers; the second of s4, bbaf2a, has 74 frames.
     assert (report["counts"]["failed"], report["counts"]["flags"]) == (0, {"frames_repeated": 1})
     assert {s["speaker"]: s["found"] for s in report["speakers"]}["s1"] == 940
     assert listing() == before

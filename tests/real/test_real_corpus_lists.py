@@ -19,7 +19,7 @@ TABLE = DATA.parent / "grid_stems.tsv"
 @pytest.mark.skipif(
     not DATA.is_dir(), reason="no real clips; set GRIDPREP_REAL_DATA to their folder"
 )
-def test_every_real_clip_is_known_to_belong_to_its_folders_talker() -> None:
+def test_every_real_clip_is_known_to_belong_to_its_folders_speaker() -> None:
     clips = [*DATA.glob("original/*/*.mpg"), *DATA.glob("compact/*/*.mkv")]
     assert clips
     unseen = splits.load("large-unseen")

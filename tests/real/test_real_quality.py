@@ -37,7 +37,7 @@ def sounds(name: str) -> list[NDArray[np.float64]]:
 
 
 def test_recordings_are_above_every_system(network: QualityNet) -> None:
-    """Talkers s1, s2, s4 and s29, whom the network was not trained on."""
+    """Speakers s1, s2, s4 and s29, whom the network was not trained on."""
     values = {
         name: np.array([network.quality(sound)[0] for sound in sounds(name)])
         for name in ("ground_truth", "ours_wavenet", "ours_griffin_lim", "lip2wav")

@@ -1,4 +1,4 @@
-"""Talker and gender of published systems' speech and of the recordings, by the shipped networks."""
+"""Speaker and gender of published systems' speech and of the recordings, by the shipped networks."""
 
 import dataclasses
 import os
@@ -8,7 +8,7 @@ import pytest
 
 from evaluation.inputs.pairs import read_run
 from evaluation.metrics.base import get_metric
-from evaluation.reporting.tables import Options, system_rows
+from evaluation.reporting.tables import TableOptions, system_rows
 from evaluation.scoring.run import ScoredRun, score_runs
 from manifests.io import write_json, write_jsonl
 from manifests.records import RunClip, RunInfo
@@ -24,7 +24,7 @@ pytestmark = pytest.mark.skipif(not SYSTEMS.is_dir(), reason=f"{SYSTEMS} is not 
 
 
 def scored(root: Path, file: str, names: tuple[str, ...], turn: int = 0) -> ScoredRun:
-    """Eight clips of four talkers; `turn` gives each clip the speech of another one."""
+    """Eight clips of four speakers; `turn` gives each clip the speech of another one."""
     folders = sorted(folder for folder in SYSTEMS.iterdir() if folder.is_dir())
     clips = []
     for i, folder in enumerate(folders):
@@ -41,14 +41,14 @@ def scored(root: Path, file: str, names: tuple[str, ...], turn: int = 0) -> Scor
 
 
 def means(item: ScoredRun, names: tuple[str, ...]) -> dict[str, float]:
-    row = system_rows([item], [get_metric(name) for name in names], Options(n_resamples=50))[0]
+    row = system_rows([item], [get_metric(name) for name in names], TableOptions(n_resamples=50))[0]
     found = {name: cell.mean for name, cell in zip(names, row.cells, strict=True)}
     assert None not in found.values()
     return {name: float(value or 0) for name, value in found.items()}
 
 
 def test_recordings_at_the_top_turned_voices_at_the_bottom(tmp_path: Path) -> None:
-    """Talkers that no network here has heard, each known by one other clip."""
+    """Speakers that no network here has heard, each known by one other clip."""
     real = means(scored(tmp_path / "real", "ground_truth", VOICE), VOICE)
     assert real["speaker_accuracy"] >= 75
     assert real["speaker_eer"] <= 17

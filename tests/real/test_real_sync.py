@@ -18,12 +18,12 @@ from manifests.mel import mel_spectrogram
 from manifests.specs import AudioSpec, CropSpec, LandmarkSpec
 from manifests.sync import av_offset, lip_height_px, loudness
 
-CLIPS_PER_TALKER = 2
+CLIPS_PER_SPEAKER = 2
 
 
 @pytest.fixture(scope="module")
 def measured(real_grid: Path) -> list[tuple[str, np.ndarray, np.ndarray]]:
-    """(clip, lip height (75,), sound (48000,)) of two clips of every talker."""
+    """(clip, lip height (75,), sound (48000,)) of two clips of every speaker."""
     try:
         backend: Any = create("mediapipe")
     except MissingDependency as error:
@@ -31,7 +31,7 @@ def measured(real_grid: Path) -> list[tuple[str, np.ndarray, np.ndarray]]:
     taken: dict[str, int] = {}
     found = []
     for clip in find_clips(real_grid).clips:
-        if taken.get(clip.speaker, 0) == CLIPS_PER_TALKER:
+        if taken.get(clip.speaker, 0) == CLIPS_PER_SPEAKER:
             continue
         media = decode(clip.video)
         try:

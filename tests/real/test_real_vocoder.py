@@ -23,7 +23,7 @@ RATE_HZ = DEFAULT.sample_rate_hz
 
 def recordings(grid: Path) -> list[NDArray[np.float32]]:
     """Held-out clips of s1, evenly spaced over their names."""
-    held_out = [stem for talker, stem in frozen.load("all-seen").clips("test") if talker == "s1"]
+    held_out = [stem for speaker, stem in frozen.load("all-seen").clips("test") if speaker == "s1"]
     paths = [grid / "compact" / "s1" / f"{stem}.mkv" for stem in sorted(held_out)]
     paths = [path for path in paths if path.is_file()]
     if len(paths) < CLIPS:

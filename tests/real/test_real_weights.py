@@ -22,7 +22,7 @@ LARGEST_WER = 0.32
 def test_lips_of_held_out_sentences(real_grid: Path) -> None:
     split = frozen.load("all-seen")
     stems = sorted(
-        s for part in ("val", "test") for talker, s in split.clips(part) if talker == "s1"
+        s for part in ("val", "test") for speaker, s in split.clips(part) if speaker == "s1"
     )
     paths = [real_grid / "compact" / "s1" / f"{stem}.mkv" for stem in stems]
     paths = [path for path in paths if path.is_file()]

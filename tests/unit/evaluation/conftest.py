@@ -36,8 +36,8 @@ def speechlike(
         sound += gain * np.sin(harmonic * phase)
     envelope = np.zeros(n)
     for k in range(6):
-        centre = seconds * (k + 0.7 + 0.2 * rng.uniform(-1, 1)) / 6.6
-        envelope += np.exp(-(((t - centre) / 0.12) ** 4))
+        center = seconds * (k + 0.7 + 0.2 * rng.uniform(-1, 1)) / 6.6
+        envelope += np.exp(-(((t - center) / 0.12) ** 4))
     sound = sound * envelope + 0.004 * rng.standard_normal(n)
     return 0.5 * sound / np.abs(sound).max()
 
@@ -54,7 +54,7 @@ def write_run(
     n_expected: int | None = None,
     split: str = "large-unseen",
 ) -> Path:
-    """A run of speech-like clips; `change(reference, index)` makes the synthesised one."""
+    """A run of speech-like clips; `change(reference, index)` makes the synthesized one."""
     clips = []
     references = root.parent / "recordings"
     (root / "wavs").mkdir(parents=True)

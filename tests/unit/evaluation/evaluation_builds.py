@@ -1,4 +1,4 @@
-"""A build of gridprep in miniature, with a run beside it: lips that open as loud as the talker is."""
+"""A build of gridprep in miniature, with a run beside it: lips that open as loud as the speaker is."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def write_run_on(
     name: str = "Model",
     voices: dict[str, str] | None = None,
 ) -> Path:
-    """A run whose recordings are a build's. `voices` are clip id → talker of the face."""
+    """A run whose recordings are a build's. `voices` are clip id → speaker of the face."""
     clips = []
     for clip_id, sound in sounds.items():
         speaker, stem = clip_id.split("/")

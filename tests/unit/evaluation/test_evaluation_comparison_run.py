@@ -13,7 +13,7 @@ import pytest
 from click.testing import CliRunner
 
 from evaluation.cli import cli
-from evaluation.comparison.run import Options, check_same_clips, compare
+from evaluation.comparison.run import ComparisonOptions, check_same_clips, compare
 from evaluation.inputs.pairs import read_run
 from evaluation.inputs.settings import Settings
 from evaluation.metrics.base import get_metric, select
@@ -129,7 +129,7 @@ def test_half_of_the_clips(runs: tuple[Path, Path]) -> None:
     rewrite(runs[1], lambda clips: clips[:3])
     metrics, _ = select(["stoi"])
     a, b = score_runs([read_run(root) for root in runs], metrics)
-    found = compare(a, b, metrics, Options(n_resamples=200))
+    found = compare(a, b, metrics, ComparisonOptions(n_resamples=200))
     (stoi,) = found.differences
     assert (stoi.n_common, stoi.n_missing_a, stoi.n_missing_b) == (3, 0, 3)
     assert stoi.p is None
@@ -153,7 +153,7 @@ def test_words_are_tested_by_mapsswe(runs: tuple[Path, Path]) -> None:
     said = "bin blue at f two now"
     a = with_scores(runs[0], "wer", ["pin blue at s two now"] * 5 + [said])
     b = with_scores(runs[1], "wer", [said] * 5 + ["bin blue at s two now"])
-    (wer,) = compare(a, b, [get_metric("wer")], Options(n_resamples=200)).differences
+    (wer,) = compare(a, b, [get_metric("wer")], ComparisonOptions(n_resamples=200)).differences
     assert wer.test == "MAPSSWE"
     assert wer.words is not None
     assert (wer.words.n_segments, wer.words.errors_a, wer.words.errors_b) == (11, 10, 1)

@@ -22,7 +22,7 @@ RANKED = [
     for name in REGISTRY
     if name not in OPTIONAL
     and get_metric(name).info.direction != "none"
-    # A talker is told among the run's talkers: `test_evaluation_speaker` has those orders.
+    # A speaker is told among the run's speakers: `test_evaluation_speaker` has those orders.
     and get_metric(name).info.group != "voice"
     # What hears no recording cannot know a perfect copy: `test_evaluation_quality_net` has its orders.
     and name != "quality"
@@ -65,7 +65,7 @@ def test_information_is_complete(name: str) -> None:
     assert info.name == name
     assert info.direction in ("higher", "lower", "none")
     assert info.group in GROUPS
-    assert all([info.label, info.definition, info.citation, info.licence])
+    assert all([info.label, info.definition, info.citation, info.license])
     assert info.identity()["metric"] == name
 
 
@@ -110,6 +110,6 @@ def test_silence_fails_everywhere(tmp_path: Path, make_sound: Make, name: str) -
     if get_metric(name).info.needs_reference:
         assert deaf.reason.startswith("reference_silent")
     elif name.startswith("speaker_"):
-        assert deaf.reason.startswith("no_enrolment"), "a pair alone has no other talkers"
+        assert deaf.reason.startswith("no_enrollment"), "a pair alone has no other speakers"
     else:
         assert deaf.status == "ok"

@@ -32,7 +32,7 @@ SPEAKERS, CLIPS = 6, 5
 
 @pytest.fixture
 def make_file(tmp_path: Path) -> Make:
-    """Six talkers with five clips; `spread` of the clips, `link` of face and voice, `change` at will."""
+    """Six speakers with five clips; `spread` of the clips, `link` of face and voice, `change` at will."""
 
     def make(name: str = "e", *, spread: float = 0.05, link: float = 1.0, **change: Any) -> Path:
         rng = np.random.default_rng(7)
@@ -58,7 +58,7 @@ def make_file(tmp_path: Path) -> Make:
     return make
 
 
-def test_talkers_that_lie_together(make_file: Make) -> None:
+def test_speakers_that_lie_together(make_file: Make) -> None:
     found = measure(read_embeddings(make_file()))
     assert (found.n_clips, found.n_speakers) == (30, 6)
     assert found.knn == 1.0
@@ -134,7 +134,7 @@ def test_groups_compare_among_themselves(make_file: Make) -> None:
     assert {group for _, group in measure_groups(everyone)} == {"all"}
 
 
-def test_thinned_keeps_every_talker(make_file: Make) -> None:
+def test_thinned_keeps_every_speaker(make_file: Make) -> None:
     embeddings = read_embeddings(make_file())
     few = embeddings.thinned(12)
     assert len(few) == 12

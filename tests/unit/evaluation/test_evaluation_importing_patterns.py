@@ -46,7 +46,7 @@ def test_does_not_match(pattern: str, path: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("pattern", "message"), [("x.wav", "has no {stem}"), ("{stem}{talker}", "no field {talker}")]
+    ("pattern", "message"), [("x.wav", "has no {stem}"), ("{stem}{speaker}", "no field {speaker}")]
 )
 def test_bad_patterns(pattern: str, message: str) -> None:
     with pytest.raises(BadInput, match=message):

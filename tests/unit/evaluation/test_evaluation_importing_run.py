@@ -316,7 +316,7 @@ def test_a_manifest_says_what_is_asked_for(tmp_path: Path, sound: Sound) -> None
     assert "has no val clip" in str(none.exception)
 
 
-def test_a_clip_of_another_talker_is_not_asked_for(tmp_path: Path, sound: Sound) -> None:
+def test_a_clip_of_another_speaker_is_not_asked_for(tmp_path: Path, sound: Sound) -> None:
     from manifests.corpus_lists import speaker_of, stems_of
 
     write_manifest(tmp_path / "build", sound)

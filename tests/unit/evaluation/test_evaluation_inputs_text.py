@@ -1,4 +1,4 @@
-"""GRID's normaliser and the alignment that all rates are views of."""
+"""GRID's normalizer and the alignment that all rates are views of."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import jiwer
 import numpy as np
 import pytest
 
-from evaluation.inputs.text import compare, normalise
+from evaluation.inputs.text import compare, normalize
 from manifests.grammar import VOCABULARY, sentence_of
 
 
@@ -35,17 +35,17 @@ from manifests.grammar import VOCABULARY, sentence_of
         ("٣", "three"),
     ],
 )
-def test_normaliser(text: str, expected: str) -> None:
-    assert normalise(text) == expected
-    assert normalise(expected) == expected, "a normal text stays as it is"
+def test_normalizer(text: str, expected: str) -> None:
+    assert normalize(text) == expected
+    assert normalize(expected) == expected, "a normal text stays as it is"
 
 
 def test_every_sentence_of_the_grammar_is_normal() -> None:
     for letter in VOCABULARY[3]:
         for digit in VOCABULARY[4]:
             sentence = sentence_of(f"bba{letter}{digit}n")
-            assert normalise(sentence) == sentence
-            assert normalise(sentence.upper() + ".") == sentence
+            assert normalize(sentence) == sentence
+            assert normalize(sentence.upper() + ".") == sentence
 
 
 def test_counts_of_one_alignment() -> None:
@@ -90,8 +90,8 @@ def test_errors_are_levenshtein_and_pooling_is_jiwers() -> None:
         said = [str(rng.choice(words)) for _ in range(rng.integers(1, 8))]
         heard = [str(rng.choice(words)) if rng.random() < 0.3 else w for w in said]
         heard = [w for w in heard if rng.random() > 0.15] + ["now"] * int(rng.integers(0, 2))
-        references.append(normalise(" ".join(said)))
-        hypotheses.append(normalise(" ".join(heard)))
+        references.append(normalize(" ".join(said)))
+        hypotheses.append(normalize(" ".join(heard)))
         found.append(compare(references[-1], hypotheses[-1]))
         counts = found[-1].words
         assert counts.errors == edits(references[-1].split(), hypotheses[-1].split())

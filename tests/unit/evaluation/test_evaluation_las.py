@@ -41,7 +41,7 @@ from evaluation.models.las_features import (
     warped_basis,
 )
 from evaluation.models.weights import weights_sha256
-from gridprep.synth.talkers import talker
+from gridprep.synth.speakers import synthetic_speaker
 from gridprep.synth.voice import RATE_HZ as VOICE_RATE_HZ
 from gridprep.synth.voice import utter
 from manifests.errors import BadInput, SpecMismatch
@@ -55,7 +55,10 @@ def spoken(speaker: str, stem: str) -> Samples:
     """(48000,) a clip of SynthGRID's voice at 16 kHz."""
     import soxr
 
-    said = utter(talker(speaker), stem, np.random.default_rng(0)).samples.mean(axis=1) / 32768
+    said = (
+        utter(synthetic_speaker(speaker), stem, np.random.default_rng(0)).samples.mean(axis=1)
+        / 32768
+    )
     sound: Samples = soxr.resample(said, VOICE_RATE_HZ, 16_000)[:48_000]
     return sound
 
@@ -79,13 +82,13 @@ def test_features_have_a_frame_every_200_samples() -> None:
     assert np.allclose(heard.mean(axis=0), 0, atol=1e-5)
 
 
-def test_features_ignore_level_and_colour() -> None:
+def test_features_ignore_level_and_color() -> None:
     sound = spoken("s2", "bbaf2n")
     assert np.allclose(features(sound), features(sound / 50), atol=1e-4)
     # A channel that halves everything above 1 kHz: a constant a band, but for silent bands.
     gain = np.where(np.arange(257) < 32, 1.0, 0.5).astype(np.float32)
-    coloured = features(sound, Hearing(gain=gain))
-    assert np.abs(coloured - features(sound)).mean() < 0.1
+    colored = features(sound, Hearing(gain=gain))
+    assert np.abs(colored - features(sound)).mean() < 0.1
 
 
 def test_silence_and_single_samples_are_heard_as_nothing() -> None:
@@ -217,7 +220,7 @@ def test_weights_of_another_spec_or_another_card_are_refused(tmp_path: Path) -> 
         load_las(path)
     with pytest.raises(BadInput, match="does not exist"):
         load_las(tmp_path / "gone.safetensors")
-    with pytest.raises(BadInput, match="holds no recogniser"):
+    with pytest.raises(BadInput, match="holds no recognizer"):
         load_las(WEIGHTS.with_name("speaker.safetensors"))
     with pytest.raises(SpecMismatch):
         Las(LasSpec(mel="0" * 16))
@@ -233,7 +236,7 @@ def test_the_shipped_weights_are_small_and_known() -> None:
     assert made.parameters["mel"] == SPEC.fingerprint()
 
 
-# --- the shipped recogniser ----------------------------------------------------------------------
+# --- the shipped recognizer ----------------------------------------------------------------------
 
 SENTENCES = {"s1": "bbaf2n", "s2": "lgio8p", "s4": "srwu5a", "s29": "pwbezs"}
 """Voices of SynthGRID that it was not trained on."""
@@ -241,7 +244,7 @@ SENTENCES = {"s1": "bbaf2n", "s2": "lgio8p", "s4": "srwu5a", "s29": "pwbezs"}
 
 @pytest.fixture(scope="module")
 def read() -> dict[str, dict[str, str]]:
-    """Way of decoding → talker → text."""
+    """Way of decoding → speaker → text."""
     model = load_las()
     texts: dict[str, dict[str, str]] = {"greedy": {}, "free": {}, "grammar": {}}
     for speaker, stem in SENTENCES.items():
@@ -288,7 +291,7 @@ def test_both_decodings_of_a_clip_share_what_was_heard(
 
 
 def test_grammar_is_a_second_column() -> None:
-    metrics, absent = select(None, Settings(recogniser="las"))
+    metrics, absent = select(None, Settings(recognizer="las"))
     names = [metric.info.name for metric in metrics]
     assert not absent
     assert {"wer", "cer", "wer_grammar", "cer_grammar", "wer_grammar_floor"} <= set(names)
@@ -298,9 +301,9 @@ def test_grammar_is_a_second_column() -> None:
     assert by_name["wer_grammar"].group == "recognition"
     sources = [by_name[name].parameters["source"] for name in ("wer", "wer_grammar")]
     assert sources[0] != sources[1]
-    others, _ = select(None, Settings(recogniser="transcripts", transcripts_by="X"))
+    others, _ = select(None, Settings(recognizer="transcripts", transcripts_by="X"))
     assert not {metric.info.name for metric in others} & {"wer_grammar", "cer_grammar"}
-    _, absent = select(["wer_grammar", "cer_grammar"], Settings(recogniser="whisper"))
+    _, absent = select(["wer_grammar", "cer_grammar"], Settings(recognizer="whisper"))
     assert len(absent) == 2
     assert "las" in absent[0]
 
@@ -312,6 +315,6 @@ def test_las_listens_where_nobody_is_named(
     from evaluation.inputs.pairs import read_run
 
     run = read_run(make_run(tmp_path / "run"))
-    options = {"recogniser_path": None, "nisqa_weights": None, "any_nisqa_weights": False}
-    assert read_settings([run], recogniser=None, **options).recogniser == "las"  # type: ignore[arg-type]
-    assert read_settings([run], recogniser="none", **options).recogniser == ""  # type: ignore[arg-type]
+    options = {"recognizer_path": None, "nisqa_weights": None, "any_nisqa_weights": False}
+    assert read_settings([run], recognizer=None, **options).recognizer == "las"  # type: ignore[arg-type]
+    assert read_settings([run], recognizer="none", **options).recognizer == ""  # type: ignore[arg-type]

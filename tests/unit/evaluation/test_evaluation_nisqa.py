@@ -21,7 +21,7 @@ from evaluation.models import nisqa
 from evaluation.models.nisqa import NisqaTts, TooShort, load_nisqa, mel_db, segments
 from evaluation.models.weights import weights_sha256
 from evaluation.reporting.run import build_report
-from evaluation.reporting.tables import Options
+from evaluation.reporting.tables import TableOptions
 from evaluation.scoring.run import score_runs
 from manifests.errors import BadInput, MissingDependency
 
@@ -78,7 +78,7 @@ def test_features_follow_the_rate_of_the_file(rate_hz: int) -> None:
     assert mel.max() - mel.min() <= 80
     middle = mel[:, 50]
     # 48 Slaney bands up to 8 kHz: their scale is linear up to 1 kHz (15 of its 45.2 units), where
-    # band centres lie 0.92 units apart.
+    # band centers lie 0.92 units apart.
     assert abs(int(middle.argmax()) - (15 / (45.245 / 49) - 1)) <= 1
 
 
@@ -149,8 +149,8 @@ def test_other_weights_are_accepted_and_told(
     quiet = scored.scores["s2/bbaf2n", "nisqa_tts"]
     loud = scored.scores["s2/bbaf2n", "nisqa_tts_floor"]
     assert quiet.details["level_dbfs"] == pytest.approx(loud.details["level_dbfs"] - 20, abs=0.1)
-    assert quiet.value != loud.value, "nothing is normalised"
-    remarks = " ".join(build_report([scored], metrics, Options()).tables[0].remarks)
+    assert quiet.value != loud.value, "nothing is normalized"
+    remarks = " ".join(build_report([scored], metrics, TableOptions()).tables[0].remarks)
     assert "weights that are not the official ones" in remarks
     assert "On the recordings of the same clips: NISQA-TTS" in remarks
 

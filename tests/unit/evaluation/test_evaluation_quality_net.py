@@ -39,8 +39,8 @@ def test_the_shipped_file_is_small_and_states_what_it_is() -> None:
     assert WEIGHTS.stat().st_size < 2_000_000
     shipped = open_shipped(WEIGHTS)
     assert shipped.metadata["predicts"] == "PESQ wb MOS-LQO without a reference"
-    assert shipped.card["held_out_talkers"] == ["s1", "s2", "s4", "s29"]
-    for left_out in ("talkers", "families", "both"):
+    assert shipped.card["held_out_speakers"] == ["s1", "s2", "s4", "s29"]
+    for left_out in ("speakers", "families", "both"):
         assert shipped.card["results"][left_out]["all"]["pearson"] >= 0.85, left_out
     assert WEIGHTS.with_suffix(".md").is_file()
 
@@ -80,7 +80,7 @@ def test_features_do_not_hinge_on_level(make_sound: Make) -> None:
     assert np.isfinite(levelled_mel(click)[0]).all()
 
 
-def test_level_is_normalised_and_length_is_bounded(
+def test_level_is_normalized_and_length_is_bounded(
     network: QualityNet, make_sound: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sound = make_sound(2)

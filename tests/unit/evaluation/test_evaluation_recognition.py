@@ -17,7 +17,7 @@ from evaluation.inputs.settings import Settings
 from evaluation.metrics.base import Metric, get_metric, select
 from evaluation.reporting.confusions import letters_heard, lines
 from evaluation.reporting.run import build_report
-from evaluation.reporting.tables import Options
+from evaluation.reporting.tables import TableOptions
 from evaluation.scoring.run import SCORES, ScoredRun, score_runs
 from manifests.errors import BadInput, ManifestError, MissingDependency
 from manifests.io import read_jsonl
@@ -25,14 +25,14 @@ from manifests.records import Score
 
 SAID = "bin blue at f two now"
 BY = "Listener 1"
-SETTINGS = Settings(recogniser="transcripts", transcripts_by=BY)
+SETTINGS = Settings(recognizer="transcripts", transcripts_by=BY)
 
 
 def write_transcripts(
     root: Path, texts: dict[str, str], recordings: dict[str, str] | None = None, by: str = BY
 ) -> None:
     """`texts` and `recordings`: clip id → text."""
-    rows: list[dict[str, Any]] = [{"schema": "transcripts", "schema_version": 1, "recogniser": by}]
+    rows: list[dict[str, Any]] = [{"schema": "transcripts", "schema_version": 1, "recognizer": by}]
     for of, found in (("system", texts), ("recording", recordings or {})):
         for clip, text in found.items():
             speaker, stem = clip.split("/")
@@ -77,7 +77,7 @@ def test_rates_of_clips_and_of_the_corpus(run: Path) -> None:
         "heard": "bin blue at s two", "hits": 4, "substitutions": 1, "deletions": 1,
         "insertions": 0,
     }  # fmt: skip
-    report = build_report(scored, metrics, Options())
+    report = build_report(scored, metrics, TableOptions())
     cells = {
         i.name: c
         for i, c in zip(report.tables[0].columns, report.tables[0].rows[0].cells, strict=True)
@@ -99,7 +99,7 @@ def test_sentences_of_other_lengths_weigh_by_their_words(
     write_transcripts(root, {"s1/bbaf2n": "uh", "s1/lgbf6s": SAID})
     metrics = [get_metric(name, SETTINGS) for name in ("wer", "slot_letter")]
     scored = score_runs([read_run(root)], metrics, progress=False)
-    table = build_report(scored, metrics, Options()).tables[0]
+    table = build_report(scored, metrics, TableOptions()).tables[0]
     assert table.rows[0].cells[0].mean == pytest.approx(100 / 7), "one error in seven words"
     assert scored[0].scores["s1/bbaf2n", "slot_letter"].reason.startswith("not_grid")
 
@@ -108,12 +108,12 @@ def test_the_floor_stands_in_every_caption(run: Path, tmp_path: Path) -> None:
     result = run_cli("report", run, "--metrics", "wer,cer,stoi", "--out", tmp_path / "o")
     assert result.exit_code == 0, result.output
     floor = "On the recordings of the same clips: CER 0.0 %"
-    assert f"Recogniser: {BY}." in result.output
+    assert f"Recognizer: {BY}." in result.output
     assert floor in result.output
     for name in ("report.md", "report.html", "report.tex"):
         text = (tmp_path / "o" / name).read_text().replace("\\%", "%")
         assert text.count(floor) == 2, "words and naturalness, per speaker"
-        assert f"Recogniser: {BY}." in text
+        assert f"Recognizer: {BY}." in text
 
 
 def test_an_unknown_floor_is_said(tmp_path: Path, make_run: Callable[..., Path]) -> None:
@@ -143,17 +143,17 @@ def test_transcripts_are_used_without_being_asked_for(run: Path) -> None:
     assert not {"nisqa_tts", "lip_wer", "pesq_nb"} & names
 
 
-def test_words_need_a_recogniser(tmp_path: Path, make_run: Callable[..., Path]) -> None:
+def test_words_need_a_recognizer(tmp_path: Path, make_run: Callable[..., Path]) -> None:
     root = make_run(tmp_path / "run")
     metrics = ("--metrics", "wer,cer,slot_digit,level_dbfs", "--jobs", 1)
-    result = run_cli("score", root, "--recogniser", "none", *metrics)
+    result = run_cli("score", root, "--recognizer", "none", *metrics)
     assert result.return_value == MissingDependency.exit_code
-    assert result.output.count("words cannot be scored without a recogniser") == 1
+    assert result.output.count("words cannot be scored without a recognizer") == 1
     assert "level_dbfs" in {s.metric for s in read_jsonl(root / SCORES, "scores", Score)[1]}
-    result = run_cli("score", root, "--recogniser", "transcripts")
+    result = run_cli("score", root, "--recognizer", "transcripts")
     assert isinstance(result.exception, BadInput)
-    for nobody in ((), ("--recogniser", "none")):
-        result = run_cli("score", root, "--recogniser-path", "x", *nobody)
+    for nobody in ((), ("--recognizer", "none")):
+        result = run_cli("score", root, "--recognizer-path", "x", *nobody)
         assert isinstance(result.exception, BadInput)
 
 
@@ -170,14 +170,14 @@ def test_only_clips_whose_text_changed_are_scored_again(run: Path) -> None:
     assert len(read_jsonl(run / SCORES, "scores", Score)[1]) == 8, "outdated rows are dropped"
 
 
-def test_recognisers_stand_beside_each_other(run: Path) -> None:
+def test_recognizers_stand_beside_each_other(run: Path) -> None:
     score(run, "wer")
     write_transcripts(run, RIGHT, by="Listener 2")
-    other = Settings(recogniser="transcripts", transcripts_by="Listener 2")
+    other = Settings(recognizer="transcripts", transcripts_by="Listener 2")
     assert score(run, "wer", settings=other).n_new == 4
     assert score(run, "stoi").n_new == 4
     rows = read_jsonl(run / SCORES, "scores", Score)[1]
-    sources = {row.parameters["recogniser"]["label"] for row in rows if row.metric == "wer"}
+    sources = {row.parameters["recognizer"]["label"] for row in rows if row.metric == "wer"}
     assert sources == {"Listener 2"}, "the first one's texts are gone, and so are its scores"
 
 
@@ -199,7 +199,7 @@ def test_csv_transcripts(run: Path) -> None:
     (run / "transcripts.jsonl").unlink()
     with open(run / "transcripts.csv", "w", encoding="utf-8-sig", newline="") as file:
         writer = csv.writer(file)
-        writer.writerow(["stem", "speaker", "text", "recogniser", "notes"])
+        writer.writerow(["stem", "speaker", "text", "recognizer", "notes"])
         for clip, text in HEARD.items():
             writer.writerow([*reversed(clip.split("/")), text, BY, "x"])
     again = score(run, "wer")
@@ -211,26 +211,26 @@ def test_csv_transcripts(run: Path) -> None:
     ("name", "content", "message"),
     [
         ("transcripts.csv", "speaker,stem\ns1,bbaf2n\n", "has no column text"),
-        ("transcripts.csv", "speaker,stem,text\ns1,bbaf2n,bin\n", "which recogniser"),
-        ("transcripts.csv", "speaker,stem,text,recogniser\na,b,c,X\na,d,c,Y\n", "mixes"),
-        ("transcripts.csv", b"speaker,stem,text,recogniser\na,b,\xff,X\n", "cannot be read"),
+        ("transcripts.csv", "speaker,stem,text\ns1,bbaf2n,bin\n", "which recognizer"),
+        ("transcripts.csv", "speaker,stem,text,recognizer\na,b,c,X\na,d,c,Y\n", "mixes"),
+        ("transcripts.csv", b"speaker,stem,text,recognizer\na,b,\xff,X\n", "cannot be read"),
         ("transcripts.jsonl", '{"schema": "transcripts", "schema_version": 1}\n', "which recog"),
         ("transcripts.jsonl", '{"schema": "scores"}\n', "holds scores, not transcripts"),
         (
             "transcripts.jsonl",
-            '{"schema": "transcripts", "recogniser": "X"}\n'
+            '{"schema": "transcripts", "recognizer": "X"}\n'
             + '{"speaker": "s1", "stem": "bbaf2n", "text": "a"}\n' * 2,
             "twice",
         ),
         (
             "transcripts.jsonl",
-            '{"schema": "transcripts", "recogniser": "X"}\n'
+            '{"schema": "transcripts", "recognizer": "X"}\n'
             '{"speaker": "s1", "stem": "bbaf2n", "text": null}\n',
             "is not text",
         ),
         (
             "transcripts.jsonl",
-            '{"schema": "transcripts", "recogniser": "X"}\n'
+            '{"schema": "transcripts", "recognizer": "X"}\n'
             '{"speaker": "s1", "stem": "bbaf2n", "text": "a", "of": "me"}\n',
             "of is 'me'",
         ),
@@ -246,7 +246,7 @@ def test_bad_transcripts_are_named(
     assert message in str(result.exception)
 
 
-def test_two_recognisers_do_not_compare(tmp_path: Path, make_run: Callable[..., Path]) -> None:
+def test_two_recognizers_do_not_compare(tmp_path: Path, make_run: Callable[..., Path]) -> None:
     roots = [make_run(tmp_path / name / "run", name=name) for name in ("one", "two")]
     for root, by in zip(roots, ("A", "B"), strict=True):
         write_transcripts(root, HEARD, by=by)

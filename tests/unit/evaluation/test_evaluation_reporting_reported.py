@@ -16,12 +16,12 @@ from evaluation.inputs.pairs import read_run
 from evaluation.inputs.settings import Settings
 from evaluation.metrics.base import MetricInfo, get_metric
 from evaluation.reporting.reported import TABLES, paper_tables, reported_tables
-from evaluation.reporting.tables import Cell, Options, Row, Table
+from evaluation.reporting.tables import Cell, Row, Table, TableOptions
 from evaluation.scoring.run import ScoredRun, score_runs
 from manifests.io import read_jsonl, write_jsonl
 from manifests.records import RunClip
 
-SETTINGS = Settings(recogniser="transcripts", transcripts_by="Someone")
+SETTINGS = Settings(recognizer="transcripts", transcripts_by="Someone")
 PRINTED = {
     "small": [
         ("reported", "GAN-based", "2.79 9.1 18.3 1.42"),
@@ -43,7 +43,7 @@ PRINTED = {
 
 def scored_run(root: Path, heard: str = "bin blue at f two soon") -> ScoredRun:
     clips = read_jsonl(root / "clips.jsonl", "run-clips", RunClip)[1]
-    rows = [{"schema": "transcripts", "schema_version": 1, "recogniser": "Someone"}]
+    rows = [{"schema": "transcripts", "schema_version": 1, "recognizer": "Someone"}]
     for clip in clips:
         voice = clip.voice
         rows.append({"speaker": clip.speaker, "stem": clip.stem, "text": heard, "voice": voice})
@@ -54,7 +54,7 @@ def scored_run(root: Path, heard: str = "bin blue at f two soon") -> ScoredRun:
 
 def tables_of(which: str, *runs: ScoredRun, others: tuple[Table, ...] = ()) -> list[Table]:
     metrics = [get_metric(name, SETTINGS) for name in ("cer", "wer")]
-    return paper_tables(which, runs, metrics, Options(), others)
+    return paper_tables(which, runs, metrics, TableOptions(), others)
 
 
 def change_clips(root: Path, change: Callable[[int, RunClip], RunClip]) -> None:

@@ -21,14 +21,21 @@ from evaluation.metrics.base import get_metric
 from evaluation.reporting.run import build_report, write_report
 from evaluation.reporting.tables import (
     Cell,
-    Options,
     Row,
     Table,
+    TableOptions,
     format_interval,
     format_mean,
     natural,
 )
-from evaluation.reporting.writers import Report, csv_text, latex, latex_table, markdown, pages
+from evaluation.reporting.writers import (
+    EvaluationReport,
+    csv_text,
+    latex,
+    latex_table,
+    markdown,
+    pages,
+)
 from evaluation.scoring.run import score_runs
 from manifests.errors import BadInput, MissingDependency, ToolkitError
 
@@ -40,13 +47,15 @@ def run_cli(*arguments: object) -> Result:
     return CliRunner().invoke(cli, [str(a) for a in arguments], standalone_mode=False)
 
 
-def build(*roots: Path, names: tuple[str, ...] = FAST, options: Options | None = None) -> Report:
+def build(
+    *roots: Path, names: tuple[str, ...] = FAST, options: TableOptions | None = None
+) -> EvaluationReport:
     metrics = [get_metric(name) for name in names]
     scored = score_runs([read_run(root) for root in roots], metrics, progress=False)
-    return build_report(scored, metrics, options or Options())
+    return build_report(scored, metrics, options or TableOptions())
 
 
-def write(report: Report, out: Path) -> dict[str, str]:
+def write(report: EvaluationReport, out: Path) -> dict[str, str]:
     formats = ("md", "latex", "csv", "html")
     rank_by = report.metrics[0].info
     paths = write_report(report, out, formats, rank_by=rank_by, n_clips=1)
@@ -132,7 +141,7 @@ def test_a_run_without_clips(tmp_path: Path, make_run: Callable[..., Path]) -> N
 def test_method_changes_the_interval_alone(two_systems: list[Path]) -> None:
     cells = [
         build(two_systems[1], options=options).tables[0].rows[0].cells[0]
-        for options in (Options(), Options(), Options(method="t"))
+        for options in (TableOptions(), TableOptions(), TableOptions(method="t"))
     ]
     assert cells[0] == cells[1]
     assert len({cell.mean for cell in cells}) == 1

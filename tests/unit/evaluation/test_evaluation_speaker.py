@@ -1,4 +1,4 @@
-"""Whose voice it is: the network's input, enrolment, the scores of talker and gender, their tables."""
+"""Whose voice it is: the network's input, enrollment, the scores of speaker and gender, their tables."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from evaluation.metrics.speaker import SpeakerSimilarity
 from evaluation.models import ecapa, gender, shipped
 from evaluation.reporting import tables
 from evaluation.reporting.captions import annotate, chance, floor
-from evaluation.reporting.tables import Options, system_rows
+from evaluation.reporting.tables import TableOptions, system_rows
 from evaluation.scoring.run import SCORES, ScoredRun, score_runs
 from manifests.errors import BadInput
 from manifests.io import read_jsonl, write_jsonl
@@ -32,7 +32,7 @@ from manifests.records import RunClip, Score
 Make = Callable[..., NDArray[np.float64]]
 NAMES = ("speaker_similarity", "speaker_accuracy", "speaker_eer")
 GENDER = "gender_agreement_f0"
-TALKERS = ("s1", "s4", "s7")
+SPEAKERS = ("s1", "s4", "s7")
 STEMS = ("bbaf2n", "lgbf6s", "sbby8p")
 
 
@@ -54,7 +54,7 @@ def test_windows_are_equally_long_and_cover_the_clip() -> None:
     cut = ecapa.windows(mel)
     assert cut.shape == (5, ecapa.WINDOW_FRAMES, 80)
     assert np.allclose(cut.mean(axis=1), 0, atol=1e-5)
-    assert np.allclose(cut[-1], ecapa.normalised(mel[-ecapa.WINDOW_FRAMES :]))
+    assert np.allclose(cut[-1], ecapa.normalized(mel[-ecapa.WINDOW_FRAMES :]))
     assert ecapa.windows(mel[:40]).shape == (1, ecapa.WINDOW_FRAMES, 80)
     assert len(ecapa.windows(np.tile(mel, (30, 1)))) == ecapa.MOST_WINDOWS
 
@@ -122,9 +122,9 @@ def test_the_own_clip_is_never_compared_with() -> None:
     assert found.own == pytest.approx(0)
     assert found.others == pytest.approx({"s2": 2**-0.5})
     assert trials(unit(1, 0), "s1", "s1/c", voices).own == pytest.approx(2**-0.5)
-    with pytest.raises(Unscorable, match="no_enrolment"):
+    with pytest.raises(Unscorable, match="no_enrollment"):
         trials(unit(1, 0), "s2", "s2/a", voices)
-    with pytest.raises(Unscorable, match="no_enrolment"):
+    with pytest.raises(Unscorable, match="no_enrollment"):
         trials(unit(1, 0), "s9", "s9/a", voices)
 
 
@@ -153,23 +153,23 @@ def by_pitch(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def voiced(tmp_path: Path, make_sound: Make) -> Callable[..., Path]:
-    """A run whose talkers differ in F0 (100, 200, 320 Hz); `speaks` says whose voice a clip has."""
-    f0_hz = dict(zip(TALKERS, (100.0, 200.0, 320.0), strict=True))
+    """A run whose speakers differ in F0 (100, 200, 320 Hz); `speaks` says whose voice a clip has."""
+    f0_hz = dict(zip(SPEAKERS, (100.0, 200.0, 320.0), strict=True))
 
     def make(name: str, speaks: dict[str, str] | None = None, **changes: str) -> Path:
         root = tmp_path / name
         clips = []
-        for talker in TALKERS:
+        for speaker in SPEAKERS:
             for k, stem in enumerate(STEMS):
-                for side, who in (("real", talker), (name, (speaks or {}).get(talker, talker))):
-                    path = tmp_path / side / f"{talker}_{stem}.wav"
+                for side, who in (("real", speaker), (name, (speaks or {}).get(speaker, speaker))):
+                    path = tmp_path / side / f"{speaker}_{stem}.wav"
                     path.parent.mkdir(exist_ok=True)
                     seed = k + 10 * (side == name)
                     soundfile.write(path, make_sound(seed, 1.6, f0_hz[who]), 16_000)
-                given = "male" if talker == "s1" else "female"
+                given = "male" if speaker == "s1" else "female"
                 clip = RunClip(
-                    talker, stem, "bin blue at f two now", given, f"{talker}_{stem}.wav",
-                    f"../real/{talker}_{stem}.wav",
+                    speaker, stem, "bin blue at f two now", given, f"{speaker}_{stem}.wav",
+                    f"../real/{speaker}_{stem}.wav",
                 )  # fmt: skip
                 clips.append(dataclasses.replace(clip, **changes))
         write_jsonl(root / "clips.jsonl", "run-clips", clips)
@@ -189,7 +189,7 @@ def scored(*roots: Path, names: tuple[str, ...] = NAMES) -> list[ScoredRun]:
 
 
 def cells(item: ScoredRun, names: tuple[str, ...] = NAMES) -> dict[str, float | None]:
-    row = system_rows([item], [get_metric(name) for name in names], Options(n_resamples=50))[0]
+    row = system_rows([item], [get_metric(name) for name in names], TableOptions(n_resamples=50))[0]
     return {name: cell.mean for name, cell in zip(names, row.cells, strict=True)}
 
 
@@ -201,7 +201,7 @@ def test_right_voices_near_the_floor_and_wrong_ones_below_chance(
     items = scored(voiced("Right"), voiced("Wrong", turned), names=(*NAMES, GENDER))
     right, wrong = (cells(item, (*NAMES, GENDER)) for item in items)
     similarity = get_metric("speaker_similarity").info
-    reached = floor(items, similarity, Options(n_resamples=50))
+    reached = floor(items, similarity, TableOptions(n_resamples=50))
     assert reached.mean is not None
     assert right["speaker_similarity"] == pytest.approx(reached.mean, abs=0.05)
     assert right["speaker_accuracy"] == 100
@@ -216,7 +216,7 @@ def test_right_voices_near_the_floor_and_wrong_ones_below_chance(
 
 @pytest.mark.usefixtures("by_pitch")
 def test_a_swap_is_held_against_the_face(voiced: Callable[..., Path]) -> None:
-    swap = voiced("Swap", dict.fromkeys(TALKERS, "s4"), voice="s4")
+    swap = voiced("Swap", dict.fromkeys(SPEAKERS, "s4"), voice="s4")
     names = ("speaker_accuracy", GENDER)
     item = scored(swap, names=names)[0]
     found = cells(item, names)
@@ -224,7 +224,7 @@ def test_a_swap_is_held_against_the_face(voiced: Callable[..., Path]) -> None:
     assert found[GENDER] == 100
     score = item.scores["s1/bbaf2n→s4", GENDER]
     assert score.details["expected"] == "female"
-    # The recordings are of the lips' talkers.
+    # The recordings are of the lips' speakers.
     real = item.scores["s1/bbaf2n→s4", "gender_agreement_f0_floor"]
     assert (real.value, real.details["expected"]) == (100, "male")
     assert item.scores["s1/bbaf2n→s4", "speaker_accuracy_floor"].details["target"] == "s1"
@@ -234,9 +234,9 @@ def test_a_swap_is_held_against_the_face(voiced: Callable[..., Path]) -> None:
 def test_captions_say_floor_and_chance(voiced: Callable[..., Path]) -> None:
     items = scored(voiced("Right"))
     metrics = [get_metric(name) for name in NAMES]
-    made = tables.system_tables(items, metrics, Options(n_resamples=50))
-    assert [table.title for table in made] == ["Voice: talker and gender"]
-    text = " ".join(annotate(made[0], items, Options(n_resamples=50)).remarks)
+    made = tables.system_tables(items, metrics, TableOptions(n_resamples=50))
+    assert [table.title for table in made] == ["Voice: speaker and gender"]
+    text = " ".join(annotate(made[0], items, TableOptions(n_resamples=50)).remarks)
     assert "Speaker ID 33.3 %, Speaker EER 50.0 %" in text
     assert "On the recordings of the same clips: Speaker sim." in text
     assert chance(items, metrics[1].info) == "Speaker ID 33.3 %"
@@ -253,22 +253,22 @@ def test_known_scores_stay_until_a_recording_changes(
     assert scored(root)[0].n_new == 0
     soundfile.write(root.parent / "real" / "s7_bbaf2n.wav", make_sound(99, 1.6, 330), 16_000)
     again = scored(root)[0]
-    assert again.n_new == n, "every talker is told by what is known of all"
+    assert again.n_new == n, "every speaker is told by what is known of all"
     rows = read_jsonl(root / SCORES, "scores", Score)[1]
     assert len(rows) == n
 
 
 @pytest.mark.usefixtures("by_pitch")
-def test_one_talker_cannot_be_mistaken(tmp_path: Path, make_run: Callable[..., Path]) -> None:
+def test_one_speaker_cannot_be_mistaken(tmp_path: Path, make_run: Callable[..., Path]) -> None:
     root = make_run(tmp_path / "run", speakers=("s1",))
     item = scored(root)[0]
     assert item.scores["s1/bbaf2n", "speaker_similarity"].status == "ok"
     assert "chance" not in item.scores["s1/bbaf2n", "speaker_similarity"].details
     for name in ("speaker_accuracy", "speaker_eer"):
-        assert item.scores["s1/bbaf2n", name].reason.startswith("one_talker")
+        assert item.scores["s1/bbaf2n", name].reason.startswith("one_speaker")
     (root.parent / "recordings" / "s1_lgbf6s.wav").unlink()
     alone = scored(root)[0].scores
-    assert alone["s1/bbaf2n", "speaker_similarity"].reason.startswith("no_enrolment")
+    assert alone["s1/bbaf2n", "speaker_similarity"].reason.startswith("no_enrollment")
     assert alone["s1/lgbf6s", "speaker_similarity"].status == "ok"
 
 
@@ -303,7 +303,7 @@ def test_noise_is_nobody(tmp_path: Path, make_run: Callable[..., Path]) -> None:
     )
     names = ("speaker_similarity",)
     item = scored(root, names=names)[0]
-    real = floor([item], get_metric("speaker_similarity").info, Options(n_resamples=50))
+    real = floor([item], get_metric("speaker_similarity").info, TableOptions(n_resamples=50))
     assert real.mean is not None
     assert (cells(item, names)["speaker_similarity"] or 0) < real.mean - 0.3
 
@@ -323,7 +323,7 @@ def test_a_bound_metric_leaves_the_shared_one_alone(voiced: Callable[..., Path])
     metric = SpeakerSimilarity()
     bound = metric.for_run(run)
     assert isinstance(bound, SpeakerSimilarity)
-    assert bound.enrolment is not None
+    assert bound.enrollment is not None
     travelled = pickle.loads(pickle.dumps(bound))
-    assert travelled.enrolment == bound.enrolment, "it works in another process"
-    assert metric.enrolment is None
+    assert travelled.enrollment == bound.enrollment, "it works in another process"
+    assert metric.enrollment is None

@@ -45,18 +45,18 @@ def test_interval_is_that_of_confidence_intervals() -> None:
     a, b = world(rng, gain=0.1)
     ones = np.ones((60, 1))
     ours = paired_means(column(a), column(b), ["s1"] * 60, ones, ones)
-    centre, (low, high) = evaluate_with_conf_int(
+    center, (low, high) = evaluate_with_conf_int(
         np.c_[a, b], lambda s: float((s[:, 1] - s[:, 0]).mean()), num_bootstraps=2000
     )
     width = high - low
-    assert ours.difference[0] == pytest.approx(centre)
+    assert ours.difference[0] == pytest.approx(center)
     assert ours.low[0] == pytest.approx(low, abs=0.08 * width)
     assert ours.high[0] == pytest.approx(high, abs=0.08 * width)
 
 
 def test_interval_over_speakers_is_that_of_confidence_intervals() -> None:
-    """It repeats a talker's one draw of clips where ours draws anew, so its intervals are wider by what
-    the clips add: little here, where talkers differ more than clips."""
+    """It repeats a speaker's one draw of clips where ours draws anew, so its intervals are wider by what
+    the clips add: little here, where speakers differ more than clips."""
     rng = np.random.default_rng(2)
     speakers = np.repeat(np.arange(12), 10)
     gain = np.repeat(rng.normal(0.3, 0.5, 12), 10)
@@ -78,10 +78,10 @@ def test_means_of_one_system_agree_with_confidence_intervals() -> None:
     errors = rng.binomial(words, 0.2)
     rate = 100 * errors / words
     ours = statistics.intervals(column(rate), ["s1"] * 80, column(words), n_resamples=4000)
-    centre, (low, high) = evaluate_with_conf_int(
+    center, (low, high) = evaluate_with_conf_int(
         np.c_[errors, words], lambda s: 100 * s[:, 0].sum() / s[:, 1].sum(), num_bootstraps=2000
     )
-    assert ours.mean[0] == pytest.approx(centre)
+    assert ours.mean[0] == pytest.approx(center)
     assert ours.low[0] == pytest.approx(low, abs=0.08 * (high - low))
     assert ours.high[0] == pytest.approx(high, abs=0.08 * (high - low))
 

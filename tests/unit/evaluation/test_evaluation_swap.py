@@ -1,4 +1,4 @@
-"""Swaps: whose recordings the talkers are known by, whether the F0 goes with the face, and Table III."""
+"""Swaps: whose recordings the speakers are known by, whether the F0 goes with the face, and Table III."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from evaluation.inputs.settings import Settings
 from evaluation.inputs.speaker_recordings import recordings
 from evaluation.metrics.base import get_metric, select
 from evaluation.reporting.reported import paper_tables
-from evaluation.reporting.tables import Options
+from evaluation.reporting.tables import TableOptions
 from evaluation.scoring.run import ScoredRun, score_runs
 from manifests.records import Score
 
@@ -29,8 +29,8 @@ METRICS = ["f0_voice", "f0_follows"]
 @pytest.fixture
 def sounds(make_sound: Callable[..., NDArray[np.float64]]) -> Sounds:
     return {
-        f"{talker}/{stem}": make_sound(k, 3.0, f0_hz=f0)
-        for talker, f0 in F0_HZ.items()
+        f"{speaker}/{stem}": make_sound(k, 3.0, f0_hz=f0)
+        for speaker, f0 in F0_HZ.items()
         for k, stem in enumerate(STEMS)
     }
 
@@ -127,7 +127,7 @@ def test_table_iii(tmp_path: Path, sounds: Sounds) -> None:
     root = write_run_on(tmp_path / "run", build, clips, voices=voices)
     values = {"wer": 12.5, "voice_follows": 100.0, "gender_agreement": 90.0}
     metrics = [get_metric(name) for name in values]
-    (table,) = paper_tables("disentanglement", [with_scores(root, values)], metrics, Options())
+    (table,) = paper_tables("disentanglement", [with_scores(root, values)], metrics, TableOptions())
     names = [info.name for info in table.columns]
     assert names == [
         "nisqa_tts", "cer", "wer", "mos", "smos_speaker", "voice_follows", "gender_agreement",
@@ -147,7 +147,9 @@ def test_table_iii_without_swaps_is_the_papers(tmp_path: Path, sounds: Sounds) -
     build = write_build(tmp_path / "build", sounds)
     root = write_run_on(tmp_path / "run", build, {"s1/bbaf2n": sounds["s1/bbaf2n"]})
     scored = with_scores(root, {"voice_follows": 100.0})
-    (table,) = paper_tables("disentanglement", [scored], [get_metric("voice_follows")], Options())
+    (table,) = paper_tables(
+        "disentanglement", [scored], [get_metric("voice_follows")], TableOptions()
+    )
     assert [info.name for info in table.columns][-1] == "smos_speaker"
     assert [row.kind for row in table.rows] == ["reported"]
     assert "against the sentence" not in " ".join(table.remarks)

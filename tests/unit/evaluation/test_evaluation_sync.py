@@ -117,7 +117,7 @@ def test_settings_want_them_where_there_are_landmarks(
     with_build = read_run(write_run_on(tmp_path / "run", build, sounds))
     without = read_run(make_run(tmp_path / "other"))
     options = {
-        "recogniser": "none", "recogniser_path": None, "nisqa_weights": None,
+        "recognizer": "none", "recognizer_path": None, "nisqa_weights": None,
         "any_nisqa_weights": False,
     }  # fmt: skip
     for runs, wanted in (([with_build], True), ([without], False), ([without, with_build], True)):

@@ -171,7 +171,7 @@ def test_boxes_are_in_the_face_and_steady() -> None:
 
 def test_faces_are_cut_where_the_box_says() -> None:
     frame = np.zeros((200, 300, 3), np.uint8)
-    frame[60:100, 120:160] = 255  # the box: centre (140, 80), half side 20
+    frame[60:100, 120:160] = 255  # the box: center (140, 80), half side 20
     out = cut(frame[None], np.array([[140.0, 80.0, 20.0]]), 112)
     # 56 px wide and high from (112, 60), so each pixel becomes two: the box lies at 16–96 × 0–80.
     bright = np.argwhere(out[0, ..., 0] > 127)

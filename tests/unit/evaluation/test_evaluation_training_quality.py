@@ -14,14 +14,14 @@ from numpy.typing import NDArray
 
 from evaluation.models.quality_net import QualityNet
 from evaluation.training import quality, quality_data
-from evaluation.training.quality_data import HELD_OUT_TALKERS, Shard, build, gather, plan
+from evaluation.training.quality_data import HELD_OUT_SPEAKERS, Shard, build, gather, plan
 from evaluation.training.quality_degradations import FAMILIES, HELD_OUT, SEEN, degrade
 from evaluation.training.quality_report import agreement, judge
 from manifests.errors import BadInput
 
 RATE_HZ = 16_000
 Make = Callable[..., NDArray[np.float64]]
-SIZES = {"train": 60, "val": 8, "talkers": 30, "families": 20, "both": 12}
+SIZES = {"train": 60, "val": 8, "speakers": 30, "families": 20, "both": 12}
 
 
 @pytest.fixture(scope="module")
@@ -84,8 +84,8 @@ def test_what_is_left_out_is_left_out(builds: tuple[Path, Path]) -> None:
     paths = {s: {i.path for i in items if i.subset == s} for s in SIZES}
     assert not paths["train"] & (paths["val"] | paths["families"])
     for item in items:
-        held = item.speaker in HELD_OUT_TALKERS
-        assert held is (item.subset in ("talkers", "both"))
+        held = item.speaker in HELD_OUT_SPEAKERS
+        assert held is (item.subset in ("speakers", "both"))
         unseen = bool(set(item.families) & set(HELD_OUT))
         assert unseen is (item.subset in ("families", "both"))
         assert 0 < item.strength <= 1
@@ -139,7 +139,9 @@ def examples(n: int, subset: str = "train") -> Shard:
 
 
 def test_training_learns_and_resumes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    options = quality.Options(steps=30, batch=8, crop_frames=48, average=0.8, save_every=15)
+    options = quality.QualityTrainingOptions(
+        steps=30, batch=8, crop_frames=48, average=0.8, save_every=15
+    )
     data = examples(64)
     network = quality.train(data, data, tmp_path / "whole", options)
     found = agreement(quality.predictions(network, data.mels), data.mos)
@@ -163,7 +165,7 @@ def test_training_learns_and_resumes(tmp_path: Path, monkeypatch: pytest.MonkeyP
 def test_judging_counts_sets_and_families() -> None:
     data = examples(12)
     shards = [Shard(data.items, data.mels, data.mos)]
-    shards += [examples(5, subset) for subset in ("val", "talkers", "families", "both")]
+    shards += [examples(5, subset) for subset in ("val", "speakers", "families", "both")]
     shards[0].mos[3] = np.nan
     assert len(gather(shards, "train").items) == 11
     results = judge(QualityNet(), shards)

@@ -1,4 +1,4 @@
-"""A build small enough to train on in a test: talkers whose colour goes with the pitch of their hum,
+"""A build small enough to train on in a test: speakers whose color goes with the pitch of their hum,
 and lips that show which word sounds."""
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from manifests.records import ManifestRow, WordSpan
 STEMS = ("bbaf2n", "lrwm5s", "pgbx9p", "swiz8a", "brbk7n", "lgif1s", "pwaz4a", "sbwe3p")
 FRAMES, SIDE = 75, 32
 ALL = ("lips", "face", "mel", "wave")
-COLOURS = {"s3": (210, 120, 90), "s5": (90, 130, 200), "s6": (120, 200, 120)}
+COLORS = {"s3": (210, 120, 90), "s5": (90, 130, 200), "s6": (120, 200, 120)}
 PITCH_HZ = {"s3": 110.0, "s5": 220.0, "s6": 330.0}
 
 
@@ -32,7 +32,7 @@ def make_build(
     held_out: tuple[str, ...] = ("s1", "s2"),
     validation: int = 1,
 ) -> Path:
-    """A folder with a manifest of `clips` clips a talker, the last `validation` of each for
+    """A folder with a manifest of `clips` clips a speaker, the last `validation` of each for
     validation."""
     rows = [
         _row(root, speaker, stem, "val" if number >= clips - validation else "train")
@@ -62,7 +62,7 @@ def _row(root: Path, speaker: str, stem: str, subset: str) -> ManifestRow:
     }
     for path in paths.values():
         (root / path).parent.mkdir(parents=True, exist_ok=True)
-    lips = np.zeros((FRAMES, SIDE, SIDE, 3), np.uint8) + np.array(COLOURS[speaker], np.uint8)
+    lips = np.zeros((FRAMES, SIDE, SIDE, 3), np.uint8) + np.array(COLORS[speaker], np.uint8)
     time_s = np.arange(48_000) / 16_000
     hum = 0.02 * np.sin(2 * np.pi * PITCH_HZ[speaker] * time_s)
     for word in words:
@@ -74,7 +74,7 @@ def _row(root: Path, speaker: str, stem: str, subset: str) -> ManifestRow:
             0.2 * np.sin(2 * np.pi * PITCH_HZ[speaker] * (2 + number % 5) * time_s)[sounding]
         )
     write_pictures(root / paths["lips"], lips, "mjpeg90")
-    still = np.zeros((3, SIDE, SIDE, 3), np.uint8) + np.array(COLOURS[speaker], np.uint8)
+    still = np.zeros((3, SIDE, SIDE, 3), np.uint8) + np.array(COLORS[speaker], np.uint8)
     write_pictures(root / paths["face"], still, "jpeg90")
     soundfile.write(root / paths["audio"], hum, 16_000, "PCM_16")
     stored, _ = soundfile.read(root / paths["audio"], dtype="float32")

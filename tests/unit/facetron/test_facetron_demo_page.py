@@ -17,9 +17,9 @@ from facetron_demo_run import make_run
 from facetron.commands.page import page as command
 from facetron.demo.clips import Builds, Shown, choose, read_runs
 from facetron.demo.markup import compared
-from facetron.demo.page import Options, write_page
+from facetron.demo.page import DemoPageOptions, write_page
 from facetron.demo.video import read_sound, source_pictures, write_mp4
-from facetron.train.mel_picture import above, colour_range, mel_picture
+from facetron.train.mel_picture import above, color_range, mel_picture
 from manifests.errors import BadInput, ManifestError
 from manifests.io import read_manifest, write_jsonl
 from manifests.pictures import read_pictures
@@ -70,7 +70,7 @@ def chosen(runs: list[Path]) -> list[Shown]:
 @pytest.fixture(scope="module")
 def out(runs: list[Path], build: Path) -> Path:
     out = build.parent / "demo"
-    write_page(Options(tuple(runs), out, clips_each=1, notes=("A <note>.",)))
+    write_page(DemoPageOptions(tuple(runs), out, clips_each=1, notes=("A <note>.",)))
     return out
 
 
@@ -165,21 +165,21 @@ def test_the_same_page_twice_is_the_same(runs: list[Path], out: Path, tmp_path: 
             for path in [folder / "index.html", *(folder / "media").iterdir()]
         }
 
-    write_page(Options(tuple(runs), tmp_path / "again", clips_each=1, notes=("A <note>.",)))
+    write_page(DemoPageOptions(tuple(runs), tmp_path / "again", clips_each=1, notes=("A <note>.",)))
     assert digests(tmp_path / "again") == digests(out)
 
 
 def test_an_earlier_page_is_replaced_and_nothing_else(runs: list[Path], tmp_path: Path) -> None:
     out = tmp_path / "page"
-    write_page(Options(tuple(runs[2:]), out, clips_each=1))
-    report = write_page(Options(tuple(runs[2:3]), out, clips_each=1))
+    write_page(DemoPageOptions(tuple(runs[2:]), out, clips_each=1))
+    report = write_page(DemoPageOptions(tuple(runs[2:3]), out, clips_each=1))
     assert report.sections == {"small": 1}
     assert (report.filmed, report.lips, report.sound_only) == (0, 1, 0)
     assert len(list((out / "media").iterdir())) == 5
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "index.html").write_text("<p>mine</p>")
     with pytest.raises(BadInput, match="is no demo page"):
-        write_page(Options(tuple(runs), tmp_path / "mine"))
+        write_page(DemoPageOptions(tuple(runs), tmp_path / "mine"))
     assert (tmp_path / "mine" / "index.html").read_text() == "<p>mine</p>"
 
 
@@ -188,12 +188,12 @@ def test_without_a_build_there_is_sound_alone(build: Path, tmp_path: Path) -> No
         tmp_path / "run", build, rate_hz=11_000,
         change=lambda clip: replace(clip, reference="") if clip.speaker == "s5" else None,
     )  # fmt: skip
-    report = write_page(Options((root,), tmp_path / "page", clips_each=1))
-    assert (report.sections, report.sound_only) == ({"talkers": 1}, 1)
+    report = write_page(DemoPageOptions((root,), tmp_path / "page", clips_each=1))
+    assert (report.sections, report.sound_only) == ({"speakers": 1}, 1)
     page = report.page.read_text(encoding="utf-8")
     assert "<audio controls" in page
     assert "<video" not in page
-    named = write_page(Options((root,), tmp_path / "page", clips_each=1, manifest=build))
+    named = write_page(DemoPageOptions((root,), tmp_path / "page", clips_each=1, manifest=build))
     assert (named.sections, named.lips) == ({"seen": 1}, 1)
 
 
@@ -220,17 +220,17 @@ def test_pictures_come_from_the_source_where_it_is_the_same(build: Path, tmp_pat
 
 def test_what_is_refused(runs: list[Path], build: Path, tmp_path: Path) -> None:
     with pytest.raises(ManifestError, match=r"run\.json does not exist"):
-        write_page(Options((tmp_path,), tmp_path / "page"))
+        write_page(DemoPageOptions((tmp_path,), tmp_path / "page"))
     with pytest.raises(BadInput, match="both are 'Facetron' and hold s3/"):
-        write_page(Options((runs[0], runs[0]), tmp_path / "page"))
+        write_page(DemoPageOptions((runs[0], runs[0]), tmp_path / "page"))
     empty = make_run(tmp_path / "empty", build, change=lambda clip: None)
     with pytest.raises(BadInput, match="hold no clips"):
-        write_page(Options((empty,), tmp_path / "page"))
+        write_page(DemoPageOptions((empty,), tmp_path / "page"))
     lost = make_run(tmp_path / "lost", build)
     for path in lost.rglob("*.wav"):
         path.unlink()
     with pytest.raises(BadInput, match=r"\.wav cannot be read"):
-        write_page(Options((lost,), tmp_path / "page"))
+        write_page(DemoPageOptions((lost,), tmp_path / "page"))
 
 
 def test_the_command(runs: list[Path], tmp_path: Path) -> None:
@@ -257,7 +257,7 @@ def test_a_mel_picture_is_low_at_the_bottom() -> None:
     brightness = cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY)
     assert brightness[9:, 6:9].min() > 200
     assert np.delete(brightness, np.s_[6:9], axis=1).max() < 20
-    scale = colour_range(np.linspace(0, 100, 1001).reshape(7, 143))
+    scale = color_range(np.linspace(0, 100, 1001).reshape(7, 143))
     assert scale == pytest.approx((2, 99.9))
     both = above(mel, np.full((4, 3), np.nan, np.float32))
     assert both.shape == (10, 5, 3)

@@ -54,16 +54,16 @@ def test_gentler_strides_keep_more_frames() -> None:
 
 @pytest.mark.parametrize("config", [MEL, SMALL.mel_discriminator])
 @pytest.mark.parametrize("frames", [24, 25, 150])
-def test_mel_judgements(config: MelDiscriminatorConfig, frames: int) -> None:
+def test_mel_judgments(config: MelDiscriminatorConfig, frames: int) -> None:
     torch.manual_seed(0)
     model, mel = MelDiscriminator(config, 80).eval(), torch.randn(2, 80, frames)
-    judgements = model(mel)
-    assert len(judgements) == len(config.periods) + config.scales
-    for judgement in judgements:
-        assert judgement.score.shape[0] == 2
-        assert bool(torch.isfinite(judgement.score).all())
-        assert torch.equal(judgement.features[-1].flatten(1), judgement.score)
-    for whole, one in zip(judgements, model(mel[1:]), strict=True):
+    judgments = model(mel)
+    assert len(judgments) == len(config.periods) + config.scales
+    for judgment in judgments:
+        assert judgment.score.shape[0] == 2
+        assert bool(torch.isfinite(judgment.score).all())
+        assert torch.equal(judgment.features[-1].flatten(1), judgment.score)
+    for whole, one in zip(judgments, model(mel[1:]), strict=True):
         torch.testing.assert_close(whole.score[1:], one.score)
     assert model.perceptual is None
 
@@ -105,11 +105,11 @@ def test_scales_halve() -> None:
     assert torch.equal(model(mel)[1].score, model.discriminators[1](pooled).score)
 
 
-def test_wave_judgements_and_gradients() -> None:
+def test_wave_judgments_and_gradients() -> None:
     model, wave = WaveDiscriminator(DEBUG.vocoder), torch.randn(2, 1, 641, requires_grad=True)
-    judgements = model(wave)
-    assert len(judgements) == len(WAVE.periods) + WAVE.scales
-    torch.stack([j.score.square().mean() for j in judgements]).sum().backward()
+    judgments = model(wave)
+    assert len(judgments) == len(WAVE.periods) + WAVE.scales
+    torch.stack([j.score.square().mean() for j in judgments]).sum().backward()
     assert wave.grad is not None
     assert [name for name, p in model.named_parameters() if p.grad is None] == []
 

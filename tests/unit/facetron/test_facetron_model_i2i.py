@@ -1,4 +1,4 @@
-"""Eq. 6, by its properties: over many random talkers, and at its edges."""
+"""Eq. 6, by its properties: over many random speakers, and at its edges."""
 
 import math
 
@@ -13,7 +13,7 @@ from manifests.errors import BadInput
 torch.set_num_threads(1)
 
 
-def talkers(seed: int, stills: int = 7, others: int = 4) -> tuple[Tensor, dict[str, Tensor]]:
+def speakers(seed: int, stills: int = 7, others: int = 4) -> tuple[Tensor, dict[str, Tensor]]:
     rng = torch.Generator().manual_seed(seed)
     target = normalize(torch.randn(stills, 6, generator=rng), dim=1)
     return target, {
@@ -27,7 +27,7 @@ def distance(a: Tensor, b: Tensor) -> float:
 
 @pytest.mark.parametrize("seed", range(10))
 def test_literal_is_the_medoid(seed: int) -> None:
-    target, others = talkers(seed)
+    target, others = speakers(seed)
     sums = [sum(distance(f, x) for x in target) for f in target]
     chosen = select(target, others, "literal")
     assert chosen.index == sums.index(min(sums))
@@ -37,7 +37,7 @@ def test_literal_is_the_medoid(seed: int) -> None:
 
 @pytest.mark.parametrize("seed", range(10))
 def test_candidate_is_equation_6_with_f_in_the_numerator(seed: int) -> None:
-    target, others = talkers(seed)
+    target, others = speakers(seed)
     means = {name: x.mean(dim=0) for name, x in others.items()}
     negative = min(means, key=lambda name: distance(means[name], target.mean(dim=0)))
     ratios = [
@@ -53,7 +53,7 @@ def test_candidate_is_equation_6_with_f_in_the_numerator(seed: int) -> None:
 
 @pytest.mark.parametrize("seed", range(5))
 def test_the_choice_is_of_the_still_not_of_its_place(seed: int) -> None:
-    target, others = talkers(seed)
+    target, others = speakers(seed)
     order = torch.randperm(len(target), generator=torch.Generator().manual_seed(seed))
     for method in ("candidate", "literal"):
         first = select(target, others, method)  # type: ignore[arg-type]
@@ -71,7 +71,7 @@ def test_candidate_prefers_the_far_side_where_intra_distances_are_equal() -> Non
 
 
 def test_many_stills_in_parts_are_as_few_in_one() -> None:
-    target = talkers(0, stills=700)[0]
+    target = speakers(0, stills=700)[0]
     direct = (target.double()[:, None] - target.double()[None]).norm(dim=2).mean(dim=1)
     torch.testing.assert_close(intra_distances(target), direct)
 
@@ -86,7 +86,7 @@ def test_an_outlier_is_not_chosen() -> None:
 
 
 def test_mean_and_random() -> None:
-    target, others = talkers(0)
+    target, others = speakers(0)
     mean = select(target, others, "mean")
     assert mean.index is None
     torch.testing.assert_close(mean.embedding, normalize(target.mean(dim=0), dim=0))
@@ -102,7 +102,7 @@ def test_mean_and_random() -> None:
 @pytest.mark.parametrize("method", METHODS)
 def test_one_still_or_equal_stills_divide_by_nothing(method: str) -> None:
     others = {"s2": torch.randn(3, 6)}
-    one = talkers(1)[0][:1]
+    one = speakers(1)[0][:1]
     for target in (one, one.repeat(4, 1)):
         chosen = select(target, others, method)  # type: ignore[arg-type]
         torch.testing.assert_close(chosen.embedding, one[0])
@@ -112,8 +112,8 @@ def test_one_still_or_equal_stills_divide_by_nothing(method: str) -> None:
 
 
 def test_faults_are_named() -> None:
-    target, others = talkers(0)
-    with pytest.raises(BadInput, match="negative talker"):
+    target, others = speakers(0)
+    with pytest.raises(BadInput, match="negative speaker"):
         select(target, {})
     with pytest.raises(BadInput, match="candidate, literal, mean, random"):
         select(target, others, "best")  # type: ignore[arg-type]

@@ -1,4 +1,4 @@
-"""The lip encoder: shapes, sizes, padding, initialisation, and its input."""
+"""The lip encoder: shapes, sizes, padding, initialization, and its input."""
 
 import dataclasses
 
@@ -52,8 +52,8 @@ def test_embedding_variants() -> None:
     model = encoder(embedding="gru")
     assert model(lips()).embedding.shape == (2, 9, 16) == (2, 9, model.config.embedding_size)
     assert not hasattr(encoder(bottleneck=0).stages[2].residual, "scale")
-    colour = encoder(input_channels=3)
-    assert colour(lips(channels=3)).logits.shape == (2, 9, 28)
+    color = encoder(input_channels=3)
+    assert color(lips(channels=3)).logits.shape == (2, 9, 28)
 
 
 def test_a_clip_does_not_depend_on_its_batch() -> None:
@@ -99,7 +99,7 @@ def test_every_parameter_learns() -> None:
     assert all(bool(torch.isfinite(p.grad).all()) for p in model.parameters())  # type: ignore[arg-type]
 
 
-def test_initialisation_is_he_and_orthogonal() -> None:
+def test_initialization_is_he_and_orthogonal() -> None:
     torch.manual_seed(0)
     model = LipEncoder(dataclasses.replace(SMALL.lip, input_px=16))
     for name, weight in model.gru.named_parameters():
@@ -123,8 +123,8 @@ def test_input_is_made_from_stored_frames() -> None:
     luma = frames.float() @ torch.tensor([0.299, 0.587, 0.114])
     pooled = torch.nn.functional.avg_pool2d(luma, 2)
     torch.testing.assert_close(grey[:, 0], (pooled - 127.5) / 128, atol=1e-5, rtol=0)
-    colour = lip_input(frames, dataclasses.replace(CONFIG, input_channels=3, input_px=32))
-    torch.testing.assert_close(colour, (frames.permute(0, 4, 1, 2, 3) - 127.5) / 128)
+    color = lip_input(frames, dataclasses.replace(CONFIG, input_channels=3, input_px=32))
+    torch.testing.assert_close(color, (frames.permute(0, 4, 1, 2, 3) - 127.5) / 128)
     larger = lip_input(frames, dataclasses.replace(CONFIG, input_px=48))
     assert larger.shape == (2, 1, 5, 48, 48)
     one = lip_input(frames[0], CONFIG)
@@ -161,11 +161,11 @@ def test_it_learns_to_spell() -> None:
     model = encoder(conv_dropout=0.0, dropout=0.0).train()
     clips, lengths = lips(2, 12), torch.tensor([12, 12])
     targets = torch.tensor([encode("now"), encode("see")])
-    optimiser = torch.optim.Adam(model.parameters(), lr=0.02)
+    optimizer = torch.optim.Adam(model.parameters(), lr=0.02)
     for _ in range(150):
         loss = ctc_loss(model(clips).logits, lengths, targets, torch.tensor([3, 3]))
-        optimiser.zero_grad()
+        optimizer.zero_grad()
         loss.backward()
-        optimiser.step()
+        optimizer.step()
     assert float(loss.detach()) < 0.1
     assert greedy(model.eval()(clips).logits.detach().numpy()) == ["now", "see"]

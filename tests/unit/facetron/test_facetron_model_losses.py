@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from facetron.model.discriminators import Judgement
+from facetron.model.discriminators import Judgment
 from facetron.model.losses import (
     adversarial_loss,
     cosine_loss,
@@ -24,8 +24,8 @@ from manifests.errors import BadInput
 torch.set_num_threads(1)
 
 
-def judged(*scores: float, features: float = 0.0) -> list[Judgement]:
-    return [Judgement(torch.full((2, 3), s), [torch.full((2, 4), features)] * 2) for s in scores]
+def judged(*scores: float, features: float = 0.0) -> list[Judgment]:
+    return [Judgment(torch.full((2, 3), s), [torch.full((2, 4), features)] * 2) for s in scores]
 
 
 def test_equation_4_is_a_sum() -> None:
@@ -65,7 +65,7 @@ def test_feature_matching_sums_layers_and_teaches_the_generator_only() -> None:
     real, made = judged(0, 0, features=1.0), judged(0, 0, features=3.0)
     assert float(feature_loss(real, made)) == pytest.approx(2 * 2 * 2)
     x, y = torch.zeros(1, 3, requires_grad=True), torch.ones(1, 3, requires_grad=True)
-    feature_loss([Judgement(x, [x])], [Judgement(y, [y])]).backward()
+    feature_loss([Judgment(x, [x])], [Judgment(y, [y])]).backward()
     assert x.grad is None
     assert y.grad is not None
 

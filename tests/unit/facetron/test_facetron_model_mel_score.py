@@ -24,7 +24,7 @@ PERCEPTUAL = ("mel_discriminator.perceptual=true",)
 
 
 def speech(seed: int, n_samples: int = 48_000) -> np.ndarray[tuple[int], np.dtype[np.float32]]:
-    """Syllables of changing pitch and colour: modulated harmonics, which is all the score looks at."""
+    """Syllables of changing pitch and color: modulated harmonics, which is all the score looks at."""
     rng = np.random.default_rng(seed)
     time_s = np.arange(n_samples) / 16_000
     pitch_hz = 120 * 2 ** np.interp(time_s, np.arange(8) * 0.45, rng.uniform(-0.5, 0.5, 8))

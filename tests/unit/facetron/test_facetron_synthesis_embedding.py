@@ -134,7 +134,7 @@ def test_the_command(
         command, [*arguments, "--out", str(out), "--csv", str(table), "--device", "cpu"]
     )
     assert result.exit_code == 0, result.output
-    assert "3 clips of 3 talkers, 2 of them seen" in result.output
+    assert "3 clips of 3 speakers, 2 of them seen" in result.output
     lines = list(csv.DictReader(table.open()))
     with np.load(out) as file:
         assert [float(line["face_3"]) for line in lines] == pytest.approx(file["face"][:, 3])

@@ -11,7 +11,7 @@ import soundfile
 from click.testing import CliRunner
 
 from facetron.commands.resynth import resynth
-from facetron.synthesis.resynth import Options, resynthesise
+from facetron.synthesis.resynth import ResynthOptions, resynthesize
 from manifests.errors import BadInput, ManifestError, SpecMismatch, TooManyFailures
 from manifests.io import write_jsonl
 from manifests.mel import PRESETS, mel_spectrogram
@@ -80,13 +80,13 @@ def build(tmp_path: Path) -> Path:
     return root
 
 
-def options(build: Path, **changes: object) -> Options:
-    first = Options(build, build.parent / "run", vocoder_options=FEW)
+def options(build: Path, **changes: object) -> ResynthOptions:
+    first = ResynthOptions(build, build.parent / "run", vocoder_options=FEW)
     return dataclasses.replace(first, **changes)  # type: ignore[arg-type]
 
 
 def test_run_directory_is_complete(build: Path) -> None:
-    report = resynthesise(options(build))
+    report = resynthesize(options(build))
     assert (report.asked, report.wrote, report.kept, report.failures) == (3, 3, 0, ())
     root = build.parent / "run"
     info, clips, failures = read_run(root)
@@ -112,7 +112,7 @@ def test_run_directory_is_complete(build: Path) -> None:
 
 
 def test_sound_has_the_pitch_of_its_clip(build: Path) -> None:
-    resynthesise(options(build, vocoder_options=(("iterations", 30),)))
+    resynthesize(options(build, vocoder_options=(("iterations", 30),)))
     for clip, pitch_hz in zip(read_run(build.parent / "run")[1], (110, 140, 170), strict=True):
         sound, _ = soundfile.read(build.parent / "run" / clip.wav)
         spectrum = np.abs(np.fft.rfft(sound * np.hanning(48_000)))
@@ -120,30 +120,30 @@ def test_sound_has_the_pitch_of_its_clip(build: Path) -> None:
 
 
 def test_second_run_keeps_what_is_there(build: Path) -> None:
-    resynthesise(options(build))
+    resynthesize(options(build))
     root = build.parent / "run"
     wavs = sorted((root / "wavs").rglob("*.wav"))
     before = {w: (w.stat().st_mtime_ns, w.read_bytes()) for w in wavs}
     wavs[1].unlink()
-    report = resynthesise(options(build))
+    report = resynthesize(options(build))
     assert (report.wrote, report.kept) == (1, 2)
     assert wavs[1].read_bytes() == before[wavs[1]][1]
     assert wavs[0].stat().st_mtime_ns == before[wavs[0]][0]
 
 
 def test_what_changed_is_made_again(build: Path) -> None:
-    resynthesise(options(build))
-    assert resynthesise(options(build, vocoder_options=(("iterations", 3),))).wrote == 3
-    assert resynthesise(options(build, vocoder_options=(("iterations", 3),), seed=1)).wrote == 3
+    resynthesize(options(build))
+    assert resynthesize(options(build, vocoder_options=(("iterations", 3),))).wrote == 3
+    assert resynthesize(options(build, vocoder_options=(("iterations", 3),), seed=1)).wrote == 3
     path = build / "mel" / "s1" / "bbaf2n.npy"
     np.save(path, np.load(path) - 1)
-    report = resynthesise(options(build, vocoder_options=(("iterations", 3),), seed=1))
+    report = resynthesize(options(build, vocoder_options=(("iterations", 3),), seed=1))
     assert (report.wrote, report.kept) == (1, 2)
 
 
 def test_processes_change_nothing(build: Path) -> None:
-    resynthesise(options(build))
-    resynthesise(options(build, out=build.parent / "two", jobs=2))
+    resynthesize(options(build))
+    resynthesize(options(build, out=build.parent / "two", jobs=2))
     for one in sorted((build.parent / "run").rglob("*.wav")):
         two = build.parent / "two" / one.relative_to(build.parent / "run")
         assert one.read_bytes() == two.read_bytes()
@@ -151,8 +151,8 @@ def test_processes_change_nothing(build: Path) -> None:
     assert first == second
 
 
-def test_limit_deals_over_the_talkers(build: Path) -> None:
-    assert resynthesise(options(build, limit=2)).asked == 2
+def test_limit_deals_over_the_speakers(build: Path) -> None:
+    assert resynthesize(options(build, limit=2)).asked == 2
     assert {c.speaker for c in read_run(build.parent / "run")[1]} == {"s1", "s2"}
 
 
@@ -161,7 +161,7 @@ def test_every_bad_mel_is_a_failure_with_its_file(build: Path) -> None:
     np.save(build / "mel" / "s1" / "bbaf3s.npy", np.zeros((40, 150), dtype=np.float32))
     (build / "mel" / "s2" / "bbaf4p.npy").write_bytes(b"\x93NUMPY garbage")
     np.save(build / "mel" / "s2" / "bbaf5a.npy", np.full((80, 150), np.nan, dtype=np.float32))
-    report = resynthesise(options(build, subset="all"))
+    report = resynthesize(options(build, subset="all"))
     assert (report.asked, report.wrote, len(report.failures)) == (4, 0, 4)
     info, clips, failures = read_run(build.parent / "run")
     assert info.n_expected == 4
@@ -176,7 +176,7 @@ def test_every_bad_mel_is_a_failure_with_its_file(build: Path) -> None:
 
 def test_pickled_mel_is_not_opened(build: Path) -> None:
     np.save(build / "mel" / "s1" / "bbaf2n.npy", np.array([{"a": 1}]), allow_pickle=True)
-    report = resynthesise(options(build))
+    report = resynthesize(options(build))
     assert len(report.failures) == 1
 
 
@@ -185,7 +185,7 @@ def test_another_spec_is_refused_before_any_work(build: Path) -> None:
     rows.append(row(*CLIPS[2], PRESETS["lip2wav"].fingerprint()))
     write_manifest(build, rows)
     with pytest.raises(SpecMismatch, match="s2/bbaf4p") as error:
-        resynthesise(options(build))
+        resynthesize(options(build))
     assert "\n" not in str(error.value)
     assert not (build.parent / "run").exists()
 
@@ -193,24 +193,24 @@ def test_another_spec_is_refused_before_any_work(build: Path) -> None:
 def test_manifest_without_a_mel_spec_is_refused(build: Path) -> None:
     write_jsonl(build / "manifest.jsonl", "manifest", [row(*CLIPS[0], "x")], split="small")
     with pytest.raises(ManifestError, match="no mel spec"):
-        resynthesise(options(build))
+        resynthesize(options(build))
 
 
 def test_row_without_a_mel_is_refused(build: Path) -> None:
     bare = dataclasses.replace(row(*CLIPS[0], SPEC.fingerprint()), paths={})
     write_manifest(build, [bare])
     with pytest.raises(ManifestError, match="has no mel"):
-        resynthesise(options(build))
+        resynthesize(options(build))
 
 
 def test_subset_without_clips_says_what_there_is(build: Path) -> None:
     with pytest.raises(BadInput, match="0 train, 1 val, 3 test"):
-        resynthesise(options(build, subset="train"))
+        resynthesize(options(build, subset="train"))
 
 
 def test_no_manifest_is_one_line(tmp_path: Path) -> None:
     with pytest.raises(ManifestError, match="does not exist"):
-        resynthesise(Options(tmp_path, tmp_path / "run"))
+        resynthesize(ResynthOptions(tmp_path, tmp_path / "run"))
 
 
 def test_command_prints_the_sum_and_fails_with_failures(build: Path) -> None:

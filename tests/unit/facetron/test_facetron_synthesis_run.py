@@ -15,9 +15,9 @@ from click.testing import CliRunner
 from facetron_build import STEMS, make_build
 from facetron_trained import PARTS, make_checkpoint
 
-from facetron.commands.synthesize import synthesize
+from facetron.commands.synthesize import synthesize as synthesize_command
 from facetron.synthesis import files
-from facetron.synthesis.run import Options, synthesise
+from facetron.synthesis.run import SynthesisOptions, synthesize
 from facetron.synthesis.swaps import read_pairs
 from facetron.synthesis.synthesizer import Synthesizer
 from manifests.errors import BadInput, ManifestError, SpecMismatch, TooManyFailures
@@ -45,8 +45,8 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_checkpoint(tmp_path_factory.mktemp("weights") / "debug.safetensors")
 
 
-def options(build: Path, weights: Path, **changes: Any) -> Options:
-    first = Options(build, str(weights), build.parent / "run", subset="val", device="cpu")
+def options(build: Path, weights: Path, **changes: Any) -> SynthesisOptions:
+    first = SynthesisOptions(build, str(weights), build.parent / "run", subset="val", device="cpu")
     return replace(first, **{"batch_size": 3, **changes})
 
 
@@ -59,9 +59,9 @@ def contents(root: Path) -> dict[str, str]:
 
 
 def test_a_run_is_complete(build: Path, weights: Path) -> None:
-    report = synthesise(options(build, weights))
+    report = synthesize(options(build, weights))
     assert (report.asked, report.wrote, report.kept, report.failures) == (4, 4, 0, ())
-    assert [(t.name, t.seen, t.clips) for t in report.talkers] == [
+    assert [(t.name, t.seen, t.clips) for t in report.speakers] == [
         ("s3", True, 2),
         ("s5", False, 2),
     ]
@@ -72,7 +72,7 @@ def test_a_run_is_complete(build: Path, weights: Path) -> None:
     )  # fmt: skip
     assert info.name == "Facetron (debug)"
     assert info.parameters["checkpoint_sha256"] == sha256_file(weights)
-    assert info.parameters["talkers"] == {"s3": "seen", "s5": "unseen"}
+    assert info.parameters["speakers"] == {"s3": "seen", "s5": "unseen"}
     assert info.parameters["vocoder"]["vocoder"] == "hifigan-refined"
     assert not failures
     rows = {row.clip_id: row for row in read_manifest(build)[1]}
@@ -97,22 +97,22 @@ def test_what_is_there_is_kept_and_what_changed_is_made_again(
     build: Path, weights: Path, tmp_path: Path
 ) -> None:
     asked = options(build, weights)
-    synthesise(asked)
+    synthesize(asked)
     first = contents(asked.out)
-    again = synthesise(asked)
+    again = synthesize(asked)
     assert (again.wrote, again.kept) == (0, 4)
     assert contents(asked.out) == first
     for name in (f"mels/s3/{STEMS[2]}.npy", f"embeddings/s5/{STEMS[2]}.npz"):
         (asked.out / name).unlink()
     (asked.out / f"embeddings/s5/{STEMS[3]}.npz").write_bytes(b"damaged")
-    mended = synthesise(asked)
+    mended = synthesize(asked)
     assert (mended.wrote, mended.kept) == (3, 1)
     assert contents(asked.out) == first
     other = make_checkpoint(tmp_path / "other" / "debug.safetensors", seed=1)
-    assert synthesise(replace(asked, checkpoint=str(other))).wrote == 4
+    assert synthesize(replace(asked, checkpoint=str(other))).wrote == 4
     lips = build / read_manifest(build)[1][2].paths["lips"]
     lips.write_bytes((build / read_manifest(build)[1][3].paths["lips"]).read_bytes())
-    changed = synthesise(replace(asked, checkpoint=str(other)))
+    changed = synthesize(replace(asked, checkpoint=str(other)))
     assert (changed.wrote, changed.kept) == (1, 3)
 
 
@@ -122,7 +122,7 @@ def test_killed_and_resumed_gives_the_same_bytes(
 ) -> None:
     """Killed between a clip's mel and its wav, the worst moment."""
     whole = options(build, weights, out=build.parent / "whole")
-    synthesise(whole)
+    synthesize(whole)
     broken = replace(whole, out=build.parent / "broken")
     write, calls = files.write_wav, []
 
@@ -134,10 +134,10 @@ def test_killed_and_resumed_gives_the_same_bytes(
 
     monkeypatch.setattr(files, "write_wav", dying)
     with pytest.raises(KeyboardInterrupt):
-        synthesise(broken)
+        synthesize(broken)
     assert not (broken.out / "clips.jsonl").exists()
     monkeypatch.undo()
-    report = synthesise(broken)
+    report = synthesize(broken)
     assert (report.kept, report.wrote) == (after, 4 - after)
     assert contents(broken.out) == contents(whole.out)
 
@@ -147,7 +147,7 @@ def test_files_of_other_weights_are_never_mixed(
 ) -> None:
     """Killed while other weights replaced a clip, then back to the first: its sound is gone too."""
     asked = options(build, weights)
-    synthesise(asked)
+    synthesize(asked)
     first = contents(asked.out)
     other = make_checkpoint(tmp_path / "other" / "debug.safetensors", seed=1)
 
@@ -156,9 +156,9 @@ def test_files_of_other_weights_are_never_mixed(
 
     monkeypatch.setattr(files, "write_wav", dying)
     with pytest.raises(KeyboardInterrupt):
-        synthesise(replace(asked, checkpoint=str(other)))
+        synthesize(replace(asked, checkpoint=str(other)))
     monkeypatch.undo()
-    assert synthesise(asked).wrote == 1
+    assert synthesize(asked).wrote == 1
     assert contents(asked.out) == first
 
 
@@ -168,7 +168,7 @@ def test_clips_without_their_features_fail_and_others_go_on(build: Path, weights
     (build / by_id[f"s3/{STEMS[2]}"].paths["lips"]).unlink()
     (build / by_id[f"s3/{STEMS[3]}"].paths["lips"]).write_bytes(b"RIFF, but no video")
     (build / by_id[f"s5/{STEMS[2]}"].paths["face"]).unlink()
-    report = synthesise(options(build, weights))
+    report = synthesize(options(build, weights))
     assert (report.asked, report.wrote, len(report.failures)) == (4, 1, 3)
     _, clips, failures = read_run(build.parent / "run")
     assert [clip.clip_id for clip in clips] == [f"s5/{STEMS[3]}"]
@@ -184,14 +184,14 @@ def test_lips_of_another_length_fail(build: Path, weights: Path) -> None:
     rows = read_manifest(build)[1]
     rows = [replace(r, video_frames=74) if r.clip_id == f"s3/{STEMS[2]}" else r for r in rows]
     write_jsonl(build / "manifest.jsonl", "manifest", rows)
-    report = synthesise(options(build, weights))
+    report = synthesize(options(build, weights))
     assert [f.clip_id for f in report.failures] == [f"s3/{STEMS[2]}"]
     assert "not 74 squares" in report.failures[0].detail
 
 
 def test_shuffled_lips_are_a_run_of_their_own(build: Path, weights: Path) -> None:
-    synthesise(options(build, weights, out=build.parent / "own"))
-    report = synthesise(options(build, weights, shuffle_lips=True))
+    synthesize(options(build, weights, out=build.parent / "own"))
+    report = synthesize(options(build, weights, shuffle_lips=True))
     assert report.wrote == 4
     root = build.parent / "run"
     info, clips, _ = read_run(root)
@@ -206,14 +206,14 @@ def test_shuffled_lips_are_a_run_of_their_own(build: Path, weights: Path) -> Non
             f"{clip.speaker}/{other}"
         )
         assert clip.transcript == own[f"{clip.speaker}/{other}"].transcript
-    lone = synthesise(options(build, weights, shuffle_lips=True, limit=2, out=build.parent / "x"))
+    lone = synthesize(options(build, weights, shuffle_lips=True, limit=2, out=build.parent / "x"))
     assert [f.detail.split(";")[0] for f in lone.failures] == [
         f"{name} has no other clip whose lips could be read" for name in ("s3", "s5")
     ]
 
 
 def test_swapped_faces(build: Path, weights: Path) -> None:
-    report = synthesise(options(build, weights, swap="4"))
+    report = synthesize(options(build, weights, swap="4"))
     assert report.wrote == 4
     root = build.parent / "run"
     pairs = read_pairs(root / "pairs.csv")
@@ -231,31 +231,31 @@ def test_swapped_faces(build: Path, weights: Path) -> None:
             assert still == f"s5/{pair.voice_stem}"
     # The file that it wrote asks for the same run.
     same = options(build, weights, swap=str(root / "pairs.csv"), out=build.parent / "same")
-    synthesise(same)
+    synthesize(same)
     for name in ("pairs.csv", "clips.jsonl"):
         assert (same.out / name).read_bytes() == (root / name).read_bytes()
 
 
 def test_swapped_faces_say_the_same_words(build: Path, weights: Path) -> None:
-    synthesise(options(build, weights, out=build.parent / "own"))
-    synthesise(options(build, weights, swap="4"))
+    synthesize(options(build, weights, out=build.parent / "own"))
+    synthesize(options(build, weights, swap="4"))
     own = {c.clip_id: c.transcript for c in read_run(build.parent / "own")[1]}
     for clip in read_run(build.parent / "run")[1]:
         assert clip.transcript == own[clip.clip_id]
 
 
 def test_one_face_for_all(build: Path, weights: Path) -> None:
-    synthesise(options(build, weights, face="speaker:s5"))
+    synthesize(options(build, weights, face="speaker:s5"))
     _, clips, _ = read_run(build.parent / "run")
     assert {clip.voice for clip in clips} == {"s5"}
     assert [Path(clip.wav).name.count(".s5.") for clip in clips] == [1, 1, 0, 0]
-    with pytest.raises(BadInput, match="no talker 's9'"):
-        synthesise(options(build, weights, face="speaker:s9", out=build.parent / "x"))
+    with pytest.raises(BadInput, match="no speaker 's9'"):
+        synthesize(options(build, weights, face="speaker:s9", out=build.parent / "x"))
 
 
 def test_griffin_lim_speaks_for_any_checkpoint(build: Path, tmp_path: Path) -> None:
     path = make_checkpoint(tmp_path / "half.safetensors", parts=PARTS[:3])
-    report = synthesise(options(build, path, vocoder="griffin-lim", limit=2))
+    report = synthesize(options(build, path, vocoder="griffin-lim", limit=2))
     assert report.wrote == 2
     assert read_run(build.parent / "run")[0].parameters["vocoder"]["vocoder"] == "griffin-lim"
 
@@ -288,7 +288,7 @@ def test_nothing_is_written_where_nothing_can_be_made(
     ]
     for changes, kind, word in cases:
         with pytest.raises(kind, match=word) as error:
-            synthesise(options(build, weights, **changes))
+            synthesize(options(build, weights, **changes))
         assert "\n" not in str(error.value)
     assert not (build.parent / "run").exists()
 
@@ -299,13 +299,15 @@ def test_the_command_says_who_was_seen(build: Path, tmp_path: Path) -> None:
     write_jsonl(build / "manifest.jsonl", "manifest", rows, held_out_speakers=["s5"])
     arguments = ["--manifest", str(build), "--split", "val", "--checkpoint", str(path)]
     arguments += ["--out", str(tmp_path / "run"), "--device", "cpu"]
-    done = CliRunner().invoke(synthesize, arguments)
+    done = CliRunner().invoke(synthesize_command, arguments)
     assert done.exit_code == 0, done.output
     assert "s3: seen (2 clips)" in done.output
     assert "s5: seen, although the manifest's split holds it out (2 clips)" in done.output
     assert "wrote 4 + failed 0 = asked 4" in done.output
     (build / rows[2].paths["lips"]).unlink()
-    bad = CliRunner().invoke(synthesize, arguments)
+    bad = CliRunner().invoke(synthesize_command, arguments)
     assert isinstance(bad.exception, TooManyFailures)
     assert "wrote 3 (3 of them kept from before) + failed 1 = asked 4" in bad.output
-    assert CliRunner().invoke(synthesize, [*arguments, "--max-failures", "1"]).exit_code == 0
+    assert (
+        CliRunner().invoke(synthesize_command, [*arguments, "--max-failures", "1"]).exit_code == 0
+    )

@@ -17,7 +17,7 @@ from facetron.synthesis.stills import Faces
 from facetron.synthesis.swaps import Pair
 from facetron.synthesis.synthesizer import Synthesizer
 from facetron.synthesis.tasks import (
-    Task,
+    SynthesisTask,
     one_voice,
     own_voices,
     picture_voice,
@@ -35,7 +35,7 @@ torch.set_num_threads(1)
 
 @pytest.fixture(scope="module")
 def build(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Three talkers of four clips; the last of each is for validation. Stills differ."""
+    """Three speakers of four clips; the last of each is for validation. Stills differ."""
     root = make_build(tmp_path_factory.mktemp("build"), ("s3", "s5", "s6"))
     rng = np.random.default_rng(0)
     for row in read_manifest(root)[1]:
@@ -93,7 +93,7 @@ def test_one_voice_for_all(rows: list[ManifestRow]) -> None:
     assert [t.swapped for t in tasks] == [t.row.speaker != "s5" for t in tasks]
     assert tasks[0].path("mels", ".npy") == "mels/s3/bbaf2n.s5.npy"
     assert picture_voice(Path("a/Mé 1.b.jpg")) == "image-M__1_b"
-    assert Task(rows[0], rows[0], picture_voice(Path("x.png"))).of_picture
+    assert SynthesisTask(rows[0], rows[0], picture_voice(Path("x.png"))).of_picture
 
 
 def test_swapped_pairs_find_their_clips(rows: list[ManifestRow]) -> None:
@@ -123,10 +123,10 @@ def test_shuffled_lips_are_never_the_own(rows: list[ManifestRow]) -> None:
 
 
 @pytest.mark.parametrize("rule", ["i2i", "i2i-literal", "mean"])
-def test_a_seen_talker_chooses_among_his_training_stills(
+def test_a_seen_speaker_chooses_among_his_training_stills(
     voice: Synthesizer, build: Path, rows: list[ManifestRow], rule: str
 ) -> None:
-    chosen = faces(voice, build, rows, rule).of(Task(of(rows, "s3"), None, "s3"))
+    chosen = faces(voice, build, rows, rule).of(SynthesisTask(of(rows, "s3"), None, "s3"))
     pool = embeddings(voice, build, rows, "s3", "train")
     others = {name: embeddings(voice, build, rows, name, "val") for name in ("s5", "s6")}
     method: dict[str, i2i.Method] = {"i2i": "candidate", "i2i-literal": "literal", "mean": "mean"}
@@ -140,11 +140,11 @@ def test_a_seen_talker_chooses_among_his_training_stills(
         assert chosen.still == expected.index % 3
 
 
-def test_an_unseen_talker_comes_with_the_stills_of_the_clip(
+def test_an_unseen_speaker_comes_with_the_stills_of_the_clip(
     voice: Synthesizer, build: Path, rows: list[ManifestRow]
 ) -> None:
     row = of(rows, "s5")
-    chosen = faces(voice, build, rows, "i2i").of(Task(row, row, "s5", row))
+    chosen = faces(voice, build, rows, "i2i").of(SynthesisTask(row, row, "s5", row))
     assert chosen.clip == row.clip_id
     own = voice.face_embeddings(read_pictures(build / row.paths["face"]))
     np.testing.assert_array_equal(chosen.embedding, own[chosen.still])
@@ -173,7 +173,7 @@ def test_clips_looked_at_are_spread_and_limited(
     assert (where, len(found)) == ("all", 3)
 
 
-def test_a_talker_with_one_still(
+def test_a_speaker_with_one_still(
     voice: Synthesizer, build: Path, rows: list[ManifestRow], tmp_path: Path
 ) -> None:
     row = of(rows, "s5")
@@ -181,7 +181,7 @@ def test_a_talker_with_one_still(
     write_pictures(tmp_path / "one.jpg", still, "jpeg90")
     lone = replace(row, paths={"face": str(tmp_path / "one.jpg")})
     for rule in ("i2i", "i2i-literal", "mean", "random"):
-        chosen = faces(voice, build, rows, rule).of(Task(lone, None, "s5", lone))
+        chosen = faces(voice, build, rows, rule).of(SynthesisTask(lone, None, "s5", lone))
         expected = voice.face_embeddings(read_pictures(tmp_path / "one.jpg"))[0]
         np.testing.assert_allclose(chosen.embedding, expected, atol=1e-6)
 
@@ -191,22 +191,22 @@ def test_stills_that_cannot_be_read(
 ) -> None:
     gone = [replace(r, paths={"face": "no.jpg"}) if r.stem == STEMS[0] else r for r in rows]
     chooser = faces(voice, build, gone, "mean")
-    assert chooser.of(Task(rows[0], None, "s3")).embedding.shape == (8,)  # others are left
-    task = Task(gone[4], None, "s5", gone[4])
+    assert chooser.of(SynthesisTask(rows[0], None, "s3")).embedding.shape == (8,)  # others are left
+    task = SynthesisTask(gone[4], None, "s5", gone[4])
     with pytest.raises(BadInput, match=r"no\.jpg cannot be read"):
         chooser.of(task)
     bare = replace(gone[4], paths={})
     with pytest.raises(BadInput, match="has no face in the manifest"):
-        chooser.of(Task(bare, None, "s5", bare))
+        chooser.of(SynthesisTask(bare, None, "s5", bare))
 
 
-def test_a_lone_talker_has_no_negative(
+def test_a_lone_speaker_has_no_negative(
     voice: Synthesizer, build: Path, rows: list[ManifestRow]
 ) -> None:
     alone = [row for row in rows if row.speaker == "s3"]
     with pytest.raises(BadInput, match="there is no other"):
         faces(voice, build, alone, "i2i")
-    assert faces(voice, build, alone, "i2i-literal").of(Task(alone[0], None, "s3")).clip
+    assert faces(voice, build, alone, "i2i-literal").of(SynthesisTask(alone[0], None, "s3")).clip
 
 
 def test_a_picture_gives_the_voice(

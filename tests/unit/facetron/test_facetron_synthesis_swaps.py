@@ -50,9 +50,9 @@ def test_every_pair_there_is_can_be_drawn() -> None:
     men = draw_pairs(rows(2, {"s1": "male", "s2": "male"}), 4, seed=0, unseen=())
     assert len(set(men)) == 4
     for n in (0, 37):
-        with pytest.raises(BadInput, match="4 talkers make 36 pairs"):
+        with pytest.raises(BadInput, match="4 speakers make 36 pairs"):
             draw_pairs(rows(3), n, seed=0, unseen=())
-    with pytest.raises(BadInput, match="1 talkers make 0 pairs"):
+    with pytest.raises(BadInput, match="1 speakers make 0 pairs"):
         draw_pairs(rows(3, {"s1": "male"}), 1, seed=0, unseen=())
 
 

@@ -36,7 +36,7 @@ def build(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_build(tmp_path_factory.mktemp("build"))
 
 
-def test_training_set_knows_talkers_and_subsets(build: Path) -> None:
+def test_training_set_knows_speakers_and_subsets(build: Path) -> None:
     data = open_training_set(build / "manifest.jsonl", DEFAULT)
     assert data.speakers == ("s3", "s5")
     assert (len(data.train), len(data.val), data.held_out) == (6, 2, ("s1", "s2"))
@@ -44,7 +44,7 @@ def test_training_set_knows_talkers_and_subsets(build: Path) -> None:
 
 
 @pytest.mark.parametrize("subset", ["train", "val"])
-def test_held_out_talkers_are_refused(tmp_path: Path, build: Path, subset: str) -> None:
+def test_held_out_speakers_are_refused(tmp_path: Path, build: Path, subset: str) -> None:
     _, rows = read_manifest(build)
     rows = [replace(row, subset=subset) if row.speaker == "s5" else row for row in rows]
     path = tmp_path / "manifest.jsonl"

@@ -16,7 +16,7 @@ from facetron_build import make_build
 
 from facetron.checkpoints import checkpoint
 from facetron.train.config import STAGES
-from facetron.train.mel_picture import above, colour_range, mel_picture
+from facetron.train.mel_picture import above, color_range, mel_picture
 from facetron.train.pictures import (
     Exhibit,
     fixed_clips,
@@ -32,7 +32,7 @@ from manifests.mel import DEFAULT
 
 SETS = ("train.batch_size=4", "train.epochs=2", "train.segment_frames=16", "lip.conv_dropout=0")
 SHOWN = ("s3/brbk7n", "s5/brbk7n", "s6/brbk7n")
-"""The first validation clip of each talker."""
+"""The first validation clip of each speaker."""
 
 
 class Recorder:
@@ -94,7 +94,7 @@ def of(told: list[Any], kind: str) -> dict[tuple[str, int], Any]:
     return {(tag, epoch): value for k, tag, value, epoch in told if k == kind}
 
 
-def test_the_same_clips_of_several_talkers_are_shown(build: Path) -> None:
+def test_the_same_clips_of_several_speakers_are_shown(build: Path) -> None:
     _, rows = read_manifest(build)
     assert fixed_clips([row for row in rows if row.subset == "val"]) == set(SHOWN)
     assert fixed_clips(rows[:1]) == {rows[0].clip_id}
@@ -122,7 +122,7 @@ def test_mels_and_sounds_of_each_epoch(told: dict[str, list[Any]]) -> None:
 
 def test_the_upper_picture_is_the_real_mel(told: dict[str, list[Any]], build: Path) -> None:
     real = np.load(build / "mel" / "s5" / "brbk7n.npy")
-    expected = mel_picture(real, colour_range(real))
+    expected = mel_picture(real, color_range(real))
     for stage in ("decoder", "vocoder", "joint"):
         shown = of(told[stage], "image")["mel_real_above_made/s5/brbk7n", 1]
         np.testing.assert_array_equal(shown[:80], expected)

@@ -114,7 +114,7 @@ def test_needed_parts_are_asked_for(build: Path, tmp_path: Path) -> None:
         train("decoder", build, tmp_path, "debug", sets=SETS)
 
 
-def test_parts_that_saw_a_held_out_talker_are_refused(
+def test_parts_that_saw_a_held_out_speaker_are_refused(
     build: Path, runs: Path, tmp_path: Path
 ) -> None:
     _, rows = read_manifest(build)

@@ -107,7 +107,7 @@ def test_a_clip_of_grid_talks(clip: Path, weights: Path, tmp_path: Path) -> None
 
 @dataclass
 class Listener:
-    """In place of a `Synthesizer`: keeps what it is given, and embeds stills by their colours."""
+    """In place of a `Synthesizer`: keeps what it is given, and embeds stills by their colors."""
 
     info: CheckpointInfo
     path: Path = Path("none")
@@ -134,7 +134,7 @@ def test_the_voice_is_that_of_the_face_and_the_words_those_of_the_lips(
     aligner = Aligner()
     for face in (None, other, picture):
         outcome = speaking.speak(
-            speaking.Request(clip, tmp_path / "out.mp4", face), listener, aligner
+            speaking.SpeakRequest(clip, tmp_path / "out.mp4", face), listener, aligner
         )
         assert outcome.face == (str(face) if face else outcome.face)
     assert [len(stills) for stills in listener.stills] == [15, 15, 1]
@@ -144,9 +144,9 @@ def test_the_voice_is_that_of_the_face_and_the_words_those_of_the_lips(
         np.testing.assert_array_equal(given, wanted)
     for (lips, face), stills in zip(listener.spoken, (own, others, one), strict=True):
         np.testing.assert_array_equal(lips, listener.spoken[0][0])
-        colours = stills.mean((1, 2))
-        apart = np.linalg.norm(colours[:, None] - colours[None], axis=-1).sum(1)
-        np.testing.assert_allclose(face, colours[apart.argmin()], rtol=1e-5)  # the medoid
+        colors = stills.mean((1, 2))
+        apart = np.linalg.norm(colors[:, None] - colors[None], axis=-1).sum(1)
+        np.testing.assert_allclose(face, colors[apart.argmin()], rtol=1e-5)  # the medoid
     assert len(played(tmp_path / "out.mp4").sound) >= 48_000  # what was missing is silence
 
 

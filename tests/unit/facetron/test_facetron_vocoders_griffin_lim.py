@@ -68,8 +68,8 @@ def test_sound_is_not_shifted_in_time() -> None:
     audio = np.zeros(48000)
     audio[20000:20040] = np.hanning(40)
     sound = GriffinLim(DEFAULT)(mel_spectrogram(audio), rng())
-    centre = (np.arange(48000) * sound.astype(float) ** 2).sum() / (sound.astype(float) ** 2).sum()
-    assert centre == pytest.approx(20020, abs=60)
+    center = (np.arange(48000) * sound.astype(float) ** 2).sum() / (sound.astype(float) ** 2).sum()
+    assert center == pytest.approx(20020, abs=60)
 
 
 def test_length_is_exact() -> None:

@@ -71,12 +71,12 @@ def test_stems_in_capitals_are_stems(make: Make) -> None:
     assert clip.alignment
 
 
-def test_the_folder_of_one_talker_is_a_corpus(make: Make) -> None:
+def test_the_folder_of_one_speaker_is_a_corpus(make: Make) -> None:
     root = make(*(f"s1/{stem}.mpg" for stem in S1))
     assert ids(find_clips(root / "s1")) == [f"s1/{stem}" for stem in S1]
 
 
-def test_clips_are_ordered_by_number_of_the_talker(make: Make) -> None:
+def test_clips_are_ordered_by_number_of_the_speaker(make: Make) -> None:
     ten = expected_stems_of("s10")[0]
     root = make(f"s10/{ten}.mpg", f"s2/{S2[0]}.mpg", f"s1/{S1[1]}.mpg", f"s1/{S1[0]}.mpg")
     assert ids(find_clips(root)) == [f"s1/{S1[0]}", f"s1/{S1[1]}", f"s2/{S2[0]}", f"s10/{ten}"]
@@ -99,7 +99,7 @@ def test_swapped_alignment_folders_are_paired_by_stem(make: Make) -> None:
     ]
 
 
-def test_a_stray_clip_goes_to_its_talker(make: Make) -> None:
+def test_a_stray_clip_goes_to_its_speaker(make: Make) -> None:
     root = make(*(f"s1/{stem}.mpg" for stem in S1), f"s1/{S2[0]}.mpg")
     corpus = find_clips(root)
     stray = corpus.clips[-1]

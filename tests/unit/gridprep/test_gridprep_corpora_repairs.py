@@ -5,7 +5,7 @@ from __future__ import annotations
 from gridprep.corpora.grid import FolderClaim
 from gridprep.corpora.repairs import repairs_of
 
-# True talker ← folder in the alignments.zip that GRID is distributed with.
+# True speaker ← folder in the alignments.zip that GRID is distributed with.
 DISTRIBUTED = {
     "s5": "s6", "s6": "s5", "s10": "s13", "s11": "s10", "s12": "s11", "s13": "s12", "s14": "s15",
     "s15": "s14", "s18": "s19", "s19": "s18", "s20": "s21", "s22": "s23", "s23": "s22",

@@ -60,11 +60,11 @@ WHOLE = sorted(
 )
 
 
-def test_fetches_talkers_and_alignments_and_nothing_else(server, tmp_path) -> None:
+def test_fetches_speakers_and_alignments_and_nothing_else(server, tmp_path) -> None:
     result = invoke(server, tmp_path)
     assert result.exit_code == 0, result.output
     assert tree(tmp_path) == WHOLE
-    assert "licence: cc-by-4.0" in result.output
+    assert "license: cc-by-4.0" in result.output
     assert "MB/s" in result.output  # progress in a log is in MB
     assert "4 archives: 4 fetched, 0 there already, 0 failed" in result.output
     assert ["s1", "2", "1000"] in [line.split() for line in result.output.splitlines()]
@@ -81,7 +81,7 @@ def test_a_second_run_fetches_nothing(server, tmp_path) -> None:
     assert len(server.seen) == before + 1  # the record alone
 
 
-def test_one_talker_without_alignments(server, tmp_path) -> None:
+def test_one_speaker_without_alignments(server, tmp_path) -> None:
     result = invoke(server, tmp_path, "--speakers", "s2", "--no-alignments")
     assert result.exit_code == 0
     assert tree(tmp_path) == ["s2/bbaf1n.mpg", "s2/bbaf2n.mpg"]
@@ -100,7 +100,7 @@ def test_a_dry_run_tells_and_writes_nothing(server, tmp_path) -> None:
     lines = [line.split() for line in result.output.splitlines()]
     assert ["s1", "0.0", "missing"] in lines
     assert "GB to fetch" in result.output
-    assert "licence: cc-by-4.0" in result.output
+    assert "license: cc-by-4.0" in result.output
     assert not (tmp_path / "not").exists()
 
 
@@ -146,7 +146,7 @@ def test_an_archive_that_stays_corrupt_is_reported(server, tmp_path) -> None:
     assert not (tmp_path / "s2").exists()
 
 
-def test_a_talker_that_the_record_lacks_is_said_before_the_first_byte(server, tmp_path) -> None:
+def test_a_speaker_that_the_record_lacks_is_said_before_the_first_byte(server, tmp_path) -> None:
     result = invoke(server, tmp_path, "--speakers", "s1,s9")
     assert isinstance(result.exception, BadInput)
     assert "record 3625687 has no s9.zip; it holds alignments.zip" in str(result.exception)

@@ -292,7 +292,7 @@ def test_only_web_addresses(url: str) -> None:
 def test_the_record_is_read(server) -> None:
     record = fetch_record(Network(), server.url + "/")
     assert record.title == "The Grid Corpus"
-    assert record.licence == "cc-by-4.0"
+    assert record.license == "cc-by-4.0"
     assert record.file("s1.zip").size_bytes == 100_000
     with pytest.raises(BadInput, match=r"record 3625687 has no s9\.zip; it holds s1\.zip"):
         record.file("s9.zip")
@@ -341,7 +341,7 @@ def test_a_record_with_links_to_local_files_is_refused() -> None:
 
 
 @pytest.mark.parametrize(
-    ("metadata", "licence"),
+    ("metadata", "license"),
     [
         ({"license": {"id": "cc-by-4.0"}}, "cc-by-4.0"),
         ({"license": "cc-by-4.0"}, "cc-by-4.0"),
@@ -349,10 +349,10 @@ def test_a_record_with_links_to_local_files_is_refused() -> None:
         ({}, ""),
     ],
 )
-def test_the_licence_is_what_the_record_names(metadata, licence) -> None:
+def test_the_license_is_what_the_record_names(metadata, license) -> None:
     entry = {"key": "a b.zip", "size": 1, "checksum": "md5:0"}
     record = parse_record({"metadata": metadata, "files": [entry]}, "1", "https://example.org")
-    assert record.licence == licence
+    assert record.license == license
     address = "https://example.org/records/1/files/a%20b.zip?download=1"
     assert record.file("a b.zip").url == address
 

@@ -77,7 +77,7 @@ def test_the_same_pictures_are_the_same_bytes(codec: str) -> None:
 
 @pytest.mark.parametrize("codec", ["mjpeg90", "jpeg90"])
 def test_red_lips_do_not_bleed(codec: str, tmp_path: Path) -> None:
-    # One red pixel column in grey: chroma at half resolution would lose half of its colour.
+    # One red pixel column in grey: chroma at half resolution would lose half of its color.
     pictures = np.full((2, 64, 64, 3), 128, np.uint8)
     pictures[:, :, 31] = (220, 60, 60)
     write_pictures(tmp_path / f"red{suffix_of(codec)}", pictures, codec)
@@ -86,7 +86,7 @@ def test_red_lips_do_not_bleed(codec: str, tmp_path: Path) -> None:
     assert np.abs(back[:, 8:-8, 29] - 128).mean() < 6
 
 
-def test_colours_keep_their_order(tmp_path: Path) -> None:
+def test_colors_keep_their_order(tmp_path: Path) -> None:
     pictures = np.zeros((3, 32, 32, 3), np.uint8)
     pictures[...] = (230, 120, 20)
     for codec in CODECS:

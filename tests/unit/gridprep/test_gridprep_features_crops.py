@@ -108,10 +108,10 @@ def test_a_moving_mouth_does_not_move_the_warp() -> None:
     b = track(found_everywhere(talking), EVERY_FRAME, SPEC)
     assert (a.warps == b.warps).all()
     assert a.jitter_px == b.jitter_px
-    assert np.abs(a.lip_centres_px - b.lip_centres_px).max() > 0.5  # but the lip crop follows it
+    assert np.abs(a.lip_centers_px - b.lip_centers_px).max() > 0.5  # but the lip crop follows it
 
 
-def test_the_lip_crop_is_centred_on_the_mouth() -> None:
+def test_the_lip_crop_is_centered_on_the_mouth() -> None:
     points = head()
     points[:, LIPS, 1] += 3 * np.sin(np.arange(75) / 3)[:, None]  # the jaw goes up and down
     geometry = track(found_everywhere(points), EVERY_FRAME, SPEC)
@@ -125,7 +125,7 @@ def test_the_lip_crop_is_centred_on_the_mouth() -> None:
 
 
 def test_pictures_agree_with_the_geometry() -> None:
-    # A bright dot on the chin and one on the mouth's centre, found again in the crops.
+    # A bright dot on the chin and one on the mouth's center, found again in the crops.
     points = head(6)
     frames = np.full((6, 288, 360, 3), 40, np.uint8)
     mouth = points[:, LIPS].mean(1)
@@ -185,8 +185,8 @@ def test_overhang_is_measured_in_source_pixels(
     matrix = pose(2, 0, 0, 0)
     matrix[:, 2] = -2 * np.array([x_px, y_px])
     still = np.repeat(matrix[None], 4, axis=0)
-    centres = np.full((4, 2), 72.0)
-    geometry = Track(np.zeros((4, 20, 2), np.float32), still, centres, centres, 0, 1.0, 0.0)
+    centers = np.full((4, 2), 72.0)
+    geometry = Track(np.zeros((4, 20, 2), np.float32), still, centers, centers, 0, 1.0, 0.0)
     _, overhang = crops.crop_lips(np.zeros((4, 108, 144, 3), np.uint8), geometry, SPEC)
     assert overhang == pytest.approx(expected_px, abs=1e-9)
 
@@ -294,7 +294,7 @@ def test_time_runs_both_ways() -> None:
     )
     back = track(mirrored, EVERY_FRAME, SPEC)
     assert back.warps[::-1] == pytest.approx(there.warps, abs=1e-4)
-    assert back.lip_centres_px[::-1] == pytest.approx(there.lip_centres_px, abs=1e-3)
+    assert back.lip_centers_px[::-1] == pytest.approx(there.lip_centers_px, abs=1e-3)
     assert back.jitter_px == there.jitter_px
     assert back.interpolated_frames == there.interpolated_frames == 3
 

@@ -27,7 +27,7 @@ from gridprep.inspection.view import BuildSpecs, load_view, source_frames
 from gridprep.landmarks import registry
 from gridprep.pipeline.recipe import Recipe
 from gridprep.pipeline.run import run
-from gridprep.pipeline.selection import Options
+from gridprep.pipeline.selection import BuildOptions
 from manifests.corpus_lists import stems_of
 from manifests.errors import BadInput
 from manifests.io import read_manifest
@@ -46,7 +46,7 @@ class Serial:
 
 @pytest.fixture(scope="module")
 def made(sound_clip: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with `corpus` and `build`: four rows of two talkers and a failure. Not to be changed."""
+    """A folder with `corpus` and `build`: four rows of two speakers and a failure. Not to be changed."""
     root = tmp_path_factory.mktemp("inspect")
     for speaker, stems in ROWS.items():
         for stem in stems:
@@ -59,7 +59,9 @@ def made(sound_clip: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         with mock.patch("gridprep.pipeline.run.create_executor", return_value=Serial()):
             recipe = Recipe(landmarks=LandmarkSpec(backend=STUB))
             report = run(
-                Options(str(root / "corpus"), str(root / "build"), recipe, split="large-unseen")
+                BuildOptions(
+                    str(root / "corpus"), str(root / "build"), recipe, split="large-unseen"
+                )
             )
     finally:
         del registry.BACKENDS[STUB]
@@ -121,7 +123,7 @@ def test_the_page_stands_alone(inspected: Path) -> None:
     assert all(r.startswith(("data:image/jpeg;base64,", "#")) for r in page.references)
     assert not re.search(r"https?://|url\(|@import|<link", text)
     anchors = {r[1:] for r in page.references if r.startswith("#")}
-    assert anchors >= {"talkers", "outliers", "failures", "sheets", "sheet-s1", "sheet-s4"}
+    assert anchors >= {"speakers", "outliers", "failures", "sheets", "sheet-s1", "sheet-s4"}
     assert all(f'id="{anchor}"' in text for anchor in anchors)
     assert len(text) < 2_000_000
 
@@ -153,7 +155,7 @@ def test_the_same_seed_makes_the_same_bytes(made: Path, inspected: Path, tmp_pat
     assert ours == theirs
 
 
-def test_chance_picks_clips_talker_by_talker(made: Path) -> None:
+def test_chance_picks_clips_speaker_by_speaker(made: Path) -> None:
     _, rows = read_manifest(made / "build")
 
     def chosen(rows: list[ManifestRow], per_speaker: int, seed: int) -> list[str]:
@@ -166,7 +168,7 @@ def test_chance_picks_clips_talker_by_talker(made: Path) -> None:
     assert chosen(rows, 0, 0) == []
 
 
-def test_talkers_can_be_chosen(made: Path, tmp_path: Path) -> None:
+def test_speakers_can_be_chosen(made: Path, tmp_path: Path) -> None:
     code, printed, _ = gridprep("inspect", made / "build", "--out", tmp_path, "--speakers", "s4")
     assert code == 0
     assert "1 rows, 0 failures, 1 sheets" in printed

@@ -8,7 +8,14 @@ from typing import Any
 import pytest
 
 from gridprep.inspection.criteria import CRITERIA, Criterion, Norm, confident_offset, number
-from gridprep.inspection.outliers import FailureGroup, Ranking, group_failures, norms, rank, talkers
+from gridprep.inspection.outliers import (
+    FailureGroup,
+    Ranking,
+    group_failures,
+    norms,
+    rank,
+    speakers,
+)
 from manifests.records import ClipFailure, ManifestRow, WordSpan
 from manifests.sync import CONFIDENT_MARGIN
 
@@ -17,7 +24,7 @@ ORDINARY: dict[str, Any] = {
     "found_share": 1.0,
     "lips_border_px": 0.0,
     "face_border_px": 0.0,
-    "mouth_off_centre_px": 1.2,
+    "mouth_off_center_px": 1.2,
     "scale": 1.7,
     "av_offset_frames": -0.4,
     "av_correlation": 0.6,
@@ -72,7 +79,7 @@ def test_keys_are_unique_and_ordinary_clips_are_not_flagged() -> None:
         ("interpolated", {"found_share": 0.8}, 20.0),
         ("lips-border", {"lips_border_px": 0.4}, 0.4),
         ("face-border", {"face_border_px": 3.0}, 3.0),
-        ("mouth", {"mouth_off_centre_px": 5.5}, 5.5),
+        ("mouth", {"mouth_off_center_px": 5.5}, 5.5),
         ("face-size", {"scale": 1.36}, 25.0),
         ("av-offset", {"av_offset_frames": -6.0}, -6.0),
         ("av-correlation", {"av_correlation": 0.1}, 0.1),
@@ -119,8 +126,8 @@ def test_a_build_without_these_numbers_is_not_judged_and_not_wrong() -> None:
         if ranking.criterion.key != "samples-added":
             assert (ranking.n_judged, ranking.n_flagged, ranking.worst) == (0, 0, ())
             assert ranking.n_unjudged == 5
-    (talker,) = talkers(bare, [])
-    assert talker.jitter_px is talker.av_offset_frames is talker.av_confident_percent is None
+    (speaker,) = speakers(bare, [])
+    assert speaker.jitter_px is speaker.av_offset_frames is speaker.av_confident_percent is None
 
 
 @pytest.mark.parametrize("value", [None, "9", True, float("nan"), float("inf")])
@@ -140,7 +147,7 @@ def test_worst_first_ties_by_name_and_perfect_values_left_out() -> None:
     assert [f.row.stem for f in by_key(levels)["level"].worst] == ["a", "c", "b"]
 
 
-def test_what_is_usual_is_the_talkers_own() -> None:
+def test_what_is_usual_is_the_speakers_own() -> None:
     woman = [replace(r, qc={**r.qc, "f0_median_hz": 220.0}) for r in ordinary(5, "s4")]
     found = by_key([*ordinary(5, "s1"), *woman])
     assert found["voice"].n_flagged == 0
@@ -162,14 +169,14 @@ def failure(speaker: str, stem: str, reason: str = "grey_frames") -> ClipFailure
     return ClipFailure(speaker, stem, "decode", reason, f"{stem} is bad")
 
 
-def test_talkers_are_summed_up() -> None:
+def test_speakers_are_summed_up() -> None:
     rows = [
         row("a", jitter_px=0.1, av_offset_frames=-1.0),
         row("b", jitter_px=0.2, av_offset_frames=-2.0, lips_border_px=2.0, face_border_px=1.0),
         row("c", jitter_px=0.9, av_offset_frames=9.0, av_margin=0.0),
         replace(row("d", "s10"), subset="test"),
     ]
-    first, second, third = talkers(rows, [failure("s1", "x"), failure("s30", "y")])
+    first, second, third = speakers(rows, [failure("s1", "x"), failure("s30", "y")])
     assert (first.speaker, second.speaker, third.speaker) == ("s1", "s10", "s30")
     assert (first.rows, first.failures, first.flagged) == (3, 1, 2)
     assert first.subsets == {"train": 3}
@@ -185,7 +192,7 @@ def test_failures_are_grouped_by_reason_with_examples() -> None:
     failures = [failure("s10", "b"), failure("s2", "a"), failure("s1", "z", "no_face")]
     failures += [failure("s2", f"c{i}") for i in range(7)]
     grey, face = group_failures(failures, n_examples=3)
-    assert (grey.reason, grey.count, grey.talkers) == ("grey_frames", 9, {"s2": 8, "s10": 1})
+    assert (grey.reason, grey.count, grey.speakers) == ("grey_frames", 9, {"s2": 8, "s10": 1})
     assert [f.clip_id for f in grey.examples] == ["s2/a", "s2/c0", "s2/c1"]
     assert face == FailureGroup("decode", "no_face", 1, {"s1": 1}, (failures[2],))
     assert group_failures([]) == ()

@@ -16,7 +16,7 @@ import pytest
 import torch
 
 from gridprep.landmarks.base import IBUG_68
-from gridprep.landmarks.face_alignment import FaceAlignmentBackend, Options
+from gridprep.landmarks.face_alignment import FaceAlignmentBackend, FaceAlignmentOptions
 from manifests import records
 from manifests.errors import BadInput, MissingDependency
 from manifests.records import POINT_NAMES
@@ -230,7 +230,7 @@ def test_bfloat16_is_an_option_on_the_cpu() -> None:
 )
 def test_bad_options(name: str, value: str, says: str) -> None:
     with pytest.raises(BadInput, match=says):
-        Options.parse({name: value})
+        FaceAlignmentOptions.parse({name: value})
 
 
 def test_cuda_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:

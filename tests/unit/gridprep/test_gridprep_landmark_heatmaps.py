@@ -43,7 +43,7 @@ def test_what_a_crop_shows_maps_back_to_where_it_came_from(side: float) -> None:
     u, v = 100, 141  # the crop's pixel in edge coordinates is (100.5, 141.5); its heat-map cell /4
     cells = np.array([[[(u + 0.5) / 4, (v + 0.5) / 4]]], np.float32)
     back = heatmaps.to_frame(cells, square[None])[0, 0]
-    assert back == pytest.approx(crop[v, u, :2], abs=0.6)  # colours are rounded to whole pixels
+    assert back == pytest.approx(crop[v, u, :2], abs=0.6)  # colors are rounded to whole pixels
 
 
 def test_peaks_equal_the_librarys() -> None:
@@ -66,10 +66,10 @@ def test_points_equal_the_librarys_but_for_its_cutting_to_whole_pixels() -> None
     rng = np.random.default_rng(1)
     box = np.array([[101.0, 63.0, 242.0, 221.0]])
     square = heatmaps.squares(box, 195.0)
-    centre, scale = square[0, :2], square[0, 2] / 200
+    center, scale = square[0, :2], square[0, 2] / 200
     cells = rng.uniform(16, 48, (1, 68, 2)).astype(np.float32)
     ours = heatmaps.to_frame(cells, square)[0] + 0.5  # the library counts from the border
-    theirs = [utils.transform_np.py_func(p, centre, scale, 64, True) for p in cells[0]]
+    theirs = [utils.transform_np.py_func(p, center, scale, 64, True) for p in cells[0]]
     assert np.abs(np.floor(ours + 1e-3) - np.array(theirs)).max() == 0
 
 
@@ -81,10 +81,10 @@ def test_is_face_rejects_what_is_none() -> None:
     high, low = np.full((1, 68), 0.8, np.float32), np.full((1, 68), 0.1, np.float32)
     assert heatmaps.is_face(face, high, square, 0.2).all()
     assert not heatmaps.is_face(face, low, square, 0.2).any()
-    centre = face.mean(1, keepdims=True)
-    assert not heatmaps.is_face(centre + (face - centre) * 0.3, high, square, 0.2).any()
-    assert not heatmaps.is_face(centre + (face - centre) * 2, high, square, 0.2).any()
+    center = face.mean(1, keepdims=True)
+    assert not heatmaps.is_face(center + (face - center) * 0.3, high, square, 0.2).any()
+    assert not heatmaps.is_face(center + (face - center) * 2, high, square, 0.2).any()
     assert not heatmaps.is_face(face + np.float32(70), high, square, 0.2).any()
     assert not heatmaps.is_face(face * np.float32([1, 0.3]), high, square, 0.2).any()
-    point = np.repeat(centre, 68, 1)  # all points in one place: no division by zero either
+    point = np.repeat(center, 68, 1)  # all points in one place: no division by zero either
     assert not heatmaps.is_face(point, high, square, 0.2).any()

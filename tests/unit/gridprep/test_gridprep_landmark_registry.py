@@ -70,10 +70,10 @@ def test_gpu_is_refused_where_the_backend_has_no_use_for_it() -> None:
 
 def test_options_listed_are_the_options_understood() -> None:
     pytest.importorskip("face_alignment")
-    from gridprep.landmarks.face_alignment import Options
+    from gridprep.landmarks.face_alignment import FaceAlignmentOptions
 
     assert registry.entry("face-alignment").options == tuple(
-        sorted(f.name for f in dataclasses.fields(Options))
+        sorted(f.name for f in dataclasses.fields(FaceAlignmentOptions))
     )
 
 

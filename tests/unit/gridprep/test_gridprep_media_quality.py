@@ -162,17 +162,17 @@ def test_damage() -> None:
 
 
 @pytest.mark.parametrize(
-    ("colour", "reason", "says"),
+    ("color", "reason", "says"),
     [
         ((128, 128, 128), "grey_frames", "12 of 75 frames are plain grey (0-11)"),
         ((0, 0, 0), "black_frames", "12 of 75 frames are black (0-11)"),
         ((255, 255, 255), "grey_frames", "plain grey"),
-        ((0, 135, 0), "grey_frames", "of one plain colour"),  # a decoder's empty picture
+        ((0, 135, 0), "grey_frames", "of one plain color"),  # a decoder's empty picture
     ],
 )
-def test_plain_frames_are_refused(colour: tuple[int, ...], reason: str, says: str) -> None:
+def test_plain_frames_are_refused(color: tuple[int, ...], reason: str, says: str) -> None:
     frames = pictures()
-    frames[:12] = colour
+    frames[:12] = color
     error = video_error(media(frames))
     assert error.reason == reason
     assert says in error.detail

@@ -16,9 +16,9 @@ from clips import pictures, tiny_clip
 from gridprep.pipeline import run as build
 from gridprep.pipeline import selection
 from gridprep.pipeline.execution import Died
-from gridprep.pipeline.recipe import ALL_STAGES, Recipe, Task
+from gridprep.pipeline.recipe import ALL_STAGES, ClipTask, Recipe
 from gridprep.pipeline.run import estimate, plan, run
-from gridprep.pipeline.selection import Options, Selection, select, with_versions
+from gridprep.pipeline.selection import BuildOptions, Selection, select, with_versions
 from gridprep.pipeline.stages import process_clip
 from gridprep.pipeline.state import STATE_FOLDER
 from manifests.corpus_lists import stems_of
@@ -44,16 +44,16 @@ def serial(monkeypatch: pytest.MonkeyPatch, stub: str) -> None:
 
 @pytest.fixture
 def corpus(tmp_path: Path, sound_clip: Path) -> Path:
-    """Six clips of three talkers."""
+    """Six clips of three speakers."""
     for speaker, stems in STEMS.items():
         for stem in stems:
             add_clip(tmp_path / "corpus", speaker, stem, sound_clip)
     return tmp_path / "corpus"
 
 
-def options(corpus: Path, **more: Any) -> Options:
+def options(corpus: Path, **more: Any) -> BuildOptions:
     chosen: dict[str, Any] = {"recipe": RECIPE, "split": "large-unseen"} | more
-    return Options(corpus=str(corpus), out=str(corpus.parent / "out"), **chosen)
+    return BuildOptions(corpus=str(corpus), out=str(corpus.parent / "out"), **chosen)
 
 
 def ids(chosen: Selection) -> list[str]:
@@ -63,7 +63,7 @@ def ids(chosen: Selection) -> list[str]:
 # -- which clips ------------------------------------------------------------------------------------
 
 
-def test_limit_deals_over_the_talkers(corpus: Path) -> None:
+def test_limit_deals_over_the_speakers(corpus: Path) -> None:
     s1, s2, s30 = STEMS["s1"], STEMS["s2"], STEMS["s30"]
     assert ids(select(options(corpus, limit=3))) == [f"s1/{s1[0]}", f"s2/{s2[0]}", f"s30/{s30[0]}"]
     assert ids(select(options(corpus, limit=4)))[:2] == [f"s1/{s1[0]}", f"s1/{s1[1]}"]
@@ -81,7 +81,7 @@ def test_speakers_and_split_choose(corpus: Path) -> None:
 
 
 def test_a_choice_without_clips_names_who_is_there(corpus: Path) -> None:
-    with pytest.raises(BadInput, match=r"no clip for this choice \(talkers found: s1, s2, s30\)"):
+    with pytest.raises(BadInput, match=r"no clip for this choice \(speakers found: s1, s2, s30\)"):
         select(options(corpus, speakers=("s5",)))
 
 
@@ -133,8 +133,8 @@ def test_weights_of_a_backend_are_in_its_key(monkeypatch: pytest.MonkeyPatch) ->
         (["--landmark-option", "flip=true"], "landmark backend mediapipe has no option flip"),
         (["--device", "cuda"], "landmark backend mediapipe runs on the CPU only, not on 'cuda'"),
         (["--lips-format", "gif"], "unknown crop format 'gif'; use one of"),
-        (["--speakers", "s99"], "'s99' is not a talker with video"),
-        (["--speakers", "s5"], "has no clip for this choice (talkers found: s1, s2, s30)"),
+        (["--speakers", "s99"], "'s99' is not a speaker with video"),
+        (["--speakers", "s5"], "has no clip for this choice (speakers found: s1, s2, s30)"),
     ],
 )
 def test_unknown_names_are_one_line(corpus: Path, arguments: list[str], says: str) -> None:
@@ -268,7 +268,7 @@ def test_stage_commands_share_the_cache(corpus: Path) -> None:
     assert "not done, or with other parameters: alignment, sync" in printed
     done: list[tuple[str, ...]] = []
 
-    def remember(task: Task) -> Any:
+    def remember(task: ClipTask) -> Any:
         result = process_clip(task)
         done.append(result.done_stages)
         return result
@@ -338,7 +338,7 @@ def test_a_clip_that_kills_workers_is_a_failure_and_is_tried_again(
     corpus: Path, monkeypatch: pytest.MonkeyPatch, stub: str
 ) -> None:
     class Deadly:
-        def map(self, function: Any, items: list[Task]) -> Any:
+        def map(self, function: Any, items: list[ClipTask]) -> Any:
             yield Died(items[0], "the worker process died on it twice")
             yield from map(function, items[1:])
 

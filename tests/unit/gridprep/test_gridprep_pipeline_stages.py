@@ -21,8 +21,8 @@ from gridprep.pipeline.recipe import (
     ALL_STAGES,
     STAGE_VERSIONS,
     UPSTREAM,
+    ClipTask,
     Recipe,
-    Task,
     expected_keys,
     failure_among,
     is_done,
@@ -64,7 +64,7 @@ def root(built: Path, tmp_path: Path) -> Path:
 
 def task_in(
     root: Path, recipe: Recipe = RECIPE, targets: tuple[str, ...] = ALL_STAGES, words: bool = True
-) -> Task:
+) -> ClipTask:
     clip = Clip(
         SPEAKER,
         STEM,
@@ -72,10 +72,10 @@ def task_in(
         str(root / "corpus" / "alignments" / SPEAKER / f"{STEM}.align") if words else "",
         SPEAKER,
     )
-    return Task(clip, str(root / "out"), recipe, with_upstreams(targets))
+    return ClipTask(clip, str(root / "out"), recipe, with_upstreams(targets))
 
 
-def done(task: Task) -> tuple[str, ...]:
+def done(task: ClipTask) -> tuple[str, ...]:
     """The stages that a run does; a second run does none."""
     result = process_clip(task)
     assert result.state.failure is None, result.state.failure
@@ -334,7 +334,7 @@ def test_a_folder_that_is_a_file_stops_the_build(root: Path) -> None:
 # -- failures, and what makes them pass -------------------------------------------------------------
 
 
-def failure_of(task: Task) -> ClipFailure:
+def failure_of(task: ClipTask) -> ClipFailure:
     """The failure of a clip, which stands when it is run again."""
     state = process_clip(task).state
     assert state.failure is not None
@@ -342,7 +342,7 @@ def failure_of(task: Task) -> ClipFailure:
     return state.failure
 
 
-def stands(task: Task) -> bool:
+def stands(task: ClipTask) -> bool:
     """Whether a failure is remembered, so that the clip is not tried again."""
     state = load_state(task.build, task.clip.clip_id)
     return is_done(task, state, task.recipe.stage_parameters())

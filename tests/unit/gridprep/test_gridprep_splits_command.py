@@ -29,7 +29,7 @@ def test_lists_and_explains_every_split() -> None:
         assert words in output
 
 
-def test_show_counts_talkers_genders_and_clips() -> None:
+def test_show_counts_speakers_genders_and_clips() -> None:
     lines = [line.split() for line in say("show", "large-unseen").splitlines()]
     assert ["train", "29", "16+13", "25988"] in lines
     assert ["val", "29", "16+13", "2888"] in lines

@@ -18,7 +18,7 @@ from gridprep.synth.container import write_mpg
 from gridprep.synth.corpus import clip_rng, make_corpus, sentences_for, video_path
 from gridprep.synth.face import face_of
 from gridprep.synth.faults import FAULTS, make_fault
-from gridprep.synth.talkers import talker
+from gridprep.synth.speakers import synthetic_speaker
 from gridprep.synth.visemes import mouth_poses
 from gridprep.synth.voice import utter
 from manifests.corpus_lists import speaker_of
@@ -90,7 +90,9 @@ def test_alignment_spells_the_stem_and_meets_the_sound(corpus: Path) -> None:
 
 def test_decoded_sound_keeps_its_time(corpus: Path) -> None:
     path, stem = only_clip(corpus)
-    given = utter(talker(SPEAKER, 0), stem, clip_rng(SPEAKER, stem, 0)).samples[:, 0] / 32768
+    given = (
+        utter(synthetic_speaker(SPEAKER, 0), stem, clip_rng(SPEAKER, stem, 0)).samples[:, 0] / 32768
+    )
     heard = decode(path, video=False).audio[:, 0]
     size = 1 << 18
     product = np.fft.rfft(heard, size) * np.conj(np.fft.rfft(given, size))
@@ -107,12 +109,14 @@ def test_truth_holds_what_it_says(corpus: Path) -> None:
         assert truth["f0_hz"].shape == (150,)
         assert truth["visemes"].shape == (75,)
         voiced = truth["f0_hz"][truth["f0_hz"] > 0]
-        assert np.median(voiced) == pytest.approx(talker(SPEAKER, 0).voice.f0_hz, rel=0.08)
+        assert np.median(voiced) == pytest.approx(
+            synthetic_speaker(SPEAKER, 0).voice.f0_hz, rel=0.08
+        )
         assert (truth["points_px"] > 0).all()
         assert (truth["points_px"] < (360, 288)).all()
-    people = json.loads((corpus / "talkers.json").read_text())
+    people = json.loads((corpus / "speakers.json").read_text())
     assert len(people) == 33
-    assert people[SPEAKER]["voice"]["f0_hz"] == talker(SPEAKER, 0).voice.f0_hz
+    assert people[SPEAKER]["voice"]["f0_hz"] == synthetic_speaker(SPEAKER, 0).voice.f0_hz
 
 
 def test_same_seed_same_bytes_with_any_number_of_processes(corpus: Path, tmp_path: Path) -> None:
@@ -143,7 +147,7 @@ def test_the_landmark_backend_finds_the_face_where_it_is(speaker: str) -> None:
     pytest.importorskip("mediapipe", reason="wheels end at Python 3.12")
     from gridprep.landmarks.mediapipe import MediapipeBackend
 
-    person, stem = talker(speaker, 0), sentences_for(speaker, 1, 0)[0]
+    person, stem = synthetic_speaker(speaker, 0), sentences_for(speaker, 1, 0)[0]
     rng = clip_rng(speaker, stem, 0)
     poses, _ = mouth_poses(list(utter(person, stem, rng).phonemes))
     frames, points_px = face_of(person, 0).film(poses, rng)
@@ -253,5 +257,5 @@ def test_command_reports(tmp_path: Path) -> None:
         cli, ["synth", str(out), "--speakers", "s34", "--sentences", "1", "--jobs", "1"]
     )
     assert result.exit_code == 0, result.output
-    assert "1 clips made, 0 kept, 1 talkers" in result.output
+    assert "1 clips made, 0 kept, 1 speakers" in result.output
     assert len(list(out.glob("s34/*.mpg"))) == 1

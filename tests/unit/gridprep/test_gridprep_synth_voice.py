@@ -6,7 +6,7 @@ import librosa
 import numpy as np
 import pytest
 
-from gridprep.synth.talkers import talker
+from gridprep.synth.speakers import synthetic_speaker
 from gridprep.synth.visemes import PHONEMES, POSE_NAMES, VISEMES, mouth_poses
 from gridprep.synth.voice import CLIP_SAMPLES, speak, spelled, track_f0, utter
 from manifests.grammar import VOCABULARY, words_of
@@ -19,7 +19,7 @@ def test_every_word_has_known_sounds() -> None:
     for k, letter in enumerate(LETTERS):
         stem = f"{'blps'[k % 4]}{'bgrw'[k % 4]}{'abiw'[k // 4 % 4]}{letter}{digits[k % 10]}"
         stem += adverbs[k % 4]
-        person = talker("s1", 0)
+        person = synthetic_speaker("s1", 0)
         said = utter(person, stem, np.random.default_rng(0))
         assert [word for word, _, _ in said.words] == list(words_of(stem))
         unknown = {p.name for p in said.phonemes} - set(PHONEMES)
@@ -46,8 +46,8 @@ def test_speech_does_not_depend_on_what_was_said_before() -> None:
 
 
 @pytest.mark.parametrize("speaker", ["s1", "s13", "s4", "s23"])
-def test_f0_is_the_talkers(speaker: str) -> None:
-    person = talker(speaker, 0)
+def test_f0_is_the_speakers(speaker: str) -> None:
+    person = synthetic_speaker(speaker, 0)
     medians = []
     for stem in ("lgaf5p", "srwz9n"):
         said = utter(person, stem, np.random.default_rng(1))
@@ -70,7 +70,7 @@ def test_tracker_on_a_tone() -> None:
 
 
 def test_utterance_fills_three_seconds() -> None:
-    said = utter(talker("s2", 0), "bwwz7a", np.random.default_rng(2))
+    said = utter(synthetic_speaker("s2", 0), "bwwz7a", np.random.default_rng(2))
     assert said.samples.shape == (CLIP_SAMPLES, 2)
     assert said.samples.dtype == np.int16
     assert not np.array_equal(said.samples[:, 0], said.samples[:, 1])
@@ -86,7 +86,7 @@ def test_utterance_fills_three_seconds() -> None:
 
 
 def test_mouth_follows_the_sounds() -> None:
-    said = utter(talker("s1", 0), "bbap2n", np.random.default_rng(3))
+    said = utter(synthetic_speaker("s1", 0), "bbap2n", np.random.default_rng(3))
     poses, visemes = mouth_poses(list(said.phonemes))
     assert poses.shape == (75, len(POSE_NAMES))
     assert visemes.shape == (75,)

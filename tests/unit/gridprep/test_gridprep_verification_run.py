@@ -18,8 +18,8 @@ from gridprep.cli import cli
 from gridprep.media import quality
 from gridprep.pipeline.execution import Died
 from gridprep.verification import run as verify
-from gridprep.verification.report import Finding, Options, Problem
-from gridprep.verification.run import Task, check_clip
+from gridprep.verification.report import Finding, Problem, VerifyOptions
+from gridprep.verification.run import VerifyTask, check_clip
 from manifests.corpus_lists import expected_counts, expected_stems_of
 from manifests.errors import BadInput
 from manifests.records import Clip
@@ -71,7 +71,7 @@ def reasons(finding: Finding) -> list[str]:
 
 
 def test_a_sound_clip_is_ok(sound_clip: Path, tmp_path: Path) -> None:
-    finding = check_clip(Task(clip(sound_clip, write_alignment(tmp_path / "a.align", S1[0]))))
+    finding = check_clip(VerifyTask(clip(sound_clip, write_alignment(tmp_path / "a.align", S1[0]))))
     assert (finding.verdict, finding.problems, finding.flags) == ("ok", (), ())
 
 
@@ -79,7 +79,7 @@ def test_all_problems_are_told_in_the_order_of_a_build(tmp_path: Path) -> None:
     frames = pictures(74)
     frames[:12] = 128
     video = tiny_clip(tmp_path / "x.mpg", frames, audio=np.zeros((131_328, 2)))
-    finding = check_clip(Task(clip(video, None)))
+    finding = check_clip(VerifyTask(clip(video, None)))
     assert reasons(finding) == ["grey_frames", "alignment_missing", "audio_silent"]
     assert [p.stage for p in finding.problems] == ["decode", "alignment", "audio"]
     assert finding.verdict == "failed"
@@ -89,7 +89,7 @@ def test_an_unreadable_video_does_not_hide_a_bad_alignment(tmp_path: Path) -> No
     video = tmp_path / "x.mpg"
     video.write_bytes(b"")
     words = write_alignment(tmp_path / "x.align", S1[1])
-    assert reasons(check_clip(Task(clip(video, words)))) == [
+    assert reasons(check_clip(VerifyTask(clip(video, words)))) == [
         "empty_file",
         "alignment_wrong_sentence",
     ]
@@ -98,7 +98,7 @@ def test_an_unreadable_video_does_not_hide_a_bad_alignment(tmp_path: Path) -> No
 def test_flags_do_not_fail(tmp_path: Path) -> None:
     video = tiny_clip(tmp_path / "x.mpg", 74)
     words = write_alignment(tmp_path / "x.align", S1[0])
-    finding = check_clip(Task(clip(video, words)))
+    finding = check_clip(VerifyTask(clip(video, words)))
     assert (finding.verdict, finding.flags) == ("flagged", ("frames_repeated",))
 
 
@@ -110,7 +110,7 @@ def test_a_defect_in_a_library_is_a_finding(
 
     monkeypatch.setattr(quality, "check_audio", upset)
     words = write_alignment(tmp_path / "x.align", S1[0])
-    (problem,) = check_clip(Task(clip(sound_clip, words))).problems
+    (problem,) = check_clip(VerifyTask(clip(sound_clip, words))).problems
     assert (problem.stage, problem.reason, problem.detail) == (
         "audio",
         "unexpected",
@@ -122,14 +122,14 @@ def test_quick_looks_at_names_and_presence_only(tmp_path: Path) -> None:
     video, words = tmp_path / "x.mpg", tmp_path / "x.align"
     video.write_bytes(b"no video")
     words.write_bytes(b"no alignment")
-    assert check_clip(Task(clip(video, words), quick=True)).verdict == "ok"
+    assert check_clip(VerifyTask(clip(video, words), quick=True)).verdict == "ok"
     video.write_bytes(b"")
-    assert reasons(check_clip(Task(clip(video, None), quick=True))) == [
+    assert reasons(check_clip(VerifyTask(clip(video, None), quick=True))) == [
         "empty_file",
         "alignment_missing",
     ]
     video.unlink()
-    assert reasons(check_clip(Task(clip(video, words), quick=True))) == ["unreadable"]
+    assert reasons(check_clip(VerifyTask(clip(video, words), quick=True))) == ["unreadable"]
 
 
 def test_records_are_written_in_full() -> None:
@@ -239,7 +239,7 @@ def test_choices(corpus: Path, run: Run) -> None:
     result = run(corpus, "--limit", 2)
     assert "2 ok + 0 flagged + 0 failed = 2 clips" in result.output
     report = json.loads(Path("verify.json").read_text())
-    # A limit is dealt over the talkers, and what is here is counted all the same.
+    # A limit is dealt over the speakers, and what is here is counted all the same.
     assert [(s["found"], s["checked"]) for s in report["speakers"]] == [(3, 1), (2, 1)]
 
 
@@ -281,7 +281,7 @@ def test_a_worker_that_dies_is_a_finding(
             yield from map(function, items[1:])
 
     monkeypatch.setattr(verify, "create_executor", lambda *_: Deadly())
-    found = verify.verify(Options(str(corpus)))
+    found = verify.verify(VerifyOptions(str(corpus)))
     assert len(found.findings) == 5
     assert reasons(found.findings[0]) == ["worker_died"]
 

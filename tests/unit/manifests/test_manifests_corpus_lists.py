@@ -13,7 +13,7 @@ from manifests.errors import BadInput
 from manifests.grammar import is_stem
 
 
-def test_33_talkers_in_the_order_of_their_numbers_without_s21() -> None:
+def test_33_speakers_in_the_order_of_their_numbers_without_s21() -> None:
     assert len(SPEAKERS) == 33
     assert SPEAKERS[:3] == ("s1", "s2", "s3")
     assert SPEAKERS[19:21] == ("s20", "s22")
@@ -43,7 +43,7 @@ def test_counts_of_the_table_are_the_lengths_of_the_lists() -> None:
         assert list(stems) == sorted(stems)
 
 
-def test_every_stem_is_of_the_grammar_and_belongs_to_one_talker() -> None:
+def test_every_stem_is_of_the_grammar_and_belongs_to_one_speaker() -> None:
     stems = [stem for speaker in SPEAKERS for stem in corpus_lists.stems_of(speaker)]
     assert len(stems) == len(set(stems)) == 32_876
     assert all(is_stem(stem) for stem in stems)
@@ -82,8 +82,8 @@ def test_s21_has_a_gender_and_no_clips() -> None:
 
 
 @pytest.mark.parametrize("speaker", ["s0", "s35", "1", "S1", ""])
-def test_an_unknown_talker_is_refused(speaker: str) -> None:
-    with pytest.raises(BadInput, match="is not a GRID talker"):
+def test_an_unknown_speaker_is_refused(speaker: str) -> None:
+    with pytest.raises(BadInput, match="is not a GRID speaker"):
         corpus_lists.gender_of(speaker)
     with pytest.raises(BadInput):
         corpus_lists.stems_of(speaker)
@@ -113,7 +113,7 @@ def test_looking_up_keeps_pace_with_planning() -> None:
         ("all", SPEAKERS),
     ],
 )
-def test_talkers_out_of_an_option(text: str, expected: tuple[str, ...]) -> None:
+def test_speakers_out_of_an_option(text: str, expected: tuple[str, ...]) -> None:
     assert corpus_lists.parse_speakers(text) == expected
 
 
@@ -121,15 +121,15 @@ def test_talkers_out_of_an_option(text: str, expected: tuple[str, ...]) -> None:
     ("text", "said"),
     [
         ("s21", "s21 has no video"),
-        ("s35", "'s35' is not a talker"),
-        ("1", "'1' is not a talker"),
+        ("s35", "'s35' is not a speaker"),
+        ("1", "'1' is not a speaker"),
         ("s3-s1", "runs backwards"),
-        ("s1-", "'' is not a talker"),
-        ("", "names no talker"),
-        (" , ", "names no talker"),
+        ("s1-", "'' is not a speaker"),
+        ("", "names no speaker"),
+        (" , ", "names no speaker"),
     ],
 )
-def test_a_wrong_talker_option_is_explained(text: str, said: str) -> None:
+def test_a_wrong_speaker_option_is_explained(text: str, said: str) -> None:
     with pytest.raises(BadInput, match=said):
         corpus_lists.parse_speakers(text)
 
@@ -154,8 +154,8 @@ def test_the_list_tool_sorts_counts_and_repeats_itself(tmp_path) -> None:
     ("content", "said"),
     [
         ("stem\tspeaker\n", "lacks the column in_list_a, in_list_b"),
-        (TABLE + "bbaf2n\ts1\t1\t1\nbbaf2n\ts2\t1\t1\n", "gives bbaf2n to two talkers"),
-        (TABLE + "bbaf2n\tspeaker1\t1\t1\n", "'speaker1' is not a GRID talker"),
+        (TABLE + "bbaf2n\ts1\t1\t1\nbbaf2n\ts2\t1\t1\n", "gives bbaf2n to two speakers"),
+        (TABLE + "bbaf2n\tspeaker1\t1\t1\n", "'speaker1' is not a GRID speaker"),
     ],
 )
 def test_the_list_tool_refuses_a_wrong_table(tmp_path, content: str, said: str) -> None:

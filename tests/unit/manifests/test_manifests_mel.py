@@ -179,11 +179,11 @@ def test_one_clip_is_exactly_150_frames_and_frames_agree_with_the_spec() -> None
     assert PRESETS["facetron"].frames(48000) == 150
 
 
-def test_frame_centres_are_where_a_click_shows() -> None:
+def test_frame_centers_are_where_a_click_shows() -> None:
     for spec in (PRESETS["facetron"], PRESETS["lip2wav"]):
-        centres = frame_centers_samples(150, spec)
+        centers = frame_centers_samples(150, spec)
         audio = np.zeros(48000)
-        audio[centres[70]] = 0.5
+        audio[centers[70]] = 0.5
         energy = np.exp(mel_spectrogram(audio, dataclasses.replace(spec, clip_max=None))).sum(0)
         assert energy.argmax() == 70
         assert energy[69] == pytest.approx(energy[71], rel=0.02)

@@ -109,7 +109,7 @@ def test_nested_and_optional_records() -> None:
         assert Nested.from_dict(json.loads(json.dumps(nested.to_dict()))) == nested
 
 
-def test_records_are_frozen_and_named_by_talker_and_stem() -> None:
+def test_records_are_frozen_and_named_by_speaker_and_stem() -> None:
     with pytest.raises(dataclasses.FrozenInstanceError):
         row().speaker = "s2"  # type: ignore[misc]
     assert row().clip_id == "s1/bbaf2n"

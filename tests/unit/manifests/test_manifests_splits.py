@@ -40,7 +40,7 @@ def test_building_again_gives_the_same_bytes() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "train", "val", "test", "talkers"),
+    ("name", "train", "val", "test", "speakers"),
     [
         ("small", 3600, 200, 200, (4, 4, 4)),
         ("large-seen", 25_988, 1444, 1444, (29, 29, 29)),
@@ -50,16 +50,16 @@ def test_building_again_gives_the_same_bytes() -> None:
         ("vcagan-unseen", 15_888, 7000, 9982, (16, 7, 10)),
     ],
 )
-def test_counts(name: str, train: int, val: int, test: int, talkers: tuple[int, ...]) -> None:
+def test_counts(name: str, train: int, val: int, test: int, speakers: tuple[int, ...]) -> None:
     split = splits.load(name)
     assert split.counts() == {"train": train, "val": val, "test": test}
-    assert tuple(len(split.speakers(s)) for s in ("train", "val", "test")) == talkers
+    assert tuple(len(split.speakers(s)) for s in ("train", "val", "test")) == speakers
     index = json.loads((FOLDER / "index.json").read_text("utf-8"))
     assert index["splits"][name]["clips"] == split.counts()
 
 
 @pytest.mark.parametrize("name", ["small", "large-seen", "all-seen"])
-def test_shares_are_exact_for_every_talker(name: str) -> None:
+def test_shares_are_exact_for_every_speaker(name: str) -> None:
     split = splits.load(name)
     for speaker in split.speakers():
         counts = split.counts(speaker)
@@ -68,7 +68,7 @@ def test_shares_are_exact_for_every_talker(name: str) -> None:
         assert total == len(corpus_lists.stems_of(speaker))
 
 
-def test_the_held_out_talkers_are_nowhere_in_training() -> None:
+def test_the_held_out_speakers_are_nowhere_in_training() -> None:
     for name, held_out in {
         "small": (),
         "large-seen": (),
@@ -82,7 +82,7 @@ def test_the_held_out_talkers_are_nowhere_in_training() -> None:
         assert not set(held_out) & set(split.speakers("train", "val"))
 
 
-def test_large_splits_leave_the_small_talkers_out_of_training() -> None:
+def test_large_splits_leave_the_small_speakers_out_of_training() -> None:
     for name in ("large-seen", "large-unseen"):
         assert not {"s1", "s2", "s4", "s29"} & set(splits.load(name).speakers("train", "val"))
     assert set(splits.load("large-unseen").speakers()) == set(SPEAKERS)
@@ -125,7 +125,7 @@ def test_places_follow_the_documented_hash() -> None:
 
 
 def test_vcagan_has_the_clips_of_its_public_file() -> None:
-    """That file writes `subset/talker/stem` a line and is 525,921 bytes long."""
+    """That file writes `subset/speaker/stem` a line and is 525,921 bytes long."""
     split = splits.load("vcagan-unseen")
     lines = [f"{split.subset_of(s, stem)}/{s}/{stem}\n" for s, stem in split.clips()]
     assert len(lines) == 32_870
@@ -135,7 +135,7 @@ def test_vcagan_has_the_clips_of_its_public_file() -> None:
     assert split.subset_of("s4", "pwbx6s") is None  # in VIPL's list only
 
 
-def test_subset_of_knows_only_the_true_talker() -> None:
+def test_subset_of_knows_only_the_true_speaker() -> None:
     split = splits.load("large-unseen")
     assert split.subset_of("s1", "bbaf2n") == "test"
     assert split.subset_of("s2", "bbaf2n") is None

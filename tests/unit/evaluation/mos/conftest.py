@@ -1,4 +1,4 @@
-"""Runs of short sounds by four talkers of two genders, and listeners made of random numbers."""
+"""Runs of short sounds by four speakers of two genders, and listeners made of random numbers."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from manifests.io import write_json, write_jsonl
 from manifests.records import RunClip, RunInfo
 
 RATE_HZ = 16_000
-TALKERS = {"anna": "female", "bert": "male", "cleo": "female", "dirk": "male"}
+SPEAKERS = {"anna": "female", "bert": "male", "cleo": "female", "dirk": "male"}
 STEMS = tuple(f"{letter}waz{i}n" for i in range(4) for letter in "bpls")
 SECRET = "00112233445566778899aabbccddeeff"
 MakeRuns = Callable[..., list[Path]]
@@ -39,15 +39,15 @@ def write_runs(
     names: tuple[str, ...] = ("Alpha", "Beta"),
     *,
     n_clips: int = 5,
-    talkers: tuple[str, ...] = tuple(TALKERS),
+    speakers: tuple[str, ...] = tuple(SPEAKERS),
     swapped: bool = False,
     kinds: tuple[str, ...] = (),
 ) -> list[Path]:
     """Run directories of the same clips beside their recordings."""
-    order = list(talkers)
-    for t, talker in enumerate(order):
+    order = list(speakers)
+    for t, speaker in enumerate(order):
         for i in range(n_clips):
-            path = root / "recordings" / talker / f"{STEMS[i]}{t}.wav"
+            path = root / "recordings" / speaker / f"{STEMS[i]}{t}.wav"
             path.parent.mkdir(parents=True, exist_ok=True)
             soundfile.write(path, short_sound(100 * t + i), RATE_HZ)
     paths = []
@@ -55,18 +55,18 @@ def write_runs(
         folder = root / f"run{k}"
         (folder / "wavs").mkdir(parents=True)
         clips = []
-        for t, talker in enumerate(order):
+        for t, speaker in enumerate(order):
             for i in range(n_clips):
                 stem = f"{STEMS[i]}{t}"
-                wav = f"wavs/{talker}_{stem}.wav"
+                wav = f"wavs/{speaker}_{stem}.wav"
                 sound = short_sound(5000 * (k + 1) + 100 * t + i, 0.02 * (k + 1), 0.3 + 0.04 * k)
                 soundfile.write(folder / wav, sound, RATE_HZ)
                 voice = order[(t + 1 + i % (len(order) - 1)) % len(order)] if swapped else ""
-                reference = f"../recordings/{talker}/{stem}.wav"
-                gender = TALKERS[talker]
+                reference = f"../recordings/{speaker}/{stem}.wav"
+                gender = SPEAKERS[speaker]
                 clips.append(
                     RunClip(
-                        talker, stem, "bin blue at f two now", gender, wav, reference, "", voice
+                        speaker, stem, "bin blue at f two now", gender, wav, reference, "", voice
                     )
                 )
         write_jsonl(folder / "clips.jsonl", "run-clips", clips)
@@ -84,7 +84,7 @@ def make_runs() -> MakeRuns:
 
 @pytest.fixture(scope="session")
 def runs(tmp_path_factory: pytest.TempPathFactory) -> list[Run]:
-    """Two systems, four talkers, five clips each. Nobody may write into them."""
+    """Two systems, four speakers, five clips each. Nobody may write into them."""
     return [read_run(path) for path in write_runs(tmp_path_factory.mktemp("runs"))]
 
 

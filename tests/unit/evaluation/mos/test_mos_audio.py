@@ -25,7 +25,7 @@ from manifests.errors import BadInput, ManifestError
 
 RATE_HZ = 16_000
 OPTIONS: dict[str, Any] = {
-    "parts": ("mos", "smos_speaker"), "subjects": 3, "clips_per_talker": 2, "practice": 1,
+    "parts": ("mos", "smos_speaker"), "subjects": 3, "clips_per_speaker": 2, "practice": 1,
     "repeats": 1, "traps": 1,
 }  # fmt: skip
 

@@ -12,15 +12,15 @@ from evaluation.mos.balance import item_order, latin_blocks, presentation_order,
 
 
 @pytest.mark.parametrize("n", range(2, 10))
-def test_williams_design_balances_places_and_neighbours(n: int) -> None:
+def test_williams_design_balances_places_and_neighbors(n: int) -> None:
     rows = williams(n)
     assert len(rows) == (n if n % 2 == 0 else 2 * n)
     assert all(sorted(row) == list(range(n)) for row in rows)
     places = Counter((i, value) for row in rows for i, value in enumerate(row))
-    neighbours = Counter(pair for row in rows for pair in itertools.pairwise(row))
+    neighbors = Counter(pair for row in rows for pair in itertools.pairwise(row))
     assert len(set(places.values())) == 1
-    assert len(neighbours) == n * (n - 1)
-    assert len(set(neighbours.values())) == 1
+    assert len(neighbors) == n * (n - 1)
+    assert len(set(neighbors.values())) == 1
 
 
 def counts(plan: list[list[list[tuple[int, int]]]], k: int) -> np.ndarray:
@@ -72,21 +72,21 @@ def test_blocks_go_through_the_conditions() -> None:
 def test_presentation_order_is_balanced_over_time() -> None:
     rng = np.random.default_rng(0)
     k, items = 4, 24
-    talkers = ["abcd"[i // 6] for i in range(items)]
+    speakers = ["abcd"[i // 6] for i in range(items)]
     plan = latin_blocks(8, items, k, items, 1)
     rows = itertools.cycle(williams(k))
     follows: Counter[tuple[int, int]] = Counter()
-    same_talker = 0
+    same_speaker = 0
     for blocks in plan:
-        order = presentation_order(blocks[0], [next(rows) for _ in range(6)], talkers, rng)
+        order = presentation_order(blocks[0], [next(rows) for _ in range(6)], speakers, rng)
         assert sorted(order) == sorted(blocks[0])
         conditions = [condition for _, condition in order]
         for start in range(0, items, k):
             assert sorted(conditions[start : start + k]) == list(range(k))
             follows.update(itertools.pairwise(conditions[start : start + k]))
-        same_talker += sum(talkers[a[0]] == talkers[b[0]] for a, b in itertools.pairwise(order))
+        same_speaker += sum(speakers[a[0]] == speakers[b[0]] for a, b in itertools.pairwise(order))
     assert len(set(follows.values())) == 1, "each condition follows each other equally often"
-    assert same_talker < 0.1 * 8 * items, "at random it would be a quarter"
+    assert same_speaker < 0.1 * 8 * items, "at random it would be a quarter"
 
 
 def test_incomplete_groups_lose_nothing() -> None:
@@ -105,7 +105,7 @@ def test_item_order_keeps_everything() -> None:
         item_order(groups, np.random.default_rng(s), in_turns=True) for s in range(9)
     )}  # fmt: skip
     for start in starts:
-        assert len(start & {0, 1, 2}) == len(start & {3, 4}) == 1, "a talker each"
+        assert len(start & {0, 1, 2}) == len(start & {3, 4}) == 1, "a speaker each"
 
 
 def test_spread_is_in_its_stretches() -> None:

@@ -16,7 +16,7 @@ from evaluation.cli import cli
 from evaluation.inputs.pairs import read_run
 from evaluation.mos.columns import SCORES_FILE, add_test, listening_tables, read_tests
 from evaluation.mos.records import read_key
-from evaluation.reporting.tables import Options
+from evaluation.reporting.tables import TableOptions
 from manifests.errors import BadInput, ManifestError
 from manifests.io import read_json, write_json
 
@@ -24,7 +24,7 @@ QUALITY = {
     "Alpha": 3.7, "Beta": 2.4, "Recording": 4.5, "Low anchor": 1.3, "Other gender": 1.3,
 }  # fmt: skip
 SMALL = (
-    "--clips-per-talker", 2, "--subjects", 6, "--practice", 1, "--repeats", 1, "--parts",
+    "--clips-per-speaker", 2, "--subjects", 6, "--practice", 1, "--repeats", 1, "--parts",
     "mos,smos-gender",
 )  # fmt: skip
 
@@ -69,12 +69,12 @@ def test_design_and_pages(tmp_path: Path, make_runs: Callable[..., list[Path]]) 
     consent.write_text("Please <b>read</b>.\n\nThanks.", encoding="utf-8")
     printed = done(
         "design", *runs, "--out", tmp_path / "test", *SMALL, "--title", "Voices", "--consent",
-        consent, "--talkers", "anna,bert", "--no-headphones", "--seed", 4,
+        consent, "--speakers", "anna,bert", "--no-headphones", "--seed", 4,
     )  # fmt: skip
     assert "MOS: Alpha, Beta, Recording, Low anchor" in printed
     assert "6 subjects" in printed
     options = read_key(tmp_path / "test").options
-    assert (options["title"], options["seed"], options["talkers"]) == (
+    assert (options["title"], options["seed"], options["speakers"]) == (
         "Voices",
         4,
         ["anna", "bert"],
@@ -110,7 +110,7 @@ def test_remaking_a_test_takes_its_old_pages_away(
     [
         (["--parts", "mos,mus"], "choose each once of mos"),
         (["--parts", ""], "cannot be"),
-        (["--talkers", "9"], "clips of 4 talkers, 9 were asked for"),
+        (["--speakers", "9"], "clips of 4 speakers, 9 were asked for"),
         (["--consent", "gone.txt"], "gone.txt cannot be read"),
         (["--clips", "swapped"], "share no swapped clip"),
         (["--preset", "paper-swaps"], "share no swapped clip"),
@@ -182,7 +182,7 @@ def test_a_report_without_tests_has_no_such_table(
     tmp_path: Path, make_runs: Callable[..., list[Path]]
 ) -> None:
     runs = [read_run(path) for path in make_runs(tmp_path)]
-    assert listening_tables(runs, Options()) == ()
+    assert listening_tables(runs, TableOptions()) == ()
 
 
 def test_several_tests_are_several_tables(scored: tuple[list[Path], Path, str]) -> None:
@@ -192,7 +192,7 @@ def test_several_tests_are_several_tables(scored: tuple[list[Path], Path, str]) 
     add_test(runs[0], "Alpha", test)
     assert len(read_tests(runs[0])[1]) == 1, "scored again, not twice"
     add_test(runs[0], "Alpha", {**test, "design": "other"})
-    tables = listening_tables([read_run(run) for run in runs], Options())
+    tables = listening_tables([read_run(run) for run in runs], TableOptions())
     assert [table.key for table in tables] == ["listening", "listening1"]
     assert [row.label for row in tables[0].rows] == [
         "Alpha", "Beta", "Recording", "Low anchor", "Other gender",

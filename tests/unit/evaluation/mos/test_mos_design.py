@@ -20,7 +20,7 @@ from evaluation.mos.stimuli import COUNTERPART, Draft
 from manifests.errors import BadInput
 
 SMALL: dict[str, Any] = {
-    "clips_per_talker": 3, "subjects": 8, "practice": 3, "traps": 2, "golds": 2, "repeats": 2,
+    "clips_per_speaker": 3, "subjects": 8, "practice": 3, "traps": 2, "golds": 2, "repeats": 2,
 }  # fmt: skip
 GENDERS = {"anna": "female", "bert": "male", "cleo": "female", "dirk": "male"}
 
@@ -33,12 +33,12 @@ def rated(drafts: list[Draft], part: str = "mos") -> list[Draft]:
     return [draft for draft in drafts if draft.role == "rating" and draft.part == part]
 
 
-def talker(draft: Draft) -> str:
+def speaker(draft: Draft) -> str:
     return draft.clip.split("/")[0]
 
 
 def spoken_by(draft: Draft, which: str) -> str:
-    """The talker of a recording in a pair."""
+    """The speaker of a recording in a pair."""
     (sound,) = [s for s in draft.sounds if (s.condition == COUNTERPART) is (which == COUNTERPART)]
     assert sound.path
     return sound.path.parent.name
@@ -57,12 +57,12 @@ def test_paper_preset(many_runs: list[Run]) -> None:
     for drafts in design.sessions.values():
         mine = rated(drafts)
         assert len({draft.clip for draft in mine}) == len(mine) == 40, "each sentence once"
-        assert Counter(map(talker, mine)) == dict.fromkeys(GENDERS, 10)
+        assert Counter(map(speaker, mine)) == dict.fromkeys(GENDERS, 10)
         assert Counter(draft.condition for draft in mine) == {
             c.name: 10 for c in design.conditions["mos"]
         }, "all systems equally often"
-        each = Counter((talker(draft), draft.condition) for draft in mine)
-        assert set(each.values()) <= {2, 3}, "for every talker too"
+        each = Counter((speaker(draft), draft.condition) for draft in mine)
+        assert set(each.values()) <= {2, 3}, "for every speaker too"
         cells.update((draft.clip, draft.condition) for draft in mine)
     assert len(cells) == 160
     assert set(cells.values()) <= {3, 4}, "15 subjects, 4 systems"
@@ -102,7 +102,7 @@ def test_a_subset_for_each(many_runs: list[Run]) -> None:
         mine = rated(drafts)
         assert len({draft.clip for draft in mine}) == len(mine) == 12
         assert set(Counter(draft.condition for draft in mine).values()) == {3}
-        assert set(Counter(map(talker, mine)).values()) == {3}
+        assert set(Counter(map(speaker, mine)).values()) == {3}
         heard.update(draft.clip for draft in mine)
     assert set(heard.values()) == {3}
 
@@ -171,23 +171,23 @@ def test_headphone_check_asks_for_every_place(runs: list[Run]) -> None:
     )
 
 
-def test_pairs_of_the_same_talker(runs: list[Run]) -> None:
+def test_pairs_of_the_same_speaker(runs: list[Run]) -> None:
     design = draw(runs, parts=("smos_speaker",))
-    assert [c.name for c in design.conditions["smos_speaker"]][2:] == ["Recording", "Other talker"]
+    assert [c.name for c in design.conditions["smos_speaker"]][2:] == ["Recording", "Other speaker"]
     coins = set()
     for draft in itertools.chain(*design.sessions.values()):
         if draft.part != "smos_speaker":
             continue
         assert len(draft.sounds) == 2
         coins.add(draft.sounds[0].condition == COUNTERPART)
-        assert spoken_by(draft, COUNTERPART) == talker(draft)
+        assert spoken_by(draft, COUNTERPART) == speaker(draft)
         beside = next(s for s in draft.sounds if s.condition == COUNTERPART)
         assert beside.path
         assert beside.path.stem != draft.clip.split("/")[1], "another sentence"
         if draft.condition == "Recording":
-            assert spoken_by(draft, "judged") == talker(draft)
-        elif draft.condition == "Other talker":
-            assert GENDERS[spoken_by(draft, "judged")] != GENDERS[talker(draft)]
+            assert spoken_by(draft, "judged") == speaker(draft)
+        elif draft.condition == "Other speaker":
+            assert GENDERS[spoken_by(draft, "judged")] != GENDERS[speaker(draft)]
         if draft.role == "trap":
             assert draft.sounds[1].kind == "trap", "the message comes last"
     assert coins == {True, False}, "A and B are in either order"
@@ -199,10 +199,10 @@ def test_pairs_of_the_same_gender(runs: list[Run]) -> None:
         if draft.part != "smos_gender":
             continue
         other = spoken_by(draft, COUNTERPART)
-        assert other != talker(draft)
-        assert GENDERS[other] == GENDERS[talker(draft)]
+        assert other != speaker(draft)
+        assert GENDERS[other] == GENDERS[speaker(draft)]
         if draft.condition == "Other gender":
-            assert GENDERS[spoken_by(draft, "judged")] != GENDERS[talker(draft)]
+            assert GENDERS[spoken_by(draft, "judged")] != GENDERS[speaker(draft)]
 
 
 def test_a_stimulus_is_the_same_for_everyone(runs: list[Run]) -> None:
@@ -255,7 +255,7 @@ def test_unusable_files_are_replaced_and_told(
     assert not heard & {"anna/bwaz0n0", "anna/lwaz0n0"}
     assert any("silent" in note for note in design.notes)
     with pytest.raises(BadInput, match="anna has 3 usable clips in all runs, 5 were asked for"):
-        draw([read_run(path) for path in paths], clips_per_talker=5)
+        draw([read_run(path) for path in paths], clips_per_speaker=5)
 
 
 def test_clips_that_not_all_runs_have_are_left_out(
@@ -285,30 +285,30 @@ def test_without_recordings_only_the_systems_are_judged(
 def test_one_gender_has_no_gender_anchor(
     tmp_path: Path, make_runs: Callable[..., list[Path]]
 ) -> None:
-    paths = make_runs(tmp_path, talkers=("bert", "dirk"))
+    paths = make_runs(tmp_path, speakers=("bert", "dirk"))
     parts = ("smos_speaker", "smos_gender")
     design = draw([read_run(path) for path in paths], parts=parts)
-    assert [c.name for c in design.conditions["smos_speaker"]][-1] == "Other talker"
+    assert [c.name for c in design.conditions["smos_speaker"]][-1] == "Other speaker"
     assert [c.name for c in design.conditions["smos_gender"]][-1] == "Recording"
     assert any("no 'Other gender'" in note for note in design.notes)
 
 
-def test_talkers(runs: list[Run]) -> None:
-    named = draw(runs, talkers=("dirk", "anna"))
-    assert {talker(d) for d in rated(named.sessions["S01"])} == {"dirk", "anna"}
+def test_speakers(runs: list[Run]) -> None:
+    named = draw(runs, speakers=("dirk", "anna"))
+    assert {speaker(d) for d in rated(named.sessions["S01"])} == {"dirk", "anna"}
     for seed in range(6):
-        drawn = draw(runs, n_talkers=2, seed=seed)
-        genders = {GENDERS[talker(d)] for d in rated(drawn.sessions["S01"])}
+        drawn = draw(runs, n_speakers=2, seed=seed)
+        genders = {GENDERS[speaker(d)] for d in rated(drawn.sessions["S01"])}
         assert genders == {"female", "male"}, "in balance"
 
 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"talkers": ("eve",)}, "no run has clips of eve; choose from anna, bert"),
-        ({"n_talkers": 5}, "clips of 4 talkers, 5 were asked for"),
-        ({"clips_per_talker": 6}, "anna has 5 usable clips"),
-        ({"clips_per_talker": None, "n_clips": 21}, "share 20 usable clips"),
+        ({"speakers": ("eve",)}, "no run has clips of eve; choose from anna, bert"),
+        ({"n_speakers": 5}, "clips of 4 speakers, 5 were asked for"),
+        ({"clips_per_speaker": 6}, "anna has 5 usable clips"),
+        ({"clips_per_speaker": None, "n_clips": 21}, "share 20 usable clips"),
         ({"per_subject": 13}, "there are 12 sentences, not 13"),
         ({"blocks": 5}, "there are 4 conditions for 5 blocks"),
         ({"repeats": 5}, "5 repeats are too many for 12 trials; pass --repeats 4"),
@@ -334,8 +334,8 @@ def test_systems_may_not_be_named_as_conditions(
 
 
 def test_presets_can_be_changed() -> None:
-    assert from_preset("paper", talkers=("s1",)).n_talkers is None
-    assert from_preset("paper", n_clips=7).clips_per_talker is None
-    assert from_preset("paper-swaps", clips_per_talker=7).n_clips is None
+    assert from_preset("paper", speakers=("s1",)).n_speakers is None
+    assert from_preset("paper", n_clips=7).clips_per_speaker is None
+    assert from_preset("paper-swaps", clips_per_speaker=7).n_clips is None
     assert from_preset("paper", seed=None).seed == 0
     assert (PRESETS["paper-swaps"].n_clips, PRESETS["paper-swaps"].swapped) == (30, True)

@@ -23,7 +23,7 @@ Save = Callable[..., Path]
 
 @pytest.fixture(scope="module")
 def key(runs: list[Run], make_key: Callable[..., Key]) -> Key:
-    return make_key(runs, clips_per_talker=2, subjects=3, practice=1, repeats=1)
+    return make_key(runs, clips_per_speaker=2, subjects=3, practice=1, repeats=1)
 
 
 @pytest.fixture

@@ -20,7 +20,7 @@ from evaluation.mos.writers import markdown_text, write_scores
 from manifests.errors import BadInput, TooManyFailures
 
 QUALITY = {
-    "Alpha": 3.7, "Beta": 2.4, "Recording": 4.5, "Low anchor": 1.3, "Other talker": 1.4,
+    "Alpha": 3.7, "Beta": 2.4, "Recording": 4.5, "Low anchor": 1.3, "Other speaker": 1.4,
     "Other gender": 1.2,
 }  # fmt: skip
 FAST = ScoreOptions(n_resamples=200)
@@ -30,13 +30,13 @@ HOSTILE = "=cmd|'/c calc'!A1 </td><script>alert(1)</script>|`*"
 
 @pytest.fixture(scope="module")
 def key(many_runs: list[Run], make_key: Callable[..., Key]) -> Key:
-    return make_key(many_runs, n_talkers=4, clips_per_talker=10, subjects=16)
+    return make_key(many_runs, n_speakers=4, clips_per_speaker=10, subjects=16)
 
 
 @pytest.fixture(scope="module")
 def pair_key(runs: list[Run], make_key: Callable[..., Key]) -> Key:
     parts = ("mos", "smos_speaker", "smos_gender")
-    return make_key(runs, parts=parts, clips_per_talker=3, subjects=8, repeats=2)
+    return make_key(runs, parts=parts, clips_per_speaker=3, subjects=8, repeats=2)
 
 
 @pytest.fixture
@@ -123,7 +123,7 @@ def test_only_first_ratings_count(key: Key, everyone: Imported) -> None:
     assert honest.parts == other.parts, "practice, traps, golds and repeats are not averaged in"
 
 
-def test_normalising_takes_out_the_listener(key: Key, everyone: Imported) -> None:
+def test_normalizing_takes_out_the_listener(key: Key, everyone: Imported) -> None:
     score = score_test(key, everyone, FAST)
     zs: dict[str, list[float]] = {}
     for rating in score.ratings:
@@ -132,9 +132,9 @@ def test_normalising_takes_out_the_listener(key: Key, everyone: Imported) -> Non
     for values in zs.values():
         assert np.mean(values) == pytest.approx(0, abs=1e-12)
         assert np.std(values, ddof=1) == pytest.approx(1)
-    means = [row(score, name).normalised.mean or 0 for name in ("Recording", "Alpha", "Beta")]
+    means = [row(score, name).normalized.mean or 0 for name in ("Recording", "Alpha", "Beta")]
     assert means == sorted(means, reverse=True)
-    assert sum(row(score, c.name).normalised.mean or 0 for c in score.parts[0].conditions) == (
+    assert sum(row(score, c.name).normalized.mean or 0 for c in score.parts[0].conditions) == (
         pytest.approx(0, abs=1e-9)
     )
 
@@ -251,7 +251,7 @@ def test_one_listener_has_scores_without_intervals(
 def test_full_design_has_intraclass_correlations(
     runs: list[Run], make_key: Callable[..., Key], tmp_path: Path, listeners: Any
 ) -> None:
-    key = make_key(runs, clips_per_talker=2, subjects=6, blocks=0, practice=0)
+    key = make_key(runs, clips_per_speaker=2, subjects=6, blocks=0, practice=0)
     score = score_test(key, read_results(listeners(QUALITY).write(tmp_path, key), key), EVERYTHING)
     part = score.parts[0]
     assert part.intraclass
@@ -272,7 +272,7 @@ def test_pairs_and_the_share_of_the_same_gender(
     assert found.share
     assert found.share.mean == pytest.approx(100 * sum(found.counts[3:]) / found.n_ratings)
     assert row(score, "Alpha", "smos_speaker").share is None
-    assert [c.name for c in score.parts[1].conditions][-1] == "Other talker"
+    assert [c.name for c in score.parts[1].conditions][-1] == "Other speaker"
 
 
 def test_files(tmp_path: Path, pair_key: Key, listeners: Any) -> None:
@@ -316,7 +316,7 @@ def test_hostile_texts_stay_texts(
     from evaluation.inputs.pairs import read_run
 
     runs = [read_run(p) for p in make_runs(tmp_path / "r", (HOSTILE, "@Beta"))]
-    key = make_key(runs, clips_per_talker=3, subjects=5, repeats=2, title=HOSTILE)
+    key = make_key(runs, clips_per_speaker=3, subjects=5, repeats=2, title=HOSTILE)
     quality = {**QUALITY, HOSTILE: 3.5, "@Beta": 2.0}
     group = listeners(quality)
     paths = group.write(tmp_path / "in", key, ["S01", "S02", "S03", "S04"])

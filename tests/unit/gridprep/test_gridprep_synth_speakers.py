@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from gridprep.synth.talkers import NEVER_EXTREME, talker
+from gridprep.synth.speakers import NEVER_EXTREME, synthetic_speaker
 from manifests.corpus_lists import SPEAKERS, gender_of
 from manifests.errors import BadInput
 
-PEOPLE = {s: talker(s, 0) for s in SPEAKERS}
+PEOPLE = {s: synthetic_speaker(s, 0) for s in SPEAKERS}
 
 
 def look_features(speaker: str) -> list[float]:
@@ -24,7 +24,7 @@ def look_features(speaker: str) -> list[float]:
     ]
 
 
-def test_talkers_are_grids() -> None:
+def test_speakers_are_grids() -> None:
     assert len(PEOPLE) == 33
     assert "s21" not in PEOPLE
     assert all(p.gender == gender_of(s) for s, p in PEOPLE.items())
@@ -33,8 +33,8 @@ def test_talkers_are_grids() -> None:
 
 
 @pytest.mark.parametrize("seed", [0, 1, 7])
-def test_unseen_talkers_lie_inside_the_others(seed: int) -> None:
-    people = {s: talker(s, seed) for s in SPEAKERS}
+def test_unseen_speakers_lie_inside_the_others(seed: int) -> None:
+    people = {s: synthetic_speaker(s, seed) for s in SPEAKERS}
     for speaker in NEVER_EXTREME:
         own = people[speaker]
         peers = [p for s, p in people.items() if s not in NEVER_EXTREME and p.gender == own.gender]
@@ -48,7 +48,7 @@ def test_unseen_talkers_lie_inside_the_others(seed: int) -> None:
             assert min(map(value, peers)) < value(own) < max(map(value, peers))
 
 
-def test_look_predicts_the_voice_of_talkers_never_seen() -> None:
+def test_look_predicts_the_voice_of_speakers_never_seen() -> None:
     seen = [s for s in SPEAKERS if s not in NEVER_EXTREME]
     x = np.array([look_features(s) for s in seen])
     for target, tolerance in (
@@ -68,13 +68,13 @@ def test_jaw_alone_gives_pitch() -> None:
     assert np.corrcoef(jaw, log_f0)[0, 1] < -0.999
 
 
-def test_talkers_differ_and_repeat() -> None:
-    assert talker("s1", 0) == talker("s1", 0)
-    assert talker("s1", 0) != talker("s1", 1)
+def test_speakers_differ_and_repeat() -> None:
+    assert synthetic_speaker("s1", 0) == synthetic_speaker("s1", 0)
+    assert synthetic_speaker("s1", 0) != synthetic_speaker("s1", 1)
     assert len({p.look.jaw_width for p in PEOPLE.values()}) == 33
 
 
 @pytest.mark.parametrize("name", ["s21", "s35", "x", ""])
-def test_unknown_talker(name: str) -> None:
-    with pytest.raises(BadInput, match="not a GRID talker"):
-        talker(name, 0)
+def test_unknown_speaker(name: str) -> None:
+    with pytest.raises(BadInput, match="not a GRID speaker"):
+        synthetic_speaker(name, 0)

@@ -1,4 +1,4 @@
-"""Training of the recogniser: what sentences are made of, how they are varied, and that a training
+"""Training of the recognizer: what sentences are made of, how they are varied, and that a training
 that was killed ends like one that was not."""
 
 from __future__ import annotations
@@ -14,37 +14,44 @@ import torch
 from evaluation.inputs.text import compare
 from evaluation.models.las import Las, LasSpec
 from evaluation.models.las_features import BLANK, EOS, features, tokens_of
-from evaluation.training import recogniser as training
+from evaluation.training import recognizer as training
 from evaluation.training.common import average_into, learning_rate, read_state, write_state
-from evaluation.training.recogniser import IGNORED, Material, Options, Sampler, targets, train
-from evaluation.training.recogniser_augment import (
-    coloured_noise,
+from evaluation.training.recognizer import (
+    IGNORED,
+    Material,
+    RecognizerTrainingOptions,
+    Sampler,
+    targets,
+    train,
+)
+from evaluation.training.recognizer_augment import (
+    colored_noise,
     faster,
     mask,
     placed,
     through_mel,
     vary,
 )
-from evaluation.training.recogniser_data import (
+from evaluation.training.recognizer_data import (
     Clip,
     espeak_clips,
     join,
     random_stem,
     splice,
 )
-from evaluation.training.recogniser_report import Rates, card_text, pooled
+from evaluation.training.recognizer_report import Rates, card_text, pooled
 from manifests.errors import BadInput
 from manifests.grammar import is_stem, stem_of
 
 WORD = 1600
 
 
-def clip(level: int, sentence: str, talker: str = "real/s1", lead: int = 800) -> Clip:
+def clip(level: int, sentence: str, speaker: str = "real/s1", lead: int = 800) -> Clip:
     """Six words of a tenth of a second, all of one value, between silences."""
     samples = np.zeros(lead + 6 * WORD + 400, dtype=np.int16)
     samples[lead : lead + 6 * WORD] = level
     edges = tuple(lead + k * WORD for k in range(7))
-    return Clip(talker, samples, tuple(sentence.split()), edges)
+    return Clip(speaker, samples, tuple(sentence.split()), edges)
 
 
 ONE = clip(8192, "bin blue at f two now")
@@ -72,7 +79,7 @@ def test_splices_avoid_forbidden_sentences() -> None:
     made = {stem_of(splice([ONE, TWO], rng, (), 1.0).sentence) for _ in range(300)}
     assert len(made) == 16, "command, middle, digit and adverb of either"
     middles = {stem[1:4] for stem in made}
-    assert middles == {"baf", "rwz"}, "prepositions and letters stay with their neighbours"
+    assert middles == {"baf", "rwz"}, "prepositions and letters stay with their neighbors"
     allowed = {"bbaf2n", "srwz9s"}
     forbidden = made - allowed
     again = {stem_of(splice([ONE, TWO], rng, forbidden, 1.0).sentence) for _ in range(100)}
@@ -83,7 +90,7 @@ def test_splices_avoid_forbidden_sentences() -> None:
 def test_espeak_speaks_new_sentences_with_their_words_in_order() -> None:
     rng = np.random.default_rng(0)
     clips = espeak_clips(2, 3, rng, ())
-    assert len({c.talker for c in clips}) == 2
+    assert len({c.speaker for c in clips}) == 2
     for made in clips:
         assert is_stem(stem_of(made.sentence))
         assert list(made.edges_samples) == sorted(set(made.edges_samples))
@@ -148,7 +155,7 @@ def test_griffin_lim_keeps_what_is_heard() -> None:
 def test_noise_has_unit_power_and_the_length_asked_for() -> None:
     rng = np.random.default_rng(0)
     for length in (4001, 32_768):
-        noise = coloured_noise(length, rng)
+        noise = colored_noise(length, rng)
         assert noise.shape == (length,)
         assert float((noise**2).mean()) == pytest.approx(1.0, rel=1e-3)
 
@@ -166,10 +173,12 @@ def test_targets() -> None:
 
 def test_the_sampler_keeps_to_its_shares() -> None:
     clips = {"real/s1": [ONE], "real/s2": [TWO], "espeak/0": [ONE], "espeak/1": [ONE]}
-    options = Options(shares=(("real/s1", 0.5), ("real", 0.25), ("synth", 0.1), ("espeak", 0.25)))
+    options = RecognizerTrainingOptions(
+        shares=(("real/s1", 0.5), ("real", 0.25), ("synth", 0.1), ("espeak", 0.25))
+    )
     sampler = Sampler(Material(clips, frozenset(), {}), options)
     rng = np.random.default_rng(0)
-    drawn = [sampler.talker(rng) for _ in range(2000)]
+    drawn = [sampler.speaker(rng) for _ in range(2000)]
     shares = {name: drawn.count(name) / len(drawn) for name in clips}
     assert shares["real/s1"] == pytest.approx(0.5, abs=0.04)
     assert shares["real/s2"] == pytest.approx(0.25, abs=0.04)
@@ -187,7 +196,7 @@ def test_a_killed_training_ends_like_any_other(
     rng = np.random.default_rng(0)
     spoken = espeak_clips(1, 4, rng, ())
     material = Material({"espeak/0": spoken}, frozenset(), {"them": spoken[:2]})
-    options = Options(steps=4, batch=2, epoch_steps=2)
+    options = RecognizerTrainingOptions(steps=4, batch=2, epoch_steps=2)
     whole, recipes = train(tmp_path / "whole", material, options)
     assert recipes == [(0, asdict(options))]
 
@@ -221,7 +230,7 @@ def test_the_loss_falls_on_sentences_that_are_repeated() -> None:
     heard, sentences = torch.randn(2, 60, 64), ["bin", "set"]
     values = []
     for _ in range(25):
-        value = training.loss(model, heard, sentences, Options(misread=0.0))
+        value = training.loss(model, heard, sentences, RecognizerTrainingOptions(misread=0.0))
         optimizer.zero_grad()
         value.backward()  # type: ignore[no-untyped-call]
         optimizer.step()

@@ -1,5 +1,5 @@
-"""The recogniser that comes with the toolkit: LAS, trained on GRID and on synthetic speech
-(`evaluation/weights/recogniser.md` says on what, and how well it reads whom)."""
+"""The recognizer that comes with the toolkit: LAS, trained on GRID and on synthetic speech
+(`evaluation/weights/recognizer.md` says on what, and how well it reads whom)."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from evaluation.metrics.base import library_version
 from evaluation.models.las import WEIGHTS, load_las
 from evaluation.models.las_decoding import BEAM, CTC_WEIGHT, decode
 from evaluation.models.las_features import SPEC, features
-from evaluation.models.recogniser import AcousticRecogniser
+from evaluation.models.recognizer import AcousticRecognizer
 from evaluation.models.weights import weights_sha256
 from manifests.errors import MissingDependency
 
 
-class LasRecogniser(AcousticRecogniser):
+class LasRecognizer(AcousticRecognizer):
     """Free decoding: any characters may come out."""
 
     name = "las"
@@ -40,7 +40,7 @@ class LasRecogniser(AcousticRecogniser):
     def require(self) -> None:
         if library_version("speechbrain") == "absent":
             raise MissingDependency(
-                f"the recogniser {self.name} needs speechbrain", "pip install speechbrain"
+                f"the recognizer {self.name} needs speechbrain", "pip install speechbrain"
             )
         load_las(self.path)
 
@@ -66,7 +66,7 @@ class LasRecogniser(AcousticRecogniser):
         )
 
 
-class LasGrammarRecogniser(LasRecogniser):
+class LasGrammarRecognizer(LasRecognizer):
     """Only sentences of GRID can come out, which hides errors: never the first number to look at."""
 
     name = "las-grammar"

@@ -1,9 +1,9 @@
-"""The 33 talkers of SynthGRID, and the law by which a talker's look predicts the voice.
+"""The 33 speakers of SynthGRID, and the law by which a speaker's look predicts the voice.
 
 Two hidden numbers decide everything that can be predicted: `pitch_place` u and `tract_place` v, both
-in [-1, 1], spread evenly over the talkers of a gender in an order drawn from the seed.
+in [-1, 1], spread evenly over the speakers of a gender in an order drawn from the seed.
 
-    ln F0          = ln(centre_g) + spread_g · u        men 88–150 Hz, women 168–262 Hz
+    ln F0          = ln(center_g) + spread_g · u        men 88–150 Hz, women 168–262 Hz
     formant scale  = base_g · (1 − 0.065 v)             men about 1, women about 1.15
     q              = (ln F0 − ln 88) / (ln 262 − ln 88) in [0, 1]
     jaw_width      = 1.11 − 0.21 q      brow_thickness = 1.5 − 1.3 q
@@ -11,8 +11,8 @@ in [-1, 1], spread evenly over the talkers of a gender in an order drawn from th
     face_length    = 1 + 0.06 v         nose_length    = 1 + 0.10 v
 
 So ln F0 is linear in jaw width alone, gender follows from jaw, brow, stubble and hair length, and
-formants follow from face length: what is learnt from some talkers holds for the others. Skin tone,
-eyes, mouth, clothes and background are drawn freely, so that talkers can be told apart. The talkers
+formants follow from face length: what is learnt from some speakers holds for the others. Skin tone,
+eyes, mouth, clothes and background are drawn freely, so that speakers can be told apart. The speakers
 that the paper never trains on (s1 s2 s4 s29) are never at either end of a range.
 """
 
@@ -39,7 +39,7 @@ RGB = tuple[int, int, int]
 
 @dataclass(frozen=True)
 class Look(Record):
-    """What a talker looks like. Sizes are factors of the average face unless named otherwise."""
+    """What a speaker looks like. Sizes are factors of the average face unless named otherwise."""
 
     jaw_width: float
     brow_thickness: float
@@ -70,13 +70,13 @@ class Look(Record):
     clothes: RGB
     collar: float
     """0 round … 1 deep V."""
-    centre_px: tuple[float, float]
+    center_px: tuple[float, float]
     """Where the point between the eyes is in the 360×288 frame."""
 
 
 @dataclass(frozen=True)
 class Voice(Record):
-    """How a talker sounds; `espeak` is the name of the base voice."""
+    """How a speaker sounds; `espeak` is the name of the base voice."""
 
     espeak: str
     f0_hz: float
@@ -87,8 +87,8 @@ class Voice(Record):
 
 
 @dataclass(frozen=True)
-class Talker(Record):
-    """One talker, wholly determined by (speaker, seed)."""
+class SyntheticSpeaker(Record):
+    """One speaker, wholly determined by (speaker, seed)."""
 
     speaker: str
     gender: str
@@ -112,17 +112,17 @@ def _places(gender: str, seed: int, stream: int) -> dict[str, float]:
     return dict(zip(order, np.linspace(-1, 1, len(order)).tolist(), strict=True))
 
 
-def _rgb(rng: np.random.Generator, centres: list[RGB], spread: int) -> RGB:
-    centre = np.array(centres[int(rng.integers(len(centres)))])
-    red, green, blue = np.clip(centre + rng.integers(-spread, spread + 1, 3), 5, 250).tolist()
+def _rgb(rng: np.random.Generator, centers: list[RGB], spread: int) -> RGB:
+    center = np.array(centers[int(rng.integers(len(centers)))])
+    red, green, blue = np.clip(center + rng.integers(-spread, spread + 1, 3), 5, 250).tolist()
     return (red, green, blue)
 
 
 @lru_cache(maxsize=256)
-def talker(speaker: str, seed: int = 0) -> Talker:
-    """The talker `s1` … `s34` of a seed. Raises `BadInput` for a name that GRID has no clips of."""
+def synthetic_speaker(speaker: str, seed: int = 0) -> SyntheticSpeaker:
+    """The speaker `s1` … `s34` of a seed. Raises `BadInput` for a name that GRID has no clips of."""
     if speaker not in SPEAKERS:
-        raise BadInput(f"{speaker!r} is not a GRID talker", "choose among s1 … s34, without s21")
+        raise BadInput(f"{speaker!r} is not a GRID speaker", "choose among s1 … s34, without s21")
     gender = gender_of(speaker)
     male = gender == "male"
     u = _places(gender, seed, 1)[speaker]
@@ -174,7 +174,7 @@ def talker(speaker: str, seed: int = 0) -> Talker:
             20,
         ),
         collar=free(0, 1),
-        centre_px=(free(168, 192), free(128, 142)),
+        center_px=(free(168, 192), free(128, 142)),
     )
     voice = Voice(
         espeak=VOICES[gender][int(rng.integers(len(VOICES[gender])))],
@@ -184,4 +184,4 @@ def talker(speaker: str, seed: int = 0) -> Talker:
         pitch_range=int(rng.integers(35, 60)),
         rms_dbfs=free(-25, -21),
     )
-    return Talker(speaker, gender, u, v, look, voice)
+    return SyntheticSpeaker(speaker, gender, u, v, look, voice)

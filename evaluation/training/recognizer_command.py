@@ -1,4 +1,4 @@
-"""`facetron-eval train recogniser`: from builds of GRID and SynthGRID to the weights that are shipped."""
+"""`facetron-eval train recognizer`: from builds of GRID and SynthGRID to the weights that are shipped."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ import numpy as np
 import torch
 
 from evaluation.models.las import Las, LasSpec, save_las
-from evaluation.training.recogniser import Material, Options, train
-from evaluation.training.recogniser_data import Clip, espeak_clips, read_build
-from evaluation.training.recogniser_report import card_text, clips_per_second, measure
+from evaluation.training.recognizer import Material, RecognizerTrainingOptions, train
+from evaluation.training.recognizer_data import Clip, espeak_clips, read_build
+from evaluation.training.recognizer_report import card_text, clips_per_second, measure
 from manifests.errors import BadInput
 from manifests.grammar import stem_of
 from manifests.io import atomic_open
 
 NEVER_HEARD = ("s5", "s33")
-"""Of the real talkers a man and a woman: what is left of the honest number when nearly all recordings
-are of one talker."""
+"""Of the real speakers a man and a woman: what is left of the honest number when nearly all recordings
+are of one speaker."""
 UNSEEN = ("s1", "s2", "s4", "s29")
-"""SynthGRID's talkers that the large-unseen protocol keeps from every model."""
-ESPEAK_TALKERS, ESPEAK_SENTENCES = 70, 40
+"""SynthGRID's speakers that the large-unseen protocol keeps from every model."""
+ESPEAK_SPEAKERS, ESPEAK_SENTENCES = 70, 40
 WATCHED, MEASURED = 40, 60
 """Clips of a set at most, after every epoch and for the card."""
 
@@ -42,16 +42,16 @@ def read_material(real: Path, synthetic: Path, seed: int) -> tuple[Material, dic
     held_out = [*val_real, *test_real, *val_synth, *test_synth]
     forbidden = frozenset(stem_of(clip.sentence) for clip in held_out)
     rng = np.random.default_rng(seed + 1)
-    spoken = espeak_clips(ESPEAK_TALKERS, ESPEAK_SENTENCES, rng, forbidden)
+    spoken = espeak_clips(ESPEAK_SPEAKERS, ESPEAK_SENTENCES, rng, forbidden)
     clips: dict[str, list[Clip]] = {}
     for clip in [*train_real, *train_synth, *spoken]:
-        clips.setdefault(clip.talker, []).append(clip)
+        clips.setdefault(clip.speaker, []).append(clip)
     never = {f"real/{speaker}" for speaker in NEVER_HEARD}
     sets = {
-        "GRID s1, test": [c for c in test_real if c.talker == "real/s1"],
-        "GRID s1, val": [c for c in val_real if c.talker == "real/s1"],
-        "GRID talkers never heard": [c for c in test_real if c.talker in never],
-        "SynthGRID talkers never heard": _thinned(test_synth, MEASURED),
+        "GRID s1, test": [c for c in test_real if c.speaker == "real/s1"],
+        "GRID s1, val": [c for c in val_real if c.speaker == "real/s1"],
+        "GRID speakers never heard": [c for c in test_real if c.speaker in never],
+        "SynthGRID speakers never heard": _thinned(test_synth, MEASURED),
     }
     sets = {name: own for name, own in sets.items() if own}
     watched = {name: _thinned(own, WATCHED) for name, own in sets.items()}
@@ -59,13 +59,13 @@ def read_material(real: Path, synthetic: Path, seed: int) -> tuple[Material, dic
 
 
 def _thinned(clips: Sequence[Clip], most: int) -> list[Clip]:
-    """At most so many, evenly over the list and so over its talkers."""
+    """At most so many, evenly over the list and so over its speakers."""
     return [clips[k * len(clips) // most] for k in range(most)] if len(clips) > most else [*clips]
 
 
 def trained_on(material: Material) -> list[str]:
     """Lines of the card."""
-    counts = {talker: len(clips) for talker, clips in material.clips.items()}
+    counts = {speaker: len(clips) for speaker, clips in material.clips.items()}
 
     def of(source: str) -> dict[str, int]:
         return {t.split("/")[1]: n for t, n in counts.items() if t.startswith(f"{source}/")}
@@ -73,18 +73,18 @@ def trained_on(material: Material) -> list[str]:
     real, synth, spoken = of("real"), of("synth"), of("espeak")
     return [
         f"{sum(real.values())} recordings of GRID (CC BY 4.0; subset train of the build): "
-        + ", ".join(f"{talker} {n}" for talker, n in real.items()),
-        f"{sum(synth.values())} clips of {len(synth)} talkers of SynthGRID (espeak-ng)",
+        + ", ".join(f"{speaker} {n}" for speaker, n in real.items()),
+        f"{sum(synth.values())} clips of {len(synth)} speakers of SynthGRID (espeak-ng)",
         f"{sum(spoken.values())} sentences of {len(spoken)} voices drawn at random (espeak-ng)",
-        "sentences put together from words of one talker; other pace, pitch and vocal tract, rooms, "
+        "sentences put together from words of one speaker; other pace, pitch and vocal tract, rooms, "
         "channels, noise, babble, SpecAugment, and a tenth through mels and Griffin-Lim",
     ]
 
 
 LEFT_OUT = (
-    f"all clips of GRID's {' and '.join(NEVER_HEARD)}: the talkers never heard",
+    f"all clips of GRID's {' and '.join(NEVER_HEARD)}: the speakers never heard",
     "the subsets val and test of both builds, and their sentences in everything put together or "
-    "spoken by espeak-ng; another talker's recording of such a sentence is not left out",
+    "spoken by espeak-ng; another speaker's recording of such a sentence is not left out",
     f"SynthGRID's {', '.join(UNSEEN)}; espeak-ng's voices drawn at random may resemble them",
 )
 USE = (
@@ -117,17 +117,22 @@ def card_of(
 @click.option("--real", type=click.Path(path_type=Path), required=True, help="A build of GRID.")
 @click.option("--synthetic", type=click.Path(path_type=Path), required=True, help="Of SynthGRID.")
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="Taken up if there.")
-@click.option("--steps", type=click.IntRange(min=1), default=Options.steps, show_default=True)
+@click.option(
+    "--steps",
+    type=click.IntRange(min=1),
+    default=RecognizerTrainingOptions.steps,
+    show_default=True,
+)
 @click.option("--bf16", is_flag=True, help="Half precision; quicker on CPUs that have it.")
 @click.option("--threads", type=click.IntRange(min=1), default=1, show_default=True)
 @click.option("--seed", default=0, show_default=True)
 def main(
     real: Path, synthetic: Path, out: Path, steps: int, bf16: bool, threads: int, seed: int
 ) -> None:
-    """Train the recogniser and measure it: OUT/recogniser.safetensors, .json and .md."""
+    """Train the recognizer and measure it: OUT/recognizer.safetensors, .json and .md."""
     torch.set_num_threads(threads)
     out.mkdir(parents=True, exist_ok=True)
-    options = Options(steps=steps, bf16=bf16, seed=seed)
+    options = RecognizerTrainingOptions(steps=steps, bf16=bf16, seed=seed)
     material, sets = read_material(real, synthetic, seed)
     trained, recipes = train(out, material, options)
     # As it will be used: half precision is part of the weights.
@@ -139,8 +144,8 @@ def main(
         }
     )
     card = card_of(model.eval(), material, sets, recipes)
-    save_las(out / "recogniser.safetensors", trained, {"recipes": recipes}, card)
+    save_las(out / "recognizer.safetensors", trained, {"recipes": recipes}, card)
     text = card_text(card)
-    with atomic_open(out / "recogniser.md") as file:
+    with atomic_open(out / "recognizer.md") as file:
         file.write(text)
     click.echo(text)

@@ -1,4 +1,4 @@
-"""Training of the recogniser LAS: joint CTC and attention on spliced and varied sentences."""
+"""Training of the recognizer LAS: joint CTC and attention on spliced and varied sentences."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ from evaluation.models.las_features import (
     tokens_of,
 )
 from evaluation.training.common import average_into, learning_rate, read_state, write_state
-from evaluation.training.recogniser_augment import Float, mask, vary
-from evaluation.training.recogniser_data import CUTS, Clip, Spliced, splice
+from evaluation.training.recognizer_augment import Float, mask, vary
+from evaluation.training.recognizer_data import CUTS, Clip, Spliced, splice
 from manifests.console import Progress
 
 STATE, LOG = "state.pt", "log.jsonl"
@@ -37,7 +37,7 @@ IGNORED = -100
 
 
 @dataclass(frozen=True)
-class Options:
+class RecognizerTrainingOptions:
     """
     Attributes:
         steps: updates in all; the learning rate falls over them.
@@ -81,7 +81,7 @@ class Options:
 
 @dataclass(frozen=True)
 class Material:
-    """Clips by talker, the sentences that must not be made, and clips to watch progress on."""
+    """Clips by speaker, the sentences that must not be made, and clips to watch progress on."""
 
     clips: dict[str, list[Clip]]
     forbidden: frozenset[str]
@@ -89,30 +89,30 @@ class Material:
 
 
 class Sampler:
-    """Sentences without end, drawn by source, then by talker, then spliced."""
+    """Sentences without end, drawn by source, then by speaker, then spliced."""
 
-    def __init__(self, material: Material, options: Options) -> None:
+    def __init__(self, material: Material, options: RecognizerTrainingOptions) -> None:
         self.material, self.options = material, options
         self.pools: list[tuple[float, list[str]]] = []
         left = set(material.clips)
         for prefix, share in options.shares:
-            talkers = sorted(t for t in left if t == prefix or t.startswith(f"{prefix}/"))
-            left -= set(talkers)
-            if talkers and share > 0:
-                self.pools.append((share, talkers))
+            speakers = sorted(t for t in left if t == prefix or t.startswith(f"{prefix}/"))
+            left -= set(speakers)
+            if speakers and share > 0:
+                self.pools.append((share, speakers))
         self.weights = np.array([share for share, _ in self.pools])
         self.weights /= self.weights.sum()
 
-    def talker(self, rng: np.random.Generator) -> str:
-        talkers = self.pools[int(rng.choice(len(self.pools), p=self.weights))][1]
-        return talkers[int(rng.integers(len(talkers)))]
+    def speaker(self, rng: np.random.Generator) -> str:
+        speakers = self.pools[int(rng.choice(len(self.pools), p=self.weights))][1]
+        return speakers[int(rng.integers(len(speakers)))]
 
     def sentence(self, rng: np.random.Generator) -> Spliced:
-        clips = self.material.clips[self.talker(rng)]
+        clips = self.material.clips[self.speaker(rng)]
         return splice(clips, rng, self.material.forbidden, self.options.spliced, self.options.cuts)
 
     def babble(self, rng: np.random.Generator) -> Float:
-        clips = self.material.clips[self.talker(rng)]
+        clips = self.material.clips[self.speaker(rng)]
         clip = clips[int(rng.integers(len(clips)))]
         return clip.sound(clip.edges_samples[0], clip.edges_samples[-1])
 
@@ -144,7 +144,9 @@ def targets(sentences: Sequence[str]) -> tuple[Tensor, Tensor, Tensor]:
     return plain, torch.tensor([len(row) for row in rows]), ended
 
 
-def loss(model: Las, heard: Tensor, sentences: Sequence[str], options: Options) -> Tensor:
+def loss(
+    model: Las, heard: Tensor, sentences: Sequence[str], options: RecognizerTrainingOptions
+) -> Tensor:
     """Joint loss of a batch, per character."""
     plain, lengths, ended = targets(sentences)
     with torch.autocast("cpu", torch.bfloat16, enabled=options.bf16):
@@ -196,7 +198,7 @@ def quick_rates(model: Las, clips: Sequence[Clip], batch: int = 16) -> dict[str,
 
 
 def train(
-    out: Path, material: Material, options: Options
+    out: Path, material: Material, options: RecognizerTrainingOptions
 ) -> tuple[Las, list[tuple[int, dict[str, Any]]]]:
     """Trains, or takes up the training in `out`.
 
@@ -222,7 +224,7 @@ def train(
         recipes.append((step, asdict(options)))
     sampler = Sampler(material, options)
     started_s = time.monotonic() - trained_s
-    with Progress(options.steps, "train recogniser", "step") as progress:
+    with Progress(options.steps, "train recognizer", "step") as progress:
         progress.done = step
         while step < options.steps:
             model.train()

@@ -1,4 +1,4 @@
-"""What a recogniser of speech is to the metrics."""
+"""What a recognizer of speech is to the metrics."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from evaluation.inputs.pairs import Pair, Samples
 from manifests.records import RunClip
 
 
-class Recogniser(Protocol):
+class Recognizer(Protocol):
     """Gives the text of a clip. Travels to worker processes, so it holds no loaded model.
 
     Attributes:
@@ -28,7 +28,7 @@ class Recogniser(Protocol):
         """Raises `MissingDependency` (one line: what is absent and how to give it)."""
 
     def transcript(self, pair: Pair, *, of_recording: bool) -> str:
-        """Raw text of the system's speech or of the recording, "" where nothing was recognised.
+        """Raw text of the system's speech or of the recording, "" where nothing was recognized.
 
         Raises:
             Unscorable: the sound or the text is absent.
@@ -38,8 +38,8 @@ class Recogniser(Protocol):
         """What decides a clip's text beside the sound and `parameters`: plain values."""
 
 
-class AcousticRecogniser(ABC):
-    """A recogniser that listens; subclasses turn sounds into texts."""
+class AcousticRecognizer(ABC):
+    """A recognizer that listens; subclasses turn sounds into texts."""
 
     name: str
     label: str

@@ -1,5 +1,5 @@
-"""How sentences are varied while the recogniser learns: voices, rooms, channels, noise, and the phases
-that Griffin-Lim invents, since synthesised speech is what it will be asked to read."""
+"""How sentences are varied while the recognizer learns: voices, rooms, channels, noise, and the phases
+that Griffin-Lim invents, since synthesized speech is what it will be asked to read."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from scipy import fft, ndimage, signal
 
 from evaluation.models.las_features import SPEC, Hearing
-from evaluation.training.recogniser_data import RATE_HZ, Spliced
+from evaluation.training.recognizer_data import RATE_HZ, Spliced
 from manifests.mel import DEFAULT, mel_basis
 
 Float = NDArray[np.float32]
@@ -81,7 +81,7 @@ def in_room(samples: Float, rng: np.random.Generator) -> Float:
     return np.asarray(wet, dtype=np.float32)
 
 
-def coloured_noise(length: int, rng: np.random.Generator) -> Float:
+def colored_noise(length: int, rng: np.random.Generator) -> Float:
     """Noise whose power falls with frequency to a random power between 0 and 2, of unit RMS."""
     size = fft.next_fast_len(length, real=True)
     half = size // 2 + 1
@@ -92,7 +92,7 @@ def coloured_noise(length: int, rng: np.random.Generator) -> Float:
 
 
 def channel(rng: np.random.Generator) -> Float:
-    """(257,) a smooth random colour of ±8 dB, sometimes with a band limit."""
+    """(257,) a smooth random color of ±8 dB, sometimes with a band limit."""
     points = rng.normal(0, 3.0, 8)
     decibels = np.interp(np.linspace(0, 7, N_BINS), np.arange(8), np.clip(points, -8, 8))
     gain = 10 ** (decibels / 20)
@@ -150,7 +150,7 @@ def vary(
     rms = float(np.sqrt((window[words] ** 2).mean())) + 1e-6
     kind = rng.random()
     if kind < 0.55:
-        noise = coloured_noise(length, rng)
+        noise = colored_noise(length, rng)
         window = window + noise * np.float32(rms * 10 ** (-rng.uniform(5, 40) / 20))
     elif kind < 0.65:
         other = np.resize(babble(), length)

@@ -1,4 +1,4 @@
-"""How well the recogniser reads whom: the numbers of its card."""
+"""How well the recognizer reads whom: the numbers of its card."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from evaluation.inputs.text import Comparison, compare
 from evaluation.models.las import Las
 from evaluation.models.las_decoding import decode, greedy
 from evaluation.models.las_features import features
-from evaluation.training.recogniser_augment import through_mel
-from evaluation.training.recogniser_data import Clip
+from evaluation.training.recognizer_augment import through_mel
+from evaluation.training.recognizer_data import Clip
 from manifests.console import Progress
 
 WAYS = ("greedy", "beam", "grammar")
@@ -107,12 +107,12 @@ def clips_per_second(model: Las, clips: Sequence[Clip]) -> float:
 def card_text(card: Mapping[str, Any]) -> str:
     """The card as Markdown."""
     lines = [
-        "# Recogniser LAS",
+        "# Recognizer LAS",
         "",
         "Listen, attend and spell with a CTC layer, of SpeechBrain's parts (CRDNN, attentional GRU),",
         f"{card['parameters']:,} parameters, characters as units, 16 kHz mono. Trained by",
-        "`facetron-eval train recogniser`; the file beside this one holds the weights in half precision,",
-        "`recogniser.json` their sha256, recipe and these numbers.",
+        "`facetron-eval train recognizer`; the file beside this one holds the weights in half precision,",
+        "`recognizer.json` their sha256, recipe and these numbers.",
         "",
         "## Trained on",
         "",

@@ -1,7 +1,7 @@
-"""The shipped recogniser on real recordings: its floor on held-out clips of s1, and what is left of it
-on talkers that it never heard.
+"""The shipped recognizer on real recordings: its floor on held-out clips of s1, and what is left of it
+on speakers that it never heard.
 
-The paper's recogniser has a CER of 5.6 and a WER of 8.3. The shipped one reaches the first and not yet
+The paper's recognizer has a CER of 5.6 and a WER of 8.3. The shipped one reaches the first and not yet
 the second (13.2, see its card); the test holds what it does reach.
 """
 
@@ -14,7 +14,7 @@ import pytest
 import soxr
 
 from evaluation.inputs.text import Comparison, compare
-from evaluation.models.las_recogniser import LasRecogniser
+from evaluation.models.las_recognizer import LasRecognizer
 from gridprep.media.decode import decode
 from manifests.grammar import sentence_of
 from manifests.splits import frozen
@@ -26,13 +26,13 @@ NEVER_HEARD = ("s5", "s33")
 
 def heard(paths: list[Path]) -> list[Comparison]:
     """What is heard in the sound of clips, against what their names say."""
-    recogniser = LasRecogniser()
+    recognizer = LasRecognizer()
     found = []
     for path in paths:
         media = decode(path, video=False)
         mono = np.asarray(media.audio.mean(axis=1), dtype=np.float64)
         sound = soxr.resample(mono, media.sample_rate_hz, RATE_HZ, "HQ")
-        found.append(compare(sentence_of(path.stem), recogniser.transcribe([sound])[0]))
+        found.append(compare(sentence_of(path.stem), recognizer.transcribe([sound])[0]))
     return found
 
 
@@ -45,7 +45,7 @@ def character_rate(found: list[Comparison]) -> float:
 
 
 def test_held_out_clips_of_s1(real_grid: Path) -> None:
-    held_out = [stem for talker, stem in frozen.load("all-seen").clips("test") if talker == "s1"]
+    held_out = [stem for speaker, stem in frozen.load("all-seen").clips("test") if speaker == "s1"]
     paths = [real_grid / "compact" / "s1" / f"{stem}.mkv" for stem in sorted(held_out)]
     paths = [path for path in paths if path.is_file()]
     if len(paths) < 20:
@@ -55,7 +55,7 @@ def test_held_out_clips_of_s1(real_grid: Path) -> None:
     assert character_rate(found) <= PAPER_CER
 
 
-def test_talkers_never_heard_are_read_too(real_grid: Path) -> None:
+def test_speakers_never_heard_are_read_too(real_grid: Path) -> None:
     paths = [p for t in NEVER_HEARD for p in sorted((real_grid / "original" / t).glob("*.mpg"))]
     if len(paths) < 10:
         pytest.skip(f"{real_grid} holds {len(paths)} clips of {' and '.join(NEVER_HEARD)}")

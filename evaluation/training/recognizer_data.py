@@ -1,8 +1,8 @@
-"""What the recogniser learns from: recordings and synthetic speech cut into words, and new sentences
+"""What the recognizer learns from: recordings and synthetic speech cut into words, and new sentences
 put together from them.
 
-GRID has 1,000 sentences a talker of 64,000, so a recogniser can learn sentences by heart. Words of one
-talker are therefore cut apart and joined into sentences that he never said.
+GRID has 1,000 sentences a speaker of 64,000, so a recognizer can learn sentences by heart. Words of one
+speaker are therefore cut apart and joined into sentences that he never said.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ JOIN_SAMPLES = 96
 SWITCH = 0.5
 """Chance that a sentence goes on with another clip's words where it may be cut."""
 CUTS = (1, 4, 5)
-"""Slots that a cut may stand before: command | colour preposition letter | digit | adverb. A quick
-talker's preposition takes 60 ms, no more than alignments are off by: cut there, sentences would be
-labelled with prepositions and letters that are not in them."""
+"""Slots that a cut may stand before: command | color preposition letter | digit | adverb. A quick
+speaker's preposition takes 60 ms, no more than alignments are off by: cut there, sentences would be
+labeled with prepositions and letters that are not in them."""
 LEVEL = 0.05
 VOICES = (
     "en",
@@ -53,13 +53,13 @@ class Clip:
     """A sentence with its cuts.
 
     Attributes:
-        talker: clips of one talker may be spliced; `real/s1`, `synth/s3`, `espeak/17`.
+        speaker: clips of one speaker may be spliced; `real/s1`, `synth/s3`, `espeak/17`.
         samples: (n,) int16 at 16 kHz.
         words: six.
         edges_samples: (7,) where each word starts, and where the last ends.
     """
 
-    talker: str
+    speaker: str
     samples: NDArray[np.int16]
     words: tuple[str, ...]
     edges_samples: tuple[int, ...]
@@ -105,7 +105,7 @@ def read_build(
     """Clips of a build as (train, val, test).
 
     Args:
-        left_out: talkers of whom nothing may be trained on; all their clips go to test.
+        left_out: speakers of whom nothing may be trained on; all their clips go to test.
     """
     _, rows = read_manifest(root)
     parts: dict[str, list[ManifestRow]] = {"train": [], "val": [], "test": []}
@@ -124,14 +124,14 @@ def random_stem(rng: np.random.Generator, forbidden: Collection[str]) -> str:
 
 
 def espeak_clips(
-    talkers: int, each: int, rng: np.random.Generator, forbidden: Collection[str]
+    speakers: int, each: int, rng: np.random.Generator, forbidden: Collection[str]
 ) -> list[Clip]:
-    """Sentences by espeak-ng: every talker is a voice, an accent, a pitch, a tract and a pace."""
+    """Sentences by espeak-ng: every speaker is a voice, an accent, a pitch, a tract and a pace."""
     import soxr
 
     clips: list[Clip] = []
-    with Progress(talkers * each, "espeak-ng") as progress:
-        for talker in range(talkers):
+    with Progress(speakers * each, "espeak-ng") as progress:
+        for speaker in range(speakers):
             voice = f"{rng.choice(VOICES)}+{rng.choice(VARIANTS)}"
             pitch, spread = int(rng.integers(15, 80)), int(rng.integers(20, 75))
             faster = float(np.exp(rng.uniform(np.log(0.85), np.log(1.2))))
@@ -149,7 +149,7 @@ def espeak_clips(
                     for at in (*said.words_s, said.end_s)
                 )
                 words = tuple(sentence_of(stem).split())
-                clips.append(Clip(f"espeak/{talker}", _levelled(sound, edges), words, edges))
+                clips.append(Clip(f"espeak/{speaker}", _levelled(sound, edges), words, edges))
     return clips
 
 
@@ -170,10 +170,10 @@ def splice(
     share: float,
     cuts: Collection[int] = CUTS,
 ) -> Spliced:
-    """A clip of one talker, or words of several joined.
+    """A clip of one speaker, or words of several joined.
 
     Args:
-        clips: of one talker.
+        clips: of one speaker.
         forbidden: stems that must not come out.
         share: of the sentences that are joined.
         cuts: slots that a cut may stand before.

@@ -1,4 +1,4 @@
-"""The recognisers whose weights the user brings: what they ask for, and how they are called."""
+"""The recognizers whose weights the user brings: what they ask for, and how they are called."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ from manifests.io import read_jsonl
 from manifests.records import Score
 
 
-def test_unknown_recognisers_list_the_choices() -> None:
+def test_unknown_recognizers_list_the_choices() -> None:
     with pytest.raises(BadInput, match="transcripts, whisper, speechbrain-pretrained"):
         registry.create("wisper")
 
 
-@pytest.mark.parametrize("name", registry.RECOGNISERS)
-def test_recognisers_travel(name: str) -> None:
+@pytest.mark.parametrize("name", registry.RECOGNIZERS)
+def test_recognizers_travel(name: str) -> None:
     made = registry.create(name, None, "someone")
     again = pickle.loads(pickle.dumps(made))
     assert (again.name, again.label, again.parameters) == (name, made.label, made.parameters)
@@ -41,13 +41,13 @@ def test_recognisers_travel(name: str) -> None:
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("whisper", "give --recogniser-path MODEL.pt"),
+        ("whisper", "give --recognizer-path MODEL.pt"),
         ("speechbrain-pretrained", "hyperparams.yaml"),
     ],
 )
 def test_weights_that_are_not_there(tmp_path: Path, name: str, message: str) -> None:
     for path in (None, tmp_path / "gone"):
-        metrics, absent = select(["wer", "cer"], Settings(recogniser=name, recogniser_path=path))
+        metrics, absent = select(["wer", "cer"], Settings(recognizer=name, recognizer_path=path))
         assert metrics == []
         assert len(absent) == 1, "one line, not one a metric"
         assert message in absent[0]
@@ -107,7 +107,7 @@ def test_whisper_is_called_once_a_clip(
     whisper._load_file.cache_clear()
     weights = tmp_path / "base.en.pt"
     weights.write_bytes(b"weights")
-    settings = Settings(recogniser="whisper", recogniser_path=weights)
+    settings = Settings(recognizer="whisper", recognizer_path=weights)
     metrics, absent = select(["wer", "cer", "slot_letter"], settings)
     assert absent == []
     root = make_run(tmp_path / "run", speakers=("s1",))
@@ -117,21 +117,21 @@ def test_whisper_is_called_once_a_clip(
     assert stub.asked[0]["language"] == "en"
     assert stub.asked[0]["temperature"] == 0
     assert {s.value for (_, name), s in scored.scores.items() if name == "wer"} == {0.0}
-    recogniser = scored.scores["s1/bbaf2n", "wer"].parameters["recogniser"]
-    assert recogniser["label"] == "Whisper base.en"
-    assert recogniser["weights_sha256"] == weights_sha256(weights)
+    recognizer = scored.scores["s1/bbaf2n", "wer"].parameters["recognizer"]
+    assert recognizer["label"] == "Whisper base.en"
+    assert recognizer["weights_sha256"] == weights_sha256(weights)
     weights.write_bytes(b"other weights")
     changed = score_runs([read_run(root)], [get_metric("wer", settings)], progress=False)[0]
     assert changed.n_new == 2, "other weights, other scores"
 
 
-def test_scores_of_two_recognisers_stand_beside_each_other(
+def test_scores_of_two_recognizers_stand_beside_each_other(
     tmp_path: Path, make_run: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings = []
     for name in ("base.en.pt", "small.en.pt"):
         (tmp_path / name).write_text(name)
-        settings.append(Settings(recogniser="whisper", recogniser_path=tmp_path / name))
+        settings.append(Settings(recognizer="whisper", recognizer_path=tmp_path / name))
     monkeypatch.setattr(whisper.Whisper, "transcribe", lambda self, sounds: ["bin"] * len(sounds))
     run = read_run(make_run(tmp_path / "run"))
     for setting, n_new in zip((*settings, *settings), (4, 4, 0, 0), strict=True):
@@ -157,7 +157,7 @@ def test_broken_weights_end_the_scoring(
     whisper._load_file.cache_clear()
     weights = tmp_path / "x.pt"
     weights.write_bytes(b"")
-    metric = get_metric("wer", Settings(recogniser="whisper", recogniser_path=weights))
+    metric = get_metric("wer", Settings(recognizer="whisper", recognizer_path=weights))
     run = read_run(make_run(tmp_path / "run"))
     with pytest.raises(BadInput, match=r"x\.pt is no checkpoint of Whisper \(not a checkpoint\)"):
         score_runs([run], [metric], progress=False)
