@@ -220,6 +220,26 @@ class Landmarks:
 
 
 @dataclass(frozen=True)
+class Prosody:
+    """F0 and energy of one clip, frame by frame with its mel. (Holds arrays, so it is stored as .npz.)
+
+    Attributes:
+        f0_hz: (T,) float32, NaN where unvoiced: there is no pitch there, and a 0 would enter a mean
+            unnoticed.
+        voiced: (T,) bool.
+        energy: (T,) float32, root mean square under the mel's Hann window, full scale 1.
+    """
+
+    f0_hz: NDArray[np.float32]
+    voiced: NDArray[np.bool_]
+    energy: NDArray[np.float32]
+
+    def to_arrays(self) -> dict[str, NDArray[Any]]:
+        """For `np.savez`; `manifests.features.read_prosody` is the way back."""
+        return {"f0_hz": self.f0_hz, "voiced": self.voiced, "energy": self.energy}
+
+
+@dataclass(frozen=True)
 class ClipFailure(Record):
     """A clip that did not become a row, and why."""
 

@@ -24,11 +24,12 @@ from facetron.checkpoints import checkpoint
 from facetron.checkpoints.checkpoint import CheckpointInfo
 from facetron.model.face import FaceEncoder, face_input
 from facetron.model.prosody import ProsodyEncoder
-from facetron.synthesis.resynth import load_mel, select
 from facetron.train.collapse import collapse_metrics
 from manifests.console import Progress
 from manifests.errors import BadInput, ManifestError
+from manifests.features import read_mel
 from manifests.io import atomic_path, read_manifest, sha256_file, write_csv
+from manifests.manifest import select
 from manifests.pictures import read_pictures
 from manifests.records import ManifestRow
 from manifests.runs import versions
@@ -191,7 +192,7 @@ def _prosodies(encoder: ProsodyEncoder, rows: Sequence[ManifestRow], root: Path)
     found = []
     for row in rows:  # one by one: a prosody embedding depends on its mel's length
         path = _path(row, root, "mel")
-        mel = np.asarray(load_mel(Path(path)), np.float32)
+        mel = np.asarray(read_mel(path), np.float32)
         if mel.ndim != 2 or not np.isfinite(mel).all():
             raise BadInput(f"{path} is no mel", "build this clip again")
         found.append(encoder(torch.from_numpy(mel)[None].to(device)))

@@ -13,13 +13,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from facetron.vocoders.registry import Vocoder, create
 from manifests.console import Progress
-from manifests.errors import BadInput, ManifestError, ToolkitError
-from manifests.io import SUBSETS, read_manifest, sha256_file
+from manifests.errors import ManifestError, ToolkitError
+from manifests.features import read_mel
+from manifests.io import read_manifest, sha256_file
+from manifests.manifest import select
 from manifests.records import ClipFailure, ManifestRow, RunClip, RunInfo
 from manifests.runs import (
     close_run,
@@ -122,27 +123,6 @@ def resynthesize(options: ResynthOptions) -> ResynthReport:
     return ResynthReport(len(rows), len(clips) - kept, kept, tuple(failures))
 
 
-def select(rows: list[ManifestRow], subset: str, limit: int, manifest: Path) -> list[ManifestRow]:
-    """Rows of a subset; with a limit, speaker by speaker in turn so that a small run has them all.
-
-    Raises `BadInput` where none is left.
-    """
-    if subset not in (*SUBSETS, "all"):
-        raise BadInput(f"no subset {subset!r}", f"choose one of {', '.join(SUBSETS)}, all")
-    chosen = [row for row in rows if subset in (row.subset, "all")]
-    if not chosen:
-        there = ", ".join(f"{sum(r.subset == s for r in rows)} {s}" for s in SUBSETS)
-        raise BadInput(f"{manifest} has no {subset} clip ({there})", "choose another subset")
-    if not 0 < limit < len(chosen):
-        return chosen
-    turns: dict[str, int] = {}
-    order = []
-    for position, row in enumerate(chosen):
-        turn = turns[row.speaker] = turns.get(row.speaker, -1) + 1
-        order.append((turn, position))
-    return [chosen[i] for i in sorted(position for _, position in sorted(order)[:limit])]
-
-
 def manifest_mel_spec(
     header: dict[str, Any], rows: Sequence[ManifestRow], manifest: Path
 ) -> MelSpec:
@@ -197,7 +177,7 @@ def _one_clip(vocoder: Vocoder, task: _Task) -> tuple[RunClip | ClipFailure, boo
     row = task.row
     source = task.build / row.paths["mel"]
     try:
-        mel = load_mel(source)
+        mel = read_mel(source)
         n_samples = round(row.audio_samples * vocoder.sample_rate_hz / row.sample_rate_hz)
         seed = [task.seed, *row.clip_id.encode()]
         key = content_key(
@@ -225,19 +205,6 @@ def _one_clip(vocoder: Vocoder, task: _Task) -> tuple[RunClip | ClipFailure, boo
         voice=row.speaker,
     )
     return clip, kept
-
-
-def load_mel(path: Path) -> NDArray[np.floating[Any]]:
-    """Raises `BadInput` naming the file when absent, damaged or no array of numbers."""
-    try:
-        mel = np.load(path, allow_pickle=False)
-    except FileNotFoundError:
-        raise BadInput(f"{path} does not exist", "run `gridprep build` again") from None
-    except (OSError, ValueError, EOFError) as error:
-        raise BadInput(f"{path} cannot be read ({error})", "run `gridprep build` again") from None
-    if not isinstance(mel, np.ndarray) or not np.issubdtype(mel.dtype, np.floating):
-        raise BadInput(f"{path} is no mel", "run `gridprep build` again")
-    return mel
 
 
 def cpu_count() -> int:

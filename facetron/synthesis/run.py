@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from facetron.synthesis.files import ClipFiles
-from facetron.synthesis.resynth import select
 from facetron.synthesis.stills import IMAGE, RULES, SPEAKER, Face, Faces
 from facetron.synthesis.swaps import FILE, Pair, draw_pairs, read_pairs, write_pairs
 from facetron.synthesis.synthesizer import Decoding, Pictures, Synthesizer
@@ -25,6 +24,7 @@ from facetron.vocoders.registry import AUTO
 from manifests.console import Progress
 from manifests.errors import BadInput, ToolkitError
 from manifests.io import read_manifest, sha256_file
+from manifests.manifest import select
 from manifests.pictures import read_pictures
 from manifests.records import ClipFailure, ManifestRow, RunClip, RunInfo
 from manifests.runs import close_run, running, versions

@@ -12,10 +12,10 @@ import soundfile
 from numpy.typing import NDArray
 from torch import Tensor
 
-from facetron.synthesis.resynth import select
 from facetron.train.mel_picture import Picture, above
 from facetron.vocoders.griffin_lim import GriffinLim
 from manifests.errors import BadInput
+from manifests.manifest import select
 from manifests.records import ManifestRow
 from manifests.specs import MelSpec
 

@@ -19,6 +19,7 @@ from scipy import fft
 
 from manifests.errors import BadInput
 from manifests.mel import DEFAULT, frame_centers_samples
+from manifests.records import Prosody
 from manifests.specs import MelSpec, Spec
 
 FloatArray = NDArray[np.float64]
@@ -46,26 +47,6 @@ class ProsodySpec(Spec):
     octave_jump_cost: float = 0.35
     voicing_change_cost: float = 0.28
     energy: Literal["hann_rms"] = "hann_rms"
-
-
-@dataclass(frozen=True)
-class Prosody:
-    """F0 and energy of one clip, frame by frame with its mel.
-
-    Attributes:
-        f0_hz: (T,) float32, NaN where unvoiced: there is no pitch there, and a 0 would enter a mean
-            unnoticed.
-        voiced: (T,) bool.
-        energy: (T,) float32, root mean square under the mel's Hann window, full scale 1.
-    """
-
-    f0_hz: NDArray[np.float32]
-    voiced: NDArray[np.bool_]
-    energy: NDArray[np.float32]
-
-    def to_arrays(self) -> dict[str, NDArray[Any]]:
-        """For `np.savez`; `Prosody(**np.load(path))` is the way back."""
-        return {"f0_hz": self.f0_hz, "voiced": self.voiced, "energy": self.energy}
 
 
 def prosody(

@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import os
-import zipfile
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-import soundfile
 from numpy.typing import NDArray
 
 from gridprep.features import crops
-from gridprep.features.crop_store import read_pictures
 from gridprep.media import quality
 from gridprep.media.decode import decode
-from gridprep.pipeline.stages import read_landmarks
 from manifests.errors import BadInput, ClipError
+from manifests.manifest import FeatureRow
 from manifests.mel import frame_centers_samples
 from manifests.records import ManifestRow
 from manifests.specs import VIDEO_FPS, CropSpec, LandmarkSpec, MelSpec
@@ -108,24 +105,15 @@ def load_view(build: str, row: ManifestRow, specs: BuildSpecs, corpus: str) -> C
     error: the view then has no picture.
     """
 
-    def full(name: str) -> str:
-        try:
-            return os.path.join(build, row.paths[name])
-        except KeyError:
-            raise BadInput(f"{row.clip_id} has no {name}", "build it again") from None
-
+    stored = FeatureRow.of(row, build)
+    landmarks = stored.landmarks()
     try:
-        landmarks = read_landmarks(full("landmarks"))
         geometry = crops.track(landmarks, specs.landmarks, specs.crop)
-        sound, rate_hz = soundfile.read(full("audio"), dtype="float32")
-        mel = np.load(full("mel"), allow_pickle=False)
-        with np.load(full("prosody"), allow_pickle=False) as arrays:
-            energy, f0_hz = arrays["energy"], arrays["f0_hz"]
     except ClipError as error:
         raise BadInput(f"{row.clip_id}: {error.detail}", "build it again") from None
-    except (OSError, ValueError, KeyError, EOFError, RuntimeError, zipfile.BadZipFile) as error:
-        raise BadInput(f"{row.clip_id}: damaged or missing ({error})", "build it again") from None
-    lips, faces = read_pictures(full("lips")), read_pictures(full("face"))
+    sound, rate_hz = stored.audio()
+    mel, prosody = stored.mel(), stored.prosody()
+    lips, faces = stored.lips(), stored.faces()
     for name, n, expected in (
         ("audio", len(sound), row.audio_samples),
         ("mel", mel.shape[-1], row.mel_frames),
@@ -161,11 +149,11 @@ def load_view(build: str, row: ManifestRow, specs: BuildSpecs, corpus: str) -> C
         face_frames=np.arange(len(faces)) * specs.crop.face_every,
         lip_height_px=height_px,
         lip_gap_px=crops.mouth_opening_px(geometry.points_px),
-        sound=np.asarray(sound, np.float32),
+        sound=sound,
         mel=mel,
         mel_s=frame_centers_samples(mel.shape[-1], specs.mel) / specs.mel.sample_rate_hz,
         mel_spec=specs.mel,
-        energy_db=20 * np.log10(np.maximum(energy.astype(np.float64), 1e-5)),
-        f0_hz=f0_hz.astype(np.float64),
-        prosody_s=frame_centers_samples(len(energy), grid) / rate_hz,
+        energy_db=20 * np.log10(np.maximum(prosody.energy.astype(np.float64), 1e-5)),
+        f0_hz=prosody.f0_hz.astype(np.float64),
+        prosody_s=frame_centers_samples(len(prosody.energy), grid) / rate_hz,
     )

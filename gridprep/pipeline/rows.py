@@ -19,7 +19,8 @@ from gridprep.pipeline.recipe import (
 from gridprep.pipeline.state import ClipState
 from manifests.corpus_lists import gender_of
 from manifests.grammar import sentence_of
-from manifests.io import SUBSETS, check_row, write_csv, write_jsonl
+from manifests.io import SUBSETS, atomic_open, check_row, write_jsonl
+from manifests.manifest import rows_to_dataframe
 from manifests.records import Clip, ClipFailure, ManifestRow, WordSpan
 from manifests.specs import CLIP_FRAMES, CLIP_SECONDS
 
@@ -123,22 +124,11 @@ def write_rows(
 ) -> str:
     """Writes `failures.jsonl`, the CSV of each subset and, last, `manifest.jsonl`; returns its path."""
     write_jsonl(os.path.join(out, "failures.jsonl"), "failures", failures)
+    table = rows_to_dataframe(rows)
     for subset in SUBSETS:
-        lines = [_csv_row(row) for row in rows if row.subset == subset]
-        write_csv(os.path.join(out, f"{subset}.csv"), CSV_COLUMNS, lines)
+        lines = table.loc[table["subset"] == subset, list(CSV_COLUMNS)]
+        with atomic_open(os.path.join(out, f"{subset}.csv")) as file:
+            lines.to_csv(file, index=False, lineterminator="\n")
     manifest = os.path.join(out, "manifest.jsonl")
     write_jsonl(manifest, "manifest", rows, **header)
     return manifest
-
-
-def _csv_row(row: ManifestRow) -> list[Any]:
-    paths = [row.paths[name] for name in ("lips", "face", "audio", "mel", "prosody")]
-    return [
-        row.speaker,
-        row.gender,
-        row.stem,
-        row.sentence,
-        *paths,
-        row.samples_added,
-        " ".join(row.flags),
-    ]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import importlib.metadata
 import os
-from collections import Counter
 from dataclasses import dataclass, replace
 from importlib import resources
 
@@ -15,6 +14,7 @@ from gridprep.landmarks import registry
 from gridprep.pipeline.execution import create_executor
 from gridprep.pipeline.recipe import ALL_STAGES, Recipe, with_upstreams
 from manifests.errors import BadInput
+from manifests.manifest import dealt
 from manifests.records import Clip, ClipFailure
 from manifests.splits.frozen import Split, load
 
@@ -108,7 +108,7 @@ def select(options: BuildOptions) -> Selection:
     ]
     failures = [f for f in corpus.failures if not wanted or f.speaker in wanted]
     if options.limit:
-        clips = _deal(clips, options.limit)
+        clips = dealt(clips, options.limit)
         failures = []
     if not clips and not failures:
         found = ", ".join(sorted({c.speaker for c in corpus.clips}, key=speaker_order)) or "none"
@@ -117,15 +117,3 @@ def select(options: BuildOptions) -> Selection:
             "check --split and --speakers",
         )
     return Selection(corpus, split, tuple(clips), tuple(failures))
-
-
-def _deal(clips: list[Clip], limit: int) -> list[Clip]:
-    """The first `limit` clips when one is taken from each speaker in turn: a small build that still
-    has every speaker."""
-    turn: Counter[str] = Counter()
-    order = []
-    for position, clip in enumerate(clips):
-        order.append((turn[clip.speaker], position))
-        turn[clip.speaker] += 1
-    kept = sorted(position for _, position in sorted(order)[:limit])
-    return [clips[i] for i in kept]

@@ -39,9 +39,10 @@ from gridprep.pipeline.recipe import (
 )
 from gridprep.pipeline.state import ClipState, FileStamp, StageState, load_state, save_state, stamp
 from manifests.errors import BadInput, ClipError, ToolkitError
+from manifests.features import read_landmarks
 from manifests.io import atomic_path
 from manifests.mel import DEFAULT, PRESETS, mel_spectrogram
-from manifests.records import Clip, ClipFailure, Landmarks
+from manifests.records import Clip, ClipFailure
 from manifests.specs import MelSpec
 from manifests.sync import av_offset, lip_height_px, loudness
 
@@ -196,19 +197,6 @@ def _align(work: _Work) -> None:
             "face_choice": landmarks.choice,
         },
     )
-
-
-def read_landmarks(path: str) -> Landmarks:
-    """Reads a `landmarks/*.npz` of a build."""
-    with np.load(path, allow_pickle=False) as values:
-        return Landmarks(
-            points_px=values["points_px"],
-            found=values["found"],
-            faces=values["faces"],
-            backend=str(values["backend"]),
-            choice=str(values["choice"]),
-            names=tuple(values["names"].tolist()),
-        )
 
 
 def _crop(work: _Work) -> None:

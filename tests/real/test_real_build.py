@@ -14,8 +14,8 @@ from builds import gridprep
 
 from gridprep.features.crop_store import read_pictures
 from gridprep.features.crops import apply_warps, track
-from gridprep.pipeline.stages import read_landmarks
 from manifests.corpus_lists import speaker_of
+from manifests.features import read_landmarks
 from manifests.grammar import words_of
 from manifests.io import read_jsonl, read_manifest, validate
 from manifests.records import LIP_POINTS, ClipFailure, ManifestRow

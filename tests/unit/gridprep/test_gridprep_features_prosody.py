@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
-from gridprep.features.prosody import Prosody, ProsodySpec, prosody
+from gridprep.features.prosody import ProsodySpec, prosody
 from manifests.errors import BadInput
+from manifests.features import read_prosody
 from manifests.mel import PRESETS, frame_centers_samples
 
 RATE_HZ = 16_000
@@ -95,8 +96,7 @@ def test_shares_the_mels_grid(name: str) -> None:
 def test_arrays_go_through_a_file(tmp_path) -> None:
     found = prosody(voice(np.full(48000, 120.0)))
     np.savez(tmp_path / "prosody.npz", **found.to_arrays())
-    with np.load(tmp_path / "prosody.npz") as stored:
-        back = Prosody(**stored)
+    back = read_prosody(tmp_path / "prosody.npz")
     for name, array in found.to_arrays().items():
         np.testing.assert_array_equal(getattr(back, name), array)
 

@@ -29,9 +29,10 @@ from gridprep.pipeline.recipe import (
     stale_stages,
     with_upstreams,
 )
-from gridprep.pipeline.stages import process_clip, read_landmarks
+from gridprep.pipeline.stages import process_clip
 from gridprep.pipeline.state import ClipState, load_state, save_state
 from manifests.errors import BadInput, MissingDependency
+from manifests.features import read_landmarks
 from manifests.records import Clip, ClipFailure
 from manifests.specs import AudioSpec, CropSpec, LandmarkSpec
 

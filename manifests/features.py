@@ -1,0 +1,95 @@
+"""Reading stored features of a clip: sound, mel, F0 and energy, landmarks. Pictures are read by
+`manifests.pictures`.
+
+Every reader raises `BadInput` in one line that names the file, where it is absent, damaged or holds
+something else.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import zipfile
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from manifests.errors import BadInput
+from manifests.records import Landmarks, Prosody
+
+REMEDY = "run `gridprep build` again"
+
+Path = str | os.PathLike[str]
+
+
+@contextlib.contextmanager
+def _one_line(path: Path, remedy: str = REMEDY) -> Iterator[None]:
+    """What goes wrong while a file is read, as the one line that a person reads."""
+    try:
+        yield
+    except FileNotFoundError:
+        raise BadInput(f"{os.fspath(path)} does not exist", remedy) from None
+    except (OSError, EOFError, KeyError, ValueError, RuntimeError, zipfile.BadZipFile) as error:
+        raise BadInput(f"{os.fspath(path)} cannot be read ({error})", remedy) from None
+
+
+def read_sound(path: Path, remedy: str = REMEDY) -> tuple[NDArray[np.float32], int]:
+    """Samples and rate of a mono sound file.
+
+    Returns:
+        ((samples,) float32 in ±1, sample rate in Hz). PCM16 is divided by 32768.
+
+    Raises:
+        BadInput: absent, damaged, empty, or of several channels.
+    """
+    import soundfile
+
+    with _one_line(path, remedy):
+        if not os.path.exists(path):  # libsndfile says "System error" and no more
+            raise FileNotFoundError
+        samples, rate_hz = soundfile.read(path, dtype="float32")
+    if samples.ndim != 1 or not len(samples):
+        raise BadInput(f"{os.fspath(path)} holds {samples.shape}, not mono samples", remedy)
+    return samples, int(rate_hz)
+
+
+def read_mel(path: Path) -> NDArray[np.floating[Any]]:
+    """A mel as it is stored, (n_mels, T) floating point.
+
+    Raises:
+        BadInput: absent, damaged, or no array of floating-point numbers.
+    """
+    with _one_line(path):
+        mel = np.load(path, allow_pickle=False)
+    if not isinstance(mel, np.ndarray) or not np.issubdtype(mel.dtype, np.floating):
+        raise BadInput(f"{os.fspath(path)} is no mel", REMEDY)
+    return mel
+
+
+def read_prosody(path: Path) -> Prosody:
+    """F0 and energy of a clip, frame by frame with its mel.
+
+    Raises:
+        BadInput: absent, damaged, or an archive of something else.
+    """
+    with _one_line(path), np.load(path, allow_pickle=False) as stored:
+        return Prosody(stored["f0_hz"], stored["voiced"], stored["energy"])
+
+
+def read_landmarks(path: Path) -> Landmarks:
+    """The named points of a clip, (T, N, 2) in pixels of the source video.
+
+    Raises:
+        BadInput: absent, damaged, or an archive of something else.
+    """
+    with _one_line(path), np.load(path, allow_pickle=False) as stored:
+        return Landmarks(
+            points_px=stored["points_px"],
+            found=stored["found"],
+            faces=stored["faces"],
+            backend=str(stored["backend"]),
+            choice=str(stored["choice"]),
+            names=tuple(stored["names"].tolist()),
+        )

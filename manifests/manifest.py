@@ -1,0 +1,479 @@
+"""A build and a run as a researcher opens them: `Manifest` and `Run`, sequences of clips that read their
+own files, and tables of them.
+
+Opening reads the list of clips alone. Pictures, sounds and mels are read when they are asked for, and
+pandas is imported when a table is.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar, overload
+
+import numpy as np
+from numpy.typing import NDArray
+
+from manifests.errors import BadInput, ManifestError
+from manifests.features import read_landmarks, read_mel, read_prosody, read_sound
+from manifests.io import SUBSETS, read_manifest
+from manifests.pictures import Pictures, read_pictures
+from manifests.records import ClipFailure, Landmarks, ManifestRow, Prosody, RunClip, RunInfo
+from manifests.specs import MelSpec
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+FILE = "manifest.jsonl"
+Sound = NDArray[np.float32]
+Names = str | Collection[str]
+"""One name or several."""
+
+
+class Spoken(Protocol):
+    """Anything that belongs to a speaker."""
+
+    @property
+    def speaker(self) -> str: ...
+
+
+SpokenT = TypeVar("SpokenT", bound=Spoken)
+
+
+def dealt(items: Sequence[SpokenT], limit: int) -> list[SpokenT]:
+    """At most `limit` items, dealt over the speakers in turn so that a small choice has them all, in the
+    order in which they came; 0 is all."""
+    if not 0 < limit < len(items):
+        return list(items)
+    turns: Counter[str] = Counter()
+    order = []
+    for position, item in enumerate(items):
+        order.append((turns[item.speaker], position))
+        turns[item.speaker] += 1
+    return [items[i] for i in sorted(position for _, position in sorted(order)[:limit])]
+
+
+def select(
+    rows: Sequence[ManifestRow], subset: str, limit: int, manifest: str | os.PathLike[str]
+) -> list[ManifestRow]:
+    """The rows of a subset, or of `all`; with a limit as `dealt` chooses them.
+
+    Raises:
+        BadInput: an unknown subset, or one of which the manifest has no clip.
+    """
+    _check_subset(subset, "all")
+    chosen = [row for row in rows if subset in (row.subset, "all")]
+    if not chosen:
+        there = ", ".join(f"{sum(r.subset == s for r in rows)} {s}" for s in SUBSETS)
+        raise BadInput(
+            f"{os.fspath(manifest)} has no {subset} clip ({there})", "choose another subset"
+        )
+    return dealt(chosen, limit)
+
+
+def _check_subset(subset: str, *more: str) -> None:
+    if subset not in (*SUBSETS, *more):
+        raise BadInput(f"no subset {subset!r}", f"choose one of {', '.join((*SUBSETS, *more))}")
+
+
+@dataclass(frozen=True)
+class FeatureRow(ManifestRow):
+    """A row of a manifest that reads its features.
+
+    Every method raises `ManifestError` where the row has no such feature, and `BadInput` where its file
+    is absent or damaged; both name what is at fault.
+
+    Attributes:
+        root: the manifest's folder, to which `paths` are relative.
+
+    Example:
+        >>> from manifests import Manifest
+        >>> row = Manifest("features")[0]
+        >>> row.clip_id, row.words[0].word
+        ('s3/bbaf2n', 'bin')
+        >>> row.lips().shape, row.mel().shape
+        ((75, 144, 144, 3), (80, 150))
+    """
+
+    root: Path = Path()
+
+    @classmethod
+    def of(cls, row: ManifestRow, root: str | os.PathLike[str]) -> FeatureRow:
+        """A row of the manifest in the folder `root`."""
+        fields = {f.name: getattr(row, f.name) for f in dataclasses.fields(ManifestRow)}
+        return cls(**fields, root=Path(root))
+
+    def to_dict(self) -> dict[str, Any]:
+        """As in `manifest.jsonl`: without the folder, which is no part of the row."""
+        values = super().to_dict()
+        del values["root"]
+        return values
+
+    def path(self, feature: str) -> Path:
+        """The file of a feature: `lips`, `face`, `audio`, `mel`, `prosody` or `landmarks`."""
+        if feature not in self.paths:
+            raise ManifestError(
+                f"{self.clip_id} has no {feature} in {self.root / FILE}",
+                "run `gridprep build` again",
+            )
+        return self.root / self.paths[feature]
+
+    def lips(self) -> Pictures:
+        """Lip crops, (T, 144, 144, 3) uint8 RGB at 25 frames per second."""
+        return read_pictures(self._there("lips"))
+
+    def faces(self) -> Pictures:
+        """Face stills, (K, 160, 160, 3) uint8 RGB: one of every five frames by default."""
+        return read_pictures(self._there("face"))
+
+    def audio(self) -> tuple[Sound, int]:
+        """The recording: ((samples,) float32 in ±1, rate in Hz)."""
+        return read_sound(self.path("audio"))
+
+    def mel(self, preset: str = "") -> NDArray[np.floating[Any]]:
+        """The log mel, (n_mels, T); `Manifest.mel_spec` says of what kind.
+
+        Args:
+            preset: one of `extra_mels`, where the build made several; "" is the build's own.
+        """
+        if not preset:
+            return read_mel(self.path("mel"))
+        if preset not in self.extra_mels:
+            there = ", ".join(self.extra_mels) or "none"
+            raise ManifestError(
+                f"{self.clip_id} has no mel {preset!r} beside its own (there: {there})",
+                f"run `gridprep build` with --mel {preset} as well",
+            )
+        return read_mel(self.root / self.extra_mels[preset])
+
+    def prosody(self) -> Prosody:
+        """F0 in Hz (NaN where unvoiced), voicing and energy, (T,) each, frame by frame with the mel."""
+        return read_prosody(self.path("prosody"))
+
+    def landmarks(self) -> Landmarks:
+        """The named points, (T, N, 2) in pixels of the source video."""
+        return read_landmarks(self.path("landmarks"))
+
+    def _there(self, feature: str) -> Path:
+        path = self.path(feature)
+        if not path.is_file():
+            raise BadInput(f"{path} does not exist", "run `gridprep build` again")
+        return path
+
+
+class Manifest(Sequence[FeatureRow]):
+    """The clips of a build.
+
+    Args:
+        path: folder of the build, or its `manifest.jsonl`.
+
+    Attributes:
+        path: of `manifest.jsonl`.
+        root: its folder.
+        header: the first line of the file: split, speakers held out, specs of all features.
+
+    Raises:
+        ManifestError: no manifest there, or a damaged one; file and line are named.
+
+    Example:
+        >>> from manifests import Manifest
+        >>> clips = Manifest("features")
+        >>> clips
+        Manifest('features': 2 train, 0 val, 2 test; split large-unseen)
+        >>> len(clips.where(subset="test")), clips[0].lips().dtype
+        (2, dtype('uint8'))
+        >>> sound, rate_hz = clips[-1].audio()
+        >>> sound.shape, rate_hz
+        ((48000,), 16000)
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        given = Path(path)
+        if not given.exists():
+            raise ManifestError(f"{given} does not exist", "run `gridprep build` first")
+        self.path = given / FILE if given.is_dir() else given
+        self.root = self.path.parent
+        self.header, rows = read_manifest(self.path)
+        self._rows = [FeatureRow.of(row, self.root) for row in rows]
+
+    @property
+    def split(self) -> str:
+        """Name of the split by which the rows have their subsets; "" where the header names none."""
+        return str(self.header.get("split", ""))
+
+    @property
+    def held_out_speakers(self) -> tuple[str, ...]:
+        """Speakers that the split keeps for testing."""
+        return tuple(self.header.get("held_out_speakers") or ())
+
+    @property
+    def mel_spec(self) -> MelSpec:
+        """How the mels were made. Raises `ManifestError` where the header does not say."""
+        specs = self.header.get("specs")
+        if not isinstance(specs, dict) or not isinstance(specs.get("mel"), dict):
+            raise ManifestError(f"{self.path} states no mel spec", "run `gridprep build` again")
+        return MelSpec.from_dict(specs["mel"])
+
+    def where(
+        self,
+        *,
+        subset: Names = (),
+        speaker: Names = (),
+        gender: Names = (),
+        stem: Names = (),
+        flag: Names = (),
+        split: str = "",
+        limit: int = 0,
+    ) -> Manifest:
+        """The clips that fulfil every condition given, as a manifest of their own.
+
+        Args:
+            subset: `train`, `val` or `test`, or several of them; `all` is no condition.
+            speaker, gender, stem: the clip's; one name or several.
+            flag: the clip has this flag, or one of several (`frames_repeated`, `several_faces`, …).
+            split: a frozen split (`gridprep splits` lists them): its clips alone, with its subsets in
+                place of those of the build, before `subset` is looked at.
+            limit: at most this many, dealt over the speakers in turn; 0 is all.
+
+        Raises:
+            BadInput: no such subset or split.
+
+        Example:
+            >>> from manifests import Manifest
+            >>> clips = Manifest("features")
+            >>> [row.stem for row in clips.where(speaker="s1", subset="test")]
+            ['bbaf2n', 'lrwm5s']
+            >>> len(clips.where(split="all-seen", subset=("train", "val")))
+            4
+        """
+        rows, header = self._rows, self.header
+        if split:
+            from manifests.splits.frozen import load
+
+            frozen = load(split)
+            placed = [(row, frozen.subset_of(row.speaker, row.stem)) for row in rows]
+            rows = [dataclasses.replace(row, subset=place) for row, place in placed if place]
+            header = {
+                **header,
+                "split": frozen.name,
+                "split_version": frozen.version,
+                "split_sha256": frozen.sha256,
+                "held_out_speakers": list(frozen.held_out_speakers),
+            }
+        subsets = _names(subset) - {"all"}
+        for name in subsets:
+            _check_subset(name)
+        for field, wanted in (
+            ("subset", subsets),
+            ("speaker", _names(speaker)),
+            ("gender", _names(gender)),
+            ("stem", _names(stem)),
+        ):
+            if wanted:
+                rows = [row for row in rows if getattr(row, field) in wanted]
+        flags = _names(flag)
+        if flags:
+            rows = [row for row in rows if flags & set(row.flags)]
+        return self._with(dealt(rows, limit), header)
+
+    def to_dataframe(self) -> pd.DataFrame:
+        """One line per clip.
+
+        Columns: `speaker`, `gender`, `stem`, `sentence`, `subset`; the path of every feature, relative
+        to `root`, by its name (`lips`, `face`, `audio`, …, `mel-PRESET`); `video_frames`,
+        `audio_samples`, `sample_rate_hz`, `mel_frames`, `samples_added`; `flags`, separated by spaces;
+        the numbers of `qc`, each as `qc_NAME`; `source_path`, `source_sha256`.
+
+        Example:
+            >>> from manifests import Manifest
+            >>> frame = Manifest("features").to_dataframe()
+            >>> frame.groupby("speaker").size().to_dict()
+            {'s1': 2, 's3': 2}
+        """
+        return rows_to_dataframe(self._rows)
+
+    def _with(self, rows: list[FeatureRow], header: dict[str, Any]) -> Manifest:
+        other: Manifest = object.__new__(Manifest)
+        other.path, other.root, other.header, other._rows = self.path, self.root, header, rows
+        return other
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __iter__(self) -> Iterator[FeatureRow]:
+        return iter(self._rows)
+
+    @overload
+    def __getitem__(self, index: int) -> FeatureRow: ...
+    @overload
+    def __getitem__(self, index: slice) -> Manifest: ...
+    def __getitem__(self, index: int | slice) -> FeatureRow | Manifest:
+        """The clip of a number, or the clips of a slice as a manifest of their own."""
+        if isinstance(index, slice):
+            return self._with(self._rows[index], self.header)
+        return self._rows[index]
+
+    def __repr__(self) -> str:
+        counts = Counter(row.subset for row in self._rows)
+        subsets = ", ".join(f"{counts[subset]} {subset}" for subset in SUBSETS)
+        return f"Manifest({str(self.root)!r}: {subsets}; split {self.split or 'unknown'})"
+
+
+ROW_COLUMNS = (
+    *("speaker", "gender", "stem", "sentence", "subset"),
+    *("lips", "face", "audio", "mel", "prosody", "landmarks"),
+    *("video_frames", "audio_samples", "sample_rate_hz", "mel_frames", "samples_added", "flags"),
+)
+"""The first columns of a table of rows; those of `qc` and of the source follow."""
+
+
+def rows_to_dataframe(rows: Iterable[ManifestRow]) -> pd.DataFrame:
+    """Rows as a table; `Manifest.to_dataframe` lists the columns, which are there without rows too."""
+    import pandas as pd
+
+    table = [
+        {
+            **{name: getattr(row, name) for name in ROW_COLUMNS[:5]},
+            **dict.fromkeys(ROW_COLUMNS[5:11], ""),
+            **row.paths,
+            **{f"mel-{preset}": path for preset, path in row.extra_mels.items()},
+            **{name: getattr(row, name) for name in ROW_COLUMNS[11:16]},
+            "flags": " ".join(row.flags),
+            **{f"qc_{name}": value for name, value in row.qc.items()},
+            "source_path": row.source_path,
+            "source_sha256": row.source_sha256,
+        }
+        for row in rows
+    ]
+    return pd.DataFrame(table) if table else pd.DataFrame(columns=list(ROW_COLUMNS))
+
+
+@dataclass(frozen=True)
+class SpeechClip(RunClip):
+    """A clip of a run that reads its sound and what belongs to it.
+
+    Every method raises `ManifestError` where the run names no such file, and `BadInput` where it is
+    absent or damaged; both name what is at fault.
+
+    Attributes:
+        root: the run's folder, to which the paths are relative.
+
+    Example:
+        >>> from manifests import Run
+        >>> clip = Run("runs/facetron")[0]
+        >>> speech, rate_hz = clip.audio()
+        >>> speech.shape, rate_hz
+        ((48000,), 16000)
+        >>> clip.reference_audio()[0].shape
+        (48000,)
+    """
+
+    root: Path = Path()
+
+    @classmethod
+    def of(cls, clip: RunClip, root: str | os.PathLike[str]) -> SpeechClip:
+        """A clip of the run in the folder `root`."""
+        fields = {f.name: getattr(clip, f.name) for f in dataclasses.fields(RunClip)}
+        return cls(**fields, root=Path(root))
+
+    def to_dict(self) -> dict[str, Any]:
+        """As in `clips.jsonl`: without the folder, which is no part of the clip."""
+        values = super().to_dict()
+        del values["root"]
+        return values
+
+    def audio(self) -> tuple[Sound, int]:
+        """The synthesized speech: ((samples,) float32 in ±1, rate in Hz)."""
+        return read_sound(self.root / self.wav, "synthesize this run again")
+
+    def reference_audio(self) -> tuple[Sound, int]:
+        """The recording of the same clip: ((samples,) float32 in ±1, rate in Hz)."""
+        return read_sound(self._named("reference"), "give the build its place beside the run again")
+
+    def read_mel(self) -> NDArray[np.floating[Any]]:
+        """The log mel that the vocoder was given, (n_mels, T)."""
+        return read_mel(self._named("mel"))
+
+    def _named(self, field: str) -> Path:
+        path = getattr(self, field)
+        if not path:
+            raise ManifestError(
+                f"{self.clip_id} of {self.root} names no {field}", "synthesize with one that does"
+            )
+        return self.root / path
+
+
+class Run(Sequence[SpeechClip]):
+    """What a model said: the clips of a run directory, whoever made it.
+
+    Args:
+        path: the run directory.
+
+    Attributes:
+        root: the run directory.
+        info: name, kind, split, parameters and versions of what made it.
+        failures: the clips that could not be made, with stage and reason.
+
+    Raises:
+        ManifestError: no run there, an unfinished or a damaged one; the file is named.
+
+    Example:
+        >>> from manifests import Run
+        >>> run = Run("runs/facetron")
+        >>> run.info.subset, len(run), len(run.failures)
+        ('test', 2, 0)
+        >>> run.to_dataframe()[["speaker", "stem", "sentence"]].iloc[0].tolist()
+        ['s1', 'bbaf2n', 'bin blue at f two now']
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        from manifests.runs import read_run
+
+        self.root = Path(path)
+        if not self.root.is_dir():
+            raise ManifestError(f"{self.root} is no run directory", "check the path")
+        self.info: RunInfo
+        self.info, clips, failures = read_run(self.root)
+        self.failures: tuple[ClipFailure, ...] = tuple(failures)
+        self._clips = [SpeechClip.of(clip, self.root) for clip in clips]
+
+    @property
+    def clips(self) -> tuple[SpeechClip, ...]:
+        """All clips, by speaker and stem."""
+        return tuple(self._clips)
+
+    def to_dataframe(self) -> pd.DataFrame:
+        """One line per clip; columns are the fields of `RunClip`: `speaker`, `stem`, `sentence`, `gender`,
+        `wav`, `reference`, `mel` (paths relative to `root`), `voice`, `seen`, `transcript`."""
+        import pandas as pd
+
+        columns = [field.name for field in dataclasses.fields(RunClip)]
+        return pd.DataFrame([clip.to_dict() for clip in self._clips], columns=columns)
+
+    def __len__(self) -> int:
+        return len(self._clips)
+
+    def __iter__(self) -> Iterator[SpeechClip]:
+        return iter(self._clips)
+
+    @overload
+    def __getitem__(self, index: int) -> SpeechClip: ...
+    @overload
+    def __getitem__(self, index: slice) -> tuple[SpeechClip, ...]: ...
+    def __getitem__(self, index: int | slice) -> SpeechClip | tuple[SpeechClip, ...]:
+        return tuple(self._clips[index]) if isinstance(index, slice) else self._clips[index]
+
+    def __repr__(self) -> str:
+        return (
+            f"Run({str(self.root)!r}: {self.info.name}, {len(self)} clips, "
+            f"{len(self.failures)} failures)"
+        )
+
+
+def _names(given: Names) -> set[str]:
+    """The names of a condition; the empty set where there is none."""
+    return {given} - {""} if isinstance(given, str) else set(given)
