@@ -10,7 +10,7 @@ from __future__ import annotations
 import dataclasses
 import os
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar, overload
@@ -200,6 +200,19 @@ class Manifest(Sequence[FeatureRow]):
         self.header, rows = read_manifest(self.path)
         self._rows = [FeatureRow.of(row, self.root) for row in rows]
 
+    @classmethod
+    def of(
+        cls,
+        rows: Iterable[ManifestRow],
+        root: str | os.PathLike[str],
+        header: Mapping[str, Any] | None = None,
+    ) -> Manifest:
+        """Rows that are no file, as a manifest with this header in the folder `root`."""
+        made = cls.__new__(cls)
+        made.root, made.path, made.header = Path(root), Path(root) / FILE, dict(header or {})
+        made._rows = [r if isinstance(r, FeatureRow) else FeatureRow.of(r, root) for r in rows]
+        return made
+
     @property
     def split(self) -> str:
         """Name of the split by which the rows have their subsets; "" where the header names none."""
@@ -278,7 +291,7 @@ class Manifest(Sequence[FeatureRow]):
         flags = _names(flag)
         if flags:
             rows = [row for row in rows if flags & set(row.flags)]
-        return self._with(dealt(rows, limit), header)
+        return Manifest.of(dealt(rows, limit), self.root, header)
 
     def to_dataframe(self) -> pd.DataFrame:
         """One line per clip.
@@ -296,11 +309,6 @@ class Manifest(Sequence[FeatureRow]):
         """
         return rows_to_dataframe(self._rows)
 
-    def _with(self, rows: list[FeatureRow], header: dict[str, Any]) -> Manifest:
-        other: Manifest = object.__new__(Manifest)
-        other.path, other.root, other.header, other._rows = self.path, self.root, header, rows
-        return other
-
     def __len__(self) -> int:
         return len(self._rows)
 
@@ -314,7 +322,7 @@ class Manifest(Sequence[FeatureRow]):
     def __getitem__(self, index: int | slice) -> FeatureRow | Manifest:
         """The clip of a number, or the clips of a slice as a manifest of their own."""
         if isinstance(index, slice):
-            return self._with(self._rows[index], self.header)
+            return Manifest.of(self._rows[index], self.root, self.header)
         return self._rows[index]
 
     def __repr__(self) -> str:
@@ -399,7 +407,7 @@ class SpeechClip(RunClip):
         return read_mel(self._named("mel"))
 
     def _named(self, field: str) -> Path:
-        path = getattr(self, field)
+        path: str = getattr(self, field)
         if not path:
             raise ManifestError(
                 f"{self.clip_id} of {self.root} names no {field}", "synthesize with one that does"
