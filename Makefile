@@ -35,11 +35,11 @@ demo: $(STAMP)
 	$(BIN)/gridprep synth $(DEMO)/corpus --sentences $(DEMO_SENTENCES) --jobs $(JOBS)
 	$(BIN)/gridprep build --split large-unseen --corpus $(DEMO)/corpus --out $(DEMO)/features --jobs $(JOBS)
 	$(BIN)/gridprep inspect $(DEMO)/features --out $(DEMO)/inspect
-	$(BIN)/facetron synthesize --manifest $(DEMO)/features --split test --checkpoint synthgrid --out $(DEMO)/runs/facetron
-	$(BIN)/facetron synthesize --manifest $(DEMO)/features --split test --checkpoint synthgrid --shuffle-lips --out $(DEMO)/runs/shuffled
-	$(BIN)/facetron synthesize --manifest $(DEMO)/features --split test --checkpoint synthgrid --swap 30 --out $(DEMO)/runs/swapped
+	$(BIN)/facetron synthesize --manifest $(DEMO)/features --subset test --checkpoint synthgrid --out $(DEMO)/runs/facetron
+	$(BIN)/facetron synthesize --manifest $(DEMO)/features --subset test --checkpoint synthgrid --shuffle-lips --out $(DEMO)/runs/shuffled
+	$(BIN)/facetron synthesize --manifest $(DEMO)/features --subset test --checkpoint synthgrid --swap 30 --out $(DEMO)/runs/swapped
 	$(BIN)/facetron resynth --manifest $(DEMO)/features --subset test --out $(DEMO)/runs/resynth --jobs $(JOBS)
-	$(BIN)/facetron embed --manifest $(DEMO)/features --checkpoint synthgrid --split all --out $(DEMO)/embeddings.npz
+	$(BIN)/facetron embed --manifest $(DEMO)/features --checkpoint synthgrid --subset all --out $(DEMO)/embeddings.npz
 	$(BIN)/facetron-eval report $(DEMO)/runs/facetron $(DEMO)/runs/shuffled $(DEMO)/runs/resynth --embeddings $(DEMO)/embeddings.npz --out $(DEMO)/report --jobs $(JOBS)
 	$(BIN)/facetron-eval report $(DEMO)/runs/swapped --table disentanglement --out $(DEMO)/report-swapped --jobs $(JOBS)
 	$(BIN)/facetron page $(DEMO)/runs/facetron $(DEMO)/runs/resynth $(DEMO)/runs/swapped --out $(DEMO)/page

@@ -18,6 +18,7 @@ from manifests.mel import (
     padding_samples,
     window,
 )
+from manifests.precision import full_precision
 from manifests.specs import MelSpec
 
 
@@ -30,7 +31,7 @@ def torch_mel(audio: torch.Tensor, spec: MelSpec) -> torch.Tensor:
         )
     check_length(audio.shape[-1], spec)
     # An STFT in half precision overflows, so autocast must not reach it.
-    with torch.autocast(audio.device.type, enabled=False):
+    with full_precision(audio.device):
         # float64 as in the NumPy path: float32 is up to 3e-4 off in the quietest bands. Apple's
         # GPUs have nothing else.
         x = audio.reshape(-1, audio.shape[-1])

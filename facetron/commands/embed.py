@@ -22,13 +22,11 @@ from manifests.errors import BadInput
     help="Of any stage with a face or a prosody encoder, or the name of bundled weights.",
 )
 @click.option(
-    "--split",
     "--subset",
-    "subset",
     type=click.Choice(["train", "val", "test", "all"]),
     default="test",
     show_default=True,
-    help="Which clips of the build's split.",
+    help="Which clips: the subset of the split that the build was made with.",
 )
 @click.option(
     "--out", type=click.Path(path_type=Path), required=True, help="The .npz file to write."

@@ -20,13 +20,11 @@ from manifests.errors import TooManyFailures
     help="manifest.jsonl, or the folder of a `gridprep build`.",
 )
 @click.option(
-    "--split-subset",
     "--subset",
-    "subset",
     type=click.Choice(["train", "val", "test", "all"]),
     default="test",
     show_default=True,
-    help="Which clips of the build's split.",
+    help="Which clips: the subset of the split that the build was made with.",
 )
 @click.option(
     "--out", type=click.Path(path_type=Path), required=True, help="Run directory to write."

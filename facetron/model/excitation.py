@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from facetron.model.hifigan import SLOPE
+from manifests.precision import full_precision
 
 MIDDLE_HZ = 150.0
 """Pitches are counted in octaves from here, between men's and women's."""
@@ -52,7 +53,7 @@ class PitchReader(nn.Module):
 
     def forward(self, mel: Tensor) -> Pitch:
         """(B, n_mels, T) → (B, T) each."""
-        with torch.autocast(mel.device.type, enabled=False):
+        with full_precision(mel.device):
             x = self.norm(mel.float())
             for conv in self.convs:
                 x = functional.leaky_relu(conv(x), SLOPE)

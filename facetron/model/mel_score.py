@@ -18,6 +18,7 @@ from torch import Tensor
 
 from manifests.errors import BadInput
 from manifests.mel import mel_basis
+from manifests.precision import full_precision
 from manifests.specs import MelSpec
 
 BANDS, LOWEST_HZ = 15, 150.0
@@ -46,7 +47,7 @@ def mel_estoi(made: Tensor, real: Tensor, spec: MelSpec) -> Tensor:
         )
     if real.shape[2] < frames:
         raise BadInput(f"mels of {real.shape[2]} frames", f"pass at least {frames}")
-    with torch.no_grad(), torch.autocast(real.device.type, enabled=False):
+    with torch.no_grad(), full_precision(real.device):
         spoken, heard = _envelopes(real, spec), _envelopes(made, spec)
         energy = spoken.square().sum(dim=1)  # (B, T)
         loud = energy > energy.amax(dim=1, keepdim=True) * QUIET**2

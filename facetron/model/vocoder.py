@@ -102,6 +102,11 @@ class Vocoder(Generator):
             # Near −20 dB at first, as loud as speech; the noise well below the pulses.
             spectrum = pulses * _spectrum(log_magnitude - 3, phase)
             spectrum = spectrum + noise * (log_noise - 5).clamp(max=LARGEST_LOG).exp()
+        if spectrum.is_meta:
+            # `torch.istft` checks the values of its window, and on `meta` there are only shapes.
+            return spectrum.real.new_empty(
+                len(spectrum), 1, (spectrum.shape[2] - 1) * self.istft_hop
+            )
         return torch.istft(spectrum, size, self.istft_hop, size, window).unsqueeze(1)
 
     def require(self, mel_fingerprint: str, what: str) -> None:

@@ -83,7 +83,7 @@ def swapped(rows: Sequence[ManifestRow], pairs: Sequence[Pair]) -> list[Synthesi
             raise BadInput(
                 f"the pair {pair.speaker}/{pair.stem} with {pair.voice}/{pair.voice_stem} names "
                 "what the manifest's clips have not",
-                "correct it, or choose another --split",
+                "correct it, or choose another --subset",
             )
         tasks.append(SynthesisTask(row, row, pair.voice, face))
     return sorted(tasks, key=lambda task: (*_order(task.row), task.voice))

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import torch
@@ -17,6 +18,7 @@ from facetron.train.dataset import TrainingSet, open_training_set
 from facetron.train.loop import BEST, LAST, RESUME, Trainer
 from facetron.train.stage import Stage
 from manifests.errors import BadInput, SpecMismatch
+from manifests.lock import held
 
 
 def train(
@@ -43,6 +45,7 @@ def train(
     Raises:
         BadInput: unusable options, manifest or checkpoints; a needed part that none has.
         SpecMismatch: checkpoints of other features than the manifest's.
+        Locked: another training writes into the folder.
     """
     if stage == "all":
         best, given = out, list(sources)
@@ -54,12 +57,26 @@ def train(
     data = open_training_set(manifest, model.mel_spec)
     made = create(stage, model, training)
     fabric = launched(training)
-    if restart and fabric.is_global_zero:
-        for name in (RESUME, LAST, BEST):
-            (out / name).unlink(missing_ok=True)
-    fabric.barrier()
-    heard_before = take_parts(made, data, sources)
-    return Trainer(made, data, out, fabric, report, heard_before).fit()
+    with alone(out, fabric):
+        if restart and fabric.is_global_zero:
+            for name in (RESUME, LAST, BEST):
+                (out / name).unlink(missing_ok=True)
+        fabric.barrier()
+        seen_before = take_parts(made, data, sources)
+        return Trainer(made, data, out, fabric, report, seen_before).fit()
+
+
+@contextlib.contextmanager
+def alone(out: Path, fabric: Fabric) -> Iterator[None]:
+    """Holds a run's folder for this training, whose first process takes the lock for all.
+
+    Raises:
+        Locked: another training writes there.
+    """
+    with contextlib.ExitStack() as locks:
+        if fabric.is_global_zero:
+            locks.enter_context(held(out, "wait for it to end, or choose another --out"))
+        yield
 
 
 def create(stage: str, model: ModelConfig, training: TrainConfig) -> Stage:

@@ -129,7 +129,7 @@ def test_the_command(
     build: Path, weights: tuple[Path, dict[str, torch.nn.Module]], tmp_path: Path
 ) -> None:
     out, table = tmp_path / "e.npz", tmp_path / "e.csv"
-    arguments = ["--manifest", str(build), "--checkpoint", str(weights[0]), "--split", "val"]
+    arguments = ["--manifest", str(build), "--checkpoint", str(weights[0]), "--subset", "val"]
     result = CliRunner().invoke(
         command, [*arguments, "--out", str(out), "--csv", str(table), "--device", "cpu"]
     )

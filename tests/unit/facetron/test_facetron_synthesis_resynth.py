@@ -216,7 +216,7 @@ def test_no_manifest_is_one_line(tmp_path: Path) -> None:
 def test_command_prints_the_sum_and_fails_with_failures(build: Path) -> None:
     arguments = ["--manifest", str(build), "--out", str(build.parent / "run")]
     arguments += ["--iterations", "2", "--jobs", "1"]
-    good = CliRunner().invoke(resynth, [*arguments, "--split-subset", "test"])
+    good = CliRunner().invoke(resynth, [*arguments, "--subset", "test"])
     assert good.exit_code == 0, good.output
     assert "wrote 3 + failed 0 = asked 3" in good.output
     (build / "mel" / "s1" / "bbaf2n.npy").unlink()

@@ -297,7 +297,7 @@ def test_the_command_says_who_was_seen(build: Path, tmp_path: Path) -> None:
     path = make_checkpoint(tmp_path / "spoilt.safetensors", speakers=("s3", "s5"))
     rows = read_manifest(build)[1]
     write_jsonl(build / "manifest.jsonl", "manifest", rows, held_out_speakers=["s5"])
-    arguments = ["--manifest", str(build), "--split", "val", "--checkpoint", str(path)]
+    arguments = ["--manifest", str(build), "--subset", "val", "--checkpoint", str(path)]
     arguments += ["--out", str(tmp_path / "run"), "--device", "cpu"]
     done = CliRunner().invoke(synthesize_command, arguments)
     assert done.exit_code == 0, done.output

@@ -19,7 +19,8 @@ from facetron.train.dataset import Batch
 from facetron.train.lip import LipStage
 from facetron.train.loop import Diverged, Trainer
 from facetron.train.run import train
-from manifests.errors import BadInput
+from manifests.errors import BadInput, Locked
+from manifests.lock import held
 
 SETS = ("train.batch_size=2", "train.learning_rate=0.01", "train.save_every_s=0")
 
@@ -130,6 +131,13 @@ def test_other_options_need_another_folder(build: Path, whole: Path) -> None:
     before = curve(whole)
     run(build, whole, 4)  # done already
     assert curve(whole) == before
+
+
+def test_two_trainings_never_share_a_folder(build: Path, tmp_path: Path) -> None:
+    with held(tmp_path), pytest.raises(Locked, match=rf"{tmp_path} is being written by process"):
+        run(build, tmp_path, 1)
+    assert not (tmp_path / "last.safetensors").exists()
+    run(build, tmp_path, 1)  # the lock went with its holder
 
 
 def test_nan_stops_and_keeps_the_last_good(

@@ -1,0 +1,26 @@
+"""Arithmetic that must stay in single precision, whatever a training casts around it."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager, nullcontext
+
+import torch
+
+
+def full_precision(device: torch.device) -> AbstractContextManager[object]:
+    """A context in which autocast is off on a device.
+
+    Devices that have no autocast, such as `meta`, on which modules are only counted, need nothing:
+    `torch.autocast` itself raises for them.
+
+    Args:
+        device: of the tensors that are computed with; cast them yourself, `x.float()`.
+
+    Example:
+        >>> with full_precision(torch.device("meta")):
+        ...     torch.empty(2, device="meta").mean().shape
+        torch.Size([])
+    """
+    if torch.amp.is_autocast_available(device.type):
+        return torch.autocast(device.type, enabled=False)
+    return nullcontext()

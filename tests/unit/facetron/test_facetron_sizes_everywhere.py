@@ -1,0 +1,94 @@
+"""Every size × everything that builds a model: commands, modules, stages, on the CPU and on `meta`."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from click.testing import CliRunner
+
+from facetron.cli import cli
+from facetron.model.facetron import FaceToSpeech
+from facetron.model.inventory import measured
+from facetron.model.mel_score import mel_estoi
+from facetron.model.sizes import SIZES, VOCODERS
+from facetron.model.vocoder import Vocoder
+from facetron.train.config import STAGES, train_config
+from facetron.train.run import create
+from manifests.mel import PRESETS, mel_spectrogram
+from manifests.precision import full_precision
+
+torch.set_num_threads(1)
+
+
+def info(*arguments: str) -> str:
+    done = CliRunner().invoke(cli, ["info", *arguments], catch_exceptions=False)
+    assert done.exit_code == 0
+    return done.output
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_info_counts_every_size(size: str) -> None:
+    output = info("--size", size)
+    assert f"{size}: 75 frames of lips and one face → 150 mel frames → 48000 samples" in output
+    assert "all that speaks" in output
+
+
+@pytest.mark.parametrize("vocoder", VOCODERS)
+def test_every_vocoder_is_counted(vocoder: str) -> None:
+    config = VOCODERS[vocoder]
+    _, shapes, gflop = measured(lambda: Vocoder(config), [(config.mel_spec.n_mels, 10)])
+    assert shapes == ((1, 10 * config.mel_spec.hop_samples),)
+    assert gflop > 0
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_the_whole_model_has_shapes_without_memory(size: str) -> None:
+    config = SIZES[size]
+    lip, face = config.lip, config.face
+    with torch.device("meta"):
+        model = FaceToSpeech(config).eval()
+        lips = torch.empty(2, lip.input_channels, 75, lip.input_px, lip.input_px)
+        made = model(lips, torch.empty(2, 3, face.input_px, face.input_px))
+    assert made.mel.shape == (2, config.mel_spec.n_mels, 150)
+    assert made.wave.shape == (2, 1, 150 * config.mel_spec.hop_samples)
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("stage", STAGES)
+def test_every_stage_of_every_size_is_built_on_meta(size: str, stage: str) -> None:
+    model, training = train_config(stage, size)
+    with torch.device("meta"):
+        made = create(stage, model, training)
+    assert sum(p.numel() for p in made.generator.parameters()) > 0
+    assert set(made.needs) <= set(made.parts)
+
+
+@pytest.mark.parametrize("mel", PRESETS)
+def test_mels_and_their_scores_have_shapes_on_meta(mel: str) -> None:
+    spec = PRESETS[mel]
+    samples = 3 * spec.sample_rate_hz
+    wave = torch.empty(2, samples, device="meta")
+    if spec.highpass_hz:
+        pytest.skip(f"{mel} is filtered by SciPy, which needs numbers")
+    made = mel_spectrogram(wave, spec)
+    assert made.shape == mel_spectrogram(torch.zeros(2, samples), spec).shape
+    assert mel_estoi(made, made, spec).shape == (2,)
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_shapes_on_meta_are_those_of_the_vocoder_itself(size: str) -> None:
+    config = SIZES[size].vocoder
+    shapes = []
+    for device in ("cpu", "meta"):
+        with torch.device(device):
+            vocoder = Vocoder(config).eval()
+            with torch.no_grad():
+                shapes.append(vocoder(torch.zeros(1, config.mel_spec.n_mels, 20)).shape)
+    assert shapes[0] == shapes[1]
+
+
+@pytest.mark.parametrize("device", ["cpu", "meta"])
+def test_full_precision_ends_autocast_where_there_is_any(device: str) -> None:
+    layer = torch.nn.Linear(3, 3, device=device)
+    with torch.autocast("cpu", torch.bfloat16), full_precision(torch.device(device)):
+        assert layer(torch.zeros(1, 3, device=device)).dtype == torch.float32
