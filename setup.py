@@ -96,6 +96,7 @@ setup(
         "espeakng-loader>=0.2.4",  # espeak-ng with its voices in a wheel
         "pystoi>=0.4.1",
         "jiwer>=4,<5",
+        "rapidfuzz>=3",  # edit distances
         "scikit-learn>=1.3",
         "matplotlib>=3.8",
         "torch>=2.8,<2.14",

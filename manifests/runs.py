@@ -18,9 +18,7 @@ import contextlib
 import hashlib
 import json
 import os
-import platform
 from collections.abc import Iterable, Iterator
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +29,7 @@ from numpy.typing import NDArray
 from manifests.errors import BadInput, ManifestError
 from manifests.io import atomic_path, read_json, read_jsonl, write_json, write_jsonl
 from manifests.lock import LOCK, held
+from manifests.ordering import natural
 from manifests.records import ClipFailure, RunClip, RunInfo
 
 RUN_FILE = "run.json"
@@ -141,9 +140,8 @@ def close_run(root: Path, clips: Iterable[RunClip], failures: Iterable[ClipFailu
     write_jsonl(root / CLIPS_FILE, "run-clips", made)
 
 
-def _order(item: RunClip | ClipFailure) -> tuple[int, str, str]:
-    digits = "".join(c for c in item.speaker if c.isdigit())
-    return (int(digits or 0), item.speaker, item.stem)
+def _order(item: RunClip | ClipFailure) -> tuple[Any, str]:
+    return natural(item.speaker), item.stem
 
 
 def read_info(root: Path) -> RunInfo:
@@ -165,14 +163,3 @@ def read_run(root: Path) -> tuple[RunInfo, list[RunClip], list[ClipFailure]]:
     if (root / FAILURES_FILE).exists():
         _, failures = read_jsonl(root / FAILURES_FILE, "failures", ClipFailure)
     return info, clips, failures
-
-
-def versions(*libraries: str) -> dict[str, str]:
-    """Versions for `RunInfo.versions`: ours, Python's and those of the libraries named."""
-    found = {"python": platform.python_version()}
-    for name in ("facetron-toolkit", *libraries):
-        try:
-            found[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            found[name] = "unknown"
-    return found

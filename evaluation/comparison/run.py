@@ -16,14 +16,14 @@ import numpy as np
 from evaluation.inputs.pairs import Run, check_comparable, clip_label
 from evaluation.inputs.text import WordAlignment, align_words
 from evaluation.metrics.base import Metric, MetricInfo
-from evaluation.mos.comparisons import holm
-from evaluation.reporting.tables import natural
 from evaluation.scoring.run import ScoredRun
 from evaluation.stats import intervals as statistics
 from evaluation.stats import mapsswe, paired, paired_pools
 from evaluation.stats.mapsswe import Mapsswe
+from evaluation.stats.multiple import holm
 from manifests.errors import BadInput
 from manifests.io import sha256_file
+from manifests.ordering import natural
 from manifests.records import RunClip, Score
 
 SIGNIFICANT = 0.05

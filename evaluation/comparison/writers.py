@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from evaluation.comparison.run import SIGNIFICANT, Compared, Difference
-from evaluation.reporting.tables import fixed
 from evaluation.reporting.writers import csv_text, definition, markdown
 from evaluation.stats.mapsswe import LEAST_GOOD_WORDS
+from evaluation.stats.numbers import fixed
 from manifests.console import format_table
 from manifests.io import atomic_open, write_csv, write_json
 from manifests.records import SCHEMA_VERSION

@@ -17,8 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evaluation.embeddings.measures import Array, Embeddings
-from evaluation.reporting.tables import natural
 from manifests.io import atomic_path
+from manifests.ordering import natural
 
 PERPLEXITY = 30.0
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "p", "h", "*")

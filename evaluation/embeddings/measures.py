@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from evaluation.reporting.tables import natural
 from manifests.errors import BadInput
+from manifests.ordering import natural
 
 Array = NDArray[np.float64]
 NEIGHBORS = 5

@@ -11,8 +11,8 @@ from evaluation.embeddings import figure
 from evaluation.embeddings.figure import Panel
 from evaluation.embeddings.measures import NEIGHBORS, Measures
 from evaluation.embeddings.sets import Set
-from evaluation.reporting.tables import fixed
 from evaluation.reporting.writers import csv_text, markdown
+from evaluation.stats.numbers import fixed
 from manifests.console import format_table
 from manifests.io import atomic_open, write_csv, write_json
 from manifests.records import SCHEMA_VERSION

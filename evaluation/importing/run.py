@@ -30,11 +30,11 @@ from evaluation.importing.matching import (
     match_files,
 )
 from evaluation.inputs.pairs import LENGTH_TOLERANCE_S, clip_label
-from evaluation.metrics.base import library_version
 from manifests.console import Progress
 from manifests.errors import BadInput
 from manifests.io import atomic_path, read_json, sha256_file, write_json, write_jsonl
 from manifests.records import ClipFailure, RunClip, RunInfo
+from manifests.versions import library_version
 
 
 @dataclass(frozen=True)

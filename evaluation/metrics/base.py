@@ -9,7 +9,6 @@ from __future__ import annotations
 import copy
 import dataclasses
 import importlib
-import importlib.metadata
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -22,6 +21,7 @@ from evaluation.inputs.pairs import Pair, Run, Unscorable
 from evaluation.inputs.settings import Settings
 from manifests.errors import BadInput, MissingDependency, ToolkitError
 from manifests.records import RunClip, Score
+from manifests.versions import library_version
 
 Direction = Literal["higher", "lower", "none"]
 Group = Literal["headline", "recognition", "voice", "main", "aligned", "sync", "input", "floor"]
@@ -277,15 +277,6 @@ class Metric(ABC):
             weight=measured.weight,
             details=measured.details,
         )
-
-
-@cache
-def library_version(name: str) -> str:
-    """Installed version of a distribution, or `absent`."""
-    try:
-        return importlib.metadata.version(name)
-    except importlib.metadata.PackageNotFoundError:
-        return "absent"
 
 
 @cache

@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from evaluation.inputs.pairs import Pair, Samples
-from evaluation.metrics.base import library_version
 from evaluation.models.las import WEIGHTS, load_las
 from evaluation.models.las_decoding import BEAM, CTC_WEIGHT, decode
 from evaluation.models.las_features import SPEC, features
 from evaluation.models.recognizer import AcousticRecognizer
 from evaluation.models.weights import weights_sha256
 from manifests.errors import MissingDependency
+from manifests.versions import library_version
 
 
 class LasRecognizer(AcousticRecognizer):

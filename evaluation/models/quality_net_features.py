@@ -7,8 +7,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from evaluation.inputs.levels import CUSTOMARY_DBOV, clip_level_dbov
 from evaluation.inputs.pairs import SCORING_RATE_HZ, Samples
-from evaluation.mos.levels import CUSTOMARY_DBOV, clip_level_dbov
 from manifests.mel import mel_spectrogram
 from manifests.specs import MelSpec
 

@@ -15,11 +15,11 @@ from typing import Any
 import numpy as np
 
 from evaluation.inputs.pairs import Samples
-from evaluation.metrics.base import library_version
 from evaluation.models.recognizer import AcousticRecognizer
 from evaluation.models.torchaudio_placeholder import ensure_torchaudio, forget_lazy_modules
 from evaluation.models.weights import weights_sha256
 from manifests.errors import BadInput, MissingDependency
+from manifests.versions import library_version
 
 YAML = "hyperparams.yaml"
 

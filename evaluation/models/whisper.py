@@ -15,10 +15,10 @@ from typing import Any
 import numpy as np
 
 from evaluation.inputs.pairs import SCORING_RATE_HZ, Samples
-from evaluation.metrics.base import library_version
 from evaluation.models.recognizer import AcousticRecognizer
 from evaluation.models.weights import weights_sha256
 from manifests.errors import BadInput, MissingDependency
+from manifests.versions import library_version
 
 
 class Whisper(AcousticRecognizer):

@@ -23,8 +23,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import signal
 
+from evaluation.inputs.levels import clip_level_dbov, common_level_dbov, gain_for
 from evaluation.inputs.pairs import SCORING_RATE_HZ, load_sound
-from evaluation.mos.levels import clip_level_dbov, common_level_dbov, gain_for
 from evaluation.mos.records import KeySound, relative
 from manifests.console import Progress
 from manifests.io import atomic_path

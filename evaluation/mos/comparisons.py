@@ -13,6 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
+from evaluation.stats.multiple import holm
+
 Test = Literal["wilcoxon", "t"]
 TESTS: tuple[str, ...] = get_args(Test)
 Unit = Literal["subjects", "items"]
@@ -102,17 +104,6 @@ def paired_p(differences: Array, test: Test) -> float | None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # few pairs or ties: it says so, and approximates
         return float(stats.wilcoxon(rounded).pvalue)
-
-
-def holm(p_values: Sequence[float | None]) -> list[float | None]:
-    """Holm's step-down correction (1979): controls the chance of any false alarm. None stays."""
-    known = sorted((p, i) for i, p in enumerate(p_values) if p is not None)
-    corrected: list[float | None] = [None] * len(p_values)
-    largest = 0.0
-    for rank, (p, i) in enumerate(known):
-        largest = max(largest, min(1.0, (len(known) - rank) * p))
-        corrected[i] = largest
-    return corrected
 
 
 def _t_interval(values: Array, confidence: float) -> tuple[float | None, float | None]:

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 from evaluation.inputs.pairs import Run
-from evaluation.metrics.base import library_version
 from evaluation.mos.audio import hashed, write_sounds
 from evaluation.mos.design import Design
 from evaluation.mos.options import DesignOptions
@@ -31,6 +30,7 @@ from evaluation.mos.records import (
 )
 from manifests.errors import BadInput
 from manifests.io import sha256_file
+from manifests.versions import library_version
 
 
 def write_design(design: Design, runs: Sequence[Run], out: Path) -> Key:

@@ -13,9 +13,9 @@ from evaluation.inputs.pairs import Run, Unscorable, clip_label, load_sound
 from evaluation.mos.options import DesignOptions
 from evaluation.mos.records import Condition
 from evaluation.mos.scales import SCALES
-from evaluation.reporting.tables import natural
 from manifests.corpus_lists import SPEAKERS, gender_of
 from manifests.errors import BadInput
+from manifests.ordering import natural
 from manifests.records import RunClip
 
 REFERENCE = "Recording"

@@ -15,8 +15,8 @@ from evaluation.mos.columns import add_test
 from evaluation.mos.records import Key, find_key
 from evaluation.mos.scoring import ConditionScore, Estimate, PartScore, TestScore
 from evaluation.mos.screening import Verdict
-from evaluation.reporting.tables import fixed
 from evaluation.reporting.writers import csv_text, markdown
+from evaluation.stats.numbers import fixed
 from manifests.console import format_table
 from manifests.errors import ToolkitError
 from manifests.io import atomic_open, write_csv, write_json

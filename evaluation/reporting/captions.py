@@ -16,13 +16,13 @@ from evaluation.reporting.tables import (
     Cell,
     Table,
     TableOptions,
-    fixed,
     format_interval,
     format_mean,
 )
 from evaluation.scoring.run import ScoredRun
 from evaluation.stats import intervals as statistics
 from evaluation.stats import pooling
+from evaluation.stats.numbers import fixed
 from manifests.records import Score
 
 

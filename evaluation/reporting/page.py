@@ -25,13 +25,13 @@ from evaluation.reporting.tables import (
     failure_lines,
     format_interval,
     format_mean,
-    natural,
     row_counts,
     same_counts,
 )
 from evaluation.reporting.writers import EvaluationReport, definition, row_heads, row_labels
 from evaluation.scoring.run import ScoredRun
 from manifests.io import atomic_open
+from manifests.ordering import natural
 from manifests.records import RunClip
 
 LARGEST_CLIP_TABLE = 3000

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from evaluation.embeddings.sets import Set
 from evaluation.inputs.pairs import Run
-from evaluation.metrics.base import Metric, MetricInfo, library_version
+from evaluation.metrics.base import Metric, MetricInfo
 from evaluation.reporting import tables, writers
 from evaluation.reporting.captions import annotate
 from evaluation.reporting.reported import paper_tables
@@ -16,6 +16,7 @@ from evaluation.reporting.writers import EvaluationReport
 from evaluation.scoring.run import ScoredRun
 from manifests.console import format_table
 from manifests.errors import BadInput
+from manifests.versions import library_version
 
 FORMATS = ("md", "latex", "csv", "html")
 RANKING = ("estoi", "stoi", "mcd")

@@ -20,6 +20,8 @@ from evaluation.metrics.base import Group, Metric, MetricInfo
 from evaluation.scoring.run import ScoredRun
 from evaluation.stats import intervals as statistics
 from evaluation.stats import pooling
+from evaluation.stats.numbers import fixed
+from manifests.ordering import natural
 from manifests.records import RunClip
 
 
@@ -161,12 +163,6 @@ def speakers_of(scored: Sequence[ScoredRun]) -> list[str]:
     return sorted(names, key=natural)
 
 
-def natural(name: str) -> tuple[tuple[int, int | str], ...]:
-    """Sort key that reads digits as numbers."""
-    pieces = "".join(c if c.isdigit() else f" {c} " for c in name).split()
-    return tuple((0, int(p)) if p.isdecimal() else (1, p) for p in pieces)
-
-
 def system_rows(
     scored: Sequence[ScoredRun],
     metrics: Sequence[Metric],
@@ -299,13 +295,6 @@ def format_interval(cell: Cell, info: MetricInfo) -> str:
     if cell.is_range:
         return "" if low == high else f"({low} … {high})"
     return f"[{low}, {high}]"
-
-
-def fixed(value: float, decimals: int) -> str:
-    """A number as tables print it: a real minus sign, and no minus before a rounded zero."""
-    text = f"{value:.{decimals}f}"
-    # A rounded −0.000 is zero; a real minus sign keeps columns of figures apart from ranges.
-    return text.removeprefix("-") if float(text) == 0 else text.replace("-", "−")
 
 
 def same_counts(table: Table) -> bool:

@@ -24,13 +24,13 @@ from evaluation.reporting.tables import (
     failure_lines,
     format_interval,
     format_mean,
-    natural,
     reading,
     row_counts,
     same_counts,
 )
 from evaluation.scoring.run import ScoredRun
 from manifests.io import atomic_open, write_csv
+from manifests.ordering import natural
 
 
 @dataclass(frozen=True)

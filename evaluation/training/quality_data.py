@@ -156,7 +156,7 @@ def _families(names: Sequence[str], rng: np.random.Generator, *, alone: bool) ->
 
 def as_stored(sound: Samples, level_dbov: float) -> Samples:
     """The sound at an RMS-like level as a 16-bit file keeps it, turned down where it would clip."""
-    from evaluation.mos.levels import clip_level_dbov
+    from evaluation.inputs.levels import clip_level_dbov
 
     gain = 10 ** ((level_dbov - clip_level_dbov(sound, SCORING_RATE_HZ)) / 20)
     gain = min(gain, 0.999 / (float(np.abs(sound).max()) + 1e-12))

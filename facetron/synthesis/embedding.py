@@ -32,7 +32,7 @@ from manifests.io import atomic_path, read_manifest, sha256_file, write_csv
 from manifests.manifest import select
 from manifests.pictures import read_pictures
 from manifests.records import ManifestRow
-from manifests.runs import versions
+from manifests.versions import versions
 
 SCHEMA, SCHEMA_VERSION = "embeddings", 1
 BATCH_CLIPS = 32

@@ -27,12 +27,12 @@ from manifests.runs import (
     content_key,
     relative_reference,
     running,
-    versions,
     wav_key,
     wav_path,
     write_wav,
 )
 from manifests.specs import MelSpec
+from manifests.versions import versions
 
 STAGE = "vocoder"
 

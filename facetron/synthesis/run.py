@@ -27,7 +27,8 @@ from manifests.io import read_manifest, sha256_file
 from manifests.manifest import select
 from manifests.pictures import read_pictures
 from manifests.records import ClipFailure, ManifestRow, RunClip, RunInfo
-from manifests.runs import close_run, running, versions
+from manifests.runs import close_run, running
+from manifests.versions import versions
 
 STAGE = "synthesis"
 

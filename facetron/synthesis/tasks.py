@@ -6,11 +6,13 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from facetron.synthesis.swaps import Pair
 from manifests.errors import BadInput
+from manifests.ordering import natural
 from manifests.records import ManifestRow
 
 PICTURE = "image-"
@@ -105,6 +107,5 @@ def shuffled_lips(tasks: Sequence[SynthesisTask], seed: int) -> list[SynthesisTa
     return [SynthesisTask(t.row, ring[t.row.clip_id], t.voice, t.face) for t in tasks]
 
 
-def _order(row: ManifestRow) -> tuple[int, str, str]:
-    digits = "".join(c for c in row.speaker if c.isdigit())
-    return (int(digits or 0), row.speaker, row.stem)
+def _order(row: ManifestRow) -> tuple[Any, str]:
+    return natural(row.speaker), row.stem

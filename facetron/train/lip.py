@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+from rapidfuzz.distance import Levenshtein
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -71,9 +72,9 @@ class LipStage(Stage):
         for text, target, n in zip(read, batch["targets"], batch["target_lengths"], strict=True):
             said = decode(target[: int(n)].tolist())
             self._errors += (
-                distance(said, text),
+                Levenshtein.distance(said, text),
                 len(said),
-                distance(said.split(), text.split()),
+                Levenshtein.distance(said.split(), text.split()),
                 len(said.split()),
             )
 
@@ -95,13 +96,3 @@ class LipStage(Stage):
             Exhibit(batch["clips"][i], said=decode(target.tolist()), read=text)
             for i, target, text in zip(picked, targets, texts, strict=True)
         ]
-
-
-def distance(one: str | list[str], other: str | list[str]) -> int:
-    """Levenshtein's: insertions, deletions and substitutions."""
-    row = list(range(len(other) + 1))
-    for i, a in enumerate(one, 1):
-        before, row[0] = row[0], i
-        for j, b in enumerate(other, 1):
-            before, row[j] = row[j], min(row[j] + 1, row[j - 1] + 1, before + (a != b))
-    return row[-1]

@@ -18,6 +18,7 @@ from gridprep.media.decode import VIDEO_SUFFIXES
 from manifests.corpus_lists import speaker_of
 from manifests.errors import BadInput
 from manifests.grammar import is_stem
+from manifests.ordering import natural
 from manifests.records import Clip, ClipFailure
 
 _SPEAKER_FOLDER = re.compile(r"s(\d{1,2})(?:[._-].*)?", re.IGNORECASE)
@@ -71,12 +72,6 @@ class Corpus:
     duplicates: tuple[tuple[str, str], ...]
     orphan_alignments: int
     junk_files: int
-
-
-def speaker_order(speaker: str) -> tuple[int, str]:
-    """Sort key: s2 before s10."""
-    digits = speaker[1:]
-    return (int(digits), "") if digits.isdigit() else (10_000, speaker)
 
 
 def _walk(root: str) -> Iterator[tuple[str, str, str]]:
@@ -216,8 +211,8 @@ def find_clips(corpus: str | os.PathLike[str]) -> Corpus:
         )
     return Corpus(
         root=root,
-        clips=tuple(sorted(clips, key=lambda c: (speaker_order(c.speaker), c.stem))),
-        failures=tuple(sorted(failures, key=lambda f: (speaker_order(f.speaker), f.stem))),
+        clips=tuple(sorted(clips, key=lambda c: (natural(c.speaker), c.stem))),
+        failures=tuple(sorted(failures, key=lambda f: (natural(f.speaker), f.stem))),
         claims=tuple(
             FolderClaim(kind, claimed, holds, n, folder, used[kind, folder, claimed, claimed])
             for (kind, folder, claimed, holds), n in sorted(used.items())

@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from gridprep.corpora.grid import FolderClaim, speaker_order
+from gridprep.corpora.grid import FolderClaim
+from manifests.ordering import natural
 from manifests.records import Record
 
 NOTHING_TO_DO = "build pairs them by stem, nothing needs moving"
@@ -53,14 +54,14 @@ def repairs_of(claims: Iterable[FolderClaim]) -> tuple[Repair, ...]:
 
 
 def _by_speaker(claims: Iterable[FolderClaim]) -> list[FolderClaim]:
-    return sorted(claims, key=lambda c: (speaker_order(c.claimed), c.folder, c.holds))
+    return sorted(claims, key=lambda c: (natural(c.claimed), c.folder, c.holds))
 
 
 def _rings(mainly: dict[str, FolderClaim]) -> list[list[FolderClaim]]:
     """The rings in claimed → held speaker, each starting at its first speaker."""
     rings: list[list[FolderClaim]] = []
     seen: set[str] = set()
-    for start in sorted(mainly, key=speaker_order):
+    for start in sorted(mainly, key=natural):
         walk: list[str] = []
         at = start
         while at in mainly and at not in seen:

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from gridprep.corpora.grid import speaker_order
 from gridprep.inspection.criteria import (
     CRITERIA,
     Criterion,
@@ -17,6 +16,7 @@ from gridprep.inspection.criteria import (
     interpolated_percent,
     number,
 )
+from manifests.ordering import natural
 from manifests.records import ClipFailure, ManifestRow
 
 MIN_CLIPS_FOR_NORM = 3
@@ -108,7 +108,7 @@ def norms(rows: Sequence[ManifestRow]) -> dict[str, Norm]:
 def by_speaker(rows: Iterable[ManifestRow]) -> dict[str, list[ManifestRow]]:
     """Speaker → rows, speakers by number, rows by stem."""
     groups: dict[str, list[ManifestRow]] = {}
-    for row in sorted(rows, key=lambda r: (speaker_order(r.speaker), r.stem)):
+    for row in sorted(rows, key=lambda r: (natural(r.speaker), r.stem)):
         groups.setdefault(row.speaker, []).append(row)
     return groups
 
@@ -147,7 +147,7 @@ def speaker_summaries(
     failed = Counter(f.speaker for f in failures)
     groups = by_speaker(rows)
     summary = []
-    for speaker in sorted({*groups, *failed}, key=speaker_order):
+    for speaker in sorted({*groups, *failed}, key=natural):
         own = groups.get(speaker, [])
         offsets = [confident_offset(row) for row in own]
         measured = sum(number(row, "av_margin") is not None for row in own)
@@ -193,7 +193,7 @@ def group_failures(
 ) -> tuple[FailureGroup, ...]:
     """Failures by stage and reason, the most frequent first."""
     groups: dict[tuple[str, str], list[ClipFailure]] = {}
-    for failure in sorted(failures, key=lambda f: (speaker_order(f.speaker), f.stem)):
+    for failure in sorted(failures, key=lambda f: (natural(f.speaker), f.stem)):
         groups.setdefault((failure.stage, failure.reason), []).append(failure)
     return tuple(
         FailureGroup(

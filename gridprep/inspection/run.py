@@ -13,7 +13,6 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from gridprep.corpora.grid import speaker_order
 from gridprep.features.crop_store import read_pictures
 from gridprep.inspection.outliers import (
     Ranking,
@@ -28,6 +27,7 @@ from gridprep.inspection.view import BuildSpecs, load_view
 from manifests.console import Progress
 from manifests.errors import BadInput
 from manifests.io import atomic_open, atomic_path, read_json, read_jsonl, read_manifest
+from manifests.ordering import natural
 from manifests.records import ClipFailure, ManifestRow
 
 PAGE = "index.html"
@@ -88,8 +88,8 @@ def inspect_build(
     wanted = set(speakers)
     known = {r.speaker for r in rows} | {f.speaker for f in failures}
     if wanted - known:
-        missing = ", ".join(sorted(wanted - known, key=speaker_order))
-        has = ", ".join(sorted(known, key=speaker_order)) or "nobody"
+        missing = ", ".join(sorted(wanted - known, key=natural))
+        has = ", ".join(sorted(known, key=natural)) or "nobody"
         raise BadInput(f"{build} has no clip of {missing}", f"it has {has}")
     if wanted:
         rows = [r for r in rows if r.speaker in wanted]

@@ -8,7 +8,6 @@ real batches over stacked crops.
 from __future__ import annotations
 
 import importlib
-import importlib.metadata
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -25,6 +24,7 @@ from gridprep.landmarks.tracking import FaceTracker
 from gridprep.landmarks.weights import FoundWeights, WeightFile, find_weights, load_tensors
 from manifests.errors import BadInput, MissingDependency
 from manifests.records import Landmarks
+from manifests.versions import ABSENT, library_version
 
 REVISION = "1"
 """Raised when the same weights and options would give other points."""
@@ -121,13 +121,12 @@ class FaceAlignmentBackend:
     ) -> None:
         self.options = FaceAlignmentOptions.parse(options or {})
         self.device = checked_device(device)
-        try:
-            library = importlib.metadata.version("face-alignment")
-        except importlib.metadata.PackageNotFoundError:
+        library = library_version("face-alignment")
+        if library == ABSENT:
             raise MissingDependency(
                 "landmark backend face-alignment needs the library of that name",
                 "pip install 'facetron-toolkit[face-alignment]'",
-            ) from None
+            )
         self._fan, self._detector = fan, detector
         self._files: list[FoundWeights] = []
         if fan is None or detector is None:

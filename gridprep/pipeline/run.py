@@ -9,9 +9,7 @@ fewer targets; all share this path and one cache.
 from __future__ import annotations
 
 import contextlib
-import importlib.metadata
 import os
-import platform
 import tempfile
 import time
 from collections import Counter
@@ -39,6 +37,7 @@ from manifests.console import Progress
 from manifests.errors import TooManyFailures
 from manifests.io import SUBSETS, sha256_file, write_json
 from manifests.records import Clip, ClipFailure, ManifestRow
+from manifests.versions import ABSENT, versions
 
 
 @dataclass(frozen=True)
@@ -266,12 +265,7 @@ def _provenance(options: BuildOptions, selection: Selection, report: BuildReport
         "mediapipe",
         "face-alignment",
     )
-    versions = {"python": platform.python_version()}
-    for name in libraries:
-        try:
-            versions[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            continue
+    found = {n: v for n, v in versions(*libraries).items() if v != ABSENT}
     return {
         "corpus": options.corpus,
         "split": options.split,
@@ -279,7 +273,7 @@ def _provenance(options: BuildOptions, selection: Selection, report: BuildReport
         "limit": options.limit,
         "jobs": options.jobs,
         "backend": options.backend,
-        "versions": versions,
+        "versions": found,
         "stages": options.recipe.stage_parameters(),
         "mels": list(options.recipe.mels),
         "clips": report.clips,

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import hashlib
-import importlib.metadata
 import os
 from dataclasses import dataclass, replace
 from importlib import resources
 
-from gridprep.corpora.grid import Corpus, find_clips, speaker_order
+from gridprep.corpora.grid import Corpus, find_clips
 from gridprep.features.crop_store import suffix_of
 from gridprep.landmarks import registry
 from gridprep.pipeline.execution import create_executor
 from gridprep.pipeline.recipe import ALL_STAGES, Recipe, with_upstreams
 from manifests.errors import BadInput
 from manifests.manifest import dealt
+from manifests.ordering import natural
 from manifests.records import Clip, ClipFailure
 from manifests.splits.frozen import Split, load
+from manifests.versions import library_version
 
 
 @dataclass(frozen=True)
@@ -57,10 +58,7 @@ def with_versions(recipe: Recipe, stages: tuple[str, ...] = ALL_STAGES) -> Recip
     face, a landmark backend's weights. (A backend that has any, or is given options, is created for it.)"""
 
     def version(name: str) -> str:
-        try:
-            return f"{name} {importlib.metadata.version(name)}"
-        except importlib.metadata.PackageNotFoundError:
-            return f"{name} absent"
+        return f"{name} {library_version(name)}"
 
     face = resources.files("gridprep.features").joinpath("mean_face.json").read_bytes()
     backend = recipe.landmarks.backend
@@ -111,7 +109,7 @@ def select(options: BuildOptions) -> Selection:
         clips = dealt(clips, options.limit)
         failures = []
     if not clips and not failures:
-        found = ", ".join(sorted({c.speaker for c in corpus.clips}, key=speaker_order)) or "none"
+        found = ", ".join(sorted({c.speaker for c in corpus.clips}, key=natural)) or "none"
         raise BadInput(
             f"{corpus.root} has no clip for this choice (speakers found: {found})",
             "check --split and --speakers",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import itertools
 import json
 import os
@@ -26,6 +25,7 @@ from manifests.errors import BadInput, ToolkitError
 from manifests.io import atomic_open, atomic_path, read_json, write_json
 from manifests.records import POINT_NAMES
 from manifests.specs import ALIGN_UNITS_PER_SECOND
+from manifests.versions import library_version
 
 VERSION = 1
 """Raised whenever the same seed gives different clips."""
@@ -127,7 +127,7 @@ def video_path(out: str | os.PathLike[str], speaker: str, stem: str) -> Path:
 
 def _versions() -> dict[str, str]:
     names = ("av", "espeakng-loader", "numpy", "opencv-python", "scikit-image", "soxr")
-    return {name: importlib.metadata.version(name) for name in names}
+    return {name: library_version(name) for name in names}
 
 
 def make_batch(jobs: tuple[Job, ...]) -> int:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.metadata
-import platform
 from collections import Counter
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -11,6 +9,7 @@ from typing import Any
 from gridprep.corpora.repairs import Repair
 from manifests.corpus_lists import expected_counts
 from manifests.records import Record
+from manifests.versions import versions
 
 REPORT_VERSION = 1
 
@@ -150,13 +149,6 @@ class Verification:
             "findings": [f.to_dict() for f in self.findings if f.verdict != "ok"],
             "repairs": [r.to_dict() for r in self.repairs],
             "duplicates": [{"used": used, "passed_over": other} for used, other in self.duplicates],
-            "versions": _versions(),
+            "versions": versions("av", "numpy", "soxr"),
             "wall_s": round(self.wall_s, 2),
         }
-
-
-def _versions() -> dict[str, str]:
-    versions = {"python": platform.python_version()}
-    for name in ("facetron-toolkit", "av", "numpy", "soxr"):
-        versions[name] = importlib.metadata.version(name)
-    return versions

@@ -17,7 +17,6 @@ from functools import lru_cache
 from typing import TypeVar
 
 from gridprep.corpora.alignment import read_alignment
-from gridprep.corpora.grid import speaker_order
 from gridprep.corpora.repairs import repairs_of
 from gridprep.features import crops
 from gridprep.landmarks.base import LandmarkBackend
@@ -37,6 +36,7 @@ from gridprep.verification.report import (
 from manifests.console import Progress
 from manifests.corpus_lists import SPEAKERS, expected_stems_of
 from manifests.errors import ClipError
+from manifests.ordering import natural
 from manifests.records import STAGES, Clip, ClipFailure
 from manifests.specs import AudioSpec, CropSpec, LandmarkSpec
 
@@ -172,7 +172,7 @@ def verify(options: VerifyOptions) -> Verification:
             flagged += finding.verdict == "flagged"
             findings.append(replace(finding, video=os.path.relpath(finding.video, root)))
             progress.update(1, failed=failed, flagged=flagged)
-    findings.sort(key=lambda f: (speaker_order(f.speaker), f.stem))
+    findings.sort(key=lambda f: (natural(f.speaker), f.stem))
     table, absent = _count(selection, findings, options)
     corpus = selection.corpus
     return Verification(
@@ -219,7 +219,7 @@ def _count(
     strange = Counter(f.speaker for f in selection.find_failures)
     verdicts = Counter((f.speaker, f.verdict) for f in findings)
     lines = []
-    for speaker in sorted({*here, *strange}, key=speaker_order):
+    for speaker in sorted({*here, *strange}, key=natural):
         if options.speakers and speaker not in options.speakers:
             continue
         clips = here.get(speaker, [])

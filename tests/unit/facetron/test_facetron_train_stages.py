@@ -12,7 +12,6 @@ from facetron.checkpoints import checkpoint
 from facetron.checkpoints.checkpoint import CheckpointInfo
 from facetron.train.collapse import collapse_metrics
 from facetron.train.config import DEFAULTS, STAGES, train_config
-from facetron.train.lip import distance
 from facetron.train.run import train
 from manifests.errors import BadInput, SpecMismatch
 from manifests.io import read_manifest, write_jsonl
@@ -149,9 +148,3 @@ def test_collapse_is_seen() -> None:
     assert collapse_metrics(apart, ["a", "b", "b", "a"])[2] == 2
     assert collapse_metrics(apart[:2], ["a", "a"]) == (None, None, None)
     assert collapse_metrics(apart[1:3], ["a", "b"]) == (0, None, None)
-
-
-def test_distance() -> None:
-    assert distance("kitten", "sitting") == 3
-    assert distance("", "abc") == distance("abc", "") == 3
-    assert distance(["a", "b"], ["a", "c", "b"]) == 1

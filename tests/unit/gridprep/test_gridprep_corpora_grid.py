@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from gridprep.corpora.grid import Corpus, find_clips, speaker_order
+from gridprep.corpora.grid import Corpus, find_clips
 from manifests.corpus_lists import expected_stems_of
 from manifests.errors import BadInput
+from manifests.ordering import natural
 
 S1, S2, S5, S6 = (expected_stems_of(s)[:4] for s in ("s1", "s2", "s5", "s6"))
 
@@ -80,7 +81,7 @@ def test_clips_are_ordered_by_number_of_the_speaker(make: Make) -> None:
     ten = expected_stems_of("s10")[0]
     root = make(f"s10/{ten}.mpg", f"s2/{S2[0]}.mpg", f"s1/{S1[1]}.mpg", f"s1/{S1[0]}.mpg")
     assert ids(find_clips(root)) == [f"s1/{S1[0]}", f"s1/{S1[1]}", f"s2/{S2[0]}", f"s10/{ten}"]
-    assert sorted(["s10", "s2", "?", "s1"], key=speaker_order) == ["s1", "s2", "s10", "?"]
+    assert sorted(["s10", "s2", "?", "s1"], key=natural) == ["s1", "s2", "s10", "?"]
 
 
 def test_swapped_alignment_folders_are_paired_by_stem(make: Make) -> None:

@@ -14,11 +14,11 @@ import pytest
 import soundfile
 from scipy import signal
 
+from evaluation.inputs.levels import active_level_dbov, clip_level_dbov, common_level_dbov, gain_for
 from evaluation.inputs.pairs import Run, read_run
 from evaluation.mos.audio import Source, faded, hashed, interrupted, low_anchor, message, tones
 from evaluation.mos.design import make_design
 from evaluation.mos.handout import write_design
-from evaluation.mos.levels import active_level_dbov, clip_level_dbov, common_level_dbov, gain_for
 from evaluation.mos.options import DesignOptions
 from evaluation.mos.records import Handout, Key, read_handout, read_key
 from manifests.errors import BadInput, ManifestError

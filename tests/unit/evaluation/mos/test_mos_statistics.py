@@ -7,7 +7,8 @@ import pytest
 from scipy import stats
 
 from evaluation.mos.agreement import intraclass, krippendorff_alpha
-from evaluation.mos.comparisons import compare, holm, paired_p
+from evaluation.mos.comparisons import compare, paired_p
+from evaluation.stats.multiple import holm
 
 NONE = np.nan
 # Krippendorff (2011), Computing Krippendorff's Alpha-Reliability, part C: four observers, twelve
