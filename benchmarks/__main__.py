@@ -23,6 +23,7 @@ import click
 
 from benchmarks import build_speed, crop_formats, landmark_steps, scoring
 from manifests.console import run as run_program
+from manifests.cpus import available_cpus
 from manifests.errors import BadInput
 
 
@@ -78,7 +79,9 @@ def main(corpus: Path | None, clips: int, only: tuple[str, ...]) -> None:
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
         scratch = Path(folder)
         source = find_corpus(corpus, scratch)
-        click.echo(f"corpus: {source.name}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.2f}")
+        click.echo(
+            f"corpus: {source.name}, {available_cpus()} cores, load {os.getloadavg()[0]:.2f}"
+        )
         for name, measure in MEASUREMENTS.items():
             if only and name not in only:
                 continue

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -16,6 +15,7 @@ from evaluation.metrics.base import FLOORS, OPTIONAL, REGISTRY
 from evaluation.models.registry import DEFAULT, RECOGNIZERS
 from evaluation.models.transcripts import read_transcripts
 from evaluation.stats import intervals as statistics
+from manifests.cpus import available_cpus
 from manifests.errors import BadInput
 
 NOBODY = "none"
@@ -68,11 +68,6 @@ def interval_option(told: str) -> Callable[[CommandT], CommandT]:
     )
 
 
-def default_jobs() -> int:
-    """CPUs that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 metrics_option = click.option(
     "--metrics",
     callback=name_list(tuple(REGISTRY), "metric"),
@@ -83,7 +78,10 @@ metrics_option = click.option(
     ),
 )
 jobs_option = click.option(
-    "--jobs", type=click.IntRange(min=1), default=default_jobs, help="Processes. Default: all CPUs."
+    "--jobs",
+    type=click.IntRange(min=1),
+    default=available_cpus,
+    help="Processes. Default: all CPUs.",
 )
 
 

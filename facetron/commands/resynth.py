@@ -7,8 +7,9 @@ from typing import Any
 
 import click
 
-from facetron.synthesis.resynth import ResynthOptions, cpu_count, resynthesize
+from facetron.synthesis.resynth import ResynthOptions, resynthesize
 from facetron.vocoders.registry import VOCODERS
+from manifests.cpus import available_cpus
 from manifests.errors import TooManyFailures
 
 
@@ -103,7 +104,7 @@ def resynth(
             vocoder_options=chosen,
             limit=limit,
             seed=seed,
-            jobs=jobs or cpu_count(),
+            jobs=jobs or available_cpus(),
             name=name,
         )
     )

@@ -6,7 +6,6 @@ vocoder (and as a check of the whole walk before there is a model).
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -205,11 +204,3 @@ def _one_clip(vocoder: Vocoder, task: _Task) -> tuple[RunClip | ClipFailure, boo
         voice=row.speaker,
     )
     return clip, kept
-
-
-def cpu_count() -> int:
-    """Cores that this process may use, which on a shared machine are fewer than there are."""
-    try:
-        return len(os.sched_getaffinity(0))
-    except AttributeError:  # macOS and Windows
-        return os.cpu_count() or 1

@@ -6,7 +6,6 @@ that was killed and taken up again, see the same.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
@@ -16,6 +15,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Sampler
 
 from facetron.train.dataset import NO_WORD, Batch, Clips
+from manifests.cpus import available_cpus
 from manifests.errors import BadInput
 
 LENGTH_STEP_FRAMES = 15
@@ -122,7 +122,7 @@ def reading_workers(asked: int, on_gpu: bool, needed_bytes: int, cache_bytes: in
     if asked >= 0:
         return asked
     if on_gpu:
-        return min(8, os.cpu_count() or 1)
+        return min(8, available_cpus())
     return int(needed_bytes > cache_bytes)
 
 

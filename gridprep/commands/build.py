@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
@@ -15,6 +14,7 @@ from gridprep.pipeline.recipe import ALL_STAGES, DEFAULT_MEL, Recipe
 from gridprep.pipeline.run import BuildReport, estimate, run
 from gridprep.pipeline.selection import BuildOptions
 from manifests.corpus_lists import parse_speakers
+from manifests.cpus import available_cpus
 from manifests.errors import BadInput
 from manifests.mel import PRESETS
 from manifests.specs import CropSpec, LandmarkSpec
@@ -36,8 +36,8 @@ _SHARED = [
     ),
     click.option(
         "--jobs",
-        default=lambda: os.cpu_count() or 1,
-        show_default="all cores",
+        default=available_cpus,
+        show_default="all that this process may use",
         type=click.IntRange(1),
         help="Worker processes.",
     ),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import tempfile
 from pathlib import Path
 
@@ -13,6 +12,7 @@ from gridprep.verification.report import Finding, SpeakerCounts, Verification, V
 from gridprep.verification.run import verify as run
 from manifests.console import format_table
 from manifests.corpus_lists import parse_speakers
+from manifests.cpus import available_cpus
 from manifests.errors import BadInput
 from manifests.io import write_json
 
@@ -31,8 +31,8 @@ NAMED = 12
 )
 @click.option(
     "--jobs",
-    default=lambda: os.cpu_count() or 1,
-    show_default="all cores",
+    default=available_cpus,
+    show_default="all that this process may use",
     type=click.IntRange(1),
     help="Worker processes.",
 )
