@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import csv
 import gzip
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
@@ -150,23 +151,34 @@ def gender_note() -> str:
     return " ".join(line for line in lines if not line.startswith("clips_"))
 
 
+def _speaker_named(text: str) -> str:
+    """`S01`, `01` and `1` as `s1`; anything else as it is."""
+    match = re.fullmatch(r"s?0*([1-9][0-9]?)", text, re.IGNORECASE | re.ASCII)
+    return f"s{match[1]}" if match else text
+
+
 def parse_speakers(text: str) -> tuple[str, ...]:
     """Speakers out of an option's text, in the order of their numbers, each once.
 
     Understands `s1,s2`, spaces instead of commas, ranges as `s30-s34` and `all`; a range steps over
-    s21. Raises `BadInput` for anybody who is not in `SPEAKERS`.
+    s21. A speaker may be written as folders of GRID are: `s1`, `S1`, `s01`, `01` or `1`.
+
+    Raises `BadInput` for anybody who is not in `SPEAKERS`.
+
+    >>> parse_speakers("1, S02 s33-34")
+    ('s1', 's2', 's33', 's34')
     """
     chosen: set[str] = set()
     for item in text.replace(",", " ").split():
-        if item == "all":
+        if item.lower() == "all":
             chosen.update(SPEAKERS)
             continue
-        first, dash, last = item.partition("-")
-        for name in (first, last) if dash else (first,):
+        first, _, last = (_speaker_named(part) for part in item.partition("-"))
+        for name, written in zip((first, last), item.split("-", 1), strict=False):
             if name not in SPEAKERS:
                 known = "; s21 has no video" if name == "s21" else ""
                 raise BadInput(
-                    f"{name!r} is not a speaker with video{known}",
+                    f"{written!r} is not a speaker with video{known}",
                     "name speakers as s1,s2 or s30-s34 or all (s1 to s34 without s21)",
                 )
         start, end = int(first[1:]), int((last or first)[1:])

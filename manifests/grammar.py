@@ -44,6 +44,18 @@ def is_stem(text: str) -> bool:
     return STEM_PATTERN.fullmatch(text) is not None
 
 
+def stem_in(name: str) -> str | None:
+    """The stem that a file's name holds, in lower case; None where it holds none, or several.
+
+    A name is taken apart at everything that is no letter and no digit.
+
+    >>> stem_in("s1_bgah2p"), stem_in("id2_vcd_swwp2s"), stem_in("BBAF2N (1)"), stem_in("trailer")
+    ('bgah2p', 'swwp2s', 'bbaf2n', None)
+    """
+    found = {part for part in re.split("[^a-z0-9]+", name.lower()) if is_stem(part)}
+    return found.pop() if len(found) == 1 else None
+
+
 def words_of(stem: str) -> tuple[str, ...]:
     """The six words that a stem encodes: `bbaf2n` → bin blue at f two now. Raises `BadInput`."""
     if not is_stem(stem):

@@ -2,8 +2,9 @@
 
 Layouts in the wild: `s1/bbaf2n.mpg`, `s1/video/mpg_vcd/s1/…`, `s1.mpg_vcd.zip` unpacked, alignments in
 `align/` beside the clips or `alignments/s1/`, Apple and Windows litter strewn in, the clips re-encoded
-to other containers. Since a stem belongs to one speaker only, a clip's speaker is looked up by its stem;
-the folder is only a claim. The corpus itself is never touched.
+to other containers, files renamed to `s1_bgah2p.mpg` or `id2_vcd_swwp2s.mpg`. Since a stem belongs to
+one speaker only, a clip's speaker is looked up by its stem; the folder is only a claim. The corpus itself
+is never touched.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from dataclasses import dataclass
 from gridprep.media.decode import VIDEO_SUFFIXES
 from manifests.corpus_lists import speaker_of
 from manifests.errors import BadInput
-from manifests.grammar import is_stem
+from manifests.grammar import stem_in
 from manifests.ordering import natural
 from manifests.records import Clip, ClipFailure
 
@@ -63,6 +64,7 @@ class Corpus:
         duplicates: further files of a stem, not used: (used, not used) relative paths.
         orphan_alignments: alignments whose stem has no clip here.
         junk_files: files and folders of litter passed over (`._x`, `Thumbs.db`, `__MACOSX`).
+        archives: zip files that lie in the corpus, relative paths; nothing in them is a clip yet.
     """
 
     root: str
@@ -72,10 +74,12 @@ class Corpus:
     duplicates: tuple[tuple[str, str], ...]
     orphan_alignments: int
     junk_files: int
+    archives: tuple[str, ...] = ()
 
 
-def _walk(root: str) -> Iterator[tuple[str, str, str]]:
-    """(folder, file name, speaker claimed by the nearest enclosing folder or "") of every file.
+def _walk(root: str) -> Iterator[tuple[str, str, str, bool]]:
+    """(folder, file name, speaker claimed by the nearest enclosing folder or "", whether it can be
+    opened without waiting for somebody) of every file.
 
     Links to folders are followed, each folder once, so that a link to its own parent does not walk
     for ever.
@@ -99,14 +103,23 @@ def _walk(root: str) -> Iterator[tuple[str, str, str]]:
         for entry in entries:
             if _is_folder(entry):
                 if entry.name.lower() in _JUNK_FOLDERS:
-                    yield folder, entry.name, ""
+                    yield folder, entry.name, "", True
                     continue
                 if entry.name.startswith("."):
                     continue  # our own bookkeeping and other people's
                 match = _SPEAKER_FOLDER.fullmatch(entry.name)
                 stack.append((entry.path, f"s{int(match[1])}" if match else claimed))
             else:
-                yield folder, entry.name, claimed
+                yield folder, entry.name, claimed, _is_plain(entry)
+
+
+def _is_plain(entry: os.DirEntry[str]) -> bool:
+    """False for a named pipe, a socket or a device, which would be waited for and never end. A link
+    to nowhere is plain: the clip behind it is missing, and is reported as such."""
+    try:
+        return entry.is_file() or not os.path.exists(entry.path)
+    except OSError:
+        return True
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:
@@ -120,16 +133,44 @@ def _is_litter(name: str) -> bool:
     return name.startswith("._") or name.lower() in _JUNK_FILES or name.lower() in _JUNK_FOLDERS
 
 
-def _preference(path: str, claimed: str, speaker: str) -> tuple[bool, int, str]:
-    """Smaller is better: the right folder first, then the original container, then by name."""
-    suffix = os.path.splitext(path)[1].lower()
-    return (claimed != speaker, VIDEO_SUFFIXES.index(suffix), path)
+def _preference(path: str, claimed: str, speaker: str) -> tuple[bool, bool, int, str]:
+    """Smaller is better: the right folder first, then a name that is the stem and nothing else, then
+    the original container, then by name."""
+    base, suffix = os.path.splitext(os.path.basename(path))
+    return (
+        claimed != speaker,
+        not base.isalnum(),
+        VIDEO_SUFFIXES.index(suffix.lower()),
+        path,
+    )
+
+
+def _strange(root: str, path: str, claimed: str, reason: str, why: str) -> ClipFailure:
+    """A file that has the name of a video and cannot be a clip."""
+    relative = os.path.relpath(path, root)
+    base = os.path.splitext(os.path.basename(path))[0]
+    return ClipFailure(claimed or "?", base, "find", reason, f"{relative}: {why}", relative)
+
+
+def _no_video(root: str, archives: list[str]) -> BadInput:
+    if archives:
+        shown = ", ".join(archives[:3]) + (", …" if len(archives) > 3 else "")
+        count = "an archive that is" if len(archives) == 1 else f"{len(archives)} archives that are"
+        return BadInput(
+            f"{root} holds no video file but {count} not unpacked ({shown})",
+            f"run `gridprep unpack {root} --out CORPUS` and give CORPUS",
+        )
+    return BadInput(
+        f"{root} holds no video file ({' '.join(VIDEO_SUFFIXES)})",
+        "give the folder that holds s1, s2, … or run `gridprep download`",
+    )
 
 
 def find_clips(corpus: str | os.PathLike[str]) -> Corpus:
     """Walks a corpus and pairs clips with alignments by stem.
 
-    Raises `BadInput` when the folder is absent or holds no video at all.
+    Only regular files are taken: a named pipe would be waited for. Raises `BadInput` when the folder is
+    absent or holds no video at all (where it holds archives, the message says how to unpack them).
     """
     root = os.path.abspath(os.fspath(corpus))
     if not os.path.isdir(root):
@@ -137,36 +178,36 @@ def find_clips(corpus: str | os.PathLike[str]) -> Corpus:
     videos: dict[str, list[tuple[str, str]]] = {}
     alignments: dict[str, list[tuple[str, str]]] = {}
     failures: list[ClipFailure] = []
+    archives: list[str] = []
     junk = 0
-    for folder, name, claimed in _walk(root):
+    for folder, name, claimed, plain in _walk(root):
         base, suffix = os.path.splitext(name)
         suffix = suffix.lower()
         is_video = suffix in VIDEO_SUFFIXES
+        path = os.path.join(folder, name)
+        if suffix == ".zip" and not name.startswith("."):
+            archives.append(os.path.relpath(path, root))
+            continue
         if name.startswith(".") or not (is_video or suffix == ".align"):
             junk += _is_litter(name)
             continue
-        path = os.path.join(folder, name)
-        stem = base.lower()
+        stem = stem_in(base)
         if not is_video:
-            alignments.setdefault(stem, []).append((path, claimed))
-        elif is_stem(stem):
-            videos.setdefault(stem, []).append((path, claimed))
-        else:
+            if plain:
+                alignments.setdefault(stem or base.lower(), []).append((path, claimed))
+        elif not plain:
             failures.append(
-                ClipFailure(
-                    claimed or "?",
-                    base,
-                    "find",
-                    "not_a_stem",
-                    f"{os.path.relpath(path, root)}: {base!r} is not a sentence of GRID",
-                    os.path.relpath(path, root),
+                _strange(
+                    root, path, claimed, "not_a_file", "a pipe, a socket or a device, not a file"
                 )
             )
+        elif stem is not None:
+            videos.setdefault(stem, []).append((path, claimed))
+        else:
+            why = f"{base!r} is not a sentence of GRID"
+            failures.append(_strange(root, path, claimed, "not_a_stem", why))
     if not videos and not failures:
-        raise BadInput(
-            f"{root} holds no video file ({' '.join(VIDEO_SUFFIXES)})",
-            "give the folder that holds s1, s2, … or run `gridprep download`",
-        )
+        raise _no_video(root, archives)
     clips: list[Clip] = []
     duplicates: list[tuple[str, str]] = []
     used: Counter[tuple[str, str, str, str]] = Counter()  # kind, folder, claimed, speaker
@@ -177,14 +218,10 @@ def find_clips(corpus: str | os.PathLike[str]) -> Corpus:
         relative = os.path.relpath(path, root)
         duplicates += [(relative, os.path.relpath(other, root)) for other, _ in found[1:]]
         if speaker is None:
+            why = f"no speaker of GRID has a clip {stem}"
             failures.append(
                 ClipFailure(
-                    claimed or "?",
-                    stem,
-                    "find",
-                    "unknown_stem",
-                    f"{relative}: no speaker of GRID has a clip {stem}",
-                    relative,
+                    claimed or "?", stem, "find", "unknown_stem", f"{relative}: {why}", relative
                 )
             )
             continue
@@ -221,4 +258,5 @@ def find_clips(corpus: str | os.PathLike[str]) -> Corpus:
         duplicates=tuple(sorted(duplicates)),
         orphan_alignments=sum(len(found) for found in alignments.values()),
         junk_files=junk,
+        archives=tuple(sorted(archives)),
     )

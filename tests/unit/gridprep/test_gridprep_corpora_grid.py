@@ -51,6 +51,9 @@ def ids(corpus: Corpus) -> list[str]:
         ("s1_processed/{}.mp4", "s1/align/{}.align"),
         ("Grün und weiß/s1/{}.avi", "Grün und weiß/alignments/s1/{}.align"),
         ("s1/{}.mkv", "alignments/s1/{}.align"),
+        ("s1_{}.mpg", "s1_{}.align"),
+        ("id1_vcd_{}.mpg", "align/{}.align"),
+        ("clips/S1-{} (1).MPG", "align/{}_words.align"),
     ],
 )
 def test_layouts(make: Make, video: str, alignment: str) -> None:
@@ -127,6 +130,43 @@ def test_duplicates_keep_the_right_folder_then_the_original_container(make: Make
     assert set(corpus.duplicates) == {(used, other) for other in others}
 
 
+def test_a_name_that_is_the_stem_is_preferred(make: Make) -> None:
+    stem = S1[0]
+    (clip,) = find_clips(make(f"s1/{stem} (1).mpg", f"s1/a_{stem}.mpg", f"s1/{stem}.mpg")).clips
+    assert clip.video.endswith(f"s1/{stem}.mpg")
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes here")
+def test_what_is_no_regular_file_is_never_opened(make: Make, tmp_path: Path) -> None:
+    """A named pipe would be waited for, a device never ends."""
+    root = make(f"s1/{S1[0]}.mpg")
+    os.mkfifo(root / "s1" / "x.mpg")
+    os.mkfifo(root / "s1" / f"{S1[1]}.mpg")
+    os.mkfifo(root / "s1" / f"{S1[0]}.align")
+    os.symlink("/dev/zero", root / "s1" / f"{S1[2]}.mpg")
+    corpus = find_clips(root)
+    assert ids(corpus) == [f"s1/{S1[0]}"]
+    assert corpus.clips[0].alignment == ""
+    assert {(f.stem, f.reason) for f in corpus.failures} == {
+        ("x", "not_a_file"),
+        (S1[1], "not_a_file"),
+        (S1[2], "not_a_file"),
+    }
+
+
+def test_unopened_archives_are_named(make: Make) -> None:
+    root = make("s1.zip", "more/s2.ZIP", "more/alignments.zip", "s3.zip", "._s4.zip")
+    with pytest.raises(BadInput, match=r"4 archives that are not unpacked \(.*gridprep unpack"):
+        find_clips(root)
+    make(f"s1/{S1[0]}.mpg")
+    assert find_clips(root).archives == (
+        "more/alignments.zip",
+        "more/s2.ZIP",
+        "s1.zip",
+        "s3.zip",
+    )
+
+
 def test_litter_is_counted_and_passed_over(make: Make) -> None:
     root = make(
         f"s1/{S1[0]}.mpg",
@@ -145,7 +185,8 @@ def test_litter_is_counted_and_passed_over(make: Make) -> None:
 
 
 def test_names_that_are_no_clips_are_failures(make: Make) -> None:
-    root = make(f"s1/{S1[0]}.mpg", "s1/trailer.mpg", "s2/bbaw2n.mpg", f"s1/{S1[1]} (1).mpg")
+    two = f"s1/{S1[1]}_{S1[2]}.mpg"  # which of them is it?
+    root = make(f"s1/{S1[0]}.mpg", "s1/trailer.mpg", "s2/bbaw2n.mpg", two)
     corpus = find_clips(root)
     assert ids(corpus) == [f"s1/{S1[0]}"]
     assert [(f.speaker, f.reason) for f in corpus.failures] == [

@@ -166,7 +166,7 @@ def test_folders_that_cannot_be_are_one_line(corpus: Path, tmp_path: Path) -> No
     for source, out, says in (
         (tmp_path / "absent", "out", "absent is not a folder; give the folder that holds GRID"),
         (tmp_path / "empty", "out", "empty holds no video file"),
-        (corpus, "file", "file: File exists"),
+        (corpus, "file", "file is not a folder; choose an empty folder"),
         (corpus, "file/out", "file/out: Not a directory"),
         (corpus, "corpus", "is the corpus; choose a folder of its own"),
         (corpus, "link", "is the corpus; choose a folder of its own"),

@@ -122,7 +122,10 @@ def test_speakers_out_of_an_option(text: str, expected: tuple[str, ...]) -> None
     [
         ("s21", "s21 has no video"),
         ("s35", "'s35' is not a speaker"),
-        ("1", "'1' is not a speaker"),
+        ("0", "'0' is not a speaker"),
+        ("S21", "s21 has no video"),
+        ("s100", "'s100' is not a speaker"),
+        ("bob", "'bob' is not a speaker"),
         ("s3-s1", "runs backwards"),
         ("s1-", "'' is not a speaker"),
         ("", "names no speaker"),
