@@ -15,6 +15,7 @@ COMMANDS = {
     "build": "gridprep.commands.build:build",
     "inspect": "gridprep.commands.inspect:inspect",
     "download": "gridprep.commands.download:download",
+    "unpack": "gridprep.commands.unpack:unpack",
     "synth": "gridprep.commands.synth:synth",
     "splits": "gridprep.commands.splits:splits",
 }

@@ -268,13 +268,15 @@ class ManifestRow(Record):
             `prosody` (F0 and energy), `landmarks`.
         video_frames, audio_samples, mel_frames: the physics, checked by `manifests.io.validate`.
         samples_added: zeros appended to the right of the sound.
-        flags: oddities that were repaired or tolerated (`frames_repeated`, `alignment_folder`, …).
+        flags: oddities of the clip that were mended or tolerated (`frames_repeated`, …).
         qc: numbers per clip: `found_share`, `interpolated_frames`, `jitter_px`, `lips_border_px`,
             `rms_dbfs`, `av_offset_frames`, …
         source_path: path as found, relative to the corpus.
         source_sha256: of the whole source file.
         fingerprints: spec name → fingerprint (`audio`, `mel`, `crop`, `landmarks`).
         extra_mels: further mels of the same clip, preset → path.
+        repairs: what the corpus had wrong about the clip and the stem put right (`speaker_folder`,
+            `alignment_folder`); nothing is amiss with the clip itself.
     """
 
     speaker: str
@@ -295,6 +297,7 @@ class ManifestRow(Record):
     source_sha256: str
     fingerprints: dict[str, str]
     extra_mels: dict[str, str] = field(default_factory=dict)
+    repairs: tuple[str, ...] = ()
 
     @property
     def clip_id(self) -> str:

@@ -66,6 +66,7 @@ def download(
     """
     network = Network(timeout_s=timeout_s, retries=retries, say=_say)
     chosen = parse_speakers(speakers)
+    corpus.check_folder(out)
     record = fetch_record(network, base_url, number)
     archives = corpus.plan(record, out, chosen, alignments)
     missing_bytes = sum(a.file.size_bytes - a.have_bytes for a in archives)

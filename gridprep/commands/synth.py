@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import click
 
+from manifests.cpus import available_cpus
+
 
 @click.command()
 @click.argument("out", type=click.Path(file_okay=False))
@@ -12,15 +14,22 @@ import click
 @click.option(
     "--seed", default=0, show_default=True, help="Decides speakers, sentences, everything."
 )
-@click.option("--jobs", default=2, show_default=True, help="Processes.")
+@click.option(
+    "--jobs",
+    default=available_cpus,
+    show_default="all that this process may use",
+    type=int,
+    help="Worker processes.",
+)
 @click.option("--faults", is_flag=True, help="Add clips broken in every way that verify catches.")
 @click.option("--force", is_flag=True, help="Make clips again that are there already.")
 def synth(
     out: str, sentences: int, speakers: str, seed: int, jobs: int, faults: bool, force: bool
 ) -> None:
-    """Make a synthetic GRID in OUT: talking faces and voices, alignments, and the truth beside them.
+    """Makes a synthetic GRID in OUT: talking faces and voices, alignments, and the truth beside them.
 
-    An interrupted run goes on where it stopped; finished clips are kept.
+    OUT is a new or empty folder, or a SynthGRID; in a folder of other clips nothing is written, with
+    --force neither. An interrupted run goes on where it stopped; finished clips are kept.
     """
     from gridprep.synth.corpus import make_corpus
     from manifests.corpus_lists import parse_speakers

@@ -19,6 +19,7 @@ from gridprep.download.transfer import RemoteFile, bytes_on_disk, fetch_file, pa
 from gridprep.download.unpack import BLOCK_BYTES, MARKER, unpack
 from manifests.corpus_lists import expected_counts
 from manifests.errors import BadInput
+from manifests.folders import check_own
 from manifests.lock import held
 
 WORKSPACE = ".download"
@@ -79,7 +80,7 @@ class DownloadReport:
     failed: dict[str, str]
 
 
-def _is_unpacked(target: Path, file: RemoteFile) -> bool:
+def is_unpacked(target: Path, file: RemoteFile) -> bool:
     """Whether `target` is this archive's content. Raises `BadInput` where it is anything else."""
     try:
         marker = json.loads((target / MARKER).read_text("utf-8"))
@@ -106,8 +107,13 @@ def plan(
     archives = []
     for name in names:
         file = record.file(f"{name}.zip")
-        archives.append(Archive(name, file, out / name, _is_unpacked(out / name, file)))
+        archives.append(Archive(name, file, out / name, is_unpacked(out / name, file)))
     return tuple(archives)
+
+
+def check_folder(out: Path) -> None:
+    """Raises `BadInput` where `out` holds files of somebody else."""
+    check_own(out, (WORKSPACE,), "a corpus by `gridprep download` or `gridprep unpack`")
 
 
 def space_needed_bytes(archives: Sequence[Archive], keep_zips: bool) -> int:
@@ -140,7 +146,7 @@ def check_space(archives: Sequence[Archive], out: Path, keep_zips: bool) -> None
         )
 
 
-def _sweep(workspace: Path) -> None:
+def sweep(workspace: Path) -> None:
     """Removes what a killed download was unpacking."""
     for pattern in ("unpack-*", ".tmp-*"):
         for path in workspace.glob(pattern):
@@ -173,13 +179,14 @@ def download(
     An archive that the server lacks, that stays damaged or that is hostile is reported and the
     others go on; a server that is gone or a full disk ends it. All that is done stays done.
 
-    Raises `ServerUnreachable`, `CannotWrite`, `Locked`, `BadInput` (no space).
+    Raises `ServerUnreachable`, `CannotWrite`, `Locked`, `BadInput` (no space, somebody's folder).
     """
+    check_folder(out)
     check_space(archives, out, keep_zips)
     fetched, already, failed = [], [], {}
     workspace = out / WORKSPACE
     with held(workspace):
-        _sweep(workspace)
+        sweep(workspace)
         for archive in archives:
             if archive.unpacked:
                 already.append(archive.name)

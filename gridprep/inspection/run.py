@@ -26,12 +26,15 @@ from gridprep.inspection.sheet import draw_sheet
 from gridprep.inspection.view import BuildSpecs, load_view
 from manifests.console import Progress
 from manifests.errors import BadInput
+from manifests.folders import check_own
 from manifests.io import atomic_open, atomic_path, read_json, read_jsonl, read_manifest
 from manifests.ordering import natural
 from manifests.records import ClipFailure, ManifestRow
 
 PAGE = "index.html"
 SHEETS = "sheets"
+MARK = ".inspect"
+"""An empty file that says that a folder is ours to write into again."""
 
 SHEET_BUDGET_BYTES = 5_000_000
 """JPEG bytes of all sheets on the page; base64 makes them 6.7 MB, which leaves the page under 8."""
@@ -82,6 +85,7 @@ def inspect_build(
     it does not have. A clip whose artifacts are damaged is noted, not fatal.
     """
     header, rows = read_manifest(Path(build))
+    check_own(out, (MARK,), "a page of `gridprep inspect`", "choose another --out")
     specs = BuildSpecs.from_header(header)
     failures = _failures(build)
     provenance = _provenance(build)
@@ -115,6 +119,8 @@ def inspect_build(
         notes=tuple(notes),
         provenance=provenance,
     )
+    with atomic_open(os.path.join(out, MARK)):
+        pass
     page = os.path.join(out, PAGE)
     with atomic_open(page) as file:
         file.write(render(content))

@@ -71,7 +71,7 @@ def row_or_failure(
     stages = state.stages
     files = {name: path for s in stages.values() for name, (path, _) in s.files.items()}
     qc: dict[str, object] = {}
-    flags = list(clip.repairs)
+    flags: list[str] = []
     for stage in stages.values():
         qc |= stage.data.get("qc", {})
         flags += stage.data.get("flags", [])
@@ -89,6 +89,7 @@ def row_or_failure(
         mel_frames=stages["mels"].data["mel_frames"],
         samples_added=stages["audio"].data["samples_added"],
         flags=tuple(flags),
+        repairs=clip.repairs,
         qc=qc,
         source_path=source,
         source_sha256=state.source.sha256,

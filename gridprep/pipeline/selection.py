@@ -12,7 +12,9 @@ from gridprep.features.crop_store import suffix_of
 from gridprep.landmarks import registry
 from gridprep.pipeline.execution import create_executor
 from gridprep.pipeline.recipe import ALL_STAGES, Recipe, with_upstreams
+from gridprep.pipeline.state import STATE_FOLDER
 from manifests.errors import BadInput
+from manifests.folders import check_own
 from manifests.manifest import dealt
 from manifests.ordering import natural
 from manifests.records import Clip, ClipFailure
@@ -86,6 +88,7 @@ def checked(options: BuildOptions) -> BuildOptions:
     corpus, out = os.path.abspath(options.corpus), os.path.abspath(options.out)
     if os.path.realpath(corpus) == os.path.realpath(out):
         raise BadInput(f"--out {out} is the corpus", "choose a folder of its own for the build")
+    check_own(out, (STATE_FOLDER,), "a build")
     create_executor(options.backend, options.jobs, options.scheduler)
     for codec in (options.recipe.crop.lips_codec, options.recipe.crop.face_codec):
         suffix_of(codec)

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gridprep.media.decode import decode
+from gridprep.synth.clips import Job, make_clip, sentences_for
 from gridprep.synth.container import write_mpg
 from manifests.corpus_lists import SPEAKERS, stems_of
 from manifests.errors import BadInput
@@ -269,8 +270,6 @@ def add_faults(
 
     Raises: `BadInput` when the sound clips leave no sentence over.
     """
-    from gridprep.synth.corpus import Job, make_clip, sentences_for
-
     speakers = list(stems)
     placed: list[PlacedFault] = []
     with tempfile.TemporaryDirectory(prefix="synth-faults-") as scratch:

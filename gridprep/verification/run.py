@@ -24,8 +24,7 @@ from gridprep.landmarks.registry import create, default_backend
 from gridprep.media import quality
 from gridprep.media.decode import Media, decode
 from gridprep.pipeline.execution import Died, create_executor
-from gridprep.pipeline.selection import BuildOptions as BuildOptions
-from gridprep.pipeline.selection import Selection, select
+from gridprep.pipeline.selection import BuildOptions, Selection, select
 from gridprep.verification.report import (
     Finding,
     Problem,

@@ -129,7 +129,7 @@ def test_names_outside_the_grammar_and_litter(broken: Broken) -> None:
 def test_a_clip_in_anothers_folder_goes_to_its_true_speaker(broken: Broken) -> None:
     row = broken.rows[MISPLACED]
     assert (row.speaker, row.subset) == ("s3", "train")
-    assert set(row.flags) >= {"speaker_folder", "alignment_folder"}
+    assert set(row.repairs) == {"speaker_folder", "alignment_folder"}
     assert row.source_path == f"s1/{MISPLACED}.mpg"
     assert row.paths["lips"].startswith("lips/s3/")
 

@@ -11,7 +11,7 @@ import pytest
 from clips import write_alignment
 
 from gridprep.corpora.alignment import read_alignment
-from gridprep.synth.corpus import Job, make_clip
+from gridprep.synth.clips import Job, make_clip
 from gridprep.synth.faults import FAULTS, make_fault
 from manifests.corpus_lists import expected_stems_of
 

@@ -158,7 +158,7 @@ def test_a_folder_in_the_way_is_not_touched(server, tmp_path) -> None:
     (tmp_path / "s2" / "mine.mpg").write_bytes(b"mine")
     result = invoke(server, tmp_path)
     assert isinstance(result.exception, BadInput)
-    assert "s2 exists and was not made by this command; move" in str(result.exception)
+    assert "is not empty (s2) and was not made as a corpus by" in str(result.exception)
     assert tree(tmp_path) == ["s2/mine.mpg"]
 
 

@@ -78,7 +78,10 @@ def test_a_finished_clip_is_a_row(clip: Clip, tmp_path: Path) -> None:
     validate([row], tmp_path / "out")
     assert (row.speaker, row.gender, row.subset) == ("s1", "male", "test")
     assert row.sentence == "bin blue at f two now"
-    assert row.flags == ("speaker_folder", "frames_repeated", "audio_cut")
+    assert row.flags == ("frames_repeated", "audio_cut")
+    assert row.repairs == ("speaker_folder",), (
+        "what was wrong with the corpus is no flag of the clip"
+    )
     assert row.qc == {"source_frames": 74, "peak": 0.5, "f0_median_hz": None}
     assert set(row.paths) == {"lips", "face", "audio", "mel", "prosody", "landmarks"}
     assert row.extra_mels == {"lip2wav": "mel-lip2wav/s1/bbaf2n.npy"}
@@ -174,5 +177,5 @@ def test_files_hold_rows_and_failures(clip: Clip, tmp_path: Path) -> None:
     assert (lines["train"], lines["val"]) == ([], [])
     (line,) = lines["test"]
     assert line["lips"] == "lips/s1/bbaf2n.avi"
-    assert line["flags"] == "speaker_folder frames_repeated audio_cut"
+    assert line["flags"] == "frames_repeated audio_cut"
     assert line["samples_added"] == "7"

@@ -14,8 +14,9 @@ from gridprep.cli import cli
 from gridprep.corpora.alignment import read_alignment
 from gridprep.media.decode import decode
 from gridprep.media.quality import check_audio, check_video
+from gridprep.synth.clips import clip_rng, sentences_for, video_path
 from gridprep.synth.container import write_mpg
-from gridprep.synth.corpus import clip_rng, make_corpus, sentences_for, video_path
+from gridprep.synth.corpus import make_corpus
 from gridprep.synth.face import face_of
 from gridprep.synth.faults import FAULTS, make_fault
 from gridprep.synth.speakers import synthetic_speaker
@@ -140,6 +141,22 @@ def test_resume_keeps_what_is_there(tmp_path: Path) -> None:
     assert path.stat().st_mtime_ns == before
     with pytest.raises(BadInput, match="seed 0"):
         make_corpus(tmp_path, ["s5"], 2, seed=1, jobs=1)
+
+
+@pytest.mark.parametrize("force", [False, True])
+def test_a_folder_of_other_clips_is_left_alone(tmp_path: Path, force: bool) -> None:
+    """A real corpus never gets a synthetic clip, and never loses one of its own."""
+    stem = sentences_for("s5", 1, 0)[0]
+    real = video_path(tmp_path, "s5", stem)
+    real.parent.mkdir(parents=True)
+    real.write_bytes(b"a real clip")
+    with pytest.raises(BadInput, match=r"is not empty \(s5\) and was not made as a SynthGRID"):
+        make_corpus(tmp_path, ["s5"], 1, jobs=1, force=force)
+    assert [p.name for p in tmp_path.rglob("*")] == ["s5", real.name]
+    (tmp_path / "synth.json").write_text('{"seed": 0, "version": 1}')  # even in a SynthGRID
+    with pytest.raises(BadInput, match="was not made by `gridprep synth`"):
+        make_corpus(tmp_path, ["s5"], 1, jobs=1, force=force)
+    assert real.read_bytes() == b"a real clip"
 
 
 @pytest.mark.parametrize("speaker", ["s1", "s17", "s23", "s33"])

@@ -1,0 +1,49 @@
+"""`gridprep unpack`: archives of GRID that are here already, into a corpus folder."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+from tqdm import tqdm
+
+from manifests.console import Progress
+
+
+def _say(line: str) -> None:
+    tqdm.write(line, file=sys.stderr)  # above the progress bar instead of through it
+
+
+@click.command()
+@click.argument("archives", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option(
+    "--out",
+    type=click.Path(file_okay=False, path_type=Path),
+    required=True,
+    help="Corpus folder to make or to complete.",
+)
+@click.pass_context
+def unpack(context: click.Context, archives: tuple[Path, ...], out: Path) -> None:
+    """Unpacks zip files of GRID: s1.zip, s2.zip, …, alignments.zip, or a folder that holds them.
+
+    Each becomes a folder of its name in OUT, and is left where it is. An archive whose entries lead
+    out of its folder, or which is damaged, is refused; one without clips and alignments
+    (audio_25k.zip) is passed over. Run again, it goes on where it stopped.
+
+    Exit codes: 0 all are unpacked; 1 some are not; 2 bad input.
+    """
+    from gridprep.download.archives import archives_in, unpack_archives
+
+    found = archives_in(archives)
+    with Progress(len(found), "unpack", "archive") as progress:
+        report = unpack_archives(found, out, _say, progress.update)
+    for name in report.passed_over:
+        click.echo(f"{name}: no clips and no alignments in it, passed over")
+    click.echo(
+        f"{len(found)} archives: {len(report.unpacked)} unpacked, {len(report.already)} there "
+        f"already, {len(report.passed_over)} passed over, {len(report.failed)} failed"
+    )
+    if report.failed:
+        context.exit(1)
+    click.echo(f"next: gridprep verify {out}")
