@@ -22,12 +22,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import soundfile
-from numpy.typing import NDArray
-
 from manifests.errors import BadInput, ManifestError
-from manifests.io import atomic_path, read_json, read_jsonl, write_json, write_jsonl
+from manifests.io import read_json, read_jsonl, write_json, write_jsonl
 from manifests.lock import LOCK, held
 from manifests.ordering import natural
 from manifests.records import ClipFailure, RunClip, RunInfo
@@ -60,37 +56,6 @@ def relative_reference(run_dir: Path, target: Path) -> str:
         return Path(os.path.relpath(target, run_dir)).as_posix()
     except ValueError:
         return target.as_posix()
-
-
-def write_wav(path: Path, sound: NDArray[np.floating[Any]], rate_hz: int, key: str = "") -> None:
-    """Atomically writes (samples,) in ±1 as PCM16 with `key` in the file's comment.
-
-    Raises:
-        BadInput: not mono, empty, or NaN or infinite samples.
-    """
-    if sound.ndim != 1 or sound.size == 0 or not np.isfinite(sound).all():
-        raise BadInput(
-            f"sound for {path} has shape {sound.shape} or samples that are no numbers",
-            "check the vocoder",
-        )
-    pcm = np.clip(np.rint(sound.astype(np.float64) * 32768), -32768, 32767).astype(np.int16)
-    with (
-        atomic_path(path) as temporary,
-        soundfile.SoundFile(temporary, "w", rate_hz, 1, "PCM_16", format="WAV") as file,
-    ):
-        if key:
-            file.comment = key
-        file.write(pcm)
-
-
-def wav_key(path: Path, n_samples: int) -> str:
-    """The key that a wav was written with; "" where it is absent, damaged, of another length or
-    from elsewhere."""
-    try:
-        with soundfile.SoundFile(path) as file:
-            return str(file.comment) if file.frames == n_samples else ""
-    except (soundfile.SoundFileError, OSError):
-        return ""
 
 
 def open_run(root: Path, info: RunInfo) -> None:

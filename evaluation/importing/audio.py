@@ -162,15 +162,3 @@ def to_mono(samples: NDArray[np.float64]) -> tuple[NDArray[np.float64], tuple[st
     if (kept == kept[:, :1]).all():
         return kept[:, 0], (f"{channels} equal channels",)
     return kept.mean(axis=1), (f"mean of {channels} channels",)
-
-
-def write_wav(path: Path, mono: NDArray[np.float64], rate_hz: int, *, pcm16: bool) -> None:
-    """Writes (n,) samples as 16-bit PCM (only where that loses nothing) or as 32-bit float."""
-    import soundfile
-
-    if pcm16:
-        # By hand: libsndfile scales floats by 32767, which changes samples that were 16 bit.
-        whole = np.clip(np.rint(mono * 32768), -32768, 32767).astype(np.int16)
-        soundfile.write(path, whole, rate_hz, subtype="PCM_16", format="WAV")
-    else:
-        soundfile.write(path, mono.astype(np.float32), rate_hz, subtype="FLOAT", format="WAV")

@@ -19,7 +19,7 @@ from pathlib import Path
 
 import numpy as np
 
-from evaluation.importing.audio import Decoded, Undecodable, decode, to_mono, write_wav
+from evaluation.importing.audio import Decoded, Undecodable, decode, to_mono
 from evaluation.importing.matching import (
     OUTCOMES,
     Asked,
@@ -30,9 +30,10 @@ from evaluation.importing.matching import (
     match_files,
 )
 from evaluation.inputs.pairs import LENGTH_TOLERANCE_S, clip_label
+from manifests.audio import write_wav
 from manifests.console import Progress
 from manifests.errors import BadInput
-from manifests.io import atomic_path, read_json, sha256_file, write_json, write_jsonl
+from manifests.io import read_json, sha256_file, write_json, write_jsonl
 from manifests.records import ClipFailure, RunClip, RunInfo
 from manifests.versions import library_version
 
@@ -180,8 +181,7 @@ def convert(source: Path, target: Path, file: str, clip: RunClip) -> ImportedFil
     mono, mixed = to_mono(found.samples)
     # A mean of channels has values between the steps of 16 bits; one channel alone has none.
     pcm16 = found.exact_as_pcm16 and (found.samples == mono[:, None]).all(axis=0).any()
-    with atomic_path(target) as temporary:
-        write_wav(temporary, mono, found.rate_hz, pcm16=pcm16)
+    write_wav(target, mono, found.rate_hz, encoding="PCM_16" if pcm16 else "FLOAT")
     return ImportedFile(
         file,
         "imported",

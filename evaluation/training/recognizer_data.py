@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gridprep.synth.voice import speak, spelled
 from manifests.console import Progress
+from manifests.espeak import speak, spelled
 from manifests.grammar import VOCABULARY, sentence_of, stem_of
 from manifests.io import read_manifest
 from manifests.records import ManifestRow

@@ -19,9 +19,10 @@ import numpy as np
 from facetron.synthesis.stills import Face
 from facetron.synthesis.synthesizer import Spoken, Synthesizer
 from facetron.synthesis.tasks import SynthesisTask
+from manifests.audio import wav_key, write_wav
 from manifests.io import atomic_path, sha256_file
 from manifests.records import RunClip
-from manifests.runs import content_key, relative_reference, wav_key, write_wav
+from manifests.runs import content_key, relative_reference
 
 VERSION = 1
 """Of how speech is made; another one makes everything anew."""

@@ -15,6 +15,7 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from facetron.vocoders.registry import Vocoder, create
+from manifests.audio import wav_key, write_wav
 from manifests.console import Progress
 from manifests.errors import ManifestError, ToolkitError
 from manifests.features import read_mel
@@ -26,9 +27,7 @@ from manifests.runs import (
     content_key,
     relative_reference,
     running,
-    wav_key,
     wav_path,
-    write_wav,
 )
 from manifests.specs import MelSpec
 from manifests.versions import versions

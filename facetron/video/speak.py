@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import io
 import time
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import soundfile
 import torch
 from numpy.typing import NDArray
 
@@ -17,8 +15,8 @@ from facetron.model import i2i
 from facetron.synthesis.synthesizer import Synthesizer
 from facetron.video import mux
 from facetron.video.align import Aligner, open_video, takes_crops
+from manifests.audio import write_wav
 from manifests.errors import BadInput
-from manifests.io import atomic_path
 from manifests.specs import VIDEO_FPS
 
 STILL_METHOD: i2i.Method = "literal"
@@ -133,11 +131,3 @@ def fitted(wave: NDArray[np.float32], frames: int, rate_hz: int) -> NDArray[np.f
     """(samples,) as long as so many frames at 25 fps: cut, or silence appended."""
     samples = round(frames * rate_hz / VIDEO_FPS)
     return np.pad(wave[:samples], (0, max(samples - len(wave), 0)))
-
-
-def write_wav(path: Path, wave: NDArray[np.float32], rate_hz: int) -> None:
-    """Atomically writes (samples,) in ±1 as 16-bit PCM. Raises `OSError` naming the path."""
-    buffer = io.BytesIO()
-    soundfile.write(buffer, wave, rate_hz, format="WAV", subtype="PCM_16")
-    with atomic_path(path) as temporary:
-        temporary.write_bytes(buffer.getvalue())

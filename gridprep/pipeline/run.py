@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from gridprep.pipeline.execution import Died, Executor, create_executor
+from gridprep.pipeline.execution import create_executor
 from gridprep.pipeline.lock import build_lock, sweep
 from gridprep.pipeline.recipe import (
     ALL_STAGES,
@@ -35,6 +35,7 @@ from gridprep.pipeline.stages import ClipResult, process_clip
 from gridprep.pipeline.state import STATE_FOLDER, ClipState, load_state
 from manifests.console import Progress
 from manifests.errors import TooManyFailures
+from manifests.execution import Died, Executor
 from manifests.io import SUBSETS, sha256_file, write_json
 from manifests.records import Clip, ClipFailure, ManifestRow
 from manifests.versions import ABSENT, versions

@@ -10,13 +10,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from gridprep.pipeline.execution import Died, LocalExecutor
 from gridprep.synth.clips import Job, make_clip, sentences_for, truth_path, video_path
 from gridprep.synth.faults import add_faults
 from gridprep.synth.speakers import SyntheticSpeaker, synthetic_speaker
 from manifests.console import Progress
 from manifests.corpus_lists import SPEAKERS
 from manifests.errors import BadInput, ToolkitError
+from manifests.execution import Died, LocalExecutor
 from manifests.folders import check_own
 from manifests.io import read_json, write_json
 from manifests.versions import library_version

@@ -23,7 +23,7 @@ from gridprep.landmarks.base import LandmarkBackend
 from gridprep.landmarks.registry import create, default_backend
 from gridprep.media import quality
 from gridprep.media.decode import Media, decode
-from gridprep.pipeline.execution import Died, create_executor
+from gridprep.pipeline.execution import create_executor
 from gridprep.pipeline.selection import BuildOptions, Selection, select
 from gridprep.verification.report import (
     Finding,
@@ -35,6 +35,7 @@ from gridprep.verification.report import (
 from manifests.console import Progress
 from manifests.corpus_lists import SPEAKERS, expected_stems_of
 from manifests.errors import ClipError
+from manifests.execution import Died
 from manifests.ordering import natural
 from manifests.records import STAGES, Clip, ClipFailure
 from manifests.specs import AudioSpec, CropSpec, LandmarkSpec

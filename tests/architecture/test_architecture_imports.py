@@ -33,8 +33,6 @@ FILE_MAY_IMPORT = {
         "gridprep.media.footage",
         "gridprep.landmarks",
     ),
-    # Trainings of the evaluation's own models make speech that no corpus has.
-    "evaluation/training/recognizer_data.py": ("gridprep.synth.voice",),
 }
 """File → what it alone of its package may import besides."""
 

@@ -12,8 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from gridprep.pipeline.execution import Died, Executor, create_executor
+from gridprep.pipeline.execution import create_executor
 from manifests.errors import BadInput
+from manifests.execution import Died, Executor
 
 BACKENDS = ("local", "dask")
 

@@ -9,9 +9,10 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
+from manifests.audio import write_wav
 from manifests.io import read_manifest
 from manifests.records import RunClip, RunInfo
-from manifests.runs import close_run, open_run, relative_reference, wav_path, write_wav
+from manifests.runs import close_run, open_run, relative_reference, wav_path
 
 
 def make_run(

@@ -16,8 +16,9 @@ from typing import Any
 import pytest
 
 from gridprep.pipeline import execution
-from gridprep.pipeline.execution import DaskExecutor, Died, LocalExecutor, create_executor
+from gridprep.pipeline.execution import DaskExecutor, create_executor
 from manifests.errors import BadInput, MissingDependency, ToolkitError
+from manifests.execution import Died, LocalExecutor
 
 
 def test_unknown_ways_are_one_line() -> None:
@@ -104,7 +105,7 @@ def test_one_thread_a_worker_unless_told_otherwise(monkeypatch: pytest.MonkeyPat
 
 ORPHANS = """
 import os, sys, time
-from gridprep.pipeline.execution import LocalExecutor
+from manifests.execution import LocalExecutor
 for pid in LocalExecutor(2).map(lambda n: time.sleep(0.3) or os.getpid(), range(1000)):
     print(pid, flush=True)
 """

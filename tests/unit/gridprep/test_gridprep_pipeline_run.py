@@ -15,7 +15,6 @@ from clips import pictures, tiny_clip
 
 from gridprep.pipeline import run as build
 from gridprep.pipeline import selection
-from gridprep.pipeline.execution import Died
 from gridprep.pipeline.recipe import ALL_STAGES, ClipTask, Recipe
 from gridprep.pipeline.run import estimate, plan, run
 from gridprep.pipeline.selection import BuildOptions, Selection, select, with_versions
@@ -23,6 +22,7 @@ from gridprep.pipeline.stages import process_clip
 from gridprep.pipeline.state import STATE_FOLDER
 from manifests.corpus_lists import stems_of
 from manifests.errors import BadInput, MissingDependency, TooManyFailures
+from manifests.execution import Died
 from manifests.io import read_jsonl, read_manifest, validate
 from manifests.records import ClipFailure
 from manifests.specs import CropSpec, LandmarkSpec

@@ -8,7 +8,8 @@ import pytest
 
 from gridprep.synth.speakers import synthetic_speaker
 from gridprep.synth.visemes import PHONEMES, POSE_NAMES, VISEMES, mouth_poses
-from gridprep.synth.voice import CLIP_SAMPLES, speak, spelled, track_f0, utter
+from gridprep.synth.voice import CLIP_SAMPLES, track_f0, utter
+from manifests.espeak import speak, spelled
 from manifests.grammar import VOCABULARY, words_of
 
 LETTERS = VOCABULARY[3]

@@ -16,12 +16,12 @@ from clips import pictures, tiny_clip, write_alignment
 
 from gridprep.cli import cli
 from gridprep.media import quality
-from gridprep.pipeline.execution import Died
 from gridprep.verification import run as verify
 from gridprep.verification.report import Finding, Problem, VerifyOptions
 from gridprep.verification.run import VerifyTask, check_clip
 from manifests.corpus_lists import expected_counts, expected_stems_of
 from manifests.errors import BadInput
+from manifests.execution import Died
 from manifests.records import Clip
 
 S1 = expected_stems_of("s1")[:6]

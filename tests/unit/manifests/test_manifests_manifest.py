@@ -13,12 +13,13 @@ from test_manifests_records import row
 
 from gridprep.features.crop_store import write_pictures
 from manifests import Manifest, Run
+from manifests.audio import write_wav
 from manifests.errors import BadInput, ManifestError
 from manifests.io import read_manifest, write_jsonl
 from manifests.manifest import FeatureRow, SpeechClip, dealt, select
 from manifests.mel import DEFAULT, mel_spectrogram
 from manifests.records import POINT_NAMES, ClipFailure, ManifestRow, RunClip, RunInfo
-from manifests.runs import close_run, open_run, write_wav
+from manifests.runs import close_run, open_run
 
 PATHS = {
     "lips": "lips/s1/bbaf2n.avi",

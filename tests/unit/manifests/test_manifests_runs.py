@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import soundfile
 
+from manifests.audio import wav_key, write_wav
 from manifests.errors import BadInput, Locked, ManifestError
 from manifests.records import ClipFailure, RunClip, RunInfo
 from manifests.runs import (
@@ -17,8 +18,6 @@ from manifests.runs import (
     read_run,
     relative_reference,
     running,
-    wav_key,
-    write_wav,
 )
 
 INFO = RunInfo("a model", "model", "small", "test", 16_000, 2, parameters={"rounds": 3})
