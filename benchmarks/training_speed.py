@@ -19,6 +19,7 @@ from facetron.train.dataset import Batch, TrainingSet
 from facetron.train.loop import Trainer
 from facetron.train.run import create, launched
 from manifests.console import format_table
+from manifests.manifest import Manifest
 from manifests.records import ManifestRow
 from manifests.specs import CLIP_FRAMES
 
@@ -69,7 +70,7 @@ def steps(
     row = ManifestRow(
         "s1", "", "bbaf2n", SENTENCE, "train", (), {}, CLIP_FRAMES, 0, 0, 0, 0, (), {}, "", "", {}
     )
-    rows = TrainingSet(Path(), (row,) * batch, (), (), "", "")
+    rows = TrainingSet(Manifest.of((row,) * batch, Path()), "")
     with tempfile.TemporaryDirectory() as out:
         trainer = Trainer(made, rows, Path(out), launched(training), lambda line: None)
         clips = trainer._moved(random_batch(config, training, batch))

@@ -42,6 +42,7 @@ class Spoken(Protocol):
 
 
 SpokenT = TypeVar("SpokenT", bound=Spoken)
+RowT = TypeVar("RowT", bound=ManifestRow)
 
 
 def dealt(items: Sequence[SpokenT], limit: int) -> list[SpokenT]:
@@ -58,8 +59,8 @@ def dealt(items: Sequence[SpokenT], limit: int) -> list[SpokenT]:
 
 
 def select(
-    rows: Sequence[ManifestRow], subset: str, limit: int, manifest: str | os.PathLike[str]
-) -> list[ManifestRow]:
+    rows: Sequence[RowT], subset: str, limit: int, manifest: str | os.PathLike[str]
+) -> list[RowT]:
     """The rows of a subset, or of `all`; with a limit as `dealt` chooses them.
 
     Raises:

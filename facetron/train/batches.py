@@ -6,59 +6,16 @@ that was killed and taken up again, see the same.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
-import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Sampler
 
-from facetron.train.dataset import NO_WORD, Batch, Clips
+from facetron.train.dataset import Batch, ClipDataset, collate
 from manifests.cpus import available_cpus
 from manifests.errors import BadInput
-
-LENGTH_STEP_FRAMES = 15
-"""Lips of a batch are padded to a multiple of this; 75 frames are one."""
-
-
-def collate(items: Sequence[Batch]) -> Batch:
-    """Clips → a batch; shorter lips, words and targets are padded at the end."""
-    batch: Batch = {
-        "speakers": [item["speaker"] for item in items],
-        "clips": [item["clip"] for item in items],
-    }
-    for name in items[0]:
-        values = [item[name] for item in items]
-        if name in ("speaker", "clip"):
-            continue
-        if name == "lips":
-            batch["lengths"] = torch.tensor([value.shape[1] for value in values])
-            # Few different lengths: PyTorch's CPU convolutions keep memory for every shape they
-            # have met, gigabytes over a training that crops clips to words.
-            longest = -(-int(batch["lengths"].max()) // LENGTH_STEP_FRAMES) * LENGTH_STEP_FRAMES
-            # 128 is the middle of the scale; the encoder sees none of it anyway.
-            batch[name] = torch.stack([_padded(value, 1, longest, 128) for value in values])
-        elif name in ("targets", "words"):
-            lengths = torch.tensor([len(value) for value in values])
-            if name == "targets":
-                batch["target_lengths"] = lengths
-            fill = NO_WORD if name == "words" else 0
-            longest = batch["lips"].shape[2] if name == "words" and "lips" in batch else 0
-            longest = longest or int(lengths.max())
-            batch[name] = torch.stack([_padded(value, 0, longest, fill) for value in values])
-        else:
-            batch[name] = torch.stack(values)
-    return batch
-
-
-def _padded(value: Tensor, axis: int, length: int, fill: int) -> Tensor:
-    missing = length - value.shape[axis]
-    if not missing:
-        return value
-    shape = list(value.shape)
-    shape[axis] = missing
-    return torch.cat([value, value.new_full(shape, fill)], dim=axis)
 
 
 def to_model(pictures: Tensor) -> Tensor:
@@ -139,7 +96,9 @@ class ReadAhead(DataLoader[Batch]):
                 yield batch
 
 
-def loader(clips: Clips, batches: Batches, workers: int, pin: bool = False) -> DataLoader[Batch]:
+def loader(
+    clips: ClipDataset, batches: Batches, workers: int, pin: bool = False
+) -> DataLoader[Batch]:
     """Batches of clips. With workers, each keeps its own cache between epochs; without, a thread
     reads one batch ahead."""
     kind = DataLoader if workers else ReadAhead

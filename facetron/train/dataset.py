@@ -8,11 +8,12 @@ and a run that was killed and taken up again, see the same data.
 
 from __future__ import annotations
 
-import zipfile
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 import soundfile
@@ -29,12 +30,11 @@ from facetron.train import augment
 from facetron.train.augment import Augmentation
 from manifests.errors import BadInput, ManifestError
 from manifests.grammar import WORDS
-from manifests.io import read_manifest
-from manifests.pictures import read_pictures
-from manifests.records import ManifestRow
+from manifests.manifest import FeatureRow, Manifest, select
 from manifests.specs import CLIP_FRAMES, CropSpec, MelSpec
 
 Field = Literal["lips", "face", "mel", "wave", "pitch"]
+FIELDS: tuple[Field, ...] = get_args(Field)
 Batch = dict[str, Any]
 """Tensors by name, first axis the clip, and lists of `speakers` and `clips`, by name.
 
@@ -53,23 +53,42 @@ NO_WORD = -100
 """Class of frames that only pad a batch: losses leave it out."""
 
 
+LENGTH_STEP_FRAMES = 15
+"""Lips of a batch are padded to a multiple of this; 75 frames are one."""
+
+
 @dataclass(frozen=True)
 class TrainingSet:
     """A manifest as training takes it.
 
     Attributes:
-        root: folder of the manifest.
-        train, val: rows of the two subsets; `val` may be empty.
-        held_out: speakers that the split keeps for testing.
+        manifest: all its clips; `train` and `val` are the rows of two subsets, `val` may be empty.
         crop: fingerprint of the build's crops.
     """
 
-    root: Path
-    train: tuple[ManifestRow, ...]
-    val: tuple[ManifestRow, ...]
-    held_out: tuple[str, ...]
+    manifest: Manifest
     crop: str
-    split: str
+
+    @cached_property
+    def train(self) -> Manifest:
+        return self.manifest.where(subset="train")
+
+    @cached_property
+    def val(self) -> Manifest:
+        return self.manifest.where(subset="val")
+
+    @property
+    def held_out(self) -> tuple[str, ...]:
+        """Speakers that the split keeps for testing."""
+        return self.manifest.held_out_speakers
+
+    @property
+    def split(self) -> str:
+        return self.manifest.split
+
+    @property
+    def root(self) -> Path:
+        return self.manifest.root
 
     @property
     def speakers(self) -> tuple[str, ...]:
@@ -84,51 +103,79 @@ def open_training_set(manifest: Path, spec: MelSpec) -> TrainingSet:
             marked for training (the unseen protocol, V).
         SpecMismatch: mels of another spec than the model's.
     """
-    header, rows = read_manifest(manifest)
-    file = manifest / "manifest.jsonl" if manifest.is_dir() else manifest
-    held_out = tuple(header.get("held_out_speakers") or ())
-    train = tuple(row for row in rows if row.subset == "train")
-    val = tuple(row for row in rows if row.subset == "val")
-    if not train:
-        raise ManifestError(f"{file} has no clips to train on", "build with another split")
+    found = Manifest(manifest)
+    train, val = found.where(subset="train"), found.where(subset="val")
+    if not len(train):
+        raise ManifestError(f"{found.path} has no clips to train on", "build with another split")
     # Validation chooses the checkpoint, so a held-out speaker there would be learned from as well.
     for row in (*train, *val):
-        if row.speaker in held_out:
+        if row.speaker in found.held_out_speakers:
             raise ManifestError(
-                f"{file} has {row.clip_id} in {row.subset}, but the split holds {row.speaker} out",
+                f"{found.path} has {row.clip_id} in {row.subset}, but the split holds {row.speaker} out",
                 "build it again with the split",
             )
     crops = {row.fingerprints.get("crop", "") for row in (*train, *val)}
     if len(crops) > 1:
-        raise ManifestError(f"{file} mixes crops {', '.join(sorted(crops))}", "build it again")
+        raise ManifestError(
+            f"{found.path} mixes crops {', '.join(sorted(crops))}", "build it again"
+        )
     for print_ in {row.fingerprints.get("mel", "") for row in (*train, *val)}:
-        spec.require(print_, str(file))
-    return TrainingSet(file.parent, train, val, held_out, crops.pop(), str(header.get("split", "")))
+        spec.require(print_, str(found.path))
+    return TrainingSet(found, crops.pop())
 
 
-class Clips(Dataset[Batch]):
-    """Clips by (epoch, number).
+class ClipDataset(Dataset[Batch]):
+    """The clips of a manifest as a data set of PyTorch, with an integer index.
+
+    A clip is a dictionary of tensors without the batch axis; `ClipDataset.collate` makes a batch of
+    several, padded to one length. Every item names its `speaker` and `clip`, and holds, by field:
+
+    - `lips`: `lips` (C, T, H, W) uint8, `targets` (S,) the letters of the sentence as classes of
+      `facetron.model.ctc`, `words` (T,) class of the word that sounds in each frame, 0 in pauses;
+    - `face`: `face` (C, H, W) uint8, one still drawn at random;
+    - `mel`: `mel` (n_mels, frames) float32 log mel, and `words`;
+    - `wave`: `wave` (1, samples) float32 in ±1 with `wave_mel` (n_mels, frames) of the same time and
+      `wave_start` in mel frames, and `mel`; `pitch`: `wave_f0_hz` (frames,), NaN where unvoiced.
+
+    What is drawn depends on (seed, epoch, number of the clip) alone. The epoch is that of `set_epoch`,
+    or the first of a pair (epoch, number) as index, which is what the trainer's sampler gives.
 
     Args:
-        rows: of a manifest.
-        root: its folder.
-        config: of the model, for sizes.
-        fields: what to read.
-        how: what to vary.
+        manifest: a `Manifest`, or the folder of a build, or its `manifest.jsonl`.
+        subset: `train`, `val`, `test` or `all`.
+        fields: what to read of each clip.
+        config: of a model, which takes pictures of its own size and color; None gives pictures as
+            they are stored, RGB, lips 144×144 and stills 160×160 by default.
+        how: what to vary; nothing by default.
         seed: of everything drawn.
-        segment_frames: mel frames of the random waveform segment; 0 is the whole clip.
-        cache_bytes: limit of the cache.
-        fixed: validation: nothing varies by epoch, and the still is the middle one.
-        readings: (clips, variants, T, E) of a frozen lip encoder (`facetron.train.precomputed_lips`); each
-            epoch takes the next variant as `reading` (T, E).
+        segment_frames: mel frames of the random segment of the field `wave`; 0 is the whole clip.
+        cache_bytes: limit of a cache of decoded pictures, in memory of each process that reads.
+        fixed: nothing varies by epoch, and the still is the middle one: for validation.
+        readings: (clips, variants, T, E) of a frozen lip encoder (`facetron.train.precomputed_lips`);
+            each epoch takes the next variant as `reading` (T, E).
+
+    Raises:
+        ManifestError: no manifest, or a damaged one.
+        BadInput: no such subset or field, or no clip in the subset. Taking an item raises it where a
+            file of the clip is absent or damaged.
+
+    Example:
+        >>> from facetron import ClipDataset
+        >>> from torch.utils.data import DataLoader
+        >>> data = ClipDataset("features", subset="train")
+        >>> batch = next(iter(DataLoader(data, batch_size=2, collate_fn=data.collate)))
+        >>> batch["lips"].shape, batch["mel"].shape
+        (torch.Size([2, 3, 75, 144, 144]), torch.Size([2, 80, 150]))
+        >>> batch["clips"], batch["face"].dtype
+        (['s3/bbaf2n', 's3/lrwm5s'], torch.uint8)
     """
 
     def __init__(
         self,
-        rows: Sequence[ManifestRow],
-        root: Path,
-        config: ModelConfig,
-        fields: Sequence[Field],
+        manifest: Manifest | str | os.PathLike[str],
+        subset: str = "train",
+        fields: Sequence[Field] = ("lips", "face", "mel"),
+        config: ModelConfig | None = None,
         how: Augmentation = augment.NONE,
         seed: int = 0,
         segment_frames: int = 0,
@@ -136,21 +183,42 @@ class Clips(Dataset[Batch]):
         fixed: bool = False,
         readings: Tensor | None = None,
     ) -> None:
-        self.rows, self.root, self.config = list(rows), root, config
+        unknown = sorted(set(fields) - set(FIELDS))
+        if unknown:
+            raise BadInput(f"no field {', '.join(unknown)}", f"choose of {', '.join(FIELDS)}")
+        clips = manifest if isinstance(manifest, Manifest) else Manifest(manifest)
+        self.rows = select(clips, subset, 0, clips.path)
+        self.config = config
+        self.mel_spec = config.mel_spec if config is not None else None
+        if self.mel_spec is None and {"mel", "wave", "pitch"} & set(fields):
+            self.mel_spec = clips.mel_spec
         self.readings = readings
         self.fields, self.how, self.seed = frozenset(fields), how, seed
         self.segment_frames, self.fixed = segment_frames, fixed
+        self.epoch = 0
         self._cache: dict[tuple[str, int], NDArray[np.uint8]] = {}
         self._room_bytes = min(cache_bytes, len(self.rows) * picture_bytes(config, fields))
         self._store: NDArray[np.uint8] | None = None
 
+    def set_epoch(self, epoch: int) -> None:
+        """Draws by another epoch from now on. Call it before the `DataLoader` is iterated; workers that
+        persist do not hear of it."""
+        self.epoch = epoch
+
+    @staticmethod
+    def collate(items: Sequence[Batch]) -> Batch:
+        """Clips → a batch, for `DataLoader(…, collate_fn=data.collate)`; see `collate`."""
+        return collate(items)
+
     def __len__(self) -> int:
         return len(self.rows)
 
-    def __getitem__(self, key: tuple[int, int]) -> Batch:
-        """One clip without the batch axis. Raises `BadInput` naming a file that cannot be used."""
-        epoch, number = key
+    def __getitem__(self, key: int | tuple[int, int]) -> Batch:
+        """One clip without the batch axis, by its number or by (epoch, number). Raises `BadInput` naming
+        a file that cannot be used, and `IndexError` behind the last clip."""
+        epoch, number = key if isinstance(key, tuple) else (self.epoch, key)
         row = self.rows[number]
+        number %= len(self.rows)
         rng = np.random.default_rng([self.seed, 0 if self.fixed else epoch, number])
         item: Batch = {"speaker": row.speaker, "clip": row.clip_id}
         if self.readings is not None:
@@ -159,21 +227,21 @@ class Clips(Dataset[Batch]):
             item |= self._lips(row, number, epoch, rng)
         if "face" in self.fields:
             item["face"] = self._face(row, number, rng)
-        if "mel" in self.fields or "wave" in self.fields:
+        if {"mel", "wave", "pitch"} & self.fields:
             mel = self._mel(row)
             item["mel"] = torch.from_numpy(mel)
             item.setdefault("words", torch.from_numpy(_word_frames(row)))
-            if "wave" in self.fields:
+            if {"wave", "pitch"} & self.fields:
                 item |= self._segment(row, mel, rng)
         return item
 
-    def _lips(self, row: ManifestRow, number: int, epoch: int, rng: np.random.Generator) -> Batch:
+    def _lips(self, row: FeatureRow, number: int, epoch: int, rng: np.random.Generator) -> Batch:
         frames = self._pictures("lips", row, number)
         words = _word_frames(row)
         text = row.sentence
         if len(frames) != row.video_frames:
             raise BadInput(
-                f"{self._path(row, 'lips')} has {len(frames)} frames, not {row.video_frames}",
+                f"{row.path('lips')} has {len(frames)} frames, not {row.video_frames}",
                 "build this clip again",
             )
         chance = self.how.word_crop * self.how.word_crop_decay**epoch
@@ -194,7 +262,7 @@ class Clips(Dataset[Batch]):
             "words": torch.from_numpy(words),
         }
 
-    def _face(self, row: ManifestRow, number: int, rng: np.random.Generator) -> Tensor:
+    def _face(self, row: FeatureRow, number: int, rng: np.random.Generator) -> Tensor:
         stills = self._pictures("face", row, number)
         which = len(stills) // 2 if self.fixed else int(rng.integers(len(stills)))
         still = stills[which : which + 1]
@@ -202,17 +270,19 @@ class Clips(Dataset[Batch]):
             still = augment.vary_picture(still, self.how, rng)
         return torch.from_numpy(np.ascontiguousarray(still[0])).movedim(-1, 0)
 
-    def _pictures(self, kind: Literal["lips", "face"], row: ManifestRow, number: int) -> Any:
-        """(T, H, W, C) uint8 at the model's size, from the cache if it is there."""
+    def _pictures(self, kind: Literal["lips", "face"], row: FeatureRow, number: int) -> Any:
+        """(T, H, W, C) uint8 at the model's size where there is a model, from the cache if it is there."""
         found = self._cache.get((kind, number))
         if found is not None:
             return found
-        stored = torch.from_numpy(read_pictures(self._path(row, kind)))
-        if kind == "lips":
-            values = lip_input(stored, self.config.lip).movedim(0, -1)
-        else:
-            values = face_input(stored, self.config.face).movedim(1, -1)
-        pictures = (values * 128 + 127.5).round().clamp(0, 255).to(torch.uint8).numpy()
+        pictures = row.lips() if kind == "lips" else row.faces()
+        if self.config is not None:
+            stored = torch.from_numpy(pictures)
+            if kind == "lips":
+                values = lip_input(stored, self.config.lip).movedim(0, -1)
+            else:
+                values = face_input(stored, self.config.face).movedim(1, -1)
+            pictures = (values * 128 + 127.5).round().clamp(0, 255).to(torch.uint8).numpy()
         return self._kept(kind, number, pictures)
 
     def _kept(self, kind: str, number: int, pictures: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -230,13 +300,8 @@ class Clips(Dataset[Batch]):
         self._cache[kind, number] = kept
         return kept
 
-    def _mel(self, row: ManifestRow) -> NDArray[np.float32]:
-        path = self._path(row, "mel")
-        try:
-            mel = np.load(path, allow_pickle=False)
-        except (OSError, ValueError, EOFError) as error:
-            raise BadInput(f"{path} cannot be read ({error})", "build this clip again") from None
-        wanted = (self.config.mel_spec.n_mels, row.mel_frames)
+    def _mel(self, row: FeatureRow) -> NDArray[np.float32]:
+        mel, path, wanted = row.mel(), row.path("mel"), (self._spec.n_mels, row.mel_frames)
         if mel.shape != wanted or not np.isfinite(mel).all():
             raise BadInput(
                 f"{path} holds {mel.shape} or no finite numbers, not a mel of {wanted}",
@@ -244,10 +309,15 @@ class Clips(Dataset[Batch]):
             )
         return np.asarray(mel, np.float32)
 
+    @property
+    def _spec(self) -> MelSpec:
+        assert self.mel_spec is not None, "read for the fields of sound alone"
+        return self.mel_spec
+
     def _segment(
-        self, row: ManifestRow, mel: NDArray[np.float32], rng: np.random.Generator
+        self, row: FeatureRow, mel: NDArray[np.float32], rng: np.random.Generator
     ) -> Batch:
-        path, hop = self._path(row, "audio"), self.config.mel_spec.hop_samples
+        path, hop = row.path("audio"), self._spec.hop_samples
         length = min(self.segment_frames or mel.shape[1], mel.shape[1])
         last = mel.shape[1] - length
         start = last // 2 if self.fixed else int(rng.integers(last + 1))
@@ -268,28 +338,18 @@ class Clips(Dataset[Batch]):
             segment["wave_f0_hz"] = torch.from_numpy(self._f0_hz(row)[start : start + length])
         return segment
 
-    def _f0_hz(self, row: ManifestRow) -> NDArray[np.float32]:
+    def _f0_hz(self, row: FeatureRow) -> NDArray[np.float32]:
         """(mel frames,) NaN where nothing is voiced."""
-        path = self._path(row, "prosody")
-        try:
-            with np.load(path, allow_pickle=False) as stored:
-                f0_hz = stored["f0_hz"]
-        except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile) as error:
-            raise BadInput(f"{path} cannot be read ({error})", "build this clip again") from None
+        f0_hz = row.prosody().f0_hz
         if f0_hz.shape != (row.mel_frames,):
             raise BadInput(
-                f"{path} holds a pitch of {f0_hz.shape}, not of {row.mel_frames} frames",
+                f"{row.path('prosody')} holds a pitch of {f0_hz.shape}, not of {row.mel_frames} frames",
                 "build this clip again",
             )
         return np.asarray(f0_hz, np.float32)
 
-    def _path(self, row: ManifestRow, kind: str) -> str:
-        if kind not in row.paths:
-            raise ManifestError(f"{row.clip_id} has no {kind} in the manifest", "build it again")
-        return str(self.root / row.paths[kind])
 
-
-def _word_frames(row: ManifestRow) -> NDArray[np.int64]:
+def _word_frames(row: FeatureRow) -> NDArray[np.int64]:
     """(T,) class of the word that sounds in each video frame."""
     classes = np.zeros(row.video_frames, np.int64)
     for span in row.words:
@@ -297,8 +357,51 @@ def _word_frames(row: ManifestRow) -> NDArray[np.int64]:
     return classes
 
 
-def picture_bytes(config: ModelConfig, fields: Sequence[Field]) -> int:
+def picture_bytes(config: ModelConfig | None, fields: Sequence[Field]) -> int:
     """Memory of a clip's pictures in the cache, the stills counted as gridprep stores them."""
-    lips = CLIP_FRAMES * config.lip.input_channels * config.lip.input_px**2
-    face = STILLS * 3 * config.face.input_px**2
-    return ("lips" in fields) * lips + ("face" in fields) * face
+    stored = CropSpec()
+    lips = 3 * stored.lips_px**2
+    face = 3 * stored.face_px**2
+    if config is not None:
+        lips = config.lip.input_channels * config.lip.input_px**2
+        face = 3 * config.face.input_px**2
+    return ("lips" in fields) * CLIP_FRAMES * lips + ("face" in fields) * STILLS * face
+
+
+def collate(items: Sequence[Batch]) -> Batch:
+    """Clips → a batch; shorter lips, words and targets are padded at the end."""
+    batch: Batch = {
+        "speakers": [item["speaker"] for item in items],
+        "clips": [item["clip"] for item in items],
+    }
+    for name in items[0]:
+        values = [item[name] for item in items]
+        if name in ("speaker", "clip"):
+            continue
+        if name == "lips":
+            batch["lengths"] = torch.tensor([value.shape[1] for value in values])
+            # Few different lengths: PyTorch's CPU convolutions keep memory for every shape they
+            # have met, gigabytes over a training that crops clips to words.
+            longest = -(-int(batch["lengths"].max()) // LENGTH_STEP_FRAMES) * LENGTH_STEP_FRAMES
+            # 128 is the middle of the scale; the encoder sees none of it anyway.
+            batch[name] = torch.stack([_padded(value, 1, longest, 128) for value in values])
+        elif name in ("targets", "words"):
+            lengths = torch.tensor([len(value) for value in values])
+            if name == "targets":
+                batch["target_lengths"] = lengths
+            fill = NO_WORD if name == "words" else 0
+            longest = batch["lips"].shape[2] if name == "words" and "lips" in batch else 0
+            longest = longest or int(lengths.max())
+            batch[name] = torch.stack([_padded(value, 0, longest, fill) for value in values])
+        else:
+            batch[name] = torch.stack(values)
+    return batch
+
+
+def _padded(value: Tensor, axis: int, length: int, fill: int) -> Tensor:
+    missing = length - value.shape[axis]
+    if not missing:
+        return value
+    shape = list(value.shape)
+    shape[axis] = missing
+    return torch.cat([value, value.new_full(shape, fill)], dim=axis)

@@ -27,7 +27,7 @@ from facetron.checkpoints import checkpoint
 from facetron.checkpoints.checkpoint import CheckpointInfo
 from facetron.train.augment import NONE
 from facetron.train.batches import Batches, loader, reading_workers
-from facetron.train.dataset import Batch, Clips, Field, TrainingSet, picture_bytes
+from facetron.train.dataset import Batch, ClipDataset, Field, TrainingSet, picture_bytes
 from facetron.train.log import EpochLog
 from facetron.train.pictures import Exhibit, fixed_clips, recordings
 from facetron.train.precomputed_lips import lip_readings
@@ -92,10 +92,10 @@ class Trainer:
         clips = self._clips(fields, room_train, read.get("train"))
         self.train_loader = loader(clips, self.batches, workers, on_gpu)
         # Every process validates everything: the same numbers, and so the same decisions, in all.
-        val = self._clips(fields, room - room_train, read.get("val"), fixed=True)
-        self.val_loader = (
-            loader(val, Batches(len(val), t.batch_size), workers, on_gpu) if data.val else None
-        )
+        self.val_loader = None
+        if data.val:
+            val = self._clips(fields, room - room_train, read.get("val"), fixed=True)
+            self.val_loader = loader(val, Batches(len(val), t.batch_size), workers, on_gpu)
         if world > 1 and on_gpu:
             stage.generator = nn.SyncBatchNorm.convert_sync_batchnorm(  # type: ignore[no-untyped-call]
                 stage.generator
@@ -119,11 +119,11 @@ class Trainer:
 
     def _clips(
         self, fields: Sequence[Field], room_bytes: int, read: Tensor | None, fixed: bool = False
-    ) -> Clips:
+    ) -> ClipDataset:
         """The clips to train on, or where `fixed` those to validate on."""
-        t, data = self.training, self.data
-        return Clips(
-            data.val if fixed else data.train, data.root, self.stage.config, fields,
+        t = self.training
+        return ClipDataset(
+            self.data.manifest, "val" if fixed else "train", fields, self.stage.config,
             NONE if fixed else t.augment, t.seed, self.stage.segment_frames, room_bytes, fixed, read,
         )  # fmt: skip
 

@@ -12,15 +12,15 @@ from lightning_fabric import Fabric
 from torch import Tensor
 
 from facetron.model.lip import LipEncoder
-from facetron.train.batches import collate, to_model
-from facetron.train.dataset import Clips
+from facetron.train.batches import to_model
+from facetron.train.dataset import ClipDataset, collate
 from manifests.console import Progress
 
 CLIPS_AT_ONCE = 16
 
 
 @torch.no_grad()
-def lip_readings(lip: LipEncoder, clips: Clips, variants: int, fabric: Fabric) -> Tensor:
+def lip_readings(lip: LipEncoder, clips: ClipDataset, variants: int, fabric: Fabric) -> Tensor:
     """Lip embeddings of all clips.
 
     Args:

@@ -11,7 +11,7 @@ import soundfile
 from facetron.model.sizes import DEBUG
 from facetron.train import augment
 from facetron.train.augment import Augmentation
-from facetron.train.dataset import Clips, open_training_set
+from facetron.train.dataset import ClipDataset
 from gridprep.features.crop_store import write_pictures
 from manifests.grammar import WORDS, sentence_of
 from manifests.io import write_jsonl
@@ -45,10 +45,9 @@ def make_build(
     return root
 
 
-def training_clips(build: Path, how: Augmentation = augment.NONE, **options: object) -> Clips:
+def training_clips(build: Path, how: Augmentation = augment.NONE, **options: object) -> ClipDataset:
     """The training clips of a build, all fields but the pitch."""
-    data = open_training_set(build, DEFAULT)
-    return Clips(data.train, data.root, DEBUG, ALL, how, **options)  # type: ignore[arg-type]
+    return ClipDataset(build, "train", ALL, DEBUG, how, **options)  # type: ignore[arg-type]
 
 
 def _row(root: Path, speaker: str, stem: str, subset: str) -> ManifestRow:

@@ -11,15 +11,14 @@ from facetron_build import ALL, make_build, training_clips
 
 from facetron.model.sizes import DEBUG
 from facetron.train.augment import Augmentation
-from facetron.train.batches import Batches, collate, loader, reading_workers
+from facetron.train.batches import Batches, loader, reading_workers
 from facetron.train.dataset import (
     Batch,
-    Clips,
-    open_training_set,
+    ClipDataset,
+    collate,
     picture_bytes,
 )
 from manifests.errors import BadInput
-from manifests.mel import DEFAULT
 
 
 @pytest.fixture(scope="module")
@@ -86,15 +85,15 @@ def test_one_batch_is_read_while_another_is_used(build: Path) -> None:
     read: list[int] = []
     more = threading.Event()
 
-    class Watched(Clips):
-        def __getitem__(self, key: tuple[int, int]) -> Batch:
+    class Watched(ClipDataset):
+        def __getitem__(self, key: int | tuple[int, int]) -> Batch:
+            assert isinstance(key, tuple)
             read.append(key[1])
             if len(read) == 4:
                 more.set()
             return super().__getitem__(key)
 
-    rows = open_training_set(build, DEFAULT).train
-    data = Watched(rows, build, DEBUG, ALL)
+    data = Watched(build, "train", ALL, DEBUG)
     walk = iter(loader(data, Batches(6, 2), 0))
     next(walk)
     assert more.wait(30)  # the second batch, unasked

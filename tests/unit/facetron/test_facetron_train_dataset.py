@@ -10,22 +10,25 @@ import numpy as np
 import pytest
 import torch
 from facetron_build import ALL, make_build, training_clips
+from torch.utils.data import DataLoader
 
 from facetron.model.ctc import decode
 from facetron.model.lip import lip_input
 from facetron.model.sizes import DEBUG
 from facetron.train import augment
 from facetron.train.augment import Augmentation
-from facetron.train.batches import collate, to_model
+from facetron.train.batches import to_model
 from facetron.train.dataset import (
     NO_WORD,
     WORD_CLASS,
-    Clips,
+    ClipDataset,
+    collate,
     open_training_set,
     picture_bytes,
 )
 from manifests.errors import BadInput, ManifestError, SpecMismatch
 from manifests.io import read_manifest, write_jsonl
+from manifests.manifest import Manifest
 from manifests.mel import DEFAULT, PRESETS
 from manifests.pictures import read_pictures
 from manifests.records import WordSpan
@@ -98,7 +101,7 @@ def test_lips_are_what_synthesis_sees_but_for_rounding(build: Path) -> None:
 
 
 def test_draws_depend_on_seed_epoch_and_clip_alone(build: Path) -> None:
-    def drawn(data: Clips, key: tuple[int, int]) -> torch.Tensor:
+    def drawn(data: ClipDataset, key: tuple[int, int]) -> torch.Tensor:
         lips: torch.Tensor = data[key]["lips"]
         return lips
 
@@ -194,3 +197,64 @@ def test_mels_that_are_no_numbers_are_named(build: Path, tmp_path: Path) -> None
     np.save(broken / data.rows[0].paths["mel"], np.full((80, 150), np.nan, np.float32))
     with pytest.raises(BadInput, match=r"bbaf2n\.npy holds"):
         data[0, 0]
+
+
+# -- as anybody's data set --------------------------------------------------------------------------
+
+
+def test_an_integer_is_the_clip_of_the_epoch_that_was_set(build: Path) -> None:
+    data = training_clips(build, Augmentation(), seed=3)
+    assert torch.equal(data[1]["lips"], data[0, 1]["lips"])
+    data.set_epoch(4)
+    assert torch.equal(data[1]["lips"], data[4, 1]["lips"])
+    assert torch.equal(data[-1]["face"], data[4, len(data) - 1]["face"])
+    assert len(list(data)) == len(data) == 6
+
+
+def test_without_a_model_pictures_are_as_they_are_stored(build: Path) -> None:
+    data = ClipDataset(build, "val", ("lips", "face"))
+    row = data.rows[0]
+    np.testing.assert_array_equal(data[0]["lips"].movedim(0, -1).numpy(), row.lips())
+    still = data[0]["face"].movedim(0, -1).numpy()
+    assert any(np.array_equal(still, stored) for stored in row.faces())
+    assert len(data) == 2
+
+
+def test_any_loader_takes_it(build: Path) -> None:
+    data = ClipDataset(build, "all", ("face", "lips"), DEBUG)
+    here = list(DataLoader(data, batch_size=3, collate_fn=data.collate))
+    there = list(
+        DataLoader(
+            data,
+            batch_size=3,
+            collate_fn=data.collate,
+            num_workers=2,
+            multiprocessing_context="forkserver",
+        )
+    )
+    assert [b["clips"] for b in here] == [b["clips"] for b in there]
+    assert all(torch.equal(one["lips"], two["lips"]) for one, two in zip(here, there, strict=True))
+    assert sum(len(b["clips"]) for b in here) == 8
+
+
+def test_a_manifest_that_was_chosen_from_is_taken(build: Path) -> None:
+    clips = Manifest(build).where(speaker="s5")
+    assert {row.speaker for row in ClipDataset(clips, "train", ("face",), DEBUG).rows} == {"s5"}
+
+
+def test_a_mel_needs_a_spec_from_the_manifest_or_the_model(build: Path) -> None:
+    with pytest.raises(ManifestError, match="states no mel spec"):
+        ClipDataset(build, "train", ("mel",))
+    stated = Manifest.of(Manifest(build), build, {"specs": {"mel": DEFAULT.to_dict()}})
+    assert ClipDataset(stated, "train", ("mel",))[0]["mel"].shape == (80, 150)
+
+
+def test_what_cannot_be_had_is_one_line(build: Path, tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match=r"has no test clip \(6 train, 2 val, 0 test\)"):
+        ClipDataset(build, "test", ("face",))
+    with pytest.raises(BadInput, match="no field lip; choose of lips, face, mel, wave, pitch"):
+        ClipDataset(build, "train", ("lip",))  # type: ignore[arg-type]
+    with pytest.raises(BadInput, match="no subset 'dev'"):
+        ClipDataset(build, "dev", ("face",))
+    with pytest.raises(ManifestError, match="nowhere does not exist"):
+        ClipDataset(tmp_path / "nowhere")

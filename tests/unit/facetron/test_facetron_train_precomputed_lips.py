@@ -12,7 +12,7 @@ from facetron.checkpoints import checkpoint
 from facetron.model.lip import LipEncoder
 from facetron.model.sizes import DEBUG
 from facetron.train.config import train_config
-from facetron.train.dataset import Clips, open_training_set
+from facetron.train.dataset import ClipDataset, open_training_set
 from facetron.train.precomputed_lips import lip_readings
 from facetron.train.run import launched, train
 from manifests.errors import BadInput
@@ -67,12 +67,12 @@ def test_variants_differ_and_come_in_turn(build: Path, lip: Path) -> None:
     encoder = LipEncoder(DEBUG.lip)
     checkpoint.fill(encoder, "lip", checkpoint.load(lip)[1], lip)
     how = training.augment
-    lips = Clips(data.train, data.root, model, ("lips",), how)
+    lips = ClipDataset(build, "train", ("lips",), model, how)
     read = lip_readings(encoder, lips, 2, launched(training))
     assert read.shape == (len(data.train), 2, 75, DEBUG.lip.embedding_size)
     assert read.dtype == torch.float16
     assert not torch.equal(read[:, 0], read[:, 1])
-    clips = Clips(data.train, data.root, model, ("mel",), how, readings=read)
+    clips = ClipDataset(build, "train", ("mel",), model, how, readings=read)
     for epoch in range(4):
         item = clips[epoch, 3]
         assert "lips" not in item
