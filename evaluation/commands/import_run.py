@@ -40,6 +40,12 @@ SHOWN = 3
 )
 @click.option("--reference-pattern", default="", help="As --pattern, which is the default.")
 @click.option(
+    "--sentences",
+    type=click.Path(path_type=Path),
+    help="Without a build: a CSV of what is said, with the columns stem and text and, where they are "
+    "known, speaker and gender. For corpora that are not GRID.",
+)
+@click.option(
     "--subset",
     default="test",
     show_default=True,
@@ -62,6 +68,7 @@ def import_run(
     manifest: Path | None,
     references: Path | None,
     reference_pattern: str,
+    sentences: Path | None,
     subset: str,
     split: str,
     kind: str,
@@ -83,6 +90,7 @@ def import_run(
         reference_pattern=reference_pattern,
         subset=subset,
         split=split,
+        sentences=sentences,
     )
     report = importing.import_run(options)
     click.echo(

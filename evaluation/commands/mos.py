@@ -224,7 +224,7 @@ def score(
     """Score RESULTS (JSON, CSV, filled-in sheets, or folders of them) with KEY (key.json)."""
     from evaluation.mos import writers
     from evaluation.mos.results import read_results, result_files
-    from evaluation.mos.scoring import ScoreOptions, score_test
+    from evaluation.mos.scoring import ScoreOptions, require_scores, score_test
 
     rules = Rules(**{name: None if v == -1 else v for name, v in thresholds.items()})  # type: ignore[arg-type]
     found = read_key(key)
@@ -238,10 +238,11 @@ def score(
             click.echo(f"left out: {verdict.subject}: {'; '.join(verdict.reasons)}", err=True)
     for line in writers.rejection_lines(scored):
         click.echo(line, err=True)
-    if publish:
+    if publish and scored.n_accepted:
         more, notes = writers.publish(scored, found, key)
         paths += more
         for note in notes:
             click.echo(note, err=True)
     for path in paths:
         click.echo(path)
+    require_scores(scored)

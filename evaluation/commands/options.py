@@ -174,6 +174,7 @@ def _transcripts_by(runs: Sequence[Run]) -> str:
     for run in runs:
         found = read_transcripts(run.root)
         if found is not None:
+            found.require_any(run.clips)
             authors.setdefault(found.recognizer, run.root)
     if len(authors) > 1:
         (one, here), (other, there), *_ = authors.items()

@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from evaluation.comparison.run import SIGNIFICANT, Compared, Difference
-from evaluation.reporting.writers import csv_text, definition, markdown
+from evaluation.reporting.writers import definition, markdown
 from evaluation.stats.mapsswe import LEAST_GOOD_WORDS
 from evaluation.stats.numbers import fixed
 from manifests.console import format_table
 from manifests.io import atomic_open, write_csv, write_json
 from manifests.records import SCHEMA_VERSION
+from manifests.tables import csv_text
 
 FORMATS = ("md", "csv", "json")
 COLUMNS = (

@@ -11,11 +11,12 @@ from evaluation.embeddings import figure
 from evaluation.embeddings.figure import Panel
 from evaluation.embeddings.measures import NEIGHBORS, Measures
 from evaluation.embeddings.sets import Set
-from evaluation.reporting.writers import csv_text, markdown
+from evaluation.reporting.writers import markdown
 from evaluation.stats.numbers import fixed
 from manifests.console import format_table
 from manifests.io import atomic_open, write_csv, write_json
 from manifests.records import SCHEMA_VERSION
+from manifests.tables import csv_text
 
 DASH = "–"
 HEADS = (

@@ -12,8 +12,15 @@ from manifests.errors import BadInput
 from manifests.grammar import is_stem, sentence_of
 from manifests.io import read_manifest, sha256_file
 from manifests.records import Record, RunClip
+from manifests.tables import read_table, speaker_name, stem_name
 
 OUTCOMES = ("imported", "failed", "not_asked", "unmatched", "unusable_name", "unknown_speaker")
+UNKNOWN = "unknown"
+"""The speaker of clips of whom nobody says who speaks."""
+GENDERS = {
+    "": "", "f": "female", "female": "female", "woman": "female",
+    "m": "male", "male": "male", "man": "male",
+}  # fmt: skip
 Key = tuple[str, str, str]
 """(speaker, stem, voice); voice is "" where it is the speaker's own."""
 ClipName = tuple[str, str]
@@ -32,6 +39,7 @@ class ImportOptions:
         references, reference_pattern: where recordings lie without a build; or None.
         subset: of the manifest's split; else only a label.
         split: a label where there is no manifest.
+        sentences: a table of what is said in the clips and by whom, for corpora that are not GRID.
     """
 
     wavs: Path
@@ -44,6 +52,7 @@ class ImportOptions:
     reference_pattern: str = ""
     subset: str = "test"
     split: str = ""
+    sentences: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -87,6 +96,7 @@ class Asked:
         split, manifest_sha256: of the run.
         only: whether files of other clips are left out.
         elsewhere: clips that the manifest has in another subset → that one.
+        told: what a table of sentences says of clips; empty without one.
     """
 
     clips: dict[ClipName, RunClip]
@@ -95,6 +105,19 @@ class Asked:
     manifest_sha256: str = ""
     only: bool = False
     elsewhere: dict[ClipName, str] = field(default_factory=dict)
+    told: dict[ClipName, RunClip] = field(default_factory=dict)
+
+    def clip(self, speaker: str, stem: str) -> RunClip:
+        """A clip with what is known of it: from the manifest, the table, or GRID's own names."""
+        name = (speaker, stem)
+        return self.clips.get(name) or self.told.get(name) or clip_of(speaker, stem)
+
+    def speakers(self) -> dict[str, str]:
+        """Stem → speaker, of the stems that one speaker alone has."""
+        owners: dict[str, set[str]] = {}
+        for speaker, stem in (*self.clips, *self.told):
+            owners.setdefault(stem, set()).add(speaker)
+        return {stem: next(iter(names)) for stem, names in owners.items() if len(names) == 1}
 
 
 def clips_asked_for(options: ImportOptions, lines: list[ImportedFile]) -> Asked:
@@ -102,14 +125,19 @@ def clips_asked_for(options: ImportOptions, lines: list[ImportedFile]) -> Asked:
 
     Files among the recordings that are none are added to `lines`.
     """
-    if options.manifest is not None and options.references is not None:
-        raise BadInput("--manifest and --references were both given", "give one of them")
+    if options.manifest is not None and (options.references or options.sentences) is not None:
+        other = "--references" if options.references is not None else "--sentences"
+        raise BadInput(f"--manifest and {other} were both given", "give one of them")
     if options.manifest is not None:
         return _of_manifest(options.manifest, options.subset)
+    told = {} if options.sentences is None else read_sentences(options.sentences)
     if options.references is None:
-        return Asked({}, {}, options.split)
+        return Asked({}, {}, options.split, told=told)
+    known = Asked({}, {}, "", told=told)
     pattern = Pattern(options.reference_pattern or options.pattern)
-    found = name_files(options.references, pattern, options.out, {}, lines, of="recording")
+    found = name_files(
+        options.references, pattern, options.out, known.speakers(), lines, of="recording"
+    )
     if any(voice for _, _, voice in found):
         raise BadInput("a recording has no {voice}", "correct --reference-pattern")
     if not found:
@@ -118,7 +146,40 @@ def clips_asked_for(options: ImportOptions, lines: list[ImportedFile]) -> Asked:
             "correct --reference-pattern",
         )
     files = {key[:2]: options.references / file for key, file in found.items()}
-    return Asked({name: clip_of(*name) for name in files}, files, options.split)
+    return Asked({name: known.clip(*name) for name in files}, files, options.split, told=told)
+
+
+def read_sentences(path: Path) -> dict[ClipName, RunClip]:
+    """What a table says of clips: the columns stem and text, and speaker and gender where there are.
+
+    A clip without a speaker is one of the speaker `unknown`.
+
+    Raises:
+        BadInput: a table that cannot be read, an unusable name, or a clip named twice.
+    """
+    told: dict[ClipName, RunClip] = {}
+    for line in read_table(path, ("stem", "text"), ("speaker", "gender")).lines:
+        speaker = speaker_name(line["speaker"]) or UNKNOWN
+        stem = stem_name(Path(line["stem"]).stem if "/" in line["stem"] else line["stem"])
+        gender = GENDERS.get(line["gender"].casefold())
+        where = f"{path}, line {line.number}"
+        if not Named(speaker, stem).is_safe:
+            raise BadInput(
+                f"{where}: {speaker!r} and {stem!r} cannot be names of a clip",
+                "use letters, digits, dots, dashes and underscores",
+            )
+        if gender is None:
+            raise BadInput(
+                f"{where}: gender is {line['gender']!r}", "write female, male or nothing"
+            )
+        if (speaker, stem) in told:
+            raise BadInput(f"{where} names {speaker}/{stem} again", "remove a line")
+        if not gender and speaker in SPEAKERS:
+            gender = gender_of(speaker)
+        told[speaker, stem] = RunClip(speaker, stem, line["text"], gender, "")
+    if not told:
+        raise BadInput(f"{path} holds no sentence", "write a line for each clip")
+    return told
 
 
 def _of_manifest(path: Path, subset: str) -> Asked:
@@ -150,16 +211,16 @@ def match_files(options: ImportOptions, asked: Asked, lines: list[ImportedFile])
         BadInput: two files of one clip, or none of any.
     """
     pattern = Pattern(options.pattern)
-    owners: dict[str, set[str]] = {}
-    for speaker, stem in asked.clips:
-        owners.setdefault(stem, set()).add(speaker)
-    known = {stem: next(iter(names)) for stem, names in owners.items() if len(names) == 1}
-    found = name_files(options.wavs, pattern, options.out, known, lines)
+    found = name_files(options.wavs, pattern, options.out, asked.speakers(), lines)
     if not found:
-        others = next((line.file for line in lines if line.of == "system"), "")
-        there = f" ({others} is there)" if others else ""
+        raise _no_file(options, pattern, lines)
+    if asked.told and not any(key[:2] in asked.told for key in found):
+        speaker, stem, _ = next(iter(found))
+        first = "/".join(next(iter(asked.told)))
         raise BadInput(
-            f"no file in {options.wavs} matches {pattern.text!r}{there}", "correct --pattern"
+            f"{options.sentences} names none of the {len(found)} clips in {options.wavs}: it begins "
+            f"with {first}, a file there is {speaker}/{stem}",
+            "write the names as the files have them, or correct --pattern",
         )
     if not asked.only:
         return found
@@ -168,7 +229,31 @@ def match_files(options: ImportOptions, asked: Asked, lines: list[ImportedFile])
         if key not in kept:
             detail = _why_not_asked(key, asked)
             lines.append(ImportedFile(file, "not_asked", _label(key), detail=detail))
+    if not kept:
+        other = next(line for line in lines if line.outcome == "not_asked")
+        raise BadInput(
+            f"none of the {len(found)} clips in {options.wavs} is asked for: {other.clip} is "
+            f"{other.detail}",
+            "choose another --subset or --manifest",
+        )
     return kept
+
+
+def _no_file(options: ImportOptions, pattern: Pattern, lines: list[ImportedFile]) -> BadInput:
+    """Why no file of a folder is a clip."""
+    mine = [line for line in lines if line.of == "system"]
+    named = [line for line in mine if line.outcome != "unmatched"]
+    if not mine:
+        return BadInput(f"{options.wavs} holds no file", "check --wavs")
+    if named:  # the pattern fits, the names do not
+        return BadInput(
+            f"no file in {options.wavs} is a clip: {named[0].file}: {named[0].detail}",
+            "add {speaker} to --pattern, or say who speaks with --manifest or --sentences",
+        )
+    return BadInput(
+        f"no file in {options.wavs} matches {pattern.text!r} ({mine[0].file} is there)",
+        "correct --pattern",
+    )
 
 
 def _why_not_asked(key: Key, asked: Asked) -> str:
@@ -232,6 +317,6 @@ def _label(key: Key) -> str:
 def clip_of_key(key: Key, asked: Asked) -> RunClip:
     """The clip with the path that its wav gets in the run directory."""
     speaker, stem, voice = key
-    clip = asked.clips.get((speaker, stem)) or clip_of(speaker, stem)
+    clip = asked.clip(speaker, stem)
     name = f"{stem}.{voice}" if voice else stem
     return replace(clip, wav=f"wavs/{speaker}/{name}.wav", voice=voice)

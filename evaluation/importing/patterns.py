@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from manifests.corpus_lists import SPEAKERS
 from manifests.errors import BadInput
-from manifests.grammar import STEM_PATTERN, is_stem
+from manifests.grammar import STEM_PATTERN
+from manifests.tables import speaker_name, stem_name
 
 FIELDS = ("speaker", "stem", "voice")
 SAFE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
@@ -65,10 +65,9 @@ class Pattern:
             found = form.fullmatch(path)
             if found:
                 names = {"speaker": "", "voice": "", **found.groupdict()}
-                stem = names["stem"]
                 return Named(
                     speaker_name(names["speaker"]),
-                    stem.lower() if is_stem(stem.lower()) else stem,
+                    stem_name(names["stem"]),
                     speaker_name(names["voice"]),
                 )
         return None
@@ -90,13 +89,6 @@ def _expression(pattern: str, stem: str) -> str:
         else:
             pieces.append(re.escape(token))
     return "".join(pieces)
-
-
-def speaker_name(text: str) -> str:
-    """GRID's name of a speaker written as `S01`, `01` or `speaker1`; other names stay."""
-    found = re.fullmatch(r"(?:s|spk|speaker)?[_-]?0*(\d+)", text, re.IGNORECASE)
-    name = f"s{found[1]}" if found else text
-    return name if name in SPEAKERS else text
 
 
 def files_below(folder: Path, *, but: Path | None = None) -> Iterator[str]:

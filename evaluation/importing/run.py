@@ -124,6 +124,7 @@ def _info(options: ImportOptions, asked: Asked, n_expected: int) -> RunInfo:
             "pattern": options.pattern,
             "references": str(options.references or ""),
             "reference_pattern": options.reference_pattern,
+            "sentences": str(options.sentences or ""),
         },
         versions={n: library_version(n) for n in ("facetron-toolkit", "soundfile", "av")},
     )
@@ -178,6 +179,11 @@ def convert(source: Path, target: Path, file: str, clip: RunClip) -> ImportedFil
         return ImportedFile(file, "failed", label, detail=str(error))
     except OSError as error:
         return ImportedFile(file, "failed", label, detail=f"unreadable: {error.strerror}")
+    except Exception as error:  # a decoder's defect costs this file, never the others
+        told = " ".join(str(error).split())
+        return ImportedFile(
+            file, "failed", label, detail=f"undecodable: {type(error).__name__}: {told}"
+        )
     mono, mixed = to_mono(found.samples)
     # A mean of channels has values between the steps of 16 bits; one channel alone has none.
     pcm16 = found.exact_as_pcm16 and (found.samples == mono[:, None]).all(axis=0).any()

@@ -1,14 +1,16 @@
-"""Texts from any recognizer, given as a file in the run directory.
+"""Transcripts of any recognizer, given as a file in the run directory.
 
 `transcripts.jsonl` starts with `{"schema": "transcripts", "schema_version": 1, "recognizer": "NAME"}`
 and holds a `Transcript` a line; `transcripts.csv` has the columns speaker, stem, text, recognizer
-and, where they are needed, voice and of. Lines with `of` = `recording` are what the same recognizer
-made of the recordings: without them its floor is not known.
+and, where they are needed, voice and of, in any delimiter or encoding (`manifests.tables`). Lines
+with `of` = `recording` are what the same recognizer made of the recordings: without them its floor is
+not known.
 """
 
 from __future__ import annotations
 
-import csv
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -18,6 +20,7 @@ from evaluation.inputs.pairs import Pair, Unscorable
 from manifests.errors import BadInput, ManifestError, ToolkitError
 from manifests.io import read_jsonl
 from manifests.records import Record, RunClip
+from manifests.tables import read_table, speaker_name, stem_name
 
 JSONL, CSV = "transcripts.jsonl", "transcripts.csv"
 SIDES = ("system", "recording")
@@ -40,22 +43,55 @@ class Transcript(Record):
     of: str = "system"
 
 
+Place = tuple[str, str, str, str]
+"""(of, speaker, stem, voice); voice is "" for recordings and for a speaker's own voice."""
+
+
 @dataclass(frozen=True)
 class Transcripts:
     """
     Attributes:
+        path: the file.
         recognizer: who wrote them.
-        texts: (of, speaker, stem, voice) → text; voice is "" for recordings.
+        texts: place → text.
+        folded: place in lower case → text, where no other place reads the same.
     """
 
+    path: Path
     recognizer: str
-    texts: dict[tuple[str, str, str, str], str]
+    texts: dict[Place, str]
+    folded: dict[Place, str]
 
     def text(self, clip: RunClip, *, of_recording: bool) -> str | None:
+        """What was heard in a clip or in its recording; None where no line says so."""
+        place: Place
         if of_recording:
-            return self.texts.get(("recording", clip.speaker, clip.stem, ""))
-        voice = "" if clip.voice == clip.speaker else clip.voice
-        return self.texts.get(("system", clip.speaker, clip.stem, voice))
+            place = ("recording", clip.speaker, clip.stem, "")
+        else:
+            voice = "" if clip.voice == clip.speaker else clip.voice
+            place = ("system", clip.speaker, clip.stem, voice)
+        found = self.texts.get(place)
+        return self.folded.get(_fold(place)) if found is None else found
+
+    def require_any(self, clips: Sequence[RunClip]) -> None:
+        """Raises `BadInput` where no line is of any of the clips."""
+        if not clips or any(
+            self.text(clip, of_recording=side) is not None
+            for clip in clips
+            for side in (False, True)
+        ):
+            return
+        first = next((f"{speaker}/{stem}" for _, speaker, stem, _ in self.texts), "no clip")
+        raise BadInput(
+            f"{self.path} holds no transcript of any clip of this run: it lists {first}, the run "
+            f"holds {clips[0].clip_id}",
+            "write speaker and stem as clips.jsonl does",
+        )
+
+
+def _fold(place: Place) -> Place:
+    of, speaker, stem, voice = place
+    return of, speaker.casefold(), stem.casefold(), voice.casefold()
 
 
 def find_transcripts(root: Path) -> Path | None:
@@ -88,7 +124,7 @@ def _read(path: Path, _mtime_ns: int, _size: int) -> Transcripts:
             f"{path} does not say which recognizer wrote it",
             "name it in the header line (JSONL) or in the column `recognizer` (CSV)",
         )
-    texts: dict[tuple[str, str, str, str], str] = {}
+    texts: dict[Place, str] = {}
     for line in lines:
         if line.of not in SIDES:
             raise ManifestError(f"{path}: of is {line.of!r}", f"write {' or '.join(SIDES)}")
@@ -99,7 +135,9 @@ def _read(path: Path, _mtime_ns: int, _size: int) -> Transcripts:
                 f"{path} lists the {line.of} of {line.speaker}/{line.stem} twice", "remove a line"
             )
         texts[key] = line.text
-    return Transcripts(recognizer, texts)
+    counts = Counter(map(_fold, texts))
+    folded = {_fold(place): text for place, text in texts.items() if counts[_fold(place)] == 1}
+    return Transcripts(path, recognizer, texts, folded)
 
 
 def _read_jsonl(path: Path) -> tuple[str, list[Transcript]]:
@@ -111,36 +149,21 @@ def _read_jsonl(path: Path) -> tuple[str, list[Transcript]]:
 
 
 def _read_csv(path: Path) -> tuple[str, list[Transcript]]:
-    lines: list[Transcript] = []
-    names: set[str] = set()
-    try:
-        with open(path, encoding="utf-8-sig", newline="") as file:
-            reader = csv.DictReader(file)
-            absent = {"speaker", "stem", "text"} - set(reader.fieldnames or ())
-            if absent:
-                raise ManifestError(
-                    f"{path} has no column {', '.join(sorted(absent))}",
-                    "its columns are speaker, stem, text, recognizer [, voice, of]",
-                )
-            for row in reader:
-                values = {name: (value or "") for name, value in row.items() if name is not None}
-                names.add(values.get("recognizer", "").strip())
-                lines.append(
-                    Transcript(
-                        values["speaker"],
-                        values["stem"],
-                        values["text"],
-                        values.get("voice", ""),
-                        values.get("of", "") or "system",
-                    )
-                )
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise ManifestError(f"{path} cannot be read ({error})", "write it as UTF-8 CSV") from None
-    if len(names - {""}) > 1:
-        raise ManifestError(
-            f"{path} mixes the recognizers {', '.join(sorted(names - {''}))}", "keep one"
+    found = read_table(path, ("speaker", "stem", "text"), ("recognizer", "voice", "of")).lines
+    names = {line["recognizer"] for line in found} - {""}
+    if len(names) > 1:
+        raise ManifestError(f"{path} mixes the recognizers {', '.join(sorted(names))}", "keep one")
+    lines = [
+        Transcript(
+            speaker_name(line["speaker"]),
+            stem_name(line["stem"]),
+            line["text"],
+            speaker_name(line["voice"]),
+            line["of"].lower() or "system",
         )
-    return "".join(names - {""}), lines
+        for line in found
+    ]
+    return "".join(names), lines
 
 
 class TranscriptFiles:

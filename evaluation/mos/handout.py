@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from evaluation.inputs.pairs import Run
-from evaluation.mos.audio import hashed, write_sounds
+from evaluation.mos.audio import identifier, write_sounds
 from evaluation.mos.design import Design
 from evaluation.mos.options import DesignOptions
 from evaluation.mos.records import (
@@ -47,13 +47,13 @@ def write_design(design: Design, runs: Sequence[Run], out: Path) -> Key:
     if (out / KEY_FILE).exists():
         earlier = read_key(out / KEY_FILE)
         secret = earlier.secret
-        if hashed(secret, content, 10) != earlier.design:
+        if identifier(secret, content, 10) != earlier.design:
             raise BadInput(
                 f"{out} holds another listening test", "choose another --out or delete that folder"
             )
     elif out.exists() and (not out.is_dir() or any(p.name != HANDOUT for p in out.iterdir())):
         raise BadInput(f"{out} exists and holds no listening test", "choose another --out")
-    identifier = hashed(secret, content, 10)
+    name = identifier(secret, content, 10)
     handout = out / HANDOUT
     out.mkdir(parents=True, exist_ok=True)
     for made in ("pages", "sheets"):
@@ -64,7 +64,7 @@ def write_design(design: Design, runs: Sequence[Run], out: Path) -> Key:
     )
     trials, sessions = name_trials(design, secret)
     listed = Handout(
-        identifier,
+        name,
         options.title,
         options.consent,
         tuple(dict.fromkeys(trial.part for trial in trials)),
@@ -81,7 +81,7 @@ def write_design(design: Design, runs: Sequence[Run], out: Path) -> Key:
         for part, conditions in design.conditions.items()
     }
     key = Key(
-        identifier,
+        name,
         secret,
         _plain(options),
         conditions,
@@ -121,7 +121,7 @@ def name_trials(design: Design, secret: str) -> tuple[tuple[KeyTrial, ...], tupl
         handed = []
         for draft in drafts:
             numbers[draft.part] = numbers.get(draft.part, 0) + 1
-            draft.trial = hashed(secret, f"{subject}|{draft.part}|{numbers[draft.part]}", 12)
+            draft.trial = identifier(secret, f"{subject}|{draft.part}|{numbers[draft.part]}", 12)
         numbers.clear()
         for draft in drafts:
             numbers[draft.part] = numbers.get(draft.part, 0) + 1

@@ -21,10 +21,10 @@ from typing import Any, Literal
 
 from evaluation.mos.records import SOUNDS, Handout, Session
 from evaluation.mos.scales import ALL_SCALES, HEADPHONES
-from evaluation.reporting.writers import csv_text
 from manifests.console import Progress
 from manifests.errors import BadInput
 from manifests.io import atomic_open, write_csv
+from manifests.tables import csv_text
 
 Encoding = Literal["flac", "wav"]
 TYPES: dict[str, str] = {"flac": "audio/flac", "wav": "audio/wav"}

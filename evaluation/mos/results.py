@@ -6,10 +6,9 @@ on. A subject whose two files disagree is rejected whole, since nobody knows whi
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import math
+import re
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -19,10 +18,15 @@ from typing import Any
 from evaluation.mos.records import Key, KeyTrial
 from evaluation.mos.scales import ALL_SCALES
 from manifests.errors import BadInput
+from manifests.tables import decode_text, parse_table, whole_number
 
 LARGEST_FILE_MB = 20
 LONGEST_ECHO = 60
 """Characters of a wrong value that a reason repeats."""
+REWRITTEN = (
+    "a spreadsheet rewrote the identifier as a number; send the page's own file, or fill in the sheet "
+    "again with its columns read as text"
+)
 
 
 @dataclass(frozen=True)
@@ -122,14 +126,12 @@ def _rows(path: Path, key: Key) -> tuple[list[_Row], str]:
     try:
         if path.stat().st_size > LARGEST_FILE_MB * 1e6:
             raise ValueError(f"larger than {LARGEST_FILE_MB} MB: no result file")
-        text = path.read_bytes().decode("utf-8-sig")
+        content = path.read_bytes()
     except OSError as error:
         raise ValueError(f"cannot be read ({error.strerror})") from None
-    except UnicodeDecodeError:
-        raise ValueError("is not UTF-8 text") from None
     if path.suffix.lower() == ".json":
-        return _json_rows(text, key)
-    return _csv_rows(text, key), ""
+        return _json_rows(decode_text(content), key)
+    return _csv_rows(content, key), ""
 
 
 def _json_rows(text: str, key: Key) -> tuple[list[_Row], str]:
@@ -156,37 +158,32 @@ def _json_rows(text: str, key: Key) -> tuple[list[_Row], str]:
     return rows, comment[:2000] if isinstance(comment, str) else ""
 
 
-def _csv_rows(text: str, key: Key) -> list[_Row]:
-    # Spreadsheets of many countries save with semicolons.
-    head = text.partition("\n")[0]
-    delimiter = ";" if head.count(";") > head.count(",") else ","
-    try:
-        reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
-        names = [name.strip() for name in reader.fieldnames or []]
-        reader.fieldnames = names
-        absent = [n for n in ("design", "subject", "trial", "rating") if n not in names]
-        if absent:
-            raise ValueError(f"lacks the column {', '.join(absent)}")
-        if len(set(names)) < len(names):
-            raise ValueError("names a column twice")
-        lines = [(reader.line_num, row) for row in reader]
-    except csv.Error as error:
-        raise ValueError(f"is no CSV ({error})") from None
+def _csv_rows(content: bytes, key: Key) -> list[_Row]:
+    table = parse_table(content, ("design", "subject", "trial", "rating"), ("seconds", "sound_a"))
     rows = []
-    for number, row in lines:
-        if None in row or any(row[n] is None for n in ("design", "subject", "trial", "rating")):
-            raise ValueError(f"line {number} has another number of cells than the first line")
-        if row["design"].strip() != key.design:
-            raise ValueError(f"line {number} belongs to test {echo(row['design'])}")
-        rating = row["rating"].strip()
-        if not rating and "sound_a" in names:
+    for line in table.lines:
+        if line["design"] != key.design:
+            if _is_number(line["design"]) and not _is_number(key.design):
+                raise ValueError(f"line {line.number} holds {echo(line['design'])}: {REWRITTEN}")
+            raise ValueError(f"line {line.number} belongs to test {echo(line['design'])}")
+        if not line["rating"] and "sound_a" in table.columns:
             continue  # a sheet's line that was not filled in is simply missing
-        value: Any = int(rating) if rating.isascii() and rating.isdecimal() else rating
-        seconds = (row.get("seconds") or "").strip()
+        value = whole_number(line["rating"])
         rows.append(
-            _Row(row["subject"].strip(), row["trial"].strip(), value, seconds, f"line {number}")
+            _Row(
+                line["subject"],
+                line["trial"],
+                line["rating"] if value is None else value,
+                line["seconds"].replace(",", "."),
+                f"line {line.number}",
+            )
         )
     return rows
+
+
+def _is_number(text: str) -> bool:
+    """Whether a spreadsheet reads a text as a number (`848933112345`, `8,48933E+11`)."""
+    return re.fullmatch(r"[+-]?[0-9]+(?:[.,][0-9]*)?(?:e[+-]?[0-9]+)?", text, re.I) is not None
 
 
 # --- rows → answers
@@ -199,7 +196,16 @@ def _answers(
     good: dict[str, dict[str, list[Answer]]] = defaultdict(lambda: defaultdict(list))
     if not rows:
         bad.append(Rejection(file, "", "", "holds no answer"))
+    # One line for a whole sheet of them: identifiers of older tests may consist of digits.
+    rewritten = [row for row in rows if row.trial not in trials and _is_number(row.trial)]
+    if rewritten:
+        first = rewritten[0]
+        subject = first.subject if first.subject in subjects else ""
+        reason = f"{len(rewritten)} trials as {echo(first.trial)} ({first.line}): {REWRITTEN}"
+        bad.append(Rejection(file, subject, "", reason))
     for row in rows:
+        if row in rewritten:
+            continue
 
         def reject(reason: str, row: _Row = row) -> None:
             known = row.subject if row.subject in subjects else ""

@@ -156,24 +156,9 @@ class Rating:
 
 
 def score_test(key: Key, imported: Imported, options: ScoreOptions) -> TestScore:
-    """Everything that a test says.
-
-    Raises:
-        BadInput: no usable answer at all.
-        TooManyFailures: the screening left nobody.
-    """
-    if not imported.answers:
-        reasons = Counter(r.reason for r in imported.rejections)
-        told = f" ({reasons.most_common(1)[0][0]})" if reasons else ""
-        raise BadInput(f"no answer of test {key.design} was found{told}", "check the files")
+    """Everything that a test says; without scores where no answer counts (`require_scores`)."""
     verdicts = screen(imported.answers, key, options.rules)
     accepted = {verdict.subject for verdict in verdicts if not verdict.reasons}
-    if not accepted:
-        raise TooManyFailures(
-            "every subject is left out: "
-            + "; ".join(f"{v.subject} {', '.join(v.reasons)}" for v in verdicts[:5]),
-            "see the rules in `mos score --help`",
-        )
     ratings = _ratings(imported, accepted)
     parts = []
     for part in key.conditions:
@@ -190,6 +175,25 @@ def score_test(key: Key, imported: Imported, options: ScoreOptions) -> TestScore
         tuple(ratings),
         options,
     )
+
+
+def require_scores(score: TestScore) -> None:
+    """Raises an error that says why a test has no scores, where it has none.
+
+    Raises:
+        BadInput: no usable answer was found.
+        TooManyFailures: the screening left nobody.
+    """
+    if not score.verdicts:
+        reasons = Counter(r.reason for r in score.rejections)
+        told = f" ({reasons.most_common(1)[0][0]})" if reasons else ""
+        raise BadInput(f"no answer of test {score.design} was found{told}", "check the files")
+    if not score.n_accepted:
+        raise TooManyFailures(
+            "every subject is left out: "
+            + "; ".join(f"{v.subject} {', '.join(v.reasons)}" for v in score.verdicts[:5]),
+            "see the rules in `mos score --help`",
+        )
 
 
 def _ratings(imported: Imported, accepted: set[str]) -> list[Rating]:

@@ -15,11 +15,12 @@ from evaluation.mos.columns import add_test
 from evaluation.mos.records import Key, find_key
 from evaluation.mos.scoring import ConditionScore, Estimate, PartScore, TestScore
 from evaluation.mos.screening import Verdict
-from evaluation.reporting.writers import csv_text, markdown
+from evaluation.reporting.writers import markdown
 from evaluation.stats.numbers import fixed
 from manifests.console import format_table
 from manifests.errors import ToolkitError
 from manifests.io import atomic_open, write_csv, write_json
+from manifests.tables import csv_text
 
 TEST_FILE = "mos.json"
 SCHEMA = "listening-test"

@@ -31,6 +31,7 @@ from evaluation.reporting.tables import (
 from evaluation.scoring.run import ScoredRun
 from manifests.io import atomic_open, write_csv
 from manifests.ordering import natural
+from manifests.tables import csv_text
 
 
 @dataclass(frozen=True)
@@ -303,14 +304,6 @@ def write_latex(path: Path, report: EvaluationReport) -> None:
 
 
 # --- CSV
-
-FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
-
-
-def csv_text(text: str) -> str:
-    """Text that a spreadsheet will not take for a formula (an apostrophe is put before one)."""
-    return f"'{text}" if text.lstrip().startswith(FORMULA_STARTS) or text != text.lstrip() else text
-
 
 SUMMARY_COLUMNS = (
     "system", "kind", "split", "subset", "speaker", "metric", "unit", "direction", "mean", "low",

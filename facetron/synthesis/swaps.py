@@ -6,7 +6,6 @@ show its face, voice_stem; or they are drawn, seeded and balanced.
 
 from __future__ import annotations
 
-import csv
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ import numpy as np
 from manifests.errors import BadInput
 from manifests.io import write_csv
 from manifests.records import ManifestRow
+from manifests.tables import read_table, speaker_name, stem_name
 
 COLUMNS = ("speaker", "stem", "voice", "voice_stem")
 FILE = "pairs.csv"
@@ -38,23 +38,24 @@ class Pair:
 
 
 def read_pairs(path: Path) -> list[Pair]:
-    """Raises `BadInput` naming the file and line: absent, no CSV, columns missing, a pair twice, or a
-    speaker with his own face."""
-    try:
-        with open(path, encoding="utf-8-sig", newline="") as file:
-            reader = csv.DictReader(file)
-            absent = sorted(set(COLUMNS[:3]) - set(reader.fieldnames or ()))
-            if absent:
-                raise BadInput(
-                    f"{path} has no column {', '.join(absent)}",
-                    f"its columns are {', '.join(COLUMNS[:3])} and, if you like, {COLUMNS[3]}",
-                )
-            lines = [
-                (reader.line_num, Pair(*((row.get(name) or "").strip() for name in COLUMNS)))
-                for row in reader
-            ]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise BadInput(f"{path} cannot be read ({error})", "give a CSV in UTF-8") from None
+    """The pairs that a CSV file lists (any delimiter or encoding, see `manifests.tables`).
+
+    Raises:
+        BadInput: absent, no CSV, columns missing, a pair twice, a speaker with their own face, or no
+            pair at all; the message names file and line.
+    """
+    lines = [
+        (
+            line.number,
+            Pair(
+                speaker_name(line["speaker"]),
+                stem_name(line["stem"]),
+                speaker_name(line["voice"]),
+                stem_name(line["voice_stem"]),
+            ),
+        )
+        for line in read_table(path, COLUMNS[:3], COLUMNS[3:]).lines
+    ]
     seen: set[tuple[str, str, str]] = set()
     for number, pair in lines:
         # One voice a clip and run: the name of its sound says no more.

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from evaluation.importing.patterns import Named, Pattern, files_below, speaker_name
+from evaluation.importing.patterns import Named, Pattern, files_below
 from manifests.errors import BadInput
 
 
@@ -46,20 +46,11 @@ def test_does_not_match(pattern: str, path: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("pattern", "message"), [("x.wav", "has no {stem}"), ("{stem}{speaker}", "no field {speaker}")]
+    ("pattern", "message"), [("x.wav", "has no {stem}"), ("{stem}{who}", "no field {who}")]
 )
 def test_bad_patterns(pattern: str, message: str) -> None:
     with pytest.raises(BadInput, match=message):
         Pattern(pattern)
-
-
-def test_speakers_of_grid_have_one_name() -> None:
-    assert [speaker_name(t) for t in ("s1", "S01", "1", "speaker_34", "spk7")] == [
-        "s1", "s1", "s1", "s34", "s7",
-    ]  # fmt: skip
-    assert [speaker_name(t) for t in ("s21", "s99", "anna1", "", "s1x")] == [
-        "s21", "s99", "anna1", "", "s1x",
-    ]  # fmt: skip
 
 
 @pytest.mark.parametrize(

@@ -424,3 +424,72 @@ def test_damaged_films_give_what_they_hold(
     whole = len(decode(path).samples)
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
     assert 0.2 * whole < len(decode(path).samples) < 0.8 * whole
+
+
+def test_sentences_of_another_corpus(tmp_path: Path, sound: Sound) -> None:
+    wavs = tmp_path / "wavs"
+    write_clips(wavs, sound, "p225_001.wav", "p226_001.wav", "p226_002.wav")
+    table = tmp_path / "said.csv"
+    table.write_bytes(
+        "Stem;TEXT;Speaker;Gender\r\np225_001;Please call Stella.;anna;F\r\n"
+        "p226_001;Ask her;;\r\n".encode("utf-16")
+    )
+    result = bring(wavs, tmp_path / "run", "--sentences", table, pattern="{stem}.wav")
+    assert result.exit_code == 0, result.output
+    assert [(c.speaker, c.stem, c.sentence, c.gender) for c in clips_of(tmp_path / "run")] == [
+        ("anna", "p225_001", "Please call Stella.", "female"),
+        ("unknown", "p226_001", "Ask her", ""),
+    ]
+    assert lines_of(tmp_path / "run")["p226_002.wav"].outcome == "unknown_speaker"
+
+
+@pytest.mark.parametrize(
+    ("text", "pattern", "message"),
+    [
+        ("stem,text\nother,a b\n", "{speaker}_{stem}.wav", "names none of the 1 clips"),
+        ("stem,text\nother,a b\n", "{stem}.wav", "no list says who speaks anna_x1; add {speaker}"),
+        ("stem,text,gender\nx1,a b,q\n", "{stem}.wav", "line 2: gender is 'q'; write female"),
+        ("stem,text\nx1,a\nX1,a\nx1,b\n", "{stem}.wav", "line 4 names unknown/x1 again"),
+        ("stem,text\na b,a\n", "{stem}.wav", "line 2: 'unknown' and 'a b' cannot be names"),
+        ("stem,text\n", "{stem}.wav", "holds no sentence"),
+    ],
+)
+def test_sentences_that_fit_nothing(
+    tmp_path: Path, sound: Sound, text: str, pattern: str, message: str
+) -> None:
+    write_clips(tmp_path / "wavs", sound, "anna_x1.wav")
+    (tmp_path / "said.csv").write_text(text)
+    result = bring(
+        tmp_path / "wavs", tmp_path / "run", "--sentences", tmp_path / "said.csv", pattern=pattern
+    )
+    assert isinstance(result.exception, BadInput), result.output
+    assert message in str(result.exception)
+
+
+def test_a_decoder_s_defect_costs_one_file(
+    tmp_path: Path, sound: Sound, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_clips(tmp_path / "wavs", sound, "s1/bbaf2n.wav", "s2/bbaf2n.wav")
+
+    def broken(path: Path) -> Any:
+        if path.parent.name == "s1":
+            raise LookupError("unknown codec\n'apac'")
+        return decode(path)
+
+    monkeypatch.setattr("evaluation.importing.run.decode", broken)
+    result = bring(tmp_path / "wavs", tmp_path / "run")
+    assert isinstance(result.exception, TooManyFailures)
+    assert [clip.speaker for clip in clips_of(tmp_path / "run")] == ["s2"]
+    failed = lines_of(tmp_path / "run")["s1/bbaf2n.wav"]
+    assert (failed.outcome, failed.detail) == (
+        "failed",
+        "undecodable: LookupError: unknown codec 'apac'",
+    )
+
+
+def test_nothing_that_is_asked_for_is_an_error(tmp_path: Path, sound: Sound) -> None:
+    write_manifest(tmp_path / "build", sound)
+    write_clips(tmp_path / "wavs", sound, "s3/bbaf5a.wav")
+    result = bring(tmp_path / "wavs", tmp_path / "run", "--manifest", tmp_path / "build")
+    assert isinstance(result.exception, BadInput)
+    assert "is asked for: s3/bbaf5a is a train clip of the manifest" in str(result.exception)

@@ -19,7 +19,7 @@ from evaluation.reporting.confusions import letters_heard, lines
 from evaluation.reporting.run import build_report
 from evaluation.reporting.tables import TableOptions
 from evaluation.scoring.run import SCORES, ScoredRun, score_runs
-from manifests.errors import BadInput, ManifestError, MissingDependency
+from manifests.errors import BadInput, MissingDependency
 from manifests.io import read_jsonl
 from manifests.records import Score
 
@@ -207,13 +207,31 @@ def test_csv_transcripts(run: Path) -> None:
     assert again.scores == jsonl
 
 
+def test_transcripts_of_a_european_spreadsheet(run: Path) -> None:
+    known = score(run, "wer").scores
+    (run / "transcripts.jsonl").unlink()
+    lines = ["Speaker;STEM;Text;Recogniser"]
+    lines += [f"{clip.upper().replace('/', ';')};{text};{BY}" for clip, text in HEARD.items()]
+    (run / "transcripts.csv").write_bytes("\r\n".join(lines).encode("utf-8-sig"))
+    assert score(run, "wer").scores == known
+
+
+@pytest.mark.parametrize("command", ["score", "report"])
+def test_transcripts_of_no_clip_are_an_error(run: Path, command: str) -> None:
+    (run / "transcripts.jsonl").unlink()
+    (run / "transcripts.csv").write_text(f"speaker,stem,text,recognizer\ns9,x,bin,{BY}\n")
+    result = run_cli(command, run, "--metrics", "wer", "--jobs", 1)
+    assert isinstance(result.exception, BadInput)
+    assert "holds no transcript of any clip of this run: it lists s9/x" in str(result.exception)
+
+
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
         ("transcripts.csv", "speaker,stem\ns1,bbaf2n\n", "has no column text"),
         ("transcripts.csv", "speaker,stem,text\ns1,bbaf2n,bin\n", "which recognizer"),
         ("transcripts.csv", "speaker,stem,text,recognizer\na,b,c,X\na,d,c,Y\n", "mixes"),
-        ("transcripts.csv", b"speaker,stem,text,recognizer\na,b,\xff,X\n", "cannot be read"),
+        ("transcripts.csv", b"speaker,stem,text,recognizer\na,b,\x81,X\n", "is no text"),
         ("transcripts.jsonl", '{"schema": "transcripts", "schema_version": 1}\n', "which recog"),
         ("transcripts.jsonl", '{"schema": "scores"}\n', "holds scores, not transcripts"),
         (
@@ -242,7 +260,7 @@ def test_bad_transcripts_are_named(
     root = make_run(tmp_path / "run")
     (root / name).write_bytes(content if isinstance(content, bytes) else content.encode())
     result = run_cli("score", root)
-    assert isinstance(result.exception, ManifestError), result.output
+    assert isinstance(result.exception, BadInput), result.output
     assert message in str(result.exception)
 
 

@@ -30,7 +30,6 @@ from evaluation.reporting.tables import (
 )
 from evaluation.reporting.writers import (
     EvaluationReport,
-    csv_text,
     latex,
     latex_table,
     markdown,
@@ -38,6 +37,7 @@ from evaluation.reporting.writers import (
 )
 from evaluation.scoring.run import score_runs
 from manifests.errors import BadInput, MissingDependency, ToolkitError
+from manifests.tables import csv_text
 
 HOSTILE = """=HYPERLINK("x")</td><script>alert('1')</script>|`*_%&${~^\\"""
 FAST = ("stoi", "mcd", "mcd_dtw", "level_dbfs")

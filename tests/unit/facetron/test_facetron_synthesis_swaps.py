@@ -72,7 +72,7 @@ def test_a_file_comes_back(tmp_path: Path) -> None:
         ("speaker,stem,voice\ns1,a,s2\ns1,a,s2\n", "line 3"),
         ("speaker,stem,voice\ns1,,s2\n", "line 2"),
         ("speaker,stem,voice\n", "holds no pairs"),
-        ("", "no column"),
+        ("", "is empty"),
     ],
 )
 def test_bad_files_are_named(tmp_path: Path, text: str, word: str) -> None:
@@ -80,6 +80,12 @@ def test_bad_files_are_named(tmp_path: Path, text: str, word: str) -> None:
     with pytest.raises(BadInput, match=word) as error:
         read_pairs(tmp_path / "pairs.csv")
     assert "pairs.csv" in str(error.value)
+
+
+def test_a_spreadsheet_s_file_is_the_same(tmp_path: Path) -> None:
+    text = "Speaker;STEM;Voice\r\nS1;BBAF2N;04\r\n"
+    (tmp_path / "pairs.csv").write_bytes(text.encode("utf-16"))
+    assert read_pairs(tmp_path / "pairs.csv") == [Pair("s1", "bbaf2n", "s4")]
 
 
 def test_no_file(tmp_path: Path) -> None:

@@ -166,7 +166,7 @@ def test_handout_says_nothing(written: tuple[Path, Key, Handout], runs: list[Run
             assert word not in path.name
     (values,) = ((out / "handout" / "design.json").read_text(),)
     for trial in key.trials:
-        assert re.fullmatch("[0-9a-f]{12}", trial.trial)
+        assert re.fullmatch("t[0-9a-f]{11}", trial.trial)
     assert len({trial.trial for trial in key.trials}) == len(key.trials)
     assert set(json.loads(values)["sessions"][0]["trials"][0]) == {
         "trial", "part", "practice", "sounds",

@@ -17,7 +17,7 @@ from evaluation.inputs.pairs import read_run
 from evaluation.mos.columns import SCORES_FILE, add_test, listening_tables, read_tests
 from evaluation.mos.records import read_key
 from evaluation.reporting.tables import TableOptions
-from manifests.errors import BadInput, ManifestError
+from manifests.errors import BadInput, ManifestError, TooManyFailures
 from manifests.io import read_json, write_json
 
 QUALITY = {
@@ -183,6 +183,19 @@ def test_a_report_without_tests_has_no_such_table(
 ) -> None:
     runs = [read_run(path) for path in make_runs(tmp_path)]
     assert listening_tables(runs, TableOptions()) == ()
+
+
+def test_a_test_without_any_score_says_why_in_its_files(tmp_path: Path, answered: Path) -> None:
+    arguments = ("score", answered / "test", "--out", tmp_path / "out")
+    strict = run_cli("mos", *arguments, answered / "results", "--max-same-share", 0)
+    assert isinstance(strict.exception, TooManyFailures)
+    assert "left out: S01: same:" in strict.output
+    assert "- S01: same: " in (tmp_path / "out" / "mos.md").read_text()
+    assert not list((answered / "runs").glob("*/mos.json")), "nobody's ratings are published"
+    broken = run_cli("mos", *arguments, answered / "results" / "broken.json")
+    assert isinstance(broken.exception, BadInput)
+    assert "no answer of test" in str(broken.exception)
+    assert "| broken.json |  |  | is no JSON |" in (tmp_path / "out" / "mos.md").read_text()
 
 
 def test_several_tests_are_several_tables(scored: tuple[list[Path], Path, str]) -> None:

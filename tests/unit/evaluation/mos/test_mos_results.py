@@ -7,6 +7,7 @@ import csv
 import json
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -115,20 +116,20 @@ def test_whole_files_are_rejected(
         ("a.json", b"{", "is no JSON"),
         ("a.json", b"[" * 100_000, "is no JSON"),
         ("a.json", b"[]", "holds no results of a listening test"),
-        ("a.csv", b"\xff\xfe\x00", "is not UTF-8 text"),
-        ("a.csv", b"", "lacks the column design, subject, trial, rating"),
-        ("a.csv", b"design,subject,rating\n", "lacks the column trial"),
-        ("a.csv", b"design,subject,trial,rating,rating\n", "names a column twice"),
+        ("a.csv", b"\xff\xfe\x00", "is no text in UTF-8 or UTF-16"),
+        ("a.csv", b"", "is empty"),
+        ("a.csv", b"design,subject,rating\n", "has no column trial"),
+        ("a.csv", b"design,subject,trial,rating,rating\n", "names the column rating twice"),
         ("a.csv", b"design,subject,trial,rating\nx,S01,t,3\n", "line 2 belongs to test 'x'"),
         (
             "a.csv", b"design,subject,trial,rating\n0123456789,S01\n",
-            "line 2 has another number of cells than the first line",
+            "line 2 has 2 cells, the first line 4",
         ),
         (
             "a.csv", b"design,subject,trial,rating\n0123456789,S01,t,3,4\n",
-            "line 2 has another number of cells than the first line",
+            "line 2 has 5 cells, the first line 4",
         ),
-        ("a.csv", b'design,subject,trial,rating\n"0123', "is no CSV"),
+        ("a.csv", b'design,subject,trial,rating\n"0123', "line 2 is no CSV"),
     ],
 )  # fmt: skip
 def test_damaged_files_are_rejected(
@@ -159,6 +160,34 @@ def test_ratings_out_of_range_in_csv(
     imported = read(key, write_csv(tmp_path / "a.csv", key, answers))
     assert len(imported.answers["S01"]) == len(answers) - 1
     assert "line 10: the rating" in reasons(imported)[0]
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "cp1252"])
+def test_a_spreadsheet_of_another_country(
+    tmp_path: Path, key: Key, answers: list[dict[str, Any]], encoding: str
+) -> None:
+    lines = ["Design;Subject;TRIAL;Rating;Seconds"]
+    lines += [f"{key.design};S01;{a['trial']};{a['rating']},0;2,5" for a in answers]
+    (tmp_path / "a.csv").write_bytes("\r\n".join(lines).encode(encoding))
+    imported = read(key, tmp_path / "a.csv")
+    assert not imported.rejections
+    assert [a.rating for a in imported.answers["S01"].values()] == [a["rating"] for a in answers]
+    assert {a.seconds for a in imported.answers["S01"].values()} == {2.5}
+
+
+def test_identifiers_that_became_numbers_are_one_line(
+    tmp_path: Path, key: Key, answers: list[dict[str, Any]]
+) -> None:
+    for a, mangled in zip(answers[:3], ("8.48933E+11", "8,5E+12", "12345678901"), strict=True):
+        a["trial"] = mangled
+    imported = read(key, write_csv(tmp_path / "a.csv", key, answers, ";"))
+    assert len(imported.answers["S01"]) == len(answers) - 3
+    (reason,) = reasons(imported)
+    assert "3 trials as '8.48933E+11' (line 2): a spreadsheet rewrote" in reason
+    lettered = replace(key, design="t123456789")
+    (tmp_path / "b.csv").write_text("design,subject,trial,rating\n1.2E+09,S01,x,3\n")
+    (reason,) = reasons(read(lettered, tmp_path / "b.csv"))
+    assert "line 2 holds '1.2E+09': a spreadsheet rewrote" in reason
 
 
 def test_a_tone_has_three_answers(

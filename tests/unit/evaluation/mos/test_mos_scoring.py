@@ -13,8 +13,14 @@ import pytest
 
 from evaluation.inputs.pairs import Run
 from evaluation.mos.records import Key
-from evaluation.mos.results import Imported, read_results
-from evaluation.mos.scoring import ConditionScore, ScoreOptions, TestScore, score_test
+from evaluation.mos.results import Imported, Rejection, read_results
+from evaluation.mos.scoring import (
+    ConditionScore,
+    ScoreOptions,
+    TestScore,
+    require_scores,
+    score_test,
+)
 from evaluation.mos.screening import Rules
 from evaluation.mos.writers import markdown_text, write_scores
 from manifests.errors import BadInput, TooManyFailures
@@ -164,7 +170,7 @@ def bore(answer: dict[str, Any], trial: Any) -> None:
 
 def guess(answer: dict[str, Any], trial: Any) -> None:
     if trial.role == "rating":
-        answer["rating"] = 1 + int(trial.trial, 16) % 5
+        answer["rating"] = 1 + int(trial.trial[1:], 16) % 5
 
 
 @pytest.mark.parametrize(
@@ -228,10 +234,16 @@ def test_inconsistent_and_unfinished_listeners(
 def test_nobody_left(tmp_path: Path, key: Key, listeners: Any) -> None:
     paths = listeners(QUALITY).write(tmp_path, key, ["S01"])
     strict = ScoreOptions(Rules(max_same_share=0.0))
+    nobody = score_test(key, read_results(paths, key), strict)
+    assert {c.n_ratings for part in nobody.parts for c in part.conditions} == {0}
+    assert {c.rating.mean for part in nobody.parts for c in part.conditions} == {None}
+    assert "S01: same: " in markdown_text(nobody), "who was left out, and why, can be read"
     with pytest.raises(TooManyFailures, match="every subject is left out: S01 same:"):
-        score_test(key, read_results(paths, key), strict)
-    with pytest.raises(BadInput, match="no answer of test 0123456789 was found"):
-        score_test(key, Imported({}, (), {}), FAST)
+        require_scores(nobody)
+    nothing = score_test(key, Imported({}, (Rejection("a.csv", "", "", "is empty"),), {}), FAST)
+    assert "| a.csv |  |  | is empty |" in markdown_text(nothing)
+    with pytest.raises(BadInput, match=r"no answer of test 0123456789 was found \(is empty\)"):
+        require_scores(nothing)
     with pytest.raises(BadInput, match="min_complete is 2; choose 0 to 1"):
         score_test(key, read_results(paths, key), ScoreOptions(Rules(min_complete=2)))
 
