@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import csv
+import errno
 import hashlib
 import json
 import math
@@ -18,6 +19,7 @@ from pathlib import Path
 from typing import IO, Any, TypeVar
 
 from manifests.errors import ManifestError, ToolkitError
+from manifests.mediafile import kind_of_file
 from manifests.records import SCHEMA_VERSION, ManifestRow, Record
 from manifests.specs import CLIP_FRAMES, CLIP_SECONDS, VIDEO_FPS
 
@@ -178,7 +180,12 @@ def write_csv(
 
 
 def sha256_file(path: str | os.PathLike[str]) -> str:
-    """Hex SHA-256 of a file, read in 1 MiB pieces."""
+    """Hex SHA-256 of a file, read in 1 MiB pieces.
+
+    Raises `OSError` where it cannot be read or is no regular file: a pipe would never end.
+    """
+    if kind := kind_of_file(path):
+        raise OSError(errno.EINVAL, f"is {kind}, not a file", os.fspath(path))
     digest = hashlib.sha256()
     with open(path, "rb") as file:
         while piece := file.read(1 << 20):

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from manifests.errors import BadInput
+from manifests.mediafile import UnreadableMedia, best_stream, opened
 
 Pictures = NDArray[np.uint8]
 """(T, H, W, 3) uint8 RGB."""
@@ -47,18 +48,18 @@ def _read_strip(path: str) -> Pictures:
 
 
 def _read_video(path: str) -> Pictures:
-    import av
-
     try:
-        with av.open(path) as container:
-            stream = container.streams.video[0]
+        with opened(path) as container:
+            stream = best_stream(container, "video")
+            if stream is None:
+                raise ValueError("no pictures")
             if stream.codec_context.name == "mjpeg":
                 packets = [bytes(p) for p in container.demux(stream) if p.size]
                 return np.stack([_decode_jpeg(p) for p in packets])
             stream.codec_context.thread_count = 1
             frames = [f.to_ndarray(format="rgb24") for f in container.decode(stream)]
-    except av.error.FFmpegError as error:
-        raise ValueError(str(error)) from None
+    except UnreadableMedia as error:
+        raise ValueError(error.why) from None
     if not frames:
         raise ValueError("no frames")
     return np.stack(frames)

@@ -1,7 +1,5 @@
 """Decodes whatever other people publish their speech in: wav of any rate and sample format, and what
 FFmpeg reads (webm with Opus, mov with float PCM, mp4 whose AAC claims three channels).
-
-This is the only file of `evaluation` that may use PyAV.
 """
 
 from __future__ import annotations
@@ -12,6 +10,8 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from manifests.mediafile import UnreadableMedia, best_stream, kind_of_file, opened, streams_of
 
 LONGEST_S = 60.0
 """A longer file is no clip of one sentence."""
@@ -57,11 +57,13 @@ def decode(path: Path) -> Decoded:
     """Reads a file by libsndfile, else by FFmpeg.
 
     Raises:
-        Undecodable: `unreadable`, `no_audio`, `empty` or `too_long`.
+        Undecodable: `unreadable`, `no_audio`, `no_decoder`, `empty` or `too_long`.
     """
     import soundfile
 
     try:
+        if kind := kind_of_file(path):  # a pipe would be waited on for ever
+            raise Undecodable("unreadable", f"it is {kind}, not a file")
         with soundfile.SoundFile(path) as file:
             if file.frames > LONGEST_S * file.samplerate:
                 raise _too_long(file.frames / file.samplerate)
@@ -90,35 +92,51 @@ def _too_long(seconds: float) -> Undecodable:
 
 
 def _decode_by_ffmpeg(path: Path) -> Decoded:
-    import av
-
-    pieces: list[NDArray[np.float64]] = []
-    notes = ["decoded by FFmpeg"]
-    rate_hz = n = claimed = 0
     try:
-        with av.open(str(path)) as container:
-            if not container.streams.audio:
-                raise Undecodable("no_audio", "the file has no sound")
-            if len(container.streams.audio) > 1:
-                notes.append(f"first of {len(container.streams.audio)} audio streams")
-            stream = container.streams.audio[0]
-            codec = f"{container.format.name.split(',')[0]} {stream.codec_context.name}"
-            claimed = int(stream.codec_context.channels)  # before the decoder corrects it
-            try:
-                for frame in container.decode(stream):
-                    piece = _samples(frame)
-                    if pieces and (frame.rate, piece.shape[1]) != (rate_hz, pieces[0].shape[1]):
-                        notes.append("stopped where rate or channels change")
-                        break
-                    rate_hz, n = frame.rate, n + len(piece)
-                    if n > LONGEST_S * rate_hz:
-                        raise _too_long(n / rate_hz)
-                    pieces.append(piece)
-            except av.FFmpegError:
-                notes.append("damaged: kept what could be decoded")
-    except (av.FFmpegError, OSError, ValueError) as error:
-        text = getattr(error, "strerror", None) or str(error)
-        raise Undecodable("unreadable", f"no sound file that FFmpeg knows ({text})") from None
+        with opened(path) as container:
+            return _decode_best(container)
+    except UnreadableMedia as error:
+        if error.reason == "not_media":
+            raise Undecodable(
+                "unreadable", f"no sound file that FFmpeg knows ({error.why})"
+            ) from None
+        raise Undecodable("unreadable", error.why) from None
+
+
+def _decode_best(container: Any) -> Decoded:
+    """The sound that a player would play, of an open container."""
+    import av.error
+
+    streams = streams_of(container, "audio")
+    stream = best_stream(container, "audio")
+    if stream is None:
+        raise (
+            Undecodable("no_decoder", "its sound has a codec that FFmpeg cannot decode")
+            if streams
+            else Undecodable("no_audio", "the file has no sound")
+        )
+    notes = ["decoded by FFmpeg"]
+    if len(streams) > 1:
+        place = 1 + [s.index for s in streams].index(stream.index)
+        notes.append(f"track {place} of {len(streams)}")
+        if any(s.codec_context is None for s in streams):
+            notes.append("passed over a track that FFmpeg cannot decode")
+    codec = f"{container.format.name.split(',')[0]} {stream.codec_context.name}"
+    claimed = int(stream.codec_context.channels)  # before the decoder corrects it
+    pieces: list[NDArray[np.float64]] = []
+    rate_hz = n = 0
+    try:
+        for frame in container.decode(stream):
+            piece = _samples(frame)
+            if pieces and (frame.rate, piece.shape[1]) != (rate_hz, pieces[0].shape[1]):
+                notes.append("stopped where rate or channels change")
+                break
+            rate_hz, n = frame.rate, n + len(piece)
+            if n > LONGEST_S * rate_hz:
+                raise _too_long(n / rate_hz)
+            pieces.append(piece)
+    except av.error.FFmpegError:
+        notes.append("damaged: kept what could be decoded")
     if not pieces:
         raise Undecodable("empty", "no sample could be decoded")
     samples = np.concatenate(pieces)

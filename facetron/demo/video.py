@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,14 @@ from numpy.typing import NDArray
 
 from manifests.errors import BadInput
 from manifests.io import atomic_path, sha256_file
+from manifests.mediafile import (
+    UnreadableMedia,
+    as_shown,
+    best_stream,
+    file_url,
+    opened,
+    pixel_aspect,
+)
 from manifests.pictures import Pictures, read_pictures
 from manifests.records import ManifestRow
 from manifests.specs import VIDEO_FPS
@@ -48,18 +55,20 @@ def lip_pictures(row: ManifestRow, root: Path) -> Pictures | None:
 
 
 def _decoded(path: Path) -> Pictures:
-    import av
-
+    frames = []
     try:
-        with av.open(os.fspath(path)) as container:
-            stream = container.streams.video[0]
+        with opened(path) as container:
+            stream = best_stream(container, "video")
+            if stream is None:
+                raise BadInput(f"{path} has no pictures that can be decoded", "fetch it again")
             stream.codec_context.thread_count = 1
-            frames = []
+            aspect = pixel_aspect(stream)
             for frame in container.decode(stream):
-                width, height = _even(frame.width, frame.height)
-                frames.append(frame.to_ndarray(format="rgb24", width=width, height=height))
-    except (av.error.FFmpegError, IndexError) as error:
-        raise BadInput(f"{path} cannot be decoded ({error})", "fetch it again") from None
+                shown = as_shown(frame, aspect)
+                width, height = _even(shown.width, shown.height)
+                frames.append(shown.to_ndarray(format="rgb24", width=width, height=height))
+    except UnreadableMedia as error:
+        raise BadInput(f"{path} cannot be decoded ({error.why})", "fetch it again") from None
     return np.stack(frames) if frames else np.zeros((0, 2, 2, 3), np.uint8)
 
 
@@ -94,7 +103,7 @@ def write_mp4(path: Path, pictures: Pictures | None, sound: Sound, rate_hz: int)
     flags = {"fflags": "+bitexact", "movflags": "+faststart"}
     with (
         atomic_path(path) as temporary,
-        av.open(os.fspath(temporary), "w", format="mp4", options=flags) as out,
+        av.open(file_url(temporary), "w", format="mp4", options=flags) as out,
     ):
         video: Any = None
         if pictures is not None:

@@ -12,7 +12,6 @@ import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import cast
 
 import cv2
 import numpy as np
@@ -21,7 +20,6 @@ from numpy.typing import NDArray
 from gridprep.features import crops
 from gridprep.features.crop_store import CODECS
 from gridprep.landmarks import registry
-from gridprep.landmarks.base import Frames
 from gridprep.media.footage import Footage
 from manifests.errors import BadInput, ClipError
 from manifests.records import Landmarks
@@ -35,18 +33,17 @@ MIN_FRAMES = 5
 """0.2 s: shorter than any word."""
 MAX_STILLS = 60
 """As many as 12 s have; of a longer video they are spread over all of it."""
-MAX_WHOLE_BYTES = 1_000_000_000
-"""Of pictures, where the landmark backend needs them all at once."""
 MAX_PICTURE_PX = 1920
 """A longer side of a picture is shrunk to this first."""
-SHRINK_UNDER = 0.4
-"""Crop pixels a source pixel below which a picture is averaged down before it is cut, or fine
-patterns would alias. GRID's are 0.5 and more, and are cut as in a build."""
-
 REMEDIES = {
     "no_face": "give one in which a face is seen from the front",
     "face_lost": "cut it to where the face is seen",
     "too_long": "cut it into parts",
+    "too_large": "cut it into parts, or choose another backend with --landmarks",
+    "size_changes": "encode it again at one size (ffmpeg -i IN -vf scale=1280:720 OUT.mp4), or cut it "
+    "there",
+    "no_decoder": "convert it to H.264 (ffmpeg -i IN OUT.mp4 on a machine that plays it)",
+    "not_a_file": "give a file",
     "no_video": "give a file with pictures",
     "not_media": "check the file",
     "unreadable": "check the path",
@@ -124,7 +121,6 @@ class Aligner:
         name = backend or registry.default_backend()
         self.crop = CropSpec()
         self.landmarks = LandmarkSpec(backend=name)
-        self._one_by_one = registry.entry(name).one_by_one
         self._backend = registry.create(name, options=options or {})
 
     def video(self, footage: Footage) -> AlignedVideo:
@@ -138,10 +134,10 @@ class Aligner:
             wanted = set(still_frames.tolist())
             for i in range(len(footage)):
                 frame = footage[i]
-                lips[i] = cut(frame, crops.lip_matrix(track, i, self.crop), self.crop.lips_px)
+                lips[i] = crops.cut(frame, crops.lip_matrix(track, i, self.crop), self.crop.lips_px)
                 if i in wanted:
                     stills.append(
-                        cut(frame, crops.face_matrix(track, i, self.crop), self.crop.face_px)
+                        crops.cut(frame, crops.face_matrix(track, i, self.crop), self.crop.face_px)
                     )
         notes = _notes(footage, found, track)
         return AlignedVideo(lips, np.stack(stills), still_frames, notes)
@@ -158,20 +154,12 @@ class Aligner:
             if not landmarks.found.any():
                 raise ClipError("align", "no_face", f"{path}: no face in the picture")
             track = crops.track(landmarks, self.landmarks, self.crop)
-        still = cut(picture, crops.face_matrix(track, 0, self.crop), self.crop.face_px)
+        still = crops.cut(picture, crops.face_matrix(track, 0, self.crop), self.crop.face_px)
         return still[None], _several(path, landmarks)
 
     def _detect(self, footage: Footage) -> Landmarks:
-        frames: object = footage
-        if not self._one_by_one:
-            if int(np.prod(footage.shape)) > MAX_WHOLE_BYTES:
-                raise BadInput(
-                    f"{footage.path} is too long for the landmark backend {self.landmarks.backend}",
-                    "cut it into parts, or use --landmarks mediapipe",
-                )
-            frames = np.stack([footage[i] for i in range(len(footage))])
-        # A backend that takes frames one by one asks no more of them than footage can.
-        return self._backend.detect(cast(Frames, frames), self.landmarks.every)
+        frames = registry.frames_for(self.landmarks.backend, footage)
+        return self._backend.detect(frames, self.landmarks.every)
 
     def close(self) -> None:
         """Frees the backend."""
@@ -184,21 +172,6 @@ def spread(frames: int, every: int, most: int) -> NDArray[np.intp]:
     if len(regular) <= most:
         return regular
     return np.asarray(regular[np.linspace(0, len(regular) - 1, most).round().astype(int)], np.intp)
-
-
-def cut(frame: Pictures, matrix: NDArray[np.float64], side_px: int) -> Pictures:
-    """(side_px, side_px, 3) crop of an (H, W, 3) frame; see `SHRINK_UNDER`."""
-    scale = float(np.hypot(matrix[0, 0], matrix[1, 0]))
-    if scale >= SHRINK_UNDER:
-        return crops.cut(frame, matrix, side_px)
-    height, width = frame.shape[:2]
-    size = max(round(width * 2 * scale), 1), max(round(height * 2 * scale), 1)
-    small = np.asarray(cv2.resize(frame, size, interpolation=cv2.INTER_AREA), np.uint8)
-    # Pixel centers: x = (x' + ½) · W / W' − ½.
-    zoom = np.array([width / size[0], height / size[1]])
-    linear = matrix[:, :2] * zoom
-    shift = matrix[:, 2] + matrix[:, :2] @ (zoom / 2 - 0.5)
-    return crops.cut(small, np.hstack([linear, shift[:, None]]), side_px)
 
 
 def _read_picture(path: str | os.PathLike[str]) -> Pictures | None:

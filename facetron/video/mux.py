@@ -1,7 +1,7 @@
 """A video's own pictures with another sound, in an .mp4 that players and browsers play.
 
-The pictures are copied as they are where MP4 may hold them and players expect them there, and encoded
-as H.264 where not. Times count from the first picture: the sound starts with it.
+The pictures are copied as they are where every player takes them, and encoded as H.264 where not.
+Times count from the first picture: the sound starts with it.
 """
 
 from __future__ import annotations
@@ -18,10 +18,14 @@ from numpy.typing import NDArray
 
 from manifests.errors import BadInput
 from manifests.io import atomic_path
+from manifests.mediafile import UnreadableMedia, best_stream, file_url, opened
 
 SUFFIXES = (".mp4", ".m4v")
-COPIED = frozenset({"h264", "hevc", "av1", "vp9", "mpeg4"})
-"""Codecs that are copied. MPEG-1 and -2, allowed in MP4 too, are played there by next to nobody."""
+COPIED = {"h264": "", "hevc": "hvc1"}
+"""Codec → the tag that it must have to be copied, "" for any. MPEG-4 ASP, VP9, AV1, MPEG-1 and -2 are
+allowed in MP4 too, but QuickTime or browsers refuse them there, as they do HEVC tagged `hev1`."""
+COPIED_PIXELS = frozenset({"yuv420p", "yuvj420p"})
+"""Eight bits, color at half size: hardly a player decodes 4:2:2 or ten bits of H.264."""
 
 CRF = 18
 BIT_RATE = 96_000
@@ -56,7 +60,8 @@ class PictureSource(Protocol):
         ...
 
     def pictures(self) -> Iterator[tuple[float, Any]]:
-        """Seconds since the first picture, rising, and decoded frame (PyAV's)."""
+        """Seconds since the first picture, rising, and frame (PyAV's), upright and with square
+        pixels."""
         ...
 
 
@@ -133,7 +138,9 @@ class _Copy:
         import av.error
 
         with self._source.container() as container:
-            video = container.streams.video[0]
+            video = best_stream(container, "video")
+            if not played_everywhere(video):
+                raise _NotCopyable("pictures that many players refuse")
             try:
                 made = out.add_stream_from_template(video, opaque=True)
             except (ValueError, av.error.FFmpegError) as error:
@@ -170,6 +177,15 @@ class _Copy:
             raise _NotCopyable("packets without a time")
 
 
+def played_everywhere(stream: Any) -> bool:
+    """Whether players and browsers take a video stream (PyAV's) in an .mp4 as it is."""
+    context = stream.codec_context
+    tag = COPIED.get(context.codec.canonical_name)
+    if tag is None or context.pix_fmt not in COPIED_PIXELS:
+        return False
+    return not tag or context.codec_tag == tag
+
+
 class _Encode:
     """The pictures of a source as H.264."""
 
@@ -181,8 +197,7 @@ class _Encode:
         fps = self._source.fps
         stream: Any = None
         time_s = 0.0
-        for time_s, picture in self._source.pictures():
-            frame = _upright(picture)
+        for time_s, frame in self._source.pictures():
             if stream is None:
                 options = {"crf": str(CRF), "preset": "veryfast"}
                 rate = Fraction(fps).limit_denominator(1001)
@@ -191,6 +206,7 @@ class _Encode:
                 stream.width, stream.height = (max(n - n % 2, 2) for n in _size(frame))
                 stream.pix_fmt = "yuv420p"
                 stream.codec_context.time_base = Fraction(1, CLOCK_HZ)
+                _same_colors(stream.codec_context, frame)
             frame = frame.reformat(stream.width, stream.height, "yuv420p")
             frame.pict_type = 0  # or the source's key frames would be the encoder's
             frame.pts, frame.time_base = round(time_s * CLOCK_HZ), Fraction(1, CLOCK_HZ)
@@ -207,15 +223,12 @@ def _size(frame: Any) -> tuple[int, int]:
     return frame.width, frame.height
 
 
-def _upright(frame: Any) -> Any:
-    """A frame as it is to be shown, where the file says to turn it."""
-    turns = round(getattr(frame, "rotation", 0) / 90) % 4
-    if not turns:
-        return frame
-    import av
-
-    turned = np.ascontiguousarray(np.rot90(frame.to_ndarray(format="rgb24"), turns))
-    return av.VideoFrame.from_ndarray(turned, format="rgb24")
+def _same_colors(context: Any, frame: Any) -> None:
+    """Tells players what the numbers of the pictures mean, or they would guess, and show those of
+    telephones (BT.2020) pale."""
+    context.color_primaries = frame.color_primaries
+    context.color_trc = frame.color_trc
+    context.colorspace = frame.colorspace
 
 
 def _write(path: Path, sound: NDArray[np.float32], rate_hz: int, pictures: _Copy | _Encode) -> int:
@@ -225,7 +238,7 @@ def _write(path: Path, sound: NDArray[np.float32], rate_hz: int, pictures: _Copy
 
     frames, fed = 0, 0
     options = {"movflags": "+faststart"}
-    with av.open(os.fspath(path), "w", format="mp4", options=options) as out:
+    with av.open(file_url(path), "w", format="mp4", options=options) as out:
         out.metadata["comment"] = COMMENT
         stream: Any = None
         for time_s, packet in pictures.packets(out):
@@ -258,16 +271,13 @@ def _feed(out: Any, stream: Any, sound: NDArray[np.float32], fed: int, rate_hz: 
 def _check(path: Path, frames: int, samples: int, out: Path) -> None:
     """Raises `BadInput` unless the file can be read back with all that went into it: FFmpeg does not
     report every write that failed."""
-    import av
-    import av.error
-
     found = {"video": 0, "audio": 0}
     try:
-        with av.open(os.fspath(path)) as container:
+        with opened(path) as container:
             for packet in container.demux():
                 if packet.size:
                     found[packet.stream.type] += 1 if packet.stream.type == "video" else 1024
-    except (av.error.FFmpegError, KeyError):
+    except (UnreadableMedia, KeyError):
         found = {"video": 0, "audio": 0}
     if found["video"] < frames or found["audio"] < samples:
         raise BadInput(f"{out} could not be written whole", "free space, or choose another --out")

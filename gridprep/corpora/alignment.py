@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from manifests.errors import ClipError
 from manifests.grammar import words_of
+from manifests.mediafile import kind_of_file
 from manifests.records import WordSpan
 from manifests.specs import ALIGN_UNITS_PER_SECOND, CLIP_SECONDS, VIDEO_FPS
 
@@ -103,6 +104,8 @@ def read_alignment(path: str | os.PathLike[str], stem: str) -> tuple[WordSpan, .
     if not os.fspath(path):
         raise _fail("alignment_missing", f"no {stem}.align in the corpus")
     try:
+        if kind := kind_of_file(path):  # a pipe would be waited on for ever
+            raise _fail("alignment_garbled", f"{path} is {kind}, not a file")
         with open(path, encoding="utf-8-sig") as file:
             text = file.read()
     except FileNotFoundError:

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from scipy.interpolate import PchipInterpolator
 from scipy.ndimage import gaussian_filter1d
 
+from gridprep.landmarks.base import FrameSource
 from manifests.errors import ClipError
 from manifests.records import LIP_POINTS, POINT_NAMES, STABLE_POINTS, Landmarks
 from manifests.specs import CropSpec, LandmarkSpec
@@ -227,8 +228,23 @@ def _overhang_px(matrix: NDArray[np.float64], side_px: int, width: int, height: 
     return float(max(0.0, -x.min(), x.max() - width, -y.min(), y.max() - height))
 
 
+SHRINK_UNDER = 0.4
+"""Crop pixels a source pixel below which a picture is averaged down before it is cut, or fine
+patterns would alias. GRID's are 0.5 and more, and are cut from the picture as it is."""
+
+
 def cut(frame: NDArray[np.uint8], matrix: NDArray[np.float64], side_px: int) -> NDArray[np.uint8]:
-    """(side_px, side_px, 3) crop of an (H, W, 3) frame by the matrix from source to crop pixels."""
+    """(side_px, side_px, 3) crop of an (H, W, 3) frame by the (2, 3) matrix from source to crop
+    pixels; see `SHRINK_UNDER`."""
+    scale = float(np.hypot(matrix[0, 0], matrix[1, 0]))
+    if scale < SHRINK_UNDER:
+        height, width = frame.shape[:2]
+        size = max(round(width * 2 * scale), 1), max(round(height * 2 * scale), 1)
+        frame = np.asarray(cv2.resize(frame, size, interpolation=cv2.INTER_AREA), np.uint8)
+        # Pixel centers: x = (x' + ½) · W / W' − ½.
+        zoom = np.array([width / size[0], height / size[1]])
+        shift = matrix[:, 2] + matrix[:, :2] @ (zoom / 2 - 0.5)
+        matrix = np.hstack([matrix[:, :2] * zoom, shift[:, None]])
     # Cubic: the lips are enlarged about 1.7 times, where linear blurs and Lanczos rings.
     warped = cv2.warpAffine(
         frame, matrix, (side_px, side_px), flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE
@@ -237,12 +253,12 @@ def cut(frame: NDArray[np.uint8], matrix: NDArray[np.float64], side_px: int) -> 
 
 
 def crop_lips(
-    frames: NDArray[np.uint8], geometry: Track, spec: CropSpec
+    frames: FrameSource, geometry: Track, spec: CropSpec
 ) -> tuple[NDArray[np.uint8], float]:
     """The lip crops and the greatest overhang.
 
     Args:
-        frames: (T, H, W, 3) uint8 RGB.
+        frames: (T, H, W, 3) uint8 RGB, an array or frames that are decoded as they are asked for.
 
     Returns:
         (T, lips_px, lips_px, 3) uint8, and how far any crop reached over the border of the picture
@@ -251,7 +267,8 @@ def crop_lips(
     side = spec.lips_px
     crops = np.empty((len(frames), side, side, 3), np.uint8)
     overhang = 0.0
-    for i, frame in enumerate(frames):
+    for i in range(len(frames)):
+        frame = frames[i]
         matrix = lip_matrix(geometry, i, spec)
         overhang = max(overhang, _overhang_px(matrix, side, frame.shape[1], frame.shape[0]))
         crops[i] = cut(frame, matrix, side)
@@ -259,7 +276,7 @@ def crop_lips(
 
 
 def crop_faces(
-    frames: NDArray[np.uint8], geometry: Track, spec: CropSpec
+    frames: FrameSource, geometry: Track, spec: CropSpec
 ) -> tuple[NDArray[np.uint8], float]:
     """Face stills of every `face_every`-th frame: (K, face_px, face_px, 3), and the overhang."""
     side = spec.face_px

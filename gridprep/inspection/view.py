@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gridprep.features import crops
+from gridprep.landmarks.base import FrameSource
 from gridprep.media import quality
 from gridprep.media.decode import decode
 from manifests.errors import BadInput, ClipError
@@ -81,7 +82,7 @@ class ClipView:
     prosody_s: Floats
 
 
-def source_frames(row: ManifestRow, corpus: str) -> tuple[NDArray[np.uint8] | None, str]:
+def source_frames(row: ManifestRow, corpus: str) -> tuple[FrameSource | None, str]:
     """The clip's 75 source pictures, (T, H, W, 3), or None and the reason.
 
     Args:

@@ -9,8 +9,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import cast
 
-from gridprep.landmarks.base import LandmarkBackend
-from manifests.errors import BadInput, MissingDependency
+import numpy as np
+
+from gridprep.landmarks.base import Frames, FrameSource, LandmarkBackend
+from manifests.errors import BadInput, ClipError, MissingDependency
+
+MAX_WHOLE_BYTES = 1_000_000_000
+"""Of pictures, where a backend needs them all at once."""
 
 
 @dataclass(frozen=True)
@@ -146,3 +151,26 @@ def create(
     backend = getattr(importlib.import_module(module), attribute)
     made = backend(device=device, options=wanted) if known.options else backend(device=device)
     return cast(LandmarkBackend, made)
+
+
+def frames_for(name: str, frames: FrameSource) -> Frames:
+    """Frames as the backend `name` takes them: as they are where it asks for one after the other,
+    else all of them in one array.
+
+    Raises `BadInput` for an unknown name, `ClipError` (`align`, `too_large`) where one array of
+    them would fill the memory.
+    """
+    if isinstance(frames, np.ndarray):
+        return frames
+    if entry(name).one_by_one:
+        # Such a backend asks no more of them than a `FrameSource` can.
+        return cast(Frames, frames)
+    size = int(np.prod(frames.shape))
+    if size > MAX_WHOLE_BYTES:
+        raise ClipError(
+            "align",
+            "too_large",
+            f"the landmark backend {name} needs all {len(frames)} pictures at once, "
+            f"{size / 1e9:.1f} GB",
+        )
+    return np.stack([frames[i] for i in range(len(frames))])

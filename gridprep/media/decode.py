@@ -1,38 +1,39 @@
-"""Decoding clips: the only place where the project reads audio-video files (PyAV, one pass).
+"""Decoding clips: pictures, sound and their times in one pass over a file.
 
-Never seek. On GRID's MPEG-1 files a seek to 0 loses the first group of pictures (63 of 75 frames
-arrive) and other readers shift everything by 12 frames; a file is read from its first byte to its
-last instead. The container's own frame count is 0 or nonsense, so frames are counted as decoded.
+What is needed of a clip of GRID is held in memory at once; the pictures of a larger one are decoded
+anew when they are asked for (`gridprep.media.frames`), so that memory does not grow with the picture.
 """
 
 from __future__ import annotations
 
-import contextlib
 import os
 from collections import Counter
-from collections.abc import Iterator
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Any
 
 import av
-import av.error
-import av.logging
 import numpy as np
 from numpy.typing import NDArray
 
+from gridprep.media.frames import Shown, VideoReader, check_size
+from gridprep.media.opening import decoded, opened
 from manifests.errors import ClipError
-
-_LENIENT: dict[str, str] = (
-    {"metadata_errors": "ignore"} if int(av.__version__.split(".")[0]) < 19 else {}
-)
-"""Titles that are not UTF-8 are no reason to refuse a clip; PyAV 19 dropped the option and the fuss."""
+from manifests.mediafile import best_stream, pixel_aspect, streams_of, turns_of, upright
 
 VIDEO_SUFFIXES = (".mpg", ".mpeg", ".mp4", ".mkv", ".avi", ".mov")
 
 MAX_FRAMES = 1000
-MAX_PICTURE_BYTES = 1_000_000_000
 MAX_SOUND_S = 600.0
 """A clip of GRID has 75 frames and 3 s; these stop a film named as a clip from filling the memory."""
+
+WHOLE_BYTES = 100_000_000
+"""Pictures of a clip up to so many bytes are held as one array: 75 frames of 720×576 are 93 MB."""
+
+AVI_DELAY_SAMPLES = {"mp3": 1105, "aac": 1024, "mp2": 481, "ac3": 256, "eac3": 256}
+"""Silence that encoder and decoder put before the sound (measured by cross-correlation with what was
+encoded). Other containers have a place for it, in an edit list or in the times; AVI has none, and
+its sound would come up to 25 ms late."""
 
 MIN_GAP_S = 0.01
 """Containers round their times to about 1 ms; a lost packet of sound is 24 ms."""
@@ -43,20 +44,27 @@ class Media:
     """What one pass over a file gave.
 
     Attributes:
-        frames: (T, H, W, 3) uint8 RGB, as decoded, or (0, 0, 0, 3) when not asked for or absent.
+        frames: (T, H, W, 3) uint8 RGB as they are to be shown (upright, square pixels), or
+            (0, 0, 0, 3) when not asked for or absent. Those of a large clip are a `Shown`, which
+            decodes each when it is asked for.
         frame_times_s: (T,) presentation times, first frame at 0.
         fps: average rate that the stream states, 0 when unknown.
         audio: (N, C) float32 in [-1, 1], or (0, 0).
         sample_rate_hz: of `audio`, 0 when there is none.
         audio_start_s: when the sound begins, relative to the first frame.
         audio_gap_samples: zeros in `audio` where packets were lost, so that what follows stays in time.
-        has_video, has_audio: whether the container has such a stream.
+        has_video, has_audio: whether the container has such a stream that can be decoded.
         damaged_frames: frames that the decoder marked as corrupt.
         decode_errors: packets that could not be decoded, and were skipped.
         codecs: `mpeg1video+mp2`.
+        undecodable: `video`, `audio`: kinds of which there are streams, but none that FFmpeg has a
+            decoder for.
+        pixel_aspect: width of a stored pixel over its height; 1 where pixels are square.
+        quarter_turns: counter-clockwise, by which the stored pictures were turned upright.
+        audio_delay_samples: silence of the codec that was cut off before `audio`.
     """
 
-    frames: NDArray[np.uint8]
+    frames: NDArray[np.uint8] | Shown
     frame_times_s: NDArray[np.float64]
     fps: float
     audio: NDArray[np.float32]
@@ -68,12 +76,10 @@ class Media:
     damaged_frames: int
     decode_errors: int
     codecs: str
-
-
-def rgb_of(frame: Any) -> NDArray[np.uint8]:
-    """(H, W, 3) uint8 RGB of a decoded frame, as stored: its rotation is not applied."""
-    image: NDArray[np.uint8] = frame.to_ndarray(format="rgb24")
-    return image
+    undecodable: tuple[str, ...] = ()
+    pixel_aspect: Fraction = Fraction(1)
+    quarter_turns: int = 0
+    audio_delay_samples: int = 0
 
 
 def _pcm(frame: Any) -> NDArray[np.float32]:
@@ -139,11 +145,9 @@ def _video_start_s(frame_times_s: NDArray[np.float64], stream: Any) -> float:
     return 0.0
 
 
-def _check_length(path: str, frames: int, picture_bytes: int, sound_s: float) -> None:
+def _check_length(path: str, frames: int, sound_s: float) -> None:
     if frames > MAX_FRAMES:
         what = f"over {MAX_FRAMES} frames"
-    elif picture_bytes > MAX_PICTURE_BYTES:
-        what = f"over {MAX_PICTURE_BYTES / 1e9:.0f} GB of pictures"
     elif sound_s > MAX_SOUND_S:
         what = f"over {MAX_SOUND_S:.0f} s of sound"
     else:
@@ -151,127 +155,107 @@ def _check_length(path: str, frames: int, picture_bytes: int, sound_s: float) ->
     raise ClipError("decode", "too_long", f"{path} has {what}: it is no clip of GRID")
 
 
-@contextlib.contextmanager
-def opened(path: str | os.PathLike[str]) -> Iterator[Any]:
-    """An open container, to be read from its first byte to its last.
+class _Pictures:
+    """Gathers the pictures of a pass, and lets go of them where they become too many bytes."""
 
-    Raises:
-        ClipError: stage `decode`, reason `unreadable` (no permission, absent), `empty_file`, or
-            `not_media` (no container FFmpeg knows, or reading it ended in an error).
-    """
-    path = os.fspath(path)
-    try:
-        if os.path.getsize(path) == 0:
-            raise ClipError("decode", "empty_file", f"{path} has no bytes")
-        with open(path, "rb"):
-            pass
-    except OSError as error:
-        raise ClipError("decode", "unreadable", f"{path}: {error.strerror}") from None
-    # FFmpeg writes its complaints to standard error from C; they would tear the progress bar.
-    av.logging.set_level(None)
-    try:
-        # FFmpeg takes a text file for a playlist if it looks like one; it must not call anywhere.
-        only_files = {"protocol_whitelist": "file"}
-        with av.open(path, options=only_files, **_LENIENT) as container:
-            yield container
-    except (av.error.FFmpegError, UnicodeError, ValueError) as error:
-        why = getattr(error, "strerror", None) or str(error)  # FFmpeg's own would repeat the path
-        raise ClipError(
-            "decode", "not_media", f"{path} is not a video that FFmpeg can read ({why})"
-        ) from None
+    def __init__(self, path: str) -> None:
+        self.reader = VideoReader(path)
+        self.times_s: list[float] = []
+        self.damaged = 0
+        self.turns = 0
+        self._size: tuple[int, int] = (0, 0)
+        self._whole: list[NDArray[np.uint8]] | None = []
+        self._bytes = 0
 
+    def add(self, frame: Any) -> None:
+        """Takes the next frame (PyAV's)."""
+        number = len(self.times_s)
+        if number == 0:
+            self._size, self.turns = (frame.width, frame.height), turns_of(frame)
+        check_size(self.reader.path, self._size, frame)
+        self.times_s.append(frame.time if frame.time is not None else np.nan)
+        self.damaged += bool(frame.is_corrupt)
+        if self._whole is not None:
+            self._whole.append(upright(frame, self.reader.aspect))
+            self._bytes += self._whole[-1].nbytes
+            if self._bytes > WHOLE_BYTES:
+                self._whole = None
 
-def decoded(container: Any, streams: list[Any], errors: list[str]) -> Iterator[Any]:
-    """Frames of some streams in the order of the file. Damaged packets are skipped.
-
-    Args:
-        errors: grows by a line for every packet that could not be decoded, and by one where the
-            file cannot be read on (what came before is given out).
-    """
-    packets = container.demux(streams)
-    broken = False
-    while not broken:
-        try:
-            packet = next(packets)
-        except StopIteration:
-            break
-        except av.error.FFmpegError as error:
-            errors.append(str(error))
-            broken = True
-        try:
-            frames = (
-                [f for stream in streams for f in stream.codec_context.decode(None)]
-                if broken
-                else packet.decode()
-            )
-        except av.error.FFmpegError as error:
-            errors.append(str(error))
-            continue
-        yield from frames
+    def frames(self) -> NDArray[np.uint8] | Shown:
+        """All of them."""
+        if not self.times_s:
+            return np.zeros((0, 0, 0, 3), np.uint8)
+        if self._whole is None:
+            return Shown(self.reader, np.arange(len(self.times_s)))
+        return np.stack(self._whole)
 
 
 def decode(path: str | os.PathLike[str], video: bool = True, audio: bool = True) -> Media:
     """Reads a file from start to end in one pass.
 
     Args:
-        path: any container FFmpeg reads.
+        path: any container FFmpeg reads. Of several tracks the one is taken that a player would
+            play, among those that can be decoded.
         video, audio: which streams to decode; an unwanted one costs nothing.
 
     Raises:
-        ClipError: stage `decode`, reason `unreadable` (no permission, absent), `empty_file`,
-            `not_media` (no container FFmpeg knows), `too_long` or `size_changes`. A damaged packet
-            inside a readable file is no error: it is counted.
+        ClipError: stage `decode`, reason as `gridprep.media.opening.opened` says, or `too_long` or
+            `size_changes`. A damaged packet inside a readable file is no error: it is counted.
     """
     with opened(path) as container:
         return _decode(container, os.fspath(path), video, audio)
 
 
 def _decode(container: Any, path: str, want_video: bool, want_audio: bool) -> Media:
-    video_stream = container.streams.video[0] if container.streams.video else None
-    audio_stream = container.streams.audio[0] if container.streams.audio else None
+    video_stream, audio_stream = best_stream(container, "video"), best_stream(container, "audio")
+    streams = {"video": video_stream, "audio": audio_stream}
     wanted = [
         stream
         for stream, want in ((video_stream, want_video), (audio_stream, want_audio))
         if stream is not None and want
     ]
-    codecs = "+".join(s.codec_context.name for s in (video_stream, audio_stream) if s is not None)
-    frames: list[NDArray[np.uint8]] = []
-    times_s: list[float] = []
+    codecs = "+".join(s.codec_context.name for s in streams.values() if s is not None)
+    pictures = _Pictures(path)
     sound: list[_Sound] = []
     errors: list[str] = []
-    picture_bytes = damaged = 0
     sound_s = 0.0
     for stream in wanted:
         # One thread a worker process is fastest, and frame threading would reorder errors.
         stream.codec_context.thread_count = 1
+    if video_stream is not None:
+        pictures.reader.take_from(video_stream)
     for frame in decoded(container, wanted, errors) if wanted else ():
         if isinstance(frame, av.VideoFrame):
-            frames.append(rgb_of(frame))
-            times_s.append(frame.time if frame.time is not None else np.nan)
-            damaged += bool(frame.is_corrupt)
-            picture_bytes += frames[-1].nbytes
+            pictures.add(frame)
         else:
             sound.append(_Sound(frame.time, frame.sample_rate, _pcm(frame)))
             sound_s += frame.samples / max(frame.sample_rate, 1)
-        _check_length(path, len(frames), picture_bytes, sound_s)
-    fps = float(video_stream.average_rate or 0) if video_stream is not None else 0.0
-    sizes = {f.shape for f in frames}
-    if len(sizes) > 1:
-        raise ClipError("decode", "size_changes", f"{path} changes its picture size in mid-clip")
-    frame_times = np.asarray(times_s, np.float64)
+        _check_length(path, len(pictures.times_s), sound_s)
+    frame_times = np.asarray(pictures.times_s, np.float64)
     start_s = _video_start_s(frame_times, video_stream)
     pcm, rate_hz, audio_start_s, gap_samples, changed = _join(sound)
+    delay = 0
+    if sound and container.format.name == "avi":
+        delay = AVI_DELAY_SAMPLES.get(audio_stream.codec_context.codec.canonical_name, 0)
     return Media(
-        frames=np.stack(frames) if frames else np.zeros((0, 0, 0, 3), np.uint8),
+        frames=pictures.frames(),
         frame_times_s=frame_times - start_s,
-        fps=fps,
-        audio=pcm,
+        fps=pictures.reader.stated_fps,
+        audio=pcm[delay:],
         sample_rate_hz=rate_hz,
         audio_start_s=audio_start_s - start_s if sound else 0.0,
         audio_gap_samples=gap_samples,
         has_video=video_stream is not None,
         has_audio=audio_stream is not None,
-        damaged_frames=damaged,
+        damaged_frames=pictures.damaged,
         decode_errors=len(errors) + changed,
         codecs=codecs,
+        undecodable=tuple(
+            kind
+            for kind in ("video", "audio")
+            if streams[kind] is None and streams_of(container, kind)
+        ),
+        pixel_aspect=pixel_aspect(video_stream) if video_stream is not None else Fraction(1),
+        quarter_turns=pictures.turns,
+        audio_delay_samples=delay,
     )

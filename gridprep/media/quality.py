@@ -15,6 +15,7 @@ import soxr
 from numpy.typing import NDArray
 
 from gridprep.media.decode import Media
+from gridprep.media.frames import Shown, select
 from manifests.errors import ClipError
 from manifests.specs import CLIP_FRAMES, CLIP_SECONDS, VIDEO_FPS, AudioSpec
 
@@ -49,12 +50,12 @@ class CheckedVideo:
     """75 frames, and what it took.
 
     Attributes:
-        frames: (75, H, W, 3) uint8 RGB.
+        frames: (75, H, W, 3) uint8 RGB; see `Media.frames`.
         flags: repairs and oddities.
         qc: numbers for the manifest row.
     """
 
-    frames: NDArray[np.uint8]
+    frames: NDArray[np.uint8] | Shown
     flags: tuple[str, ...]
     qc: dict[str, object] = field(default_factory=dict)
 
@@ -74,14 +75,16 @@ class CheckedAudio:
     qc: dict[str, object] = field(default_factory=dict)
 
 
-def plain_frames(frames: NDArray[np.uint8]) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:
+def plain_frames(
+    frames: NDArray[np.uint8] | Shown,
+) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:
     """Which frames show nothing: (T,) bool, and the mean grey level (T,) of each.
 
     A frame is plain when its contrast is under `PLAIN_STD`, whatever its color. If any is, the frames
     around it that have not yet recovered (see `RECOVERED_SHARE`) count too: after a lost key frame,
     eleven more are ghosts.
     """
-    sampled = frames[:, ::8, ::8].astype(np.float64)
+    sampled = np.stack([frame[::8, ::8] for frame in frames]).astype(np.float64)
     contrast = sampled.std((1, 2)).mean(-1)
     plain = contrast < PLAIN_STD
     if plain.any() and not plain.all():
@@ -102,10 +105,14 @@ def _ranges(mask: NDArray[np.bool_]) -> str:
 def check_video(media: Media) -> CheckedVideo:
     """Brings the pictures to 75 frames at 25 fps or raises `ClipError` (stage `decode`).
 
-    Reasons: `no_video`, `no_frames`, `too_small`, `frame_rate`, `frame_count`, `grey_frames`,
+    Reasons: `no_video`, `no_decoder`, `no_frames`, `too_small`, `frame_rate`, `frame_count`, `grey_frames`,
     `black_frames`, `damaged_bitstream`.
     """
     frames = media.frames
+    if "video" in media.undecodable:
+        raise ClipError(
+            "decode", "no_decoder", "the pictures have a codec that FFmpeg cannot decode"
+        )
     if not media.has_video:
         raise ClipError("decode", "no_video", "the file has no video stream")
     if len(frames) == 0:
@@ -127,6 +134,12 @@ def check_video(media: Media) -> CheckedVideo:
         raise ClipError("decode", "too_small", f"pictures are {width}×{height}", qc)
     if (width, height) not in GRID_SIZES:
         flags.append("unusual_size")
+    if media.pixel_aspect != 1:
+        flags.append("pixels_squared")
+        qc["pixel_aspect"] = round(float(media.pixel_aspect), 4)
+    if media.quarter_turns:
+        flags.append("picture_turned")
+        qc["turned_degrees"] = 90 * media.quarter_turns
     frames, rate_flags = _to_25_fps(media, qc)
     flags += rate_flags
     if media.decode_errors or media.damaged_frames:
@@ -147,7 +160,7 @@ def check_video(media: Media) -> CheckedVideo:
         flags.append("frames_repeated")
         qc["frames_repeated"] = missing
     elif missing < 0:
-        frames = frames[:CLIP_FRAMES]
+        frames = select(frames, np.arange(CLIP_FRAMES))
         flags.append("frames_cut")
         qc["frames_cut"] = -missing
     plain, level = plain_frames(frames)
@@ -170,7 +183,9 @@ def check_video(media: Media) -> CheckedVideo:
     return CheckedVideo(frames, tuple(flags), qc)
 
 
-def _completed(frames: NDArray[np.uint8], times_s: NDArray[np.float64]) -> NDArray[np.uint8]:
+def _completed(
+    frames: NDArray[np.uint8] | Shown, times_s: NDArray[np.float64]
+) -> NDArray[np.uint8] | Shown:
     """75 frames out of a few less: each stays on screen until the next one's time.
 
     Where a frame was lost in mid-clip its place shows in the times; repeating the last one instead
@@ -182,8 +197,7 @@ def _completed(frames: NDArray[np.uint8], times_s: NDArray[np.float64]) -> NDArr
         if (np.diff(timed) > 0).all() and timed[0] == 0 and timed[-1] < CLIP_FRAMES:
             places = timed
     shown = np.searchsorted(places, np.arange(CLIP_FRAMES), side="right") - 1
-    completed: NDArray[np.uint8] = frames[shown]
-    return completed
+    return select(frames, shown)
 
 
 def measured_fps(times_s: NDArray[np.float64], stated_fps: float) -> float:
@@ -208,12 +222,12 @@ def shown_at_25_fps(
     return np.clip(shown, 0, len(times_s) - 1)
 
 
-def _to_25_fps(media: Media, qc: dict[str, object]) -> tuple[NDArray[np.uint8], list[str]]:
+def _to_25_fps(media: Media, qc: dict[str, object]) -> tuple[NDArray[np.uint8] | Shown, list[str]]:
     """Frames at 25 fps: as they are, or the one on screen at each 40 ms."""
     times_s = media.frame_times_s
     measured = measured_fps(times_s, media.fps)
     qc["source_fps"] = round(measured, 3)
-    if abs(measured - VIDEO_FPS) < RATE_TOLERANCE_FPS:
+    if abs(measured - VIDEO_FPS) < RATE_TOLERANCE_FPS and not _more_than_25_fps(times_s):
         return media.frames, []
     if measured < VIDEO_FPS:
         raise ClipError(
@@ -222,8 +236,22 @@ def _to_25_fps(media: Media, qc: dict[str, object]) -> tuple[NDArray[np.uint8], 
             f"{measured:.2f} frames a second, at least {VIDEO_FPS} needed",
             qc,
         )
-    shown = shown_at_25_fps(times_s, measured, len(media.frames) / measured)
-    return media.frames[shown], ["fps_resampled"]
+    duration_s = len(media.frames) / measured
+    if np.isfinite(times_s).all() and (np.diff(times_s) > 0).all():
+        duration_s = (
+            float(times_s[-1]) + 1 / measured
+        )  # where the rate varies the count says little
+    shown = shown_at_25_fps(times_s, measured, duration_s)
+    return select(media.frames, shown), ["fps_resampled"]
+
+
+def _more_than_25_fps(times_s: NDArray[np.float64]) -> bool:
+    """Whether there are clearly more frames than 25 a second, although most of them come at that
+    rate: telephones vary it."""
+    if not np.isfinite(times_s).all() or (np.diff(times_s) <= 0).any():
+        return False
+    regular = 1 + float(np.ptp(times_s)) * VIDEO_FPS
+    return bool(len(times_s) > regular + TOLERATED_FRAMES)
 
 
 def to_mono(audio: NDArray[np.float32], source_hz: int, target_hz: int) -> NDArray[np.float32]:
@@ -237,8 +265,11 @@ def to_mono(audio: NDArray[np.float32], source_hz: int, target_hz: int) -> NDArr
 def check_audio(media: Media, spec: AudioSpec) -> CheckedAudio:
     """Brings the sound to the spec, on the time axis of the video, or raises `ClipError` (`audio`).
 
-    Reasons: `no_audio`, `audio_short`, `audio_silent`, `audio_rate`, `audio_nan`, `audio_start`.
+    Reasons: `no_audio`, `no_decoder`, `audio_short`, `audio_silent`, `audio_rate`, `audio_nan`,
+    `audio_start`.
     """
+    if "audio" in media.undecodable:
+        raise ClipError("audio", "no_decoder", "the sound has a codec that FFmpeg cannot decode")
     if not media.has_audio:
         raise ClipError("audio", "no_audio", "the file has no sound")
     rate = media.sample_rate_hz
@@ -302,6 +333,8 @@ def check_audio(media: Media, spec: AudioSpec) -> CheckedAudio:
         "rms_dbfs": round(float(rms_dbfs), 2),
         "peak": round(float(np.abs(fitted).max()), 4),
     }
+    if media.audio_delay_samples:
+        qc["audio_delay_samples"] = media.audio_delay_samples
     if media.audio_gap_samples:
         qc["audio_gap_s"] = round(media.audio_gap_samples / rate, 3)
     return CheckedAudio(fitted, max(added, 0), tuple(flags), qc)

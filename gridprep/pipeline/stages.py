@@ -25,7 +25,7 @@ from gridprep.features import crops
 from gridprep.features.crop_store import suffix_of, write_pictures
 from gridprep.features.prosody import prosody
 from gridprep.landmarks.base import LandmarkBackend
-from gridprep.landmarks.registry import create
+from gridprep.landmarks.registry import create, frames_for
 from gridprep.media import quality
 from gridprep.media.decode import Media, decode
 from gridprep.pipeline.recipe import (
@@ -168,7 +168,7 @@ def _align(work: _Work) -> None:
     recipe = work.task.recipe
     spec = recipe.landmarks
     backend = _backend(spec.backend, recipe.device, recipe.landmark_options)
-    landmarks = backend.detect(work.video.frames, spec.every)
+    landmarks = backend.detect(frames_for(spec.backend, work.video.frames), spec.every)
     geometry = crops.track(landmarks, spec, recipe.crop)
     path = work.path("landmarks", ".npz")
     arrays = {

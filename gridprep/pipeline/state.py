@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from manifests.errors import ManifestError
-from manifests.io import write_json
+from manifests.io import sha256_file, write_json
 from manifests.records import ClipFailure, Record
 
 STATE_FOLDER = ".state"
@@ -43,13 +43,9 @@ class FileStamp(Record):
 
 
 def stamp(path: str) -> FileStamp:
-    """Stamps a file, reading it once. Raises `OSError`."""
+    """Stamps a file, reading it once. Raises `OSError`, also where it is no regular file."""
     stat = os.stat(path)
-    digest = hashlib.sha256()
-    with open(path, "rb") as file:
-        while piece := file.read(1 << 20):
-            digest.update(piece)
-    return FileStamp(path, stat.st_size, stat.st_mtime_ns, digest.hexdigest())
+    return FileStamp(path, stat.st_size, stat.st_mtime_ns, sha256_file(path))
 
 
 @dataclass

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from manifests.io import atomic_path
+from manifests.mediafile import file_url
 from manifests.specs import VIDEO_FPS
 
 QUALITY = 3
@@ -41,7 +42,7 @@ def write_mpg(
     """
     with (
         atomic_path(path) as temporary,
-        av.open(os.fspath(temporary), "w", format="mpeg", options={"preload": "0"}) as container,
+        av.open(file_url(temporary), "w", format="mpeg", options={"preload": "0"}) as container,
     ):
         rate = Fraction(fps).limit_denominator(1001)
         height, width = frames[0].shape[:2]

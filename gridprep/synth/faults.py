@@ -223,7 +223,7 @@ def make_fault(
     if kind in CHANGES:
         media = decode(source)
         samples = np.clip(np.round(media.audio * 32768), -32768, 32767).astype(np.int16)
-        frames, changed, fps = CHANGES[kind](media.frames, samples)
+        frames, changed, fps = CHANGES[kind](np.asarray(media.frames), samples)
         write_mpg(target, frames, changed, fps=fps)
     else:
         data = source.read_bytes()

@@ -39,12 +39,12 @@ FILE_MAY_IMPORT = {
 OURS = (*MAY_IMPORT, "benchmarks", "tests")
 
 HOMES = {
-    # PyAV: clips are decoded at one site and other people's speech at another, since evaluation may
-    # not import gridprep's; stored crops are read where facetron may read them too; the others are
-    # the writers of containers.
+    # PyAV: files are opened at one site; clips are decoded at another, and other people's speech at a
+    # third, since evaluation may not import gridprep's; the others are the writers of containers.
     "av": (
-        "manifests/pictures.py",
+        "manifests/mediafile.py",
         "gridprep/media/decode.py",
+        "gridprep/media/opening.py",
         "gridprep/features/crop_store.py",
         "gridprep/synth/container.py",
         "evaluation/importing/audio.py",

@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 from clips import CODECS, place_of, tiny_clip
 
-from gridprep.media import footage as module
+from gridprep.media import frames as module
 from gridprep.media.decode import decode
-from gridprep.media.footage import KEEP_FRAMES, Footage
+from gridprep.media.footage import Footage
+from gridprep.media.frames import KEEP_FRAMES
 from manifests.errors import ClipError
 
 
@@ -50,7 +51,7 @@ def test_few_frames_are_kept_and_going_back_gives_the_same(
     footage = Footage(sound_clip, 600, keep_bytes=10 * size)
     for i in (0, 37, 30, 36, 2, 74, 0):
         np.testing.assert_array_equal(footage[i], whole[i])
-        assert len(footage._kept) <= 10
+        assert len(footage._reader._kept) <= 10
     assert len(passes) == 4  # to see how long it is, then for 0, for 2 and for 0 again; 30 was kept
 
 
@@ -68,7 +69,7 @@ def test_a_short_video_is_decoded_once(sound_clip: Path, passes: list[str]) -> N
 def test_huge_pictures_are_kept_too_but_few(sound_clip: Path) -> None:
     footage = Footage(sound_clip, 600, keep_bytes=1)
     assert place_of(footage[20]) == 20
-    assert len(footage._kept) == KEEP_FRAMES
+    assert len(footage._reader._kept) == KEEP_FRAMES
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,193 @@
+"""Opening media files: the one door through which all three programs reach FFmpeg.
+
+A path reaches FFmpeg as a file and never as a URL, whatever its name looks like
+(`2024-01-01T12:30:45.mp4` reads like a protocol); only regular files are opened, since a pipe would
+be waited on for ever; and of several tracks the one is taken that a player would play, among those
+that can be decoded.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import stat
+from collections.abc import Iterator
+from fractions import Fraction
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+Kind = Literal["video", "audio"]
+
+_KINDS = (
+    (stat.S_ISDIR, "a folder"),
+    (stat.S_ISFIFO, "a named pipe"),
+    (stat.S_ISSOCK, "a socket"),
+    (stat.S_ISCHR, "a device"),
+    (stat.S_ISBLK, "a device"),
+)
+
+
+LONGEST_SIDE_PX = 1920
+"""A longer side of a picture is reduced to this on the way in."""
+
+SQUARE_WITHIN = Fraction(1, 200)
+MOST_OBLONG = 5
+"""Pixels that are longer than this are a mistake in the file and not believed."""
+
+
+class UnreadableMedia(Exception):
+    """A file that cannot be opened, or holds no media that FFmpeg can read.
+
+    Args:
+        reason: `unreadable` (absent, no permission), `not_a_file`, `empty_file` or `not_media`.
+        detail: one sentence that names the file.
+        why: what the system or FFmpeg said, without the file's name.
+    """
+
+    def __init__(self, reason: str, detail: str, why: str = "") -> None:
+        self.reason, self.detail, self.why = reason, detail, why or detail
+        super().__init__(f"{reason}: {detail}")
+
+
+def kind_of_file(path: str | os.PathLike[str]) -> str:
+    """ "" for a regular file (or a link to one), else what it is, such as `a named pipe`.
+
+    Raises `OSError` where nothing is there.
+    """
+    mode = os.stat(path).st_mode
+    if stat.S_ISREG(mode):
+        return ""
+    return next((name for test, name in _KINDS if test(mode)), "no regular file")
+
+
+def file_url(path: str | os.PathLike[str]) -> str:
+    """A path as FFmpeg takes it for a file, whatever characters it holds."""
+    return f"file:{os.fspath(path)}"
+
+
+@contextlib.contextmanager
+def opened(path: str | os.PathLike[str]) -> Iterator[Any]:
+    """An open PyAV container, to be read from its first byte to its last.
+
+    Raises:
+        UnreadableMedia: see there; also where reading inside the `with` ends in an error of FFmpeg.
+    """
+    import av
+    import av.error
+    import av.logging
+
+    path = os.fspath(path)
+    try:
+        kind = kind_of_file(path)
+        if kind:
+            raise UnreadableMedia("not_a_file", f"{path} is {kind}, not a file", f"is {kind}")
+        if os.path.getsize(path) == 0:
+            raise UnreadableMedia("empty_file", f"{path} has no bytes", "has no bytes")
+        with open(path, "rb"):
+            pass
+    except OSError as error:
+        why = error.strerror or str(error)
+        raise UnreadableMedia("unreadable", f"{path}: {why}", why) from None
+    # FFmpeg writes its complaints to standard error from C; they would tear the progress bar.
+    av.logging.set_level(None)
+    lenient: dict[str, str] = (
+        # Titles that are not UTF-8 are no reason to refuse a clip; PyAV 19 dropped the option.
+        {"metadata_errors": "ignore"} if int(av.__version__.split(".")[0]) < 19 else {}
+    )
+    try:
+        # FFmpeg takes a text file for a playlist if it looks like one; it must not call anywhere.
+        only_files = {"protocol_whitelist": "file"}
+        with av.open(file_url(path), options=only_files, **lenient) as container:
+            yield container
+    except (av.error.FFmpegError, UnicodeError, ValueError) as error:
+        why = getattr(error, "strerror", None) or str(error)  # FFmpeg's own would repeat the path
+        raise UnreadableMedia(
+            "not_media", f"{path} is not a video that FFmpeg can read ({why})", why
+        ) from None
+
+
+def streams_of(container: Any, kind: Kind) -> list[Any]:
+    """The streams of a kind in the order of the file; a cover picture is no video."""
+    import av.stream
+
+    cover = av.stream.Disposition.attached_pic
+    return [s for s in getattr(container.streams, kind) if not s.disposition & cover]
+
+
+def best_stream(container: Any, kind: Kind) -> Any:
+    """The stream that a player plays, or None where there is none that can be decoded.
+
+    FFmpeg's choice (`av_find_best_stream`: the default track, then the one with the most data) where
+    it has a decoder; else the first default track that can be decoded, else the first one.
+    """
+    import av.stream
+
+    usable = [stream for stream in streams_of(container, kind) if stream.codec_context is not None]
+    best = container.streams.best(kind)
+    if best is not None and any(stream.index == best.index for stream in usable):
+        return best
+    default = av.stream.Disposition.default
+    return next((s for s in usable if s.disposition & default), usable[0] if usable else None)
+
+
+def pixel_aspect(stream: Any) -> Fraction:
+    """Width of a pixel over its height, 1 where the file does not say or says nonsense."""
+    stated = stream.sample_aspect_ratio
+    if not stated or not Fraction(1, MOST_OBLONG) <= stated <= MOST_OBLONG:
+        return Fraction(1)
+    return Fraction(1) if abs(stated - 1) <= SQUARE_WITHIN else Fraction(stated)
+
+
+def shown_size(
+    width: int, height: int, aspect: Fraction, longest_px: int = LONGEST_SIDE_PX
+) -> tuple[int, int]:
+    """(width, height) of a stored picture when its pixels are square: the side along which they are
+    too long is stretched, so that nothing is lost; then both are reduced until neither is over
+    `longest_px`."""
+    if aspect > 1:
+        wide, high = Fraction(width) * aspect, Fraction(height)
+    else:
+        wide, high = Fraction(width), Fraction(height) / aspect
+    zoom = min(Fraction(1), Fraction(longest_px) / max(wide, high))
+    return max(round(wide * zoom), 1), max(round(high * zoom), 1)
+
+
+def turns_of(frame: Any) -> int:
+    """Quarter turns, counter-clockwise, that make a frame upright: telephones film lying on their
+    side and write down how to turn the picture."""
+    return round(getattr(frame, "rotation", 0) / 90) % 4
+
+
+def upright(frame: Any, aspect: Fraction = Fraction(1)) -> NDArray[np.uint8]:
+    """(H, W, 3) uint8 RGB of a decoded frame as it is to be shown.
+
+    Args:
+        frame: PyAV's.
+        aspect: of its pixels, as `pixel_aspect` says.
+    """
+    size = shown_size(frame.width, frame.height, aspect)
+    if size == (frame.width, frame.height):
+        rgb = frame.to_ndarray(format="rgb24")
+    else:
+        # Cubic where it is enlarged; reduced, pixels must be averaged or fine patterns alias.
+        how = "AREA" if aspect == 1 else "BICUBIC"
+        rgb = frame.reformat(*size, format="rgb24", interpolation=how).to_ndarray()
+    return np.ascontiguousarray(np.rot90(rgb, turns_of(frame)))
+
+
+def as_shown(frame: Any, aspect: Fraction = Fraction(1)) -> Any:
+    """A decoded frame (PyAV's) turned upright and with square pixels, however large; itself where it
+    is so already."""
+    size = shown_size(frame.width, frame.height, aspect, 1 << 20)
+    if size != (frame.width, frame.height):
+        turns, frame = turns_of(frame), frame.reformat(*size, interpolation="BICUBIC")
+    else:
+        turns = turns_of(frame)
+    if not turns:
+        return frame
+    import av
+
+    turned = np.ascontiguousarray(np.rot90(frame.to_ndarray(format="rgb24"), turns))
+    return av.VideoFrame.from_ndarray(turned, format="rgb24")
