@@ -29,6 +29,9 @@ _KINDS = (
 )
 
 
+TRIED_PACKETS = 100
+"""So many packets of a track are tried before it counts as one that cannot be decoded."""
+
 LONGEST_SIDE_PX = 1920
 """A longer side of a picture is reduced to this on the way in."""
 
@@ -67,6 +70,17 @@ def file_url(path: str | os.PathLike[str]) -> str:
     return f"file:{os.fspath(path)}"
 
 
+def _options() -> dict[str, Any]:
+    import av
+
+    # FFmpeg takes a text file for a playlist if it looks like one; it must not call anywhere.
+    options: dict[str, Any] = {"options": {"protocol_whitelist": "file"}}
+    if int(av.__version__.split(".")[0]) < 19:
+        # Titles that are not UTF-8 are no reason to refuse a clip; PyAV 19 dropped the option.
+        options["metadata_errors"] = "ignore"
+    return options
+
+
 @contextlib.contextmanager
 def opened(path: str | os.PathLike[str]) -> Iterator[Any]:
     """An open PyAV container, to be read from its first byte to its last.
@@ -92,14 +106,8 @@ def opened(path: str | os.PathLike[str]) -> Iterator[Any]:
         raise UnreadableMedia("unreadable", f"{path}: {why}", why) from None
     # FFmpeg writes its complaints to standard error from C; they would tear the progress bar.
     av.logging.set_level(None)
-    lenient: dict[str, str] = (
-        # Titles that are not UTF-8 are no reason to refuse a clip; PyAV 19 dropped the option.
-        {"metadata_errors": "ignore"} if int(av.__version__.split(".")[0]) < 19 else {}
-    )
     try:
-        # FFmpeg takes a text file for a playlist if it looks like one; it must not call anywhere.
-        only_files = {"protocol_whitelist": "file"}
-        with av.open(file_url(path), options=only_files, **lenient) as container:
+        with av.open(file_url(path), **_options()) as container:
             yield container
     except (av.error.FFmpegError, UnicodeError, ValueError) as error:
         why = getattr(error, "strerror", None) or str(error)  # FFmpeg's own would repeat the path
@@ -120,16 +128,38 @@ def best_stream(container: Any, kind: Kind) -> Any:
     """The stream that a player plays, or None where there is none that can be decoded.
 
     FFmpeg's choice (`av_find_best_stream`: the default track, then the one with the most data) where
-    it has a decoder; else the first default track that can be decoded, else the first one.
+    it can be decoded; else the first of the default tracks that can, else the first of all.
     """
     import av.stream
 
     usable = [stream for stream in streams_of(container, kind) if stream.codec_context is not None]
+    if len(usable) < 2:
+        return usable[0] if usable else None
     best = container.streams.best(kind)
-    if best is not None and any(stream.index == best.index for stream in usable):
-        return best
     default = av.stream.Disposition.default
-    return next((s for s in usable if s.disposition & default), usable[0] if usable else None)
+
+    def rank(stream: Any) -> tuple[bool, bool, int]:
+        is_best = best is not None and stream.index == best.index
+        return not is_best, not stream.disposition & default, stream.index
+
+    ranked = sorted(usable, key=rank)
+    return next((s for s in ranked if _gives_a_frame(container.name, s.index)), ranked[0])
+
+
+def _gives_a_frame(url: str, index: int) -> bool:
+    """Whether a stream of a file can not only be named: tried on its first packets."""
+    import av
+    import av.error
+
+    with contextlib.suppress(av.error.FFmpegError), av.open(url, **_options()) as container:
+        stream = container.streams[index]
+        for number, packet in enumerate(container.demux(stream)):
+            with contextlib.suppress(av.error.FFmpegError):
+                if packet.decode():
+                    return True
+            if number == TRIED_PACKETS:
+                break
+    return False
 
 
 def pixel_aspect(stream: Any) -> Fraction:

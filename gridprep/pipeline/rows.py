@@ -22,7 +22,7 @@ from manifests.grammar import sentence_of
 from manifests.io import SUBSETS, atomic_open, check_row, write_jsonl
 from manifests.manifest import rows_to_dataframe
 from manifests.records import Clip, ClipFailure, ManifestRow, WordSpan
-from manifests.specs import CLIP_FRAMES, CLIP_SECONDS
+from manifests.specs import CLIP_SECONDS
 
 CSV_COLUMNS = (
     "speaker",
@@ -83,7 +83,7 @@ def row_or_failure(
         subset=subset,
         words=tuple(WordSpan.from_dict(w) for w in stages["alignment"].data["words"]),
         paths={name: path for name, path in files.items() if not name.startswith("mel:")},
-        video_frames=CLIP_FRAMES,
+        video_frames=stages["crop"].data["video_frames"],
         audio_samples=stages["audio"].data["samples"],
         sample_rate_hz=recipe.audio.sample_rate_hz,
         mel_frames=stages["mels"].data["mel_frames"],

@@ -222,6 +222,7 @@ def _crop(work: _Work) -> None:
     work.finish(
         "crop",
         {"lips": lips_path, "face": face_path},
+        video_frames=len(lips),
         flags=flags,
         qc={
             "lips_border_px": round(lips_border_px, 2),

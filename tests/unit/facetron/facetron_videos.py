@@ -38,18 +38,6 @@ def to_and_fro(frames: NDArray[np.uint8], n: int) -> list[NDArray[np.uint8]]:
     return [frames[there_and_back[i % len(there_and_back)]] for i in range(n)]
 
 
-def turned_in_the_header(path: Path, degrees: int) -> Path:
-    """Writes into an .mp4 that players are to turn its pictures by 90° or −90°, counter-clockwise."""
-    data = bytearray(path.read_bytes())
-    one, minus, zero = b"\0\1\0\0", b"\xff\xff\0\0", b"\0\0\0\0"
-    upright = one + zero * 3 + one + zero * 3 + b"\x40\0\0\0"
-    b, c = (minus, one) if degrees == 90 else (one, minus)
-    at = data.index(upright, data.index(b"tkhd"))
-    data[at : at + 36] = zero + b + zero + c + zero * 4 + b"\x40\0\0\0"
-    path.write_bytes(data)
-    return path
-
-
 @dataclass(frozen=True)
 class Found:
     """What a player finds in a file.

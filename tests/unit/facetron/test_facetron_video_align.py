@@ -10,8 +10,9 @@ import cv2
 import numpy as np
 import pytest
 from clips import tiny_clip
-from facetron_videos import turned_in_the_header, write_h264
+from facetron_videos import write_h264
 from numpy.typing import NDArray
+from odd_media import turned_in_the_header
 
 from facetron.video import align
 from facetron.video.align import Aligner, open_video, spread, takes_crops

@@ -13,8 +13,9 @@ import av
 import numpy as np
 import pytest
 from clips import pictures, place_of, tiny_clip
-from facetron_videos import packets, played, turned_in_the_header, write_h264
+from facetron_videos import packets, played, write_h264
 from numpy.typing import NDArray
+from odd_media import turned_in_the_header
 
 from facetron.video import mux
 from gridprep.media.footage import Footage

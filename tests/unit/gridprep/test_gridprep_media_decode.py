@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import os
 import shutil
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
 import pytest
 from clips import CODECS, pictures, place_of, tiny_clip, tone
+from odd_media import Pictures, Sound, renamed_codec, squeezed, turned_in_the_header, write
 
 from gridprep.media import decode as media
 from gridprep.media.decode import decode
+from gridprep.media.frames import Shown
+from gridprep.media.quality import check_audio, check_video
 from manifests.errors import ClipError
+from manifests.specs import AudioSpec
 
 
 def reason_of(path: Path) -> str:
@@ -203,3 +208,150 @@ def test_a_film_is_not_read_into_memory(sound_clip: Path, monkeypatch: pytest.Mo
             with pytest.raises(ClipError, match=says) as caught:
                 decode(sound_clip)
             assert caught.value.reason == "too_long"
+
+
+@pytest.mark.parametrize(
+    ("stored_width", "aspect"), [(180, Fraction(2)), (288, Fraction(5, 4)), (720, Fraction(1, 2))]
+)
+def test_pixels_are_made_square(tmp_path: Path, stored_width: int, aspect: Fraction) -> None:
+    whole = pictures(10)
+    path = write(tmp_path / "x.mkv", Pictures(squeezed(whole, stored_width), aspect=aspect))
+    clip = decode(path)
+    height = 288 if aspect > 1 else 576
+    assert clip.frames.shape == (10, height, 360 * height // 288, 3)
+    assert clip.pixel_aspect == aspect
+    assert [place_of(frame[:: height // 288]) for frame in clip.frames] == list(range(10))
+
+
+@pytest.mark.parametrize("degrees", [90, -90])
+def test_pictures_lying_on_their_side_are_turned(tmp_path: Path, degrees: int) -> None:
+    lying = np.rot90(pictures(10), -degrees // 90, axes=(1, 2))
+    path = turned_in_the_header(write(tmp_path / "x.mp4", Pictures(lying)), degrees)
+    clip = decode(path)
+    assert clip.frames.shape == (10, 288, 360, 3)
+    assert clip.quarter_turns in (1, 3)
+    assert [place_of(frame) for frame in clip.frames] == list(range(10))
+
+
+def test_turned_and_oblong_clips_are_flagged(tmp_path: Path) -> None:
+    lying = squeezed(np.rot90(pictures(75), -1, axes=(1, 2)), 144)
+    path = write(tmp_path / "x.mp4", Pictures(lying, aspect=Fraction(2)))
+    checked = check_video(decode(turned_in_the_header(path, 90)))
+    assert checked.flags == ("pixels_squared", "picture_turned")
+    assert checked.frames.shape == (75, 288, 360, 3)
+    assert (checked.qc["pixel_aspect"], checked.qc["turned_degrees"]) in ((2.0, 90), (2.0, 270))
+
+
+def test_the_sound_of_the_default_track_is_heard(tmp_path: Path) -> None:
+    soft, loud = 0.1 * tone()[:, 0], tone()[:, 0]
+    frames = pictures(75)
+    path = write(
+        tmp_path / "x.mp4",
+        Pictures(frames[:, ::4, ::4], default=False),
+        Pictures(frames),
+        Sound(soft, default=False),
+        Sound(loud),
+    )
+    clip = decode(path)
+    assert clip.frames.shape == (75, 288, 360, 3)
+    assert np.abs(clip.audio).max() == pytest.approx(np.abs(loud).max(), rel=0.05)
+
+
+def test_tracks_that_cannot_be_decoded_are_told_from_tracks_that_are_not_there(
+    tmp_path: Path,
+) -> None:
+    path = write(tmp_path / "x.mov", Pictures(pictures(75)), Sound(tone()[:, 0], codec="pcm_s16le"))
+    clip = decode(renamed_codec(path, b"sowt", b"apac"))
+    assert (clip.undecodable, len(clip.frames)) == (("audio",), 75)
+    with pytest.raises(ClipError, match="sound has a codec that FFmpeg cannot decode") as caught:
+        check_audio(clip, AudioSpec())
+    assert (caught.value.stage, caught.value.reason) == ("audio", "no_decoder")
+    clip = decode(renamed_codec(path, b"avc1", b"evc1"))
+    assert clip.undecodable == ("video", "audio")
+    with pytest.raises(ClipError, match="pictures have a codec that FFmpeg cannot") as caught:
+        check_video(clip)
+    assert (caught.value.stage, caught.value.reason) == ("decode", "no_decoder")
+
+
+@pytest.mark.parametrize("codec", ["libmp3lame", "aac", "mp2", "ac3", "pcm_s16le"])
+@pytest.mark.parametrize("suffix", [".avi", ".mkv", ".ts"])
+def test_sound_is_where_it_was_in_every_container(tmp_path: Path, suffix: str, codec: str) -> None:
+    """AVI has no place for a codec's delay, which would make MP3 25 ms late."""
+    if (suffix, codec) == (".ts", "pcm_s16le"):
+        pytest.skip("transport streams hold no PCM of this kind")
+    rng = np.random.default_rng(3)
+    noise = 0.2 * np.convolve(rng.normal(size=100_000), np.ones(8) / 8, "same")
+    video = Pictures(pictures(60), codec="mpeg2video" if suffix == ".ts" else "mpeg4", options={})
+    clip = decode(write(tmp_path / f"x{suffix}", video, Sound(noise, codec=codec)))
+    heard = clip.audio[:, 0]
+    n = 1 << 19
+    product = np.fft.rfft(heard, n) * np.conj(np.fft.rfft(noise, n))
+    at = int(np.fft.irfft(product).argmax())
+    late_s = (at if at < n // 2 else at - n) / 44_100 + clip.audio_start_s
+    assert abs(late_s) < 0.001
+
+
+def test_large_pictures_are_not_held_in_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tiny_clip(tmp_path / "x.mp4")
+    whole = decode(path).frames
+    monkeypatch.setattr(media, "WHOLE_BYTES", 10 * whole[0].nbytes)
+    clip = decode(path)
+    assert isinstance(clip.frames, Shown)
+    assert clip.frames.shape == whole.shape
+    checked = check_video(clip)
+    assert isinstance(checked.frames, Shown)
+    for i in (0, 37, 3, 74):
+        np.testing.assert_array_equal(checked.frames[i], whole[i])
+    np.testing.assert_array_equal(clip.frames[np.array([5, 2])], whole[[5, 2]])
+    with pytest.raises(IndexError):
+        clip.frames[75]
+
+
+def test_pictures_of_any_size_are_bounded(tmp_path: Path) -> None:
+    large = np.repeat(np.repeat(pictures(4), 8, 1), 8, 2)  # 2880×2304
+    clip = decode(write(tmp_path / "x.mp4", Pictures(large)))
+    assert clip.frames.shape == (4, 1536, 1920, 3)
+
+
+def test_size_changes_say_when_and_from_what(tmp_path: Path) -> None:
+    small, large = (
+        write(tmp_path / f"{n}.ts", Pictures(pictures(10, (n, 288)))) for n in (200, 360)
+    )
+    both = tmp_path / "both.ts"
+    both.write_bytes(small.read_bytes() + large.read_bytes())
+    with pytest.raises(ClipError, match=r"changes its picture size.* from 200×288 to 360×288"):
+        decode(both)
+
+
+@pytest.mark.parametrize("fps", [29.97, 30, 50, 59.94, 60])
+def test_other_rates_are_brought_to_25_in_time(tmp_path: Path, fps: float) -> None:
+    n = round(3 * fps)
+    shown = pictures(75)[np.minimum((np.arange(n) / fps * 25).astype(int), 74)]
+    checked = check_video(decode(write(tmp_path / "x.mp4", Pictures(shown, fps=fps))))
+    assert checked.flags == ("fps_resampled",)
+    off = [place_of(frame) - i for i, frame in enumerate(checked.frames)]
+    assert np.abs(off).max() <= 1
+
+
+def test_rates_that_vary_are_brought_to_25_in_time(tmp_path: Path) -> None:
+    """As telephones film: most frames 40 ms apart, bursts of 50 a second between."""
+    steps = np.tile([0.04] * 6 + [0.02] * 4, 20)
+    times_s = np.concatenate([[0], np.cumsum(steps)])
+    times_s = times_s[times_s < 3]
+    shown = pictures(75)[np.minimum((times_s * 25 + 1e-6).astype(int), 74)]
+    path = write(tmp_path / "x.mkv", Pictures(shown, times_s=times_s.tolist()))
+    checked = check_video(decode(path))
+    assert "fps_resampled" in checked.flags
+    off = [place_of(frame) - i for i, frame in enumerate(checked.frames)]
+    assert np.abs(off).max() <= 1
+
+
+def test_late_sound_stays_late(tmp_path: Path) -> None:
+    path = write(tmp_path / "x.mkv", Pictures(pictures(75)), Sound(tone(2.7)[:, 0], start_s=0.25))
+    clip = decode(path)
+    assert clip.audio_start_s == pytest.approx(0.25, abs=0.002)
+    sound = check_audio(clip, AudioSpec())
+    assert sound.flags == ("audio_shifted",)
+    assert np.abs(sound.samples[:3800]).max() < 0.01 < np.abs(sound.samples[4200:8000]).max()
