@@ -58,6 +58,7 @@ def finished(clip: Clip, build: Path) -> ClipState:
             "samples": 48_000,
             "samples_added": 7,
         },
+        "crop": {"video_frames": 75},
         "mels": {"mel_frames": 150, "qc": {"f0_median_hz": None}},
     }
     for stage in ALL_STAGES:
@@ -96,10 +97,12 @@ def test_broken_physics_are_a_failure(clip: Clip, tmp_path: Path) -> None:
     state = finished(clip, tmp_path / "out")
     state.stages["audio"].data["samples"] = 47_999
     state.stages["mels"].data["mel_frames"] = 149
+    state.stages["crop"].data["video_frames"] = 74
     failure = row_or_failure(clip, state, "test", RECIPE, str(tmp_path / "corpus"))
     assert isinstance(failure, ClipFailure)
     assert (failure.stage, failure.reason) == ("manifest", "physics")
-    assert "47999 samples, not 48000 at 16000 Hz; 149 mel frames, not 150" in failure.detail
+    assert failure.detail.startswith("74 video frames, not 75; 47999 samples, not 48000 at 16000 Hz")
+    assert "149 mel frames, not 150" in failure.detail
 
 
 def test_mel_frames_are_judged_by_the_builds_own_mel(clip: Clip, tmp_path: Path) -> None:
