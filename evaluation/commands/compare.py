@@ -8,18 +8,18 @@ from typing import Any
 import click
 
 from evaluation.commands.options import (
+    common_option,
     format_option,
     interval_option,
     jobs_option,
     metrics_option,
     model_options,
+    read_beside,
     read_settings,
 )
 from evaluation.comparison import run as comparing
 from evaluation.comparison import writers as compare_writers
-from evaluation.inputs.pairs import read_run
 from evaluation.metrics.base import select
-from evaluation.scoring.run import score_runs
 from evaluation.stats import intervals as statistics
 from evaluation.stats import paired
 from manifests.errors import BadInput, MissingDependency
@@ -31,6 +31,7 @@ from manifests.errors import BadInput, MissingDependency
 @click.option("--out", type=click.Path(path_type=Path), default=Path("compare"), show_default=True)
 @format_option(compare_writers.FORMATS)
 @metrics_option
+@common_option
 @interval_option("t suits few speakers. Words are tested by MAPSSWE either way.")
 @click.option("--seed", default=0, show_default=True, help="Of the bootstrap.")
 @click.option(
@@ -47,6 +48,7 @@ def compare(
     out: Path,
     formats: tuple[str, ...],
     metrics: tuple[str, ...] | None,
+    common: bool,
     interval: statistics.Method,
     seed: int,
     resamples: int,
@@ -54,19 +56,16 @@ def compare(
     **models: Any,
 ) -> int:
     """Is RUN_B better than RUN_A? Paired differences with intervals, tests and effect sizes."""
-    runs = [read_run(path) for path in (run_a, run_b)]
-    if runs[0].root.resolve() == runs[1].root.resolve():
-        raise BadInput(f"{run_a} was given twice", "name two run directories")
-    comparing.check_same_clips(*runs)
-    chosen, absent = select(metrics, read_settings(runs, **models))
+    beside = read_beside((run_a, run_b), common=common)
+    chosen, absent = select(metrics, read_settings(beside.runs, **models))
     for line in absent:
         click.echo(line, err=True)
     if not any(m.info.direction != "none" and m.info.group != "floor" for m in chosen):
         raise BadInput("no metric asked for ranks systems", "name others with --metrics")
-    scored = score_runs(runs, chosen, jobs)
+    scored = beside.score(chosen, jobs)
     options = comparing.ComparisonOptions(interval, resamples, seed=seed)
     first, second = scored
-    found = comparing.compare(first, second, chosen, options)
+    found = comparing.compare(first, second, chosen, options, beside.notes)
     click.echo(compare_writers.terminal(found))
     for path in compare_writers.write(found, out, formats):
         click.echo(path)

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 
 from evaluation.inputs.build_files import has_landmarks
-from evaluation.inputs.pairs import Run
+from evaluation.inputs.comparable import Common, check_same_clips, common_clips
+from evaluation.inputs.pairs import Run, read_run
 from evaluation.inputs.settings import Settings
-from evaluation.metrics.base import FLOORS, OPTIONAL, REGISTRY
+from evaluation.metrics.base import FLOORS, OPTIONAL, REGISTRY, Metric
 from evaluation.models.registry import DEFAULT, RECOGNIZERS
 from evaluation.models.transcripts import read_transcripts
+from evaluation.scoring.run import ScoredRun, score_runs
 from evaluation.stats import intervals as statistics
 from manifests.cpus import available_cpus
 from manifests.errors import BadInput
@@ -68,6 +71,12 @@ def interval_option(told: str) -> Callable[[CommandT], CommandT]:
     )
 
 
+common_option = click.option(
+    "--common",
+    is_flag=True,
+    help="Score only the clips that all runs hold, of equal recordings, instead of refusing runs of "
+    "different clips.",
+)
 metrics_option = click.option(
     "--metrics",
     callback=name_list(tuple(REGISTRY), "metric"),
@@ -166,6 +175,51 @@ def read_settings(
         syncnet_weights=syncnet_weights,
         video_corpus=video_corpus,
     )
+
+
+@dataclass(frozen=True)
+class RunsBeside:
+    """Runs that may stand in one table.
+
+    Attributes:
+        runs: as read.
+        shared: the clips that all of them hold, where only these are wanted.
+    """
+
+    runs: tuple[Run, ...]
+    shared: Common | None = None
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What a reader must know of the choice of clips."""
+        return self.shared.notes if self.shared else ()
+
+    def score(self, metrics: Sequence[Metric], jobs: int) -> list[ScoredRun]:
+        """The runs with their scores, of the shared clips alone where these are wanted."""
+        if self.shared is None:
+            return score_runs(self.runs, metrics, jobs)
+        scored = score_runs(self.runs, metrics, jobs, only=self.shared.labels)
+        return [replace(item, run=run) for item, run in zip(scored, self.shared.runs, strict=True)]
+
+
+def read_beside(paths: Sequence[Path], *, common: bool) -> RunsBeside:
+    """Run directories for one table or comparison, held to the same clips and recordings.
+
+    Args:
+        common: take the clips that all of them hold instead of refusing others.
+
+    Raises:
+        BadInput: no run directory, one given twice, or runs that do not compare.
+    """
+    runs = tuple(read_run(path) for path in paths)
+    roots = [run.root.resolve() for run in runs]
+    for path, root in zip(paths, roots, strict=True):
+        if roots.count(root) > 1:
+            raise BadInput(f"{path} was given twice", "name each run directory once")
+    if common:
+        return RunsBeside(runs, common_clips(runs))
+    check_same_clips(runs)
+    return RunsBeside(runs)
 
 
 def _transcripts_by(runs: Sequence[Run]) -> str:

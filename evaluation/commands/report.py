@@ -8,21 +8,21 @@ from typing import Any
 import click
 
 from evaluation.commands.options import (
+    common_option,
     format_option,
     interval_option,
     jobs_option,
     metrics_option,
     model_options,
+    read_beside,
     read_settings,
 )
 from evaluation.embeddings.sets import read_sets
-from evaluation.inputs.pairs import check_comparable, read_run
 from evaluation.metrics.base import select
 from evaluation.mos.columns import listening_tables
 from evaluation.reporting import run as reports
 from evaluation.reporting.reported import CHOICES
 from evaluation.reporting.tables import TableOptions
-from evaluation.scoring.run import score_runs
 from evaluation.stats import intervals as statistics
 from manifests.errors import MissingDependency, TooManyFailures
 
@@ -32,6 +32,7 @@ from manifests.errors import MissingDependency, TooManyFailures
 @click.option("--out", type=click.Path(path_type=Path), help="Default: RUN_DIR/report or ./report.")
 @format_option(reports.FORMATS)
 @metrics_option
+@common_option
 @interval_option("t suits few speakers.")
 @click.option("--seed", default=0, show_default=True, help="Of the bootstrap.")
 @click.option("--resamples", type=click.IntRange(min=100), default=statistics.RESAMPLES)
@@ -63,6 +64,7 @@ def report(
     out: Path | None,
     formats: tuple[str, ...],
     metrics: tuple[str, ...] | None,
+    common: bool,
     interval: statistics.Method,
     seed: int,
     resamples: int,
@@ -75,18 +77,24 @@ def report(
 ) -> int:
     """Tables, figures and a page from one or several RUN_DIRS of the same clips."""
     sets = read_sets(embeddings, seed=seed)
-    runs = [read_run(path) for path in run_dirs]
-    check_comparable(runs)
+    beside = read_beside(run_dirs, common=common)
+    runs = beside.runs
     chosen, absent = select(metrics, read_settings(runs, **models))
     for line in absent:
         click.echo(line, err=True)
     if not chosen:
         return MissingDependency.exit_code
     ranking = reports.ranking_metric(rank_by, chosen)
-    scored = score_runs(runs, chosen, jobs)
+    scored = beside.score(chosen, jobs)
     options = TableOptions(interval, resamples, seed=seed)
     made = reports.build_report(
-        scored, chosen, options, absent, table or "", listening_tables(runs, options), sets
+        scored,
+        chosen,
+        options,
+        [*absent, *beside.notes],
+        table or "",
+        listening_tables(runs, options),
+        sets,
     )
     paths = reports.write_report(
         made, out or reports.default_out(runs), formats, rank_by=ranking, n_clips=clips

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from evaluation.inputs.pairs import Run, check_comparable, clip_label
+from evaluation.inputs.pairs import Run, clip_label
 from evaluation.inputs.text import WordAlignment, align_words
 from evaluation.metrics.base import Metric, MetricInfo
 from evaluation.scoring.run import ScoredRun
@@ -21,16 +21,12 @@ from evaluation.stats import intervals as statistics
 from evaluation.stats import mapsswe, paired, paired_pools
 from evaluation.stats.mapsswe import Mapsswe
 from evaluation.stats.multiple import holm
-from manifests.errors import BadInput
-from manifests.io import sha256_file
 from manifests.ordering import natural
 from manifests.records import RunClip, Score
 
 SIGNIFICANT = 0.05
 WORDS = ("wer", "lip_wer")
 """Metrics whose errors MAPSSWE counts."""
-SHOWN = 3
-"""Clips named in a message."""
 
 
 @dataclass(frozen=True)
@@ -105,52 +101,15 @@ class Compared:
     notes: tuple[str, ...]
 
 
-def check_same_clips(a: Run, b: Run) -> None:
-    """Raises `BadInput` naming the difference unless both runs were asked for the same clips of the
-    same recordings. A clip that one of them lacks is missing; it is no difference."""
-    check_comparable([a, b])
-    if a.info.n_expected != b.info.n_expected:
-        raise BadInput(
-            f"{a.root} was asked for {a.info.n_expected} clips, {b.root} for {b.info.n_expected}",
-            "compare runs of the same clips",
-        )
-    of_a, of_b = ({clip_label(clip): clip for clip in run.clips} for run in (a, b))
-    for here, there, mine, theirs in ((a, b, of_a, of_b), (b, a, of_b, of_a)):
-        only = sorted(set(mine) - set(theirs), key=natural)
-        if len(only) > there.n_missing:
-            named = ", ".join(only[:SHOWN]) + (", …" if len(only) > SHOWN else "")
-            raise BadInput(
-                f"{here.root} holds {len(only)} clips that {there.root} does not ({named}), where "
-                f"only {there.n_missing} are missing",
-                "compare runs of the same clips",
-            )
-    common = sorted(set(of_a) & set(of_b), key=natural)
-    if not common:
-        raise BadInput(f"{a.root} and {b.root} have no clip in common", "compare others")
-    for label in common:
-        _check_clip(a, b, label, of_a[label], of_b[label])
-
-
-def _check_clip(a: Run, b: Run, label: str, of_a: RunClip, of_b: RunClip) -> None:
-    if of_a.sentence != of_b.sentence:
-        raise BadInput(
-            f"{label} says {of_a.sentence!r} in {a.root} and {of_b.sentence!r} in {b.root}",
-            "compare runs of the same clips",
-        )
-    first, second = a.reference(of_a), b.reference(of_b)
-    if first is None or second is None or first.resolve() == second.resolve():
-        return
-    if first.is_file() and second.is_file() and sha256_file(first) != sha256_file(second):
-        raise BadInput(
-            f"the recordings of {label} differ: {first} and {second}",
-            "score both runs against the same build",
-        )
-
-
 def compare(
-    a: ScoredRun, b: ScoredRun, metrics: Sequence[Metric], options: ComparisonOptions
+    a: ScoredRun,
+    b: ScoredRun,
+    metrics: Sequence[Metric],
+    options: ComparisonOptions,
+    notes: Sequence[str] = (),
 ) -> Compared:
-    """Compares b with a on every metric that ranks systems. `check_same_clips` comes first."""
+    """Compares b with a on every metric that ranks systems. The runs must hold the same clips
+    (`inputs.comparable.check_same_clips`)."""
     ranked = [m for m in metrics if m.info.direction != "none" and m.info.group != "floor"]
     clips = {clip_label(clip): clip for run in (a.run, b.run) for clip in run.clips}
     labels = sorted(clips, key=natural)
@@ -214,8 +173,8 @@ def compare(
             )
         )
     shared = {c.speaker for c in a.run.clips} & {c.speaker for c in b.run.clips}
-    notes = _notes(a.run, b.run, made, options, len(shared))
-    return Compared(a.run, b.run, tuple(made), options, asked, len(shared), notes)
+    told = (*notes, *_notes(a.run, b.run, made, options, len(shared)))
+    return Compared(a.run, b.run, tuple(made), options, asked, len(shared), told)
 
 
 def _known(value: float) -> float | None:

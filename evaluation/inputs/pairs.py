@@ -44,7 +44,9 @@ RULES = {
 }
 """What the checks above decide with: part of every score's cache key."""
 
-KINDS = ("model", "resynthesis", "recording")
+KINDS = ("model", "control", "resynthesis", "recording")
+"""What a run's sound is: a system's, that of a control (as lips of another clip), recorded mels through
+a vocoder, or recorded. Only models compete for bold type."""
 
 
 class Unscorable(Exception):
@@ -305,6 +307,11 @@ def check_comparable(runs: list[Run]) -> None:
                     f"{run.root} was made for {field} {theirs!r}, {first.root} for {mine!r}",
                     "report them separately: their numbers do not compare",
                 )
+    check_names(runs)
+
+
+def check_names(runs: list[Run]) -> None:
+    """Raises `BadInput` where two runs have one name."""
     names: dict[str, Path] = {}
     for run in runs:
         if run.info.name in names:

@@ -6,19 +6,22 @@ The intervals are the test's own, over its subjects; the report's `--interval` c
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from evaluation.inputs.pairs import Run
 from evaluation.metrics.base import MetricInfo
 from evaluation.mos.scales import SCALES
-from evaluation.reporting.tables import Cell, Row, Table, TableOptions, mark_best
+from evaluation.reporting.bold import COMPETES
+from evaluation.reporting.tables import Cell, Row, Table, TableOptions
 from manifests.errors import ManifestError
 from manifests.io import read_json, write_json
 
 SCORES_FILE = "mos.json"
 """In a run directory: the tests that its system took part in."""
 SCHEMA = "listening-scores"
+SIGNIFICANT = 0.05
 NOTHING = Cell(None, None, None, 0, 0, shown="–")
 
 
@@ -111,11 +114,44 @@ def listening_tables(runs: Sequence[Run], options: TableOptions) -> tuple[Table,
                 "listening" + (str(number) if number else ""),
                 "Listening test" + (f" {design}" if len(tests) > 1 else ""),
                 tuple(columns),
-                tuple(mark_best(rows, columns)),
+                tuple(_with_bold(rows, columns, test)),
                 remarks=_remarks(test, options),
             )
         )
     return tuple(tables)
+
+
+def _with_bold(
+    rows: Sequence[Row], columns: Sequence[MetricInfo], test: dict[str, Any]
+) -> list[Row]:
+    """Bold: the best rating of the models where the test's own comparison with each of the others,
+    corrected by Holm's method over all pairs of the part, holds."""
+    rivals = [row for row in rows if row.kind == COMPETES]
+    if len(rivals) < 2:
+        return list(rows)
+    winners: dict[str, set[str]] = {}
+    for found in test["parts"]:
+        better = {name: set[str]() for name in (row.label for row in rivals)}
+        for pair in found.get("comparisons", ()):
+            if pair["p_holm"] is not None and pair["p_holm"] < SIGNIFICANT:
+                names = pair["first"], pair["second"]
+                winner, loser = names if pair["difference"] > 0 else names[::-1]
+                better.setdefault(winner, set()).add(loser)
+        winners[found["part"]] = {
+            row.label
+            for row in rivals
+            if better[row.label] >= {other.label for other in rivals if other is not row}
+        }
+    return [
+        replace(
+            row,
+            cells=tuple(
+                replace(cell, best=row.kind == COMPETES and row.label in winners.get(info.name, ()))
+                for cell, info in zip(row.cells, columns, strict=True)
+            ),
+        )
+        for row in rows
+    ]
 
 
 def _has(part: str, *, share: bool) -> bool:

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from evaluation.metrics.base import MetricInfo
+from evaluation.reporting import bold
 from evaluation.reporting.tables import (
     Cell,
     Table,
@@ -23,7 +24,6 @@ from evaluation.scoring.run import ScoredRun
 from evaluation.stats import intervals as statistics
 from evaluation.stats import pooling
 from evaluation.stats.numbers import fixed
-from manifests.records import Score
 
 
 def remarks(
@@ -56,18 +56,8 @@ def remarks(
 
 def floor(scored: Sequence[ScoredRun], info: MetricInfo, options: TableOptions) -> Cell:
     """The floor of a metric over the recordings of all runs, each recording once."""
-    values: dict[tuple[str, str], Score] = {}
-    failed: dict[tuple[str, str], str] = {}
-    for item in scored:
-        for (_, name), score in item.scores.items():
-            if name != info.floor:
-                continue
-            clip = (score.speaker, score.stem)
-            if score.status == "ok" and score.value is not None:
-                values[clip] = score
-            else:
-                failed[clip] = score.reason.split(":")[0]
-    lost = [reason for clip, reason in failed.items() if clip not in values]
+    values, failed = bold.floor_scores(scored, info)
+    lost = list(failed.values())
     reasons = dict(collections.Counter(lost))
     if not values:
         return Cell(None, None, None, 0, len(lost), reasons=reasons)

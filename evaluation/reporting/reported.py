@@ -16,7 +16,7 @@ from typing import Any
 
 from evaluation.inputs.pairs import Run
 from evaluation.metrics.base import Metric, MetricInfo
-from evaluation.reporting.tables import Cell, Row, Table, TableOptions, mark_best, system_rows
+from evaluation.reporting.tables import Cell, Row, Table, TableOptions, system_rows
 from evaluation.scoring.run import ScoredRun
 from manifests.records import RunClip
 
@@ -191,7 +191,7 @@ def _measured(
             known.update(_heard(row.label, others))
         cells = tuple(known.get(info.name, ABSENT) for info in columns)
         rows.append(Row(row.label, row.kind, cells, section=_section("measured", part)))
-    return mark_best(rows, columns)
+    return rows
 
 
 def _heard(system: str, others: Sequence[Table]) -> dict[str, Cell]:

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from evaluation.inputs.pairs import Run, clip_label
 from evaluation.metrics.base import Group, Metric, MetricInfo
+from evaluation.reporting import bold
 from evaluation.scoring.run import ScoredRun
 from evaluation.stats import intervals as statistics
 from evaluation.stats import pooling
@@ -33,7 +34,7 @@ class Cell:
         mean, low, high: None where there is no value, or no spread to estimate.
         n_ok, n_failed, n_missing: clips with a score, with a recorded failure, without a line in
             `clips.jsonl`.
-        best: the best of its comparable rows.
+        best: printed in bold (see `evaluation.reporting.bold`).
         reasons: reason → count of the failures.
         is_range: `low` and `high` are the least and the largest value, not an interval.
         shown: the number as somebody else printed it; such a cell counts no clips of ours.
@@ -139,7 +140,7 @@ def system_tables(
         if chosen:
             columns = tuple(metrics[i].info for i in chosen)
             picked = [Row(row.label, row.kind, tuple(row.cells[i] for i in chosen)) for row in rows]
-            tables.append(Table(group, title, columns, tuple(mark_best(picked, columns))))
+            tables.append(Table(group, title, columns, tuple(picked)))
     return tables
 
 
@@ -152,8 +153,7 @@ def speaker_table(
     columns = tuple(metric.info for metric in chosen)
     rows: list[Row] = []
     for speaker in speakers_of(scored):
-        per_speaker = system_rows(scored, chosen, options, speaker=speaker)
-        rows += mark_best(per_speaker, columns)
+        rows += system_rows(scored, chosen, options, speaker=speaker)
     return Table("speakers", "Per speaker", columns, tuple(rows), by_speaker=True)
 
 
@@ -238,8 +238,17 @@ def system_rows(
             for c, metric in zip(span, metrics, strict=True)
             for low, high in [_bounds(metric.info, values[:, c], found, c)]
         )
-        rows.append(Row(item.run.info.name, item.run.info.kind, cells, speaker or ""))
-    return rows
+        rows.append(Row(item.run.info.name, bold.kind_of(item), cells, speaker or ""))
+    infos = [metric.info for metric in metrics]
+    best = bold.best_runs(
+        scored,
+        infos,
+        clips,
+        [labels[clip] for clip in clips],
+        [bold.floor_mean(scored, info, set(clips)) for info in infos],
+        **dataclasses.asdict(options),
+    )
+    return _with_bold(rows, scored, infos, best)
 
 
 def _bounds(
@@ -252,28 +261,24 @@ def _bounds(
     return (float(known.min()), float(known.max())) if len(known) > 1 else (math.nan, math.nan)
 
 
-def mark_best(rows: Sequence[Row], columns: Sequence[MetricInfo]) -> list[Row]:
-    """Bold is for systems that compete: rows of kind `model`, and only where there are several.
-
-    Recordings and resyntheses have seen the answer.
-    """
-    rivals = [i for i, row in enumerate(rows) if row.kind == "model"]
+def _with_bold(
+    rows: Sequence[Row],
+    scored: Sequence[ScoredRun],
+    infos: Sequence[MetricInfo],
+    best: list[int | None],
+) -> list[Row]:
+    """Rows with their bold cells marked, where the number is also the best as it is printed."""
     cells = [list(row.cells) for row in rows]
-    if len(rivals) > 1:
-        for j, info in enumerate(columns):
-            shown = {i: _rounded(cells[i][j].mean, info) for i in rivals}
-            known = [value for value in shown.values() if value is not None]
-            if info.direction == "none" or len(known) < 2:
-                continue
-            best = max(known) if info.direction == "higher" else min(known)
-            for i, value in shown.items():
-                if value == best:  # equal as printed is equal
-                    cells[i][j] = _bold(cells[i][j])
+    rivals = [i for i, item in enumerate(scored) if bold.competes(item)]
+    for j, (info, winner) in enumerate(zip(infos, best, strict=True)):
+        if winner is None:
+            continue
+        printed = {i: _rounded(cells[i][j].mean, info) for i in rivals}
+        mine = printed.pop(winner)
+        sign = 1 if info.direction == "higher" else -1
+        if mine is not None and all(v is None or sign * (mine - v) > 0 for v in printed.values()):
+            cells[winner][j] = dataclasses.replace(cells[winner][j], best=True)
     return [dataclasses.replace(row, cells=tuple(cells[i])) for i, row in enumerate(rows)]
-
-
-def _bold(cell: Cell) -> Cell:
-    return dataclasses.replace(cell, best=True)
 
 
 def _rounded(value: float | None, info: MetricInfo) -> float | None:
@@ -314,7 +319,10 @@ def caption(table: Table) -> list[str]:
         parts.append("Intervals are over the speaker's clips alone.")
     if any(cell.best for row in table.rows for cell in row.cells):
         each = " for each speaker" if table.by_speaker else ""
-        parts.append(f"Bold: best of the models{each}; recordings and resyntheses do not compete.")
+        parts.append(
+            f"Bold: best of the models{each} on the clips that all of them have, where the paired "
+            "interval of every difference leaves out zero."
+        )
     if any(cell.is_range for row in table.rows for cell in row.cells):
         parts.append("(a … b): least and largest.")
     return [*parts, *table.remarks]

@@ -65,7 +65,12 @@ class ScoreTask:
 
 
 def score_runs(
-    runs: Sequence[Run], metrics: Sequence[Metric], jobs: int = 1, *, progress: bool = True
+    runs: Sequence[Run],
+    metrics: Sequence[Metric],
+    jobs: int = 1,
+    *,
+    progress: bool = True,
+    only: frozenset[str] | None = None,
 ) -> list[ScoredRun]:
     """Computes what is missing and returns everything that was asked for.
 
@@ -74,6 +79,7 @@ def score_runs(
         metrics: which scores are wanted.
         jobs: worker processes; 1 works in this one.
         progress: show how far it is.
+        only: labels of the clips that are wanted; None for all.
 
     Raises:
         Locked: another process scores one of the runs.
@@ -95,6 +101,8 @@ def score_runs(
             wanted.append(keys)
             for clip in run.clips:
                 label = clip_label(clip)
+                if only is not None and label not in only:
+                    continue
                 absent = [
                     (m.info.name, keys[label, m.info.name])
                     for m in metrics
@@ -120,7 +128,11 @@ def score_runs(
     return [
         ScoredRun(
             run,
-            {place: _owned(known[index][key], place) for place, key in wanted[index].items()},
+            {
+                place: _owned(known[index][key], place)
+                for place, key in wanted[index].items()
+                if only is None or place[0] in only
+            },
             n_new[index],
         )
         for index, run in enumerate(runs)

@@ -40,6 +40,7 @@ LEAD = (
 MADE_OF = {
     "model": "made without the sound",
     "resynthesis": "the real mel through a vocoder: the upper bound of a system that makes mels",
+    "control": "the control: with the lips of another clip",
     "recording": "recorded",
 }
 SECTION_NOTES = {

@@ -206,7 +206,7 @@ def _info(
     info = voice.info
     return RunInfo(
         name=options.name or _name(options),
-        kind="model",
+        kind="control" if options.shuffle_lips else "model",
         split=str(header.get("split", "")),
         subset=options.subset,
         sample_rate_hz=voice.sample_rate_hz,

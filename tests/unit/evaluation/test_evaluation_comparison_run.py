@@ -10,10 +10,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+import soundfile
 from click.testing import CliRunner
 
 from evaluation.cli import cli
-from evaluation.comparison.run import ComparisonOptions, check_same_clips, compare
+from evaluation.comparison.run import ComparisonOptions, compare
+from evaluation.inputs.comparable import check_same_clips
 from evaluation.inputs.pairs import read_run
 from evaluation.inputs.settings import Settings
 from evaluation.metrics.base import get_metric, select
@@ -44,7 +46,7 @@ def rewrite(root: Path, change: Callable[[list[RunClip]], list[RunClip]], **info
 
 
 def check(a: Path, b: Path) -> None:
-    check_same_clips(read_run(a), read_run(b))
+    check_same_clips([read_run(a), read_run(b)])
 
 
 def test_another_split_is_refused_by_name(runs: tuple[Path, Path]) -> None:
@@ -192,3 +194,52 @@ def test_what_cannot_be_compared(runs: tuple[Path, Path]) -> None:
         result = CliRunner().invoke(cli, ["compare", *map(str, arguments)], standalone_mode=False)
         assert isinstance(result.exception, BadInput)
         assert message in str(result.exception)
+
+
+def test_recordings_are_equal_by_their_samples(
+    tmp_path: Path, make_run: Make, add_noise: Any
+) -> None:
+    a = make_run(tmp_path / "a" / "run", name="A", change=add_noise)
+    b = make_run(tmp_path / "b" / "run", name="B")
+    for path in (tmp_path / "b" / "recordings").iterdir():
+        sound, rate_hz = soundfile.read(path, dtype="int16")
+        soundfile.write(path, sound, rate_hz, format="FLAC")
+    assert next((tmp_path / "b" / "recordings").iterdir()).read_bytes()[:4] == b"fLaC"
+    check(a, b)
+    path = next((tmp_path / "b" / "recordings").iterdir())
+    sound[0] += 1
+    soundfile.write(path, sound, rate_hz, format="FLAC")
+    with pytest.raises(BadInput, match=r"the recordings of s\d/\w+ differ.* --common"):
+        check(a, b)
+
+
+@pytest.mark.parametrize("command", ["report", "compare"])
+def test_other_clips_are_refused_or_left_out(
+    tmp_path: Path, make_run: Make, add_noise: Any, command: str
+) -> None:
+    a = make_run(tmp_path / "a", name="A", change=add_noise, stems=STEMS)
+    b = make_run(tmp_path / "b", name="B", stems=(*STEMS[:2], "pwij3p"), split="mine")
+    asked = (command, a, b, "--metrics", "stoi", "--out", tmp_path / "o", "--jobs", 1)
+    result = CliRunner().invoke(cli, [str(x) for x in asked], standalone_mode=False)
+    assert isinstance(result.exception, BadInput)
+    assert "made for split" in str(result.exception)
+    rewrite(b, lambda clips: clips, split="large-unseen")
+    result = CliRunner().invoke(cli, [str(x) for x in asked], standalone_mode=False)
+    assert isinstance(result.exception, BadInput)
+    assert "holds 2 clips that" in str(result.exception)
+    assert "(s1/swbvzs, s2/swbvzs)" in str(result.exception)
+    invoke(*asked, "--common")
+    text = (tmp_path / "o" / f"{command}.md").read_text()
+    assert "Only the 4 clips that all 2 runs hold are scored" in text
+    assert "A: 2 of 6 clips are left out." in text
+    scores = (b / "scores.jsonl").read_text()
+    assert scores.count('"stoi"') == 4
+    assert "pwij3p" not in scores
+
+
+def test_common_needs_a_common_clip(tmp_path: Path, make_run: Make) -> None:
+    a = make_run(tmp_path / "a", name="A", stems=STEMS[:1])
+    b = make_run(tmp_path / "b", name="B", stems=STEMS[1:])
+    result = CliRunner().invoke(cli, ["report", str(a), str(b), "--common"], standalone_mode=False)
+    assert isinstance(result.exception, BadInput)
+    assert "have no clip in common" in str(result.exception)

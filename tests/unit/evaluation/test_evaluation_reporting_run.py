@@ -90,11 +90,20 @@ def test_cells_are_means_of_the_scores(two_systems: list[Path]) -> None:
     assert cell.counts == "4/0"
 
 
-def test_bold_is_for_the_best_model_only(two_systems: list[Path]) -> None:
+def test_bold_is_for_the_best_model_only(
+    tmp_path: Path, make_run: Callable[..., Path], add_noise: Callable[..., object]
+) -> None:
+    stems = ("bbaf2n", "lgbf6s", "pwij3p")
+    roots = [
+        make_run(tmp_path / "rec", name="Recording", kind="recording", stems=stems),
+        make_run(tmp_path / "noisy", name="Noisy", change=add_noise, stems=stems),
+        make_run(tmp_path / "quiet", name="Quiet", change=lambda s, i: 0.99 * s, stems=stems),
+        make_run(tmp_path / "control", name="Control", kind="control", stems=stems),
+    ]
     for column in range(2):
-        rows = build(*two_systems).tables[0].rows
-        assert [row.cells[column].best for row in rows] == [False, False, True]
-    alone = build(two_systems[0], two_systems[1]).tables[0]
+        rows = build(*roots).tables[0].rows
+        assert [row.cells[column].best for row in rows] == [False, False, True, False]
+    alone = build(roots[0], roots[1], roots[3]).tables[0]
     assert not any(cell.best for row in alone.rows for cell in row.cells)
 
 
