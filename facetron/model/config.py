@@ -253,6 +253,14 @@ class LossConfig:
     """Of the feature matching, HiFi-GAN's."""
     adversarial: float = 1.0
     cs: float = 1.0
+    contrastive: float = 0.0
+    """Of the contrastive term beside the cosine of Eq. 5 (`losses.contrastive_loss`), in the face,
+    decoder and joint stages. Not in the paper; it cannot be met by one point for all speakers."""
+    temperature: float = 0.1
+    """Of the contrastive terms."""
+    swap: float = 0.0
+    """Of clips synthesized with the face of another speaker, in the decoder and joint stages, which
+    must sound like the owner of the face (`facetron.train.swap`). Not in the paper."""
     cs_direction: Literal["one_minus_cosine", "literal"] = "one_minus_cosine"
     """`literal` minimizes CS(f, p) as Eq. 5 prints it, which pushes the two apart."""
     perceptual: float = 1.0

@@ -6,16 +6,19 @@ that was killed and taken up again, see the same.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Sampler
 
 from facetron.train.dataset import Batch, ClipDataset, collate
 from manifests.cpus import available_cpus
 from manifests.errors import BadInput
+from manifests.records import ManifestRow
 
 
 def to_model(pictures: Tensor) -> Tensor:
@@ -31,12 +34,20 @@ class Batches(Sampler[list[tuple[int, int]]]):
         batch_size: of all processes together.
         rank, world: which process of how many.
         seed: of the order; None goes through all clips as they come, the last batch smaller.
+        expected: (n_clips,) how often an epoch draws each clip on average, `shares`; None is once.
     """
 
     def __init__(
-        self, n_clips: int, batch_size: int, rank: int = 0, world: int = 1, seed: int | None = None
+        self,
+        n_clips: int,
+        batch_size: int,
+        rank: int = 0,
+        world: int = 1,
+        seed: int | None = None,
+        expected: NDArray[np.float64] | None = None,
     ) -> None:
         self.n_clips, self.rank, self.world, self.seed = n_clips, rank, world, seed
+        self.expected = expected
         size = min(batch_size, n_clips)
         self.batch_size = size if seed is None else size - size % world
         if seed is not None and not self.batch_size:
@@ -64,10 +75,46 @@ class Batches(Sampler[list[tuple[int, int]]]):
             for start in range(0, len(order), size):
                 yield [(self.epoch, int(i)) for i in order[start : start + size]]
             return
-        order = np.random.default_rng([self.seed, self.epoch]).permutation(self.n_clips)
+        rng = np.random.default_rng([self.seed, self.epoch])
+        if self.expected is None:
+            order = rng.permutation(self.n_clips)
+        else:
+            order = rng.permutation(drawn(self.expected, rng))
         for number in range(self.first_batch, len(self)):
             whole = order[number * self.batch_size : (number + 1) * self.batch_size]
             yield [(self.epoch, int(i)) for i in whole[self.rank :: self.world]]
+
+
+def shares(
+    rows: Sequence[ManifestRow], speaker_balance: float, gender_balance: bool
+) -> NDArray[np.float64] | None:
+    """How often an epoch of as many draws as rows takes each row on average.
+
+    Args:
+        rows: of a manifest.
+        speaker_balance, gender_balance: see `TrainConfig`.
+
+    Returns:
+        (rows,) of mean 1, or None where each row is taken once.
+    """
+    if not speaker_balance and not gender_balance:
+        return None
+    counts = Counter(row.speaker for row in rows)
+    weights = np.array([counts[row.speaker] ** -speaker_balance for row in rows])
+    if gender_balance:
+        genders = np.array([row.gender for row in rows])
+        for gender in np.unique(genders):
+            weights[genders == gender] /= weights[genders == gender].sum()
+    return np.asarray(weights * len(rows) / weights.sum())
+
+
+def drawn(expected: NDArray[np.float64], rng: np.random.Generator) -> NDArray[np.int64]:
+    """Numbers of clips, each as often as `expected` rounded down or up, so many in total as its sum
+    (systematic sampling: one uniform offset for all)."""
+    edges = np.cumsum(expected) + rng.uniform()
+    counts = np.diff(np.floor(edges + 1e-9), prepend=0.0).astype(np.int64)
+    numbers = np.repeat(np.arange(len(expected)), counts)
+    return numbers[: round(float(expected.sum()))]
 
 
 def reading_workers(asked: int, on_gpu: bool, needed_bytes: int, cache_bytes: int) -> int:

@@ -56,6 +56,11 @@ class TrainConfig:
     """Decoded small pictures kept in memory, all workers together."""
     segment_frames: int = 32
     """Mel frames of the waveform segments of the vocoder (HiFi-GAN: 8192 samples, here 10,240)."""
+    speaker_balance: float = 0.0
+    """How evenly an epoch draws from the speakers: 0 takes each clip once, 1 each speaker equally
+    often, however many clips there are of each; between them shares are n^(1 − balance)."""
+    gender_balance: bool = False
+    """Draw women and men equally often."""
     word_loss: float = 0.0
     """Weight of a per-frame loss of the words from the alignments. Not in the paper."""
     lip_variants: int = 0
@@ -75,6 +80,10 @@ class TrainConfig:
             raise BadInput(
                 f"train: {self.epochs} epochs, batches of {self.batch_size}, seed {self.seed}",
                 "give at least 1, and a seed of 0 or more",
+            )
+        if not 0 <= self.speaker_balance <= 1:
+            raise BadInput(
+                f"train.speaker_balance is {self.speaker_balance}", "give 0 (clips) to 1 (speakers)"
             )
         if self.lip_variants < 0:
             raise BadInput(f"train.lip_variants is {self.lip_variants}", "give 0 or more")

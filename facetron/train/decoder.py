@@ -6,15 +6,21 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
-from facetron.model.config import ModelConfig
+from facetron.model.config import LossConfig, ModelConfig
 from facetron.model.discriminators import MelDiscriminator
+from facetron.model.excitation import PitchReader
 from facetron.model.facetron import Facetron
 from facetron.model.losses import mel_loss
+from facetron.model.prosody import ProsodyEncoder
 from facetron.train.batches import to_model
+from facetron.train.collapse import Embeddings
 from facetron.train.config import TrainConfig
 from facetron.train.dataset import Batch
+from facetron.train.face import Teacher, face_losses
 from facetron.train.pictures import Exhibit, mels_shown
 from facetron.train.stage import Critics, Made, Pairs, Stage, generator_loss, has_critics
+from facetron.train.swap import PitchTeacher, SwapValidation, partners, swap_losses
+from manifests.errors import BadInput
 
 
 def mel_critic(config: ModelConfig) -> MelDiscriminator:
@@ -46,10 +52,44 @@ class Speaking(nn.Module):
         super().__init__()
         self.facetron = Facetron(config)
         still_reader(self.facetron)
+        self.teacher = Teacher(config)
+        self.pitch = PitchTeacher(config.vocoder)
+        self.swaps = config.loss.swap > 0
 
     def forward(self, batch: Batch) -> Made:
         face = self.facetron.see_face(to_model(batch["face"]))
-        return {"mel": self.facetron.speak(lips_read(self.facetron, batch), face)}
+        lips = lips_read(self.facetron, batch)
+        return {
+            "mel": self.facetron.speak(lips, face),
+            "face": face,
+            "lip": lips,
+            "prosody": self.teacher(batch["mel"]),
+            **(swapped(self.facetron, lips, face, batch) if self.swaps else {}),
+        }
+
+
+def swapped(facetron: Facetron, lips: Tensor, face: Tensor, batch: Batch) -> Made:
+    """`swapped`: the mels of a batch's lips with the faces of their `partners`."""
+    return {"swapped": facetron.speak(lips, face[partners(batch["speakers"])])}
+
+
+def voice_losses(
+    made: Made,
+    batch: Batch,
+    prosody: ProsodyEncoder,
+    reader: PitchReader | None,
+    weights: LossConfig,
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """The losses that give the voice to the face: Eq. 5 with its contrastive term, and those of
+    swapped faces, where they have weight. Returns the weighted sum, and its members."""
+    loss, members = face_losses(made, batch, weights)
+    if weights.swap:
+        swap = swap_losses(
+            made["swapped"], batch["mel"], batch["speakers"], prosody, reader, weights.temperature
+        )
+        loss = loss + weights.swap * (swap["swap_voice"] + 4 * swap["swap_pitch"])
+        members |= swap
+    return loss, members
 
 
 class DecoderStage(Stage):
@@ -59,7 +99,8 @@ class DecoderStage(Stage):
     name = "decoder"
     fields = ("lips", "face", "mel")
     needs = ("lip",)
-    takes = ("face", "decoder", "mel_discriminator")
+    takes = ("prosody", "vocoder", "face", "decoder", "mel_discriminator")
+    teachers = ("prosody", "vocoder")
     monitor = "decoder_mel"
 
     def __init__(self, config: ModelConfig, training: TrainConfig) -> None:
@@ -70,7 +111,13 @@ class DecoderStage(Stage):
             "lip": model.facetron.lip,
             "face": model.facetron.face,
             "decoder": model.facetron.decoder,
+            "prosody": model.teacher.prosody,
+            "vocoder": model.pitch.vocoder,
         }
+        if config.loss.swap:
+            self.monitor = "chosen"
+        self._seen = Embeddings("face")
+        self._swaps = SwapValidation(model.facetron, None)
         if has_critics(config.loss) or config.mel_discriminator.perceptual:
             critic = mel_critic(config)
             self.critic = Critics({"decoder": critic}, config.mel_spec)
@@ -79,10 +126,38 @@ class DecoderStage(Stage):
     def pairs(self, made: Made, batch: Batch) -> Pairs:
         return {"decoder": (batch["mel"], made["mel"])}
 
+    def start_from(self, given: frozenset[str]) -> None:
+        super().start_from(given)
+        if self.config.loss.swap and "prosody" not in given:
+            raise BadInput(
+                "loss.swap compares voices by a prosody encoder, and no checkpoint has one",
+                "give the checkpoint of the stage prosody with --from",
+            )
+        model = self.generator
+        assert isinstance(model, Speaking)
+        reader = model.pitch.vocoder.pitch if "vocoder" in given else None
+        self._swaps = SwapValidation(model.facetron, reader)
+
     def losses(self, made: Made, batch: Batch, pairs: Pairs) -> dict[str, Tensor]:
+        weights = self.config.loss
         mel = mel_loss(made["mel"], batch["mel"])
-        loss, members = generator_loss(self.critic, "decoder", pairs, mel, self.config.loss)
+        loss, members = generator_loss(self.critic, "decoder", pairs, mel, weights)
+        if "prosody" in self.given:
+            model = self.generator
+            assert isinstance(model, Speaking)
+            reader = self._swaps.reader
+            voice, more = voice_losses(made, batch, model.teacher.prosody, reader, weights)
+            loss, members = loss + voice, members | more
+            if weights.swap:
+                members["chosen"] = mel + 0.1 * more["swap_voice"] + more["swap_pitch"]
         return {"loss": loss, **members}
+
+    def observe(self, made: Made, batch: Batch) -> None:
+        self._seen.add(made["face"], batch["speakers"])
+        self._swaps.add(made["lip"], made["face"], batch["mel"], batch["speakers"])
+
+    def metrics(self) -> dict[str, float | None]:
+        return self._seen.metrics() | self._swaps.metrics()
 
     def show(self, made: Made, batch: Batch, which: Sequence[int]) -> list[Exhibit]:
         """The mels, said by Griffin-Lim: there is no vocoder yet."""

@@ -6,9 +6,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from facetron.model.config import ModelConfig
+from facetron.model.config import LossConfig, ModelConfig
 from facetron.model.face import FaceEncoder
-from facetron.model.losses import cosine_loss
+from facetron.model.losses import contrastive_loss, cosine_loss
 from facetron.model.prosody import ProsodyEncoder
 from facetron.train.batches import to_model
 from facetron.train.collapse import Embeddings
@@ -34,6 +34,25 @@ class Teacher(nn.Module):
     def forward(self, mel: Tensor) -> Tensor:
         embedding: Tensor = self.prosody(mel)
         return embedding
+
+
+def face_losses(made: Made, batch: Batch, weights: LossConfig) -> tuple[Tensor, dict[str, Tensor]]:
+    """Eq. 5 (`cs`) with its weight, and where it has weight the contrastive term, which is not in the
+    paper: the cosine alone is met by one point for all speakers as well as the teacher's embeddings
+    lie together.
+
+    Returns:
+        The weighted sum, and its members.
+    """
+    cosine = cosine_loss(made["face"], made["prosody"], weights.cs_direction)
+    loss, members = weights.cs * cosine, {"cs": cosine}
+    if weights.contrastive:
+        speakers = batch["speakers"]
+        members["contrastive"] = contrastive_loss(
+            made["face"], made["prosody"], speakers, speakers, weights.temperature
+        )
+        loss = loss + weights.contrastive * members["contrastive"]
+    return loss, members
 
 
 class FaceAndProsody(nn.Module):
@@ -65,7 +84,8 @@ class FaceStage(Stage):
         self._seen = Embeddings("face")
 
     def losses(self, made: Made, batch: Batch, pairs: Pairs) -> dict[str, Tensor]:
-        return {"loss": cosine_loss(made["face"], made["prosody"], self.config.loss.cs_direction)}
+        loss, members = face_losses(made, batch, self.config.loss)
+        return {"loss": loss, **members}
 
     def observe(self, made: Made, batch: Batch) -> None:
         self._seen.add(made["face"], batch["speakers"])

@@ -10,15 +10,16 @@ from torch import Tensor, nn
 from facetron.model.config import ModelConfig
 from facetron.model.discriminators import WaveDiscriminator
 from facetron.model.facetron import FaceToSpeech
-from facetron.model.losses import cosine_loss, mel_loss, total_loss
+from facetron.model.losses import mel_loss, total_loss
 from facetron.train.batches import to_model
 from facetron.train.collapse import Embeddings
 from facetron.train.config import TrainConfig
 from facetron.train.dataset import Batch, Field
-from facetron.train.decoder import lips_read, mel_critic, still_reader
+from facetron.train.decoder import lips_read, mel_critic, still_reader, swapped, voice_losses
 from facetron.train.face import Teacher
 from facetron.train.pictures import Exhibit, mels_shown
 from facetron.train.stage import Critics, Made, Pairs, Stage, generator_loss, has_critics
+from facetron.train.swap import SwapValidation
 from facetron.train.vocoder import sounded, wave_fields, wave_losses
 
 
@@ -30,18 +31,22 @@ class EndToEnd(nn.Module):
         self.whole = FaceToSpeech(config)
         still_reader(self.whole.facetron)
         self.teacher = Teacher(config)
+        self.swaps = config.loss.swap > 0
 
     def forward(self, batch: Batch) -> Made:
         facetron = self.whole.facetron
         face = facetron.see_face(to_model(batch["face"]))
-        mel = facetron.speak(lips_read(facetron, batch), face)
+        lips = lips_read(facetron, batch)
+        mel = facetron.speak(lips, face)
         length = batch["wave_mel"].shape[-1]
         frames = batch["wave_start"][:, None] + torch.arange(length, device=mel.device)
         segment = mel.gather(2, frames[:, None].expand(-1, mel.shape[1], -1))
         return {
             "mel": mel,
             "face": face,
+            "lip": lips,
             "prosody": self.teacher(batch["mel"]),
+            **(swapped(facetron, lips, face, batch) if self.swaps else {}),
             **sounded(self.whole.vocoder, segment),
         }
 
@@ -71,6 +76,9 @@ class JointStage(Stage):
             self.critic = Critics({"decoder": mels, "vocoder": waves}, config.mel_spec)
             self.parts |= {"mel_discriminator": mels, "wave_discriminator": waves}
         self._seen = Embeddings("face")
+        self._swaps = SwapValidation(facetron, model.whole.vocoder.pitch)
+        if config.loss.swap:
+            self.monitor = "chosen"
 
     def pairs(self, made: Made, batch: Batch) -> Pairs:
         return {
@@ -84,15 +92,22 @@ class JointStage(Stage):
         mel = mel_loss(made["mel"], batch["mel"])
         decoder, of_decoder = generator_loss(self.critic, "decoder", pairs, mel, weights)
         vocoder, of_vocoder = wave_losses(self.critic, made, batch, pairs, self.config)
-        cosine = cosine_loss(made["face"], made["prosody"], weights.cs_direction)
-        loss = total_loss(decoder, weights.cs * cosine, vocoder)
-        return {"loss": loss, "cs": cosine, **of_decoder, **of_vocoder}
+        model = self.generator
+        assert isinstance(model, EndToEnd)
+        prosody, reader = model.teacher.prosody, model.whole.vocoder.pitch
+        voice, of_voice = voice_losses(made, batch, prosody, reader, weights)
+        loss = total_loss(decoder, voice, vocoder)
+        if weights.swap:
+            swaps = 0.1 * of_voice["swap_voice"] + of_voice["swap_pitch"]
+            of_voice["chosen"] = of_vocoder["vocoder_mel"] + swaps
+        return {"loss": loss, **of_voice, **of_decoder, **of_vocoder}
 
     def observe(self, made: Made, batch: Batch) -> None:
         self._seen.add(made["face"], batch["speakers"])
+        self._swaps.add(made["lip"], made["face"], batch["mel"], batch["speakers"])
 
     def metrics(self) -> dict[str, float | None]:
-        return self._seen.metrics()
+        return self._seen.metrics() | self._swaps.metrics()
 
     def show(self, made: Made, batch: Batch, which: Sequence[int]) -> list[Exhibit]:
         """The decoder's mels, and what the vocoder makes of the whole of them."""

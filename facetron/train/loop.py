@@ -26,7 +26,7 @@ from facetron import options
 from facetron.checkpoints import checkpoint
 from facetron.checkpoints.checkpoint import CheckpointInfo
 from facetron.train.augment import NONE
-from facetron.train.batches import Batches, loader, reading_workers
+from facetron.train.batches import Batches, loader, reading_workers, shares
 from facetron.train.dataset import Batch, ClipDataset, Field, TrainingSet, picture_bytes
 from facetron.train.log import EpochLog
 from facetron.train.pictures import Exhibit, fixed_clips, recordings
@@ -88,7 +88,10 @@ class Trainer:
         # Each clip has the same share of the cache, each worker a cache of its own.
         room = t.cache_mb * 2**20 // max(workers, 1)
         room_train = room * len(data.train) // all_clips
-        self.batches = Batches(len(data.train), t.batch_size, rank, world, t.seed)
+        self.batches = Batches(
+            len(data.train), t.batch_size, rank, world, t.seed,
+            shares(data.train, t.speaker_balance, t.gender_balance),
+        )  # fmt: skip
         clips = self._clips(fields, room_train, read.get("train"))
         self.train_loader = loader(clips, self.batches, workers, on_gpu)
         # Every process validates everything: the same numbers, and so the same decisions, in all.
@@ -404,6 +407,9 @@ class Trainer:
             clips,
             self.data.crop,
         ]
+        heard = sorted(set(self.stage.teachers) & self.stage.given)
+        if heard:
+            told.append(heard)
         return hashlib.sha256(repr(told).encode()).hexdigest()[:16]
 
 

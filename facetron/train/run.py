@@ -141,4 +141,5 @@ def take_parts(stage: Stage, data: TrainingSet, sources: Sequence[Path]) -> froz
             f"the stage {stage.name} needs a trained {', '.join(missing)}",
             "give the checkpoints of the stages before with --from",
         )
+    stage.start_from(frozenset(found))
     return frozenset(speakers)

@@ -89,7 +89,9 @@ class Stage(ABC):
     """Parts that must come from a checkpoint."""
     takes: ClassVar[tuple[str, ...]] = ()
     """Parts that are taken from a checkpoint where one is given; without discriminators, the others."""
-    monitor: ClassVar[str] = "loss"
+    teachers: ClassVar[tuple[str, ...]] = ()
+    """Parts in `takes` that the stage only listens to; its losses do without those not given."""
+    monitor: str = "loss"
     """The validation metric, smaller is better, that the best checkpoint is chosen by."""
 
     def __init__(self, config: ModelConfig, training: TrainConfig) -> None:
@@ -97,6 +99,15 @@ class Stage(ABC):
         self.generator: nn.Module
         self.critic: Critics | None = None
         self.parts: dict[str, nn.Module] = {}
+        self.given: frozenset[str] = frozenset()
+        """Parts that came from a checkpoint, set by `start_from`."""
+
+    def start_from(self, given: frozenset[str]) -> None:
+        """Takes note of the parts that came from checkpoints. Teachers that did not are no parts of
+        this stage's checkpoints: their weights would be random."""
+        self.given = given
+        for part in set(self.teachers) - given:
+            self.parts.pop(part, None)
 
     @property
     def segment_frames(self) -> int:
