@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import threading
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
+import numpy as np
 import pytest
 import torch
 from facetron_build import ALL, make_build, training_clips
 
 from facetron.model.sizes import DEBUG
 from facetron.train.augment import Augmentation
-from facetron.train.batches import Batches, loader, reading_workers
+from facetron.train.batches import Batches, drawn, loader, reading_workers, shares
 from facetron.train.dataset import (
     Batch,
     ClipDataset,
@@ -19,6 +22,7 @@ from facetron.train.dataset import (
     picture_bytes,
 )
 from manifests.errors import BadInput
+from manifests.records import ManifestRow
 
 
 @pytest.fixture(scope="module")
@@ -109,3 +113,53 @@ def test_what_cannot_be_read_ahead_is_told_in_its_turn(tmp_path: Path) -> None:
     assert [next(walk)["clips"] for _ in range(2)] == [["s3/bbaf2n"], ["s3/lrwm5s"]]
     with pytest.raises(BadInput, match=r"pgbx9p\.npy"):
         next(walk)
+
+
+def rows_of(counts: dict[str, int]) -> list[ManifestRow]:
+    return [
+        cast(
+            ManifestRow, SimpleNamespace(speaker=name, gender="female" if name == "s4" else "male")
+        )
+        for name, n in counts.items()
+        for _ in range(n)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("balance", "genders", "expected"),
+    [
+        (0.0, False, None),
+        (1.0, False, {"s1": 1 / 3, "s2": 1 / 3, "s4": 1 / 3}),
+        (0.5, False, {"s1": 10 / 14, "s2": 2 / 14, "s4": 2 / 14}),
+        (0.0, True, {"s1": 0.5 * 100 / 104, "s2": 0.5 * 4 / 104, "s4": 0.5}),
+    ],
+)
+def test_draws_are_balanced(
+    balance: float, genders: bool, expected: dict[str, float] | None
+) -> None:
+    rows = rows_of({"s1": 100, "s2": 4, "s4": 4})
+    found = shares(rows, balance, genders)
+    if expected is None:
+        assert found is None
+        return
+    assert found is not None
+    assert found.sum() == pytest.approx(len(rows))
+    for speaker, share in expected.items():
+        own = [value for value, row in zip(found, rows, strict=True) if row.speaker == speaker]
+        assert sum(own) / len(rows) == pytest.approx(share)
+
+
+def test_an_epoch_draws_what_is_expected_of_it() -> None:
+    expected = np.array([0.5] * 10 + [5.0] + [0.0] * 4)
+    rng = np.random.default_rng(0)
+    numbers = drawn(expected, rng)
+    counts = np.bincount(numbers, minlength=15)
+    assert len(numbers) == 10
+    assert (np.abs(counts - expected) < 1).all(), "rounded down or up"
+    batches = Batches(15, 5, seed=3, expected=expected)
+    batches.start(0)
+    first = list(batches)
+    batches.start(0)
+    assert list(batches) == first, "an epoch that is taken up again draws the same"
+    batches.start(1)
+    assert list(batches) != first
