@@ -68,9 +68,9 @@ setup(
     },
     entry_points={
         "console_scripts": [
-            "gridprep = gridprep.cli:main",
-            "facetron = facetron.cli:main",
-            "facetron-eval = evaluation.cli:main",
+            "gridprep = gridprep.__main__:main",
+            "facetron = facetron.__main__:main",
+            "facetron-eval = evaluation.__main__:main",
         ]
     },
     install_requires=[

@@ -6,7 +6,9 @@ seconds instead, so that a cluster's log stays readable.
 
 from __future__ import annotations
 
+import contextlib
 import importlib
+import os
 import sys
 import time
 from collections.abc import Sequence
@@ -16,9 +18,12 @@ from typing import Any
 import click
 from tqdm import tqdm
 
-from manifests.errors import BadInput, ToolkitError
+from manifests import interrupts
+from manifests.errors import BadInput, MissingDependency, ToolkitError, remedy_of
+from manifests.libraries import install_line
 
 LOG_EVERY_S = 10.0
+_warned: set[str] = set()
 
 
 class LazyGroup(click.Group):
@@ -46,30 +51,93 @@ class LazyGroup(click.Group):
 
 
 def run(group: click.Command, program: str) -> None:
-    """Entry point of a program: `ToolkitError` becomes one line and its exit code, Ctrl-C 130."""
+    """Runs a program to its end and exits.
+
+    `ToolkitError` becomes one line and its exit code, and so do a missing library and what a file
+    system refuses; Ctrl-C becomes one line and 130, a reader that went away 141.
+
+    Args:
+        group: the program's commands.
+        program: its name as typed, which begins every line.
+    """
+    _prepare_streams()
+    sys.exit(_code_of(group, program))
+
+
+def _code_of(group: click.Command, program: str) -> int:
     try:
         code = group.main(prog_name=program, standalone_mode=False)
+        sys.stdout.flush()
     except ToolkitError as error:
         click.echo(f"{program}: {error}", err=True)
-        sys.exit(error.exit_code)
-    except click.exceptions.Abort:
-        click.echo(
-            f"{program}: interrupted; what was finished is kept, run it again to go on", err=True
-        )
-        sys.exit(130)
+        return error.exit_code
+    except (click.exceptions.Abort, KeyboardInterrupt):
+        click.echo(interrupts.message(program), err=True)
+        return interrupts.EXIT_CODE
     except click.ClickException as error:
         error.show()
-        sys.exit(error.exit_code)
+        return error.exit_code
     except BrokenPipeError:
-        sys.exit(141)
+        _discard_output()
+        return 141
+    except ModuleNotFoundError as error:
+        line = install_line(error.name or "")
+        if line is None:
+            raise
+        click.echo(f"{program}: {error.name} is not installed; {line}", err=True)
+        return MissingDependency.exit_code
     except OSError as error:
         if error.errno is None:
             raise
         # Full disk, no permission, read-only folder: the file system's word, with the file's name.
         name = f"{error.filename}: " if error.filename else ""
-        click.echo(f"{program}: {name}{error.strerror}; free space or check the path", err=True)
-        sys.exit(BadInput.exit_code)
-    sys.exit(code if isinstance(code, int) else 0)
+        _discard_output()
+        click.echo(f"{program}: {name}{error.strerror}; {remedy_of(error)}", err=True)
+        return BadInput.exit_code
+    return code if isinstance(code, int) else 0
+
+
+def _prepare_streams() -> None:
+    """Makes the standard streams writable whatever they are.
+
+    A terminal or log whose encoding lacks a character (`→` in cp1252) gets `?` in its place. A
+    stream that the caller closed becomes the null device, under its own number, so that no file of
+    ours is opened there and written into by a C library's warnings.
+    """
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)  # takes the lowest free number
+    if sys.stdin is None:
+        sys.stdin = open(os.devnull, encoding="utf-8")  # noqa: SIM115 (lives as long as the process)
+    if sys.stdout is None:
+        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
+    if sys.stderr is None:
+        sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
+    for stream in (sys.stdout, sys.stderr):
+        reconfigure = getattr(
+            stream, "reconfigure", None
+        )  # absent where a test took the stream's place
+        if reconfigure is not None:
+            reconfigure(errors="replace")
+
+
+def _discard_output() -> None:
+    """Sends what standard output still holds nowhere: its reader is gone or its disk is full, and
+    Python would complain about that once more while it shuts down."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        with contextlib.suppress(OSError, ValueError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def warn_once(message: str) -> None:
+    """Prints `warning: …` on standard error, the same message once per process."""
+    if message not in _warned:
+        _warned.add(message)
+        click.echo(f"warning: {message}", err=True)
 
 
 class Progress:

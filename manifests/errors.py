@@ -6,6 +6,8 @@ error's `exit_code`; anything else is a defect of ours and keeps its traceback.
 
 from __future__ import annotations
 
+import errno
+
 
 class ToolkitError(Exception):
     """Base of all errors meant for the user.
@@ -77,3 +79,26 @@ class ClipError(Exception):
     def __reduce__(self):  # type: ignore[no-untyped-def]
         # Exceptions cross process boundaries; the default would re-create us from the message alone.
         return (type(self), (self.stage, self.reason, self.detail, self.evidence))
+
+
+_REMEDIES = {
+    errno.ENOSPC: "free space or choose another folder",
+    errno.EDQUOT: "free space, ask for a larger quota or choose another folder",
+    errno.EFBIG: "choose a file system that takes larger files",
+    errno.EACCES: "change the permissions or choose another path",
+    errno.EPERM: "change the permissions or choose another path",
+    errno.EROFS: "choose a path that is not read-only",
+    errno.EEXIST: "choose another path",
+    errno.EISDIR: "name a file",
+    errno.ENOTDIR: "check the path: a part of it is a file",
+    errno.ENAMETOOLONG: "choose a shorter name",
+    errno.EMFILE: "raise the limit of open files (ulimit -n)",
+    errno.ENFILE: "raise the limit of open files",
+    errno.EIO: "check the disk",
+    errno.ESTALE: "mount the network file system again",
+}
+
+
+def remedy_of(error: OSError) -> str:
+    """What a person can do about an error of the file system, in the imperative."""
+    return _REMEDIES.get(error.errno or 0, "check the path")

@@ -13,7 +13,7 @@ import hashlib
 import json
 import math
 import os
-import tempfile
+import secrets
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import IO, Any, TypeVar
@@ -25,6 +25,12 @@ from manifests.specs import CLIP_FRAMES, CLIP_SECONDS, VIDEO_FPS
 
 T = TypeVar("T", bound=Record)
 SUBSETS = ("train", "val", "test")
+TEMPORARY = ".tmp-"
+"""How the names of unfinished files begin."""
+UNSUPPORTED = frozenset(
+    (errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EINVAL, errno.ENOTTY, errno.ENOLCK)
+)
+"""What file systems answer to an optional service (locks, flushing) that they do not have."""
 
 
 @contextlib.contextmanager
@@ -39,25 +45,48 @@ def atomic_path(target: str | os.PathLike[str]) -> Iterator[Path]:
     temporary = None
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=".tmp-", suffix=target.suffix, dir=target.parent)
-        os.close(handle)
-        temporary = Path(name)
+        temporary = _new_file(target.parent, target.suffix)
         yield temporary
-        umask = os.umask(0)
-        os.umask(umask)
-        # mkstemp makes 0600: others could not read the features
-        os.chmod(temporary, 0o666 & ~umask)
         os.replace(temporary, target)
     except BaseException as error:
         if temporary is not None:
             with contextlib.suppress(OSError):
                 temporary.unlink()
         if isinstance(error, OSError) and (
-            error.filename is None or ".tmp-" in os.fspath(error.filename)
+            error.filename is None or TEMPORARY in os.fspath(error.filename)
         ):
             error.filename = str(
                 target
             )  # a full disk names no file, and nobody knows the temporary
+        raise
+
+
+def _new_file(folder: Path, suffix: str) -> Path:
+    """Makes an empty file that nobody else has, readable by whom the umask lets read it.
+
+    `tempfile.mkstemp` makes 0600, which wants a `chmod` afterwards that some network file systems
+    refuse.
+    """
+    while True:
+        path = folder / f"{TEMPORARY}{secrets.token_hex(6)}{suffix}"
+        try:
+            os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o666))
+        except FileExistsError:
+            continue
+        return path
+
+
+def check_writable(target: str | os.PathLike[str]) -> None:
+    """Raises `OSError` naming `target` where it could not be written: its folder cannot be made,
+    takes no new file or lets none be renamed. Leaves nothing behind but the folder."""
+    target = Path(target)
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        first, second = (_new_file(target.parent, target.suffix) for _ in range(2))
+        os.replace(first, second)
+        second.unlink()
+    except OSError as error:
+        error.filename = str(target)  # nobody knows the temporary names
         raise
 
 
@@ -74,7 +103,16 @@ def atomic_open(target: str | os.PathLike[str], mode: str = "w") -> Iterator[IO[
         with open(temporary, mode, **text) as file:  # type: ignore[call-overload]
             yield file
             file.flush()
-            os.fsync(file.fileno())
+            sync(file.fileno())
+
+
+def sync(descriptor: int) -> None:
+    """Flushes a file to disk, where its file system can (special ones answer that they cannot)."""
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in UNSUPPORTED:
+            raise
 
 
 def write_json(target: str | os.PathLike[str], value: Any, indent: int | None = 2) -> None:

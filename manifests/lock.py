@@ -8,7 +8,9 @@ import socket
 from collections.abc import Iterator
 from pathlib import Path
 
+from manifests.console import warn_once
 from manifests.errors import Locked, MissingDependency
+from manifests.io import UNSUPPORTED
 
 LOCK = ".lock"
 
@@ -18,7 +20,8 @@ def held(folder: str | os.PathLike[str], remedy: str = "wait for it to end") -> 
     """Holds a folder, made if need be, while the block runs.
 
     The kernel frees the lock when the process ends, however it ends, so a kill -9 never leaves a
-    stale one. The file `.lock` stays and tells who held it last.
+    stale one. The file `.lock` stays and tells who held it last. Where the file system has no locks
+    (some network mounts), that is said once and the block runs without one.
 
     Raises:
         Locked: another process holds it; the message names it.
@@ -39,6 +42,13 @@ def held(folder: str | os.PathLike[str], remedy: str = "wait for it to end") -> 
             file.seek(0)
             holder = file.read().strip() or "another process"
             raise Locked(f"{root} is being written by {holder}", remedy) from None
+        except OSError as error:
+            if error.errno not in UNSUPPORTED:
+                raise
+            warn_once(
+                f"{root} is on a file system without locks ({error.strerror}): "
+                "nothing stops a second program from writing there at the same time"
+            )
         file.seek(0)
         file.truncate()
         file.write(f"process {os.getpid()} on {socket.gethostname()}")

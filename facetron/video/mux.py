@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from manifests.errors import BadInput
-from manifests.io import atomic_path
+from manifests.io import atomic_path, check_writable
 from manifests.mediafile import UnreadableMedia, best_stream, file_url, opened
 
 SUFFIXES = (".mp4", ".m4v")
@@ -78,16 +78,7 @@ def check_target(out: Path, source: Path) -> None:
         raise BadInput(f"{out} is a folder", "name a file")
     if out.exists() and source.exists() and os.path.samefile(out, source):
         raise BadInput(f"{out} is the video itself", "choose another --out")
-    check_folder(out)
-
-
-def check_folder(out: Path) -> None:
-    """Raises `OSError` naming `out` where its folder cannot be made or written to."""
-    probe = out.parent / f".{out.name}.probe"
-    with atomic_path(probe):
-        # Renaming it into place is part of what has to work.
-        pass
-    probe.unlink()
+    check_writable(out)
 
 
 def write_mp4(source: PictureSource, sound: NDArray[np.float32], rate_hz: int, out: Path) -> bool:

@@ -17,6 +17,7 @@ from facetron.video import mux
 from facetron.video.align import Aligner, open_video, takes_crops
 from manifests.audio import write_wav
 from manifests.errors import BadInput
+from manifests.io import check_writable
 from manifests.specs import VIDEO_FPS
 
 STILL_METHOD: i2i.Method = "literal"
@@ -72,7 +73,7 @@ def check(request: SpeakRequest) -> None:
     if request.wav is not None:
         if request.wav.is_dir():
             raise BadInput(f"{request.wav} is a folder", "name a file")
-        mux.check_folder(request.wav)
+        check_writable(request.wav)
 
 
 def speak(request: SpeakRequest, synthesizer: Synthesizer, aligner: Aligner) -> SpeakOutcome:

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import contextlib
 import os
+import secrets
 import shutil
 import stat
-import tempfile
 import unicodedata
 import zipfile
 import zlib
@@ -176,7 +176,9 @@ def unpack(
     if os.path.lexists(target):
         raise BadInput(f"{target} exists already", "move it away or choose another --out")
     workspace.mkdir(parents=True, exist_ok=True)
-    growing = Path(tempfile.mkdtemp(prefix="unpack-", dir=workspace))
+    # tempfile.mkdtemp makes 0700, which wants a chmod that some network file systems refuse.
+    growing = workspace / f"unpack-{secrets.token_hex(6)}"
+    growing.mkdir()
     try:
         with zipfile.ZipFile(archive) as opened:
             members = members_of(archive, opened, limits)
@@ -201,9 +203,6 @@ def unpack(
     if {m.parts[0] for m in members} == {target.name} and all(len(m.parts) > 1 for m in members):
         content = growing / target.name
     write_json(content / MARKER, {**(source or {}), "files": len(members)})
-    umask = os.umask(0)
-    os.umask(umask)
-    os.chmod(content, 0o777 & ~umask)  # mkdtemp makes 0700
     os.rename(content, target)
     _remove(growing)
     return len(members)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import subprocess
 import sys
 from collections.abc import Callable
 
@@ -46,12 +47,22 @@ def code_of(callback: Callable[[], object], monkeypatch: pytest.MonkeyPatch) -> 
         (
             OSError(errno.ENOSPC, "No space left on device", "/out/x"),
             2,
-            "prog: /out/x: No space left on device; free space or check the path\n",
+            "prog: /out/x: No space left on device; free space or choose another folder\n",
         ),
         (
             OSError(errno.ENOSPC, "No space left on device"),
             2,
-            "prog: No space left on device; free space or check the path\n",
+            "prog: No space left on device; free space or choose another folder\n",
+        ),
+        (
+            OSError(errno.EROFS, "Read-only file system", "/out/x"),
+            2,
+            "prog: /out/x: Read-only file system; choose a path that is not read-only\n",
+        ),
+        (
+            ModuleNotFoundError("No module named 'librosa'", name="librosa.sequence"),
+            3,
+            "prog: librosa.sequence is not installed; pip install 'facetron-toolkit[eval]'\n",
         ),
         (BrokenPipeError(), 141, ""),
     ],
@@ -82,6 +93,75 @@ def test_a_defect_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
         run(group_of(fails(ZeroDivisionError())), "prog")
     with pytest.raises(OSError, match="no number"):
         run(group_of(fails(OSError("no number"))), "prog")
+
+
+def test_a_module_of_ours_that_is_gone_is_a_defect(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", ["prog", "do"])
+    with pytest.raises(ModuleNotFoundError):
+        run(group_of(fails(ModuleNotFoundError("gone", name="gridprep.gone"))), "prog")
+
+
+PROGRAM = """
+import click, sys
+from manifests.console import Progress, run, warn_once
+from manifests.errors import BadInput
+
+@click.command()
+@click.option("--bad", is_flag=True)
+def program(bad):
+    with Progress(3, "work") as progress:
+        progress.update(3)
+    warn_once("odd ✗")
+    warn_once("odd ✗")
+    click.echo("done → ✓")
+    if bad:
+        raise BadInput("x – is bad", "mend it")
+
+run(program, "prog")
+"""
+
+
+def started(shell: str, *arguments: str, **environment: str) -> subprocess.CompletedProcess[bytes]:
+    return subprocess.run(
+        ["bash", "-c", f'"$0" -c "$1" "${{@:2}}" {shell}', sys.executable, PROGRAM, *arguments],
+        capture_output=True,
+        env={**os.environ, **environment},
+        timeout=120,
+    )
+
+
+@pytest.mark.parametrize("encoding", ["cp1252", "latin-1", "cp1252:strict"])
+def test_a_console_that_lacks_a_character_gets_a_question_mark(encoding: str) -> None:
+    ended = started("", "--bad", PYTHONIOENCODING=encoding, PYTHONUTF8="0")
+    assert ended.returncode == 2
+    assert ended.stdout.rstrip() == b"done ? ?"
+    assert b"Traceback" not in ended.stderr
+    assert b"is bad; mend it" in ended.stderr
+    assert ended.stderr.count(b"warning: odd") == 1
+
+
+@pytest.mark.parametrize("closed", ["2>&-", "<&-", "<&- 2>&-"])
+def test_a_closed_stream_does_not_matter(closed: str) -> None:
+    ended = started(closed)
+    assert ended.returncode == 0
+    assert ended.stdout.decode().rstrip() == "done → ✓"
+    assert b"Traceback" not in ended.stderr
+    assert started(closed, "--bad").returncode == 2
+
+
+def test_all_streams_may_be_closed() -> None:
+    assert started("<&- >&- 2>&-").returncode == 0
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no /dev/full on this system")
+def test_a_full_disk_under_standard_output_is_one_line() -> None:
+    ended = started(">/dev/full")
+    assert ended.returncode == 2
+    assert ended.stderr.decode().splitlines()[-1] == (
+        "prog: No space left on device; free space or choose another folder"
+    )
+    assert b"Traceback" not in ended.stderr
+    assert b"Exception ignored" not in ended.stderr
 
 
 def test_a_command_returns_its_exit_code(monkeypatch: pytest.MonkeyPatch) -> None:

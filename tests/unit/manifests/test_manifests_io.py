@@ -21,6 +21,7 @@ from manifests.io import (
     atomic_open,
     atomic_path,
     check_row,
+    check_writable,
     read_json,
     read_jsonl,
     read_manifest,
@@ -95,6 +96,43 @@ def test_a_folder_that_is_a_file_names_the_target(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(FileExistsError):
         write_json(tmp_path / "file" / "a.json", 1)
+
+
+def test_a_file_system_without_chmod_or_flushing_is_no_obstacle(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(*_: object, **__: object) -> None:
+        raise OSError(errno.EPERM, os.strerror(errno.EPERM))
+
+    def unsupported(_: int) -> None:
+        raise OSError(errno.ENOTSUP, os.strerror(errno.ENOTSUP))
+
+    monkeypatch.setattr(io.os, "chmod", refused)
+    monkeypatch.setattr(io.os, "fsync", unsupported)
+    write_json(tmp_path / "a.json", 1)
+    assert read_json(tmp_path / "a.json") == 1
+    assert names(tmp_path) == ["a.json"]
+
+
+def test_whether_a_target_can_be_written_leaves_nothing_behind(tmp_path: Path) -> None:
+    (tmp_path / "old.mp4").write_bytes(b"old")
+    check_writable(tmp_path / "old.mp4")
+    check_writable(tmp_path / "new" / "a.mp4")
+    assert names(tmp_path) == ["new", "old.mp4"]
+    assert names(tmp_path / "new") == []
+    assert (tmp_path / "old.mp4").read_bytes() == b"old"
+
+
+def test_a_target_that_cannot_be_written_is_named_itself(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def read_only(path: object, *_: object) -> int:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS), str(path))
+
+    monkeypatch.setattr(io.os, "open", read_only)
+    with pytest.raises(OSError, match="Read-only") as caught:
+        check_writable(tmp_path / "a.mp4")
+    assert caught.value.filename == str(tmp_path / "a.mp4")
 
 
 # -- JSON and JSONL ---------------------------------------------------------------------------------
