@@ -34,8 +34,13 @@ def held(folder: str | os.PathLike[str], remedy: str = "wait for it to end") -> 
             "writing here needs Linux or macOS (file locks)", "use WSL"
         ) from None
     root = Path(folder)
-    root.mkdir(parents=True, exist_ok=True)
-    with open(root / LOCK, "a+", encoding="utf-8") as file:
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+        opened = open(root / LOCK, "a+", encoding="utf-8")  # noqa: SIM115 (closed by the block below)
+    except OSError as error:
+        error.filename = str(root)  # the folder is what a person named
+        raise
+    with opened as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

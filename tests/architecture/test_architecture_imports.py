@@ -370,7 +370,6 @@ def _binary_files() -> list[str]:
         ("gridprep/pipeline/run.py", "from benchmarks import demo"),
         ("manifests/mel.py", "from gridprep import media"),
         ("manifests/grammar.py", "from gridprep.corpora.grid import Clip"),
-        ("manifests/mel.py", "from . import media"),
     ],
 )
 def test_crossings_are_found(path: str, source: str) -> None:

@@ -252,7 +252,7 @@ def test_a_read_only_disk(three: Path) -> None:
         code, _, error = program("build", "--corpus", three, "--out", out, "--jobs", "1")
         assert code == 2
         assert the_line(error) == (
-            f"gridprep: {out}/.lock: Read-only file system; free space or check the path"
+            f"gridprep: {out}: Read-only file system; choose a path that is not read-only"
         )
     finally:
         subprocess.run(["umount", str(out)], check=True)

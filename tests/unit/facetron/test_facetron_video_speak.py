@@ -217,7 +217,7 @@ CASES: dict[str, tuple[tuple[str, ...], str]] = {
     "no option": (("{clip}", "--landmark-option", "x"), "--landmark-option 'x'; write NAME=VALUE"),
     "wav is a folder": (("{clip}", "--wav", "{folder}"), "is a folder; name a file"),
     "out is the video": (("{clip}", "--out", "{h264}"), "in.mp4 is the video itself"),
-    "no folder": (("{clip}", "--out", "{text}/x.mp4"), "; free space or check the path"),
+    "no folder": (("{clip}", "--out", "{text}/x.mp4"), "x.mp4: File exists; choose another path"),
 }
 
 
