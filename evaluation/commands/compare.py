@@ -32,7 +32,7 @@ from manifests.errors import BadInput, MissingDependency
 @format_option(compare_writers.FORMATS)
 @metrics_option
 @common_option
-@interval_option("t suits few speakers. Words are tested by MAPSSWE either way.")
+@interval_option
 @click.option("--seed", default=0, show_default=True, help="Of the bootstrap.")
 @click.option(
     "--resamples",
@@ -49,7 +49,7 @@ def compare(
     formats: tuple[str, ...],
     metrics: tuple[str, ...] | None,
     common: bool,
-    interval: statistics.Method,
+    interval: statistics.Choice,
     seed: int,
     resamples: int,
     jobs: int,

@@ -60,15 +60,14 @@ def format_option(formats: Sequence[str]) -> Callable[[CommandT], CommandT]:
     )
 
 
-def interval_option(told: str) -> Callable[[CommandT], CommandT]:
-    """`--interval`, with what a person is told of it."""
-    return click.option(
-        "--interval",
-        type=click.Choice(statistics.METHODS),
-        default="bootstrap",
-        show_default=True,
-        help=told,
-    )
+interval_option = click.option(
+    "--interval",
+    type=click.Choice(statistics.CHOICES),
+    default="auto",
+    show_default=True,
+    help="How intervals are made. auto: Student's t over speakers where there are fewer than "
+    f"{statistics.FEW_SPEAKERS}, else the bootstrap of speakers and their clips.",
+)
 
 
 common_option = click.option(

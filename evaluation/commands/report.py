@@ -33,7 +33,7 @@ from manifests.errors import MissingDependency, TooManyFailures
 @format_option(reports.FORMATS)
 @metrics_option
 @common_option
-@interval_option("t suits few speakers.")
+@interval_option
 @click.option("--seed", default=0, show_default=True, help="Of the bootstrap.")
 @click.option("--resamples", type=click.IntRange(min=100), default=statistics.RESAMPLES)
 @click.option(
@@ -65,7 +65,7 @@ def report(
     formats: tuple[str, ...],
     metrics: tuple[str, ...] | None,
     common: bool,
-    interval: statistics.Method,
+    interval: statistics.Choice,
     seed: int,
     resamples: int,
     table: str | None,

@@ -1,15 +1,17 @@
 """Two runs of the same clips, metric by metric: which is better, by how much, and how sure that is.
 
-A difference is b − a over the clips that have both scores. Words are tested by MAPSSWE, everything
-else by the paired bootstrap (or Student's t over speakers); the p of all metrics are corrected together
-by Holm's method, so that looking at many metrics does not find a difference by itself.
+A difference is b − a over the clips that have both scores. It is tested with the method that makes its
+interval, the paired bootstrap or Student's t over speakers; the p of all metrics are corrected together by
+Holm's method, so that looking at many metrics does not find a difference by itself. A system wins where
+the corrected p is significant and the printed interval leaves out zero. MAPSSWE, which takes the sentences
+for independent of their speakers, is told beside the words' p.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -31,9 +33,13 @@ WORDS = ("wer", "lip_wer")
 
 @dataclass(frozen=True)
 class ComparisonOptions:
-    """How intervals and tests are made."""
+    """How intervals and tests are made.
 
-    method: statistics.Method = "bootstrap"
+    Attributes:
+        method: `bootstrap`, `t`, or `auto`, which is `t` below eight speakers.
+    """
+
+    method: statistics.Choice = "auto"
     n_resamples: int = paired.RESAMPLES
     confidence: float = statistics.CONFIDENCE
     seed: int = 0
@@ -48,9 +54,10 @@ class Difference:
         low, high: interval of the difference b − a.
         effect: Cohen's d_z of the clips' differences, its sign turned so that positive is for b.
         better_b, better_a: share of common clips on which either is better; the rest are ties.
-        test: `MAPSSWE`, `bootstrap` or `t`.
+        test: `bootstrap` or `t`.
         p, p_holm: two-sided; the latter after Holm's correction over all metrics.
-        winner: `a`, `b`, or "" where the difference is not significant after the correction.
+        winner: `a`, `b`, or "" where the difference is not significant after the correction or zero
+            lies in the interval.
         n_common: clips that have both scores.
         n_missing_a, n_missing_b: clips that were asked for and have no score of either run: failed,
             or without a line in `clips.jsonl`.
@@ -115,6 +122,8 @@ def compare(
     labels = sorted(clips, key=natural)
     speakers = [clips[label].speaker for label in labels]
     asked = max(a.run.info.n_expected, b.run.info.n_expected, len(labels))
+    method = statistics.chosen(options.method, len(set(speakers)))
+    options = replace(options, method=method)
     (values_a, weights_a), (values_b, weights_b) = (_columns(s, labels, ranked) for s in (a, b))
     means = paired.paired_means(
         values_a,
@@ -122,7 +131,7 @@ def compare(
         speakers,
         weights_a,
         weights_b,
-        method=options.method,
+        method=method,
         n_resamples=options.n_resamples,
         confidence=options.confidence,
         seed=options.seed,
@@ -136,7 +145,7 @@ def compare(
         means = paired_pools.repool(
             means,
             pooled,
-            method=options.method,
+            method=method,
             n_resamples=options.n_resamples,
             confidence=options.confidence,
             seed=options.seed,
@@ -144,7 +153,7 @@ def compare(
     words = [
         _words(a, b, labels, clips, m.info.name) if m.info.name in WORDS else None for m in ranked
     ]
-    raw = [found.p if found is not None else _known(means.p[j]) for j, found in enumerate(words)]
+    raw = [_known(p) for p in means.p]
     corrected = holm(raw)
     made = []
     for j, metric in enumerate(ranked):
@@ -162,10 +171,10 @@ def compare(
                 None if effect is None else toward_b * effect,
                 _known(smaller if toward_b > 0 else larger),
                 _known(larger if toward_b > 0 else smaller),
-                options.method if found is None else "MAPSSWE",
+                method,
                 raw[j],
                 corrected[j],
-                _winner(means.difference[j] * toward_b, corrected[j]),
+                _winner(means.low[j], means.high[j], toward_b, corrected[j]),
                 int(means.n[j]),
                 asked - int(np.isfinite(values_a[:, j]).sum()),
                 asked - int(np.isfinite(values_b[:, j]).sum()),
@@ -181,10 +190,10 @@ def _known(value: float) -> float | None:
     return float(value) if math.isfinite(value) else None
 
 
-def _winner(advantage_b: float, p: float | None) -> str:
-    if p is None or p >= SIGNIFICANT or not advantage_b or not math.isfinite(advantage_b):
+def _winner(low: float, high: float, toward_b: float, p: float | None) -> str:
+    if p is None or p >= SIGNIFICANT or not (low > 0 or high < 0):
         return ""
-    return "b" if advantage_b > 0 else "a"
+    return "b" if low * toward_b > 0 else "a"
 
 
 def _columns(
@@ -247,8 +256,7 @@ def _notes(
         notes.append(f"With {few[0]} clips in common there is no test.")
     if options.method == "bootstrap" and 1 < n_speakers < statistics.FEW_SPEAKERS:
         notes.append(
-            f"With {n_speakers} speakers the bootstrap is too sure of speakers in general; "
-            "Student's t (--interval t) holds."
+            f"With {n_speakers} speakers the bootstrap is too sure; Student's t (--interval t) holds."
         )
     if n_speakers == 1:
         notes.append("One speaker: intervals and tests say nothing about others.")

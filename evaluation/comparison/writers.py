@@ -19,7 +19,7 @@ FORMATS = ("md", "csv", "json")
 COLUMNS = (
     "metric", "unit", "direction", "system_a", "system_b", "mean_a", "mean_b", "difference", "low",
     "high", "confidence", "test", "p", "p_holm", "winner", "effect_dz", "better_a", "better_b",
-    "n_common", "n_missing_a", "n_missing_b", "mapsswe_segments", "mapsswe_z",
+    "n_common", "n_missing_a", "n_missing_b", "mapsswe_segments", "mapsswe_z", "mapsswe_p",
 )  # fmt: skip
 DASH = "–"
 
@@ -93,7 +93,7 @@ def reading(compared: Compared) -> list[str]:
         f"Difference: {b.name} − {a.name} over the n clips that have both scores, with its {level} "
         f"interval ({how}).",
         "p: two-sided; Holm's correction is over all metrics of the table. "
-        f"*: better with p (Holm) < {SIGNIFICANT}.",
+        f"*: better with p (Holm) < {SIGNIFICANT} and an interval without zero.",
         f"d_z: mean of the clips' differences over their standard deviation, positive where {b.name} "
         f"is better. Better clips: share on which {a.name} : {b.name} is better.",
         f"Missing: clips asked for without a score of {a.name}/{b.name}.",
@@ -102,9 +102,10 @@ def reading(compared: Compared) -> list[str]:
         if d.words is not None:
             z = DASH if d.words.z is None else fixed(d.words.z, 2)
             sentences.append(
-                f"{d.info.label}: p by MAPSSWE (Gillick and Cox, 1989), segments set apart by "
+                f"{d.info.label} by MAPSSWE (Gillick and Cox, 1989), segments set apart by "
                 f"{LEAST_GOOD_WORDS} words that both heard: {d.words.n_segments} segments, "
-                f"{d.words.errors_a} and {d.words.errors_b} errors, Z = {z}."
+                f"{d.words.errors_a} and {d.words.errors_b} errors, Z = {z}, p = "
+                f"{probability(d.words.p)}; it knows nothing of speakers."
             )
     notes = dict.fromkeys(d.info.note for d in compared.differences if d.info.note)
     return [*sentences, *notes, *compared.notes]
@@ -170,6 +171,7 @@ def _values(compared: Compared, d: Difference) -> dict[str, Any]:
         "n_missing_b": d.n_missing_b,
         "mapsswe_segments": None if d.words is None else d.words.n_segments,
         "mapsswe_z": None if d.words is None else d.words.z,
+        "mapsswe_p": None if d.words is None else d.words.p,
     }
 
 

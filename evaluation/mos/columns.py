@@ -15,6 +15,7 @@ from evaluation.metrics.base import MetricInfo
 from evaluation.mos.scales import SCALES
 from evaluation.reporting.bold import COMPETES
 from evaluation.reporting.tables import Cell, Row, Table, TableOptions
+from evaluation.stats import intervals as statistics
 from manifests.errors import ManifestError
 from manifests.io import read_json, write_json
 
@@ -95,11 +96,12 @@ def listening_tables(runs: Sequence[Run], options: TableOptions) -> tuple[Table,
             took_part.setdefault(test["design"], []).append(run)
     tables = []
     for number, (design, test) in enumerate(tests.items()):
+        method = statistics.chosen(options.method, int(test["subjects"]["accepted"]))
         parts = [part for part in SCALES if _conditions(test, part)]
         columns = [scale_info(p, share=s) for p in parts for s in (False, True) if _has(p, share=s)]
         present = [run.info.name for run in took_part[design]]
         rows = [
-            Row(run.info.name, run.info.kind, _row(test, run.info.name, parts, options.method))
+            Row(run.info.name, run.info.kind, _row(test, run.info.name, parts, method))
             for run in took_part[design]
         ]
         beside = {
@@ -108,14 +110,14 @@ def listening_tables(runs: Sequence[Run], options: TableOptions) -> tuple[Table,
             for name, condition in _conditions(test, part).items()
             if condition["kind"] in ("recording", "anchor") and name not in present
         }
-        rows += [Row(n, k, _row(test, n, parts, options.method)) for n, k in beside.items()]
+        rows += [Row(n, k, _row(test, n, parts, method)) for n, k in beside.items()]
         tables.append(
             Table(
                 "listening" + (str(number) if number else ""),
                 "Listening test" + (f" {design}" if len(tests) > 1 else ""),
                 tuple(columns),
                 tuple(_with_bold(rows, columns, test)),
-                remarks=_remarks(test, options),
+                remarks=_remarks(test, method),
             )
         )
     return tuple(tables)
@@ -158,10 +160,10 @@ def _has(part: str, *, share: bool) -> bool:
     return not share or bool(SCALES[part].share)
 
 
-def _remarks(test: dict[str, Any], options: TableOptions) -> tuple[str, ...]:
+def _remarks(test: dict[str, Any], method: statistics.Method) -> tuple[str, ...]:
     how = (
         "bootstrap of subjects, then of their ratings"
-        if options.method == "bootstrap"
+        if method == "bootstrap"
         else "Student t over subjects"
     )
     subjects = test["subjects"]

@@ -57,7 +57,7 @@ def best_runs(
     """
     rivals = [i for i, item in enumerate(scored) if competes(item)]
     found: list[int | None] = [None] * len(infos)
-    if len(rivals) < 2 or not labels:
+    if len(rivals) < 2 or not labels or not infos:
         return found
     how: dict[str, Any] = {
         "method": method, "n_resamples": n_resamples, "confidence": confidence, "seed": seed,

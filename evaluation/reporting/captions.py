@@ -63,7 +63,8 @@ def floor(scored: Sequence[ScoredRun], info: MetricInfo, options: TableOptions) 
         return Cell(None, None, None, 0, len(lost), reasons=reasons)
     clips = sorted(values)
     table = np.array([[values[clip].value, values[clip].weight] for clip in clips], dtype=float)
-    speakers, how = [speaker for speaker, _ in clips], dataclasses.asdict(options)
+    speakers = [speaker for speaker, _ in clips]
+    how = options.how(speakers)
     found = statistics.intervals(table[:, :1], speakers, table[:, 1:], **how)
     if info.pool:
         scores = [values[clip] for clip in clips]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from evaluation.reporting.reported import paper_tables
 from evaluation.reporting.tables import Table, TableOptions, format_interval, format_mean
 from evaluation.reporting.writers import EvaluationReport
 from evaluation.scoring.run import ScoredRun
+from evaluation.stats import intervals as statistics
 from manifests.console import format_table
 from manifests.errors import BadInput
 from manifests.versions import library_version
@@ -40,6 +42,9 @@ def build_report(
             `smos_gender_share` fill the paper's tables.
         embeddings: for Figure 2 in the page (`embedding_sets.read_sets`).
     """
+    # Decided once, so that every part of a report says the same.
+    n_speakers = len(tables.speakers_of(scored))
+    options = dataclasses.replace(options, method=statistics.chosen(options.method, n_speakers))
     own = tables.system_tables(scored, metrics, options)
     reported = paper_tables(paper, scored, metrics, options, listening) if paper else []
     return EvaluationReport(

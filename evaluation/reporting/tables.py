@@ -11,6 +11,7 @@ import dataclasses
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -110,12 +111,21 @@ class Table:
 
 @dataclass(frozen=True)
 class TableOptions:
-    """How intervals are made."""
+    """How intervals are made.
 
-    method: statistics.Method = "bootstrap"
+    Attributes:
+        method: `bootstrap`, `t`, or `auto`, which is `t` below eight speakers.
+    """
+
+    method: statistics.Choice = "auto"
     n_resamples: int = statistics.RESAMPLES
     confidence: float = statistics.CONFIDENCE
     seed: int = 0
+
+    def how(self, speakers: Sequence[str]) -> dict[str, Any]:
+        """The options as arguments of the statistics, the method decided for these speakers."""
+        method = statistics.chosen(self.method, len(set(speakers)))
+        return {**dataclasses.asdict(self), "method": method}
 
 
 TITLES: dict[Group, str] = {
@@ -195,15 +205,9 @@ def system_rows(
                     values[k, column], weights[k, column] = score.value, score.weight
                 else:
                     reasons[column][score.reason.split(":")[0]] += 1
-    found = statistics.intervals(
-        values,
-        [labels[clip] for clip in clips],
-        weights,
-        method=options.method,
-        n_resamples=options.n_resamples,
-        confidence=options.confidence,
-        seed=options.seed,
-    )
+    speakers = [labels[clip] for clip in clips]
+    how = options.how(speakers)
+    found = statistics.intervals(values, speakers, weights, **how)
     pooled = {
         i * len(metrics) + j: (
             metric.info.pool,
@@ -214,9 +218,7 @@ def system_rows(
         if metric.info.pool
     }
     if pooled:
-        found = pooling.repool(
-            found, pooled, [labels[clip] for clip in clips], **dataclasses.asdict(options)
-        )
+        found = pooling.repool(found, pooled, speakers, **how)
 
     def number(value: float) -> float | None:
         return float(value) if math.isfinite(value) else None
@@ -244,9 +246,9 @@ def system_rows(
         scored,
         infos,
         clips,
-        [labels[clip] for clip in clips],
+        speakers,
         [bold.floor_mean(scored, info, set(clips)) for info in infos],
-        **dataclasses.asdict(options),
+        **how,
     )
     return _with_bold(rows, scored, infos, best)
 
@@ -349,10 +351,7 @@ def reading(
             f"resamples of {drawn}, seed {options.seed}]."
         )
         if 1 < len(speakers) < statistics.FEW_SPEAKERS:
-            parts.append(
-                f"With {len(speakers)} speakers this interval is too narrow for speakers in "
-                "general; Student's t (--interval t) holds."
-            )
+            parts.append(f"With {len(speakers)} speakers this interval is too narrow.")
     else:
         over = "speakers (clustered variance)" if len(speakers) > 1 else "clips"
         parts.append(f"Mean over clips [{level} Student t interval over {over}].")

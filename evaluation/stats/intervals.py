@@ -3,14 +3,14 @@
 Clips of one speaker resemble each other, so an interval over clips alone is too narrow for a claim
 about speakers in general. Two answers:
 
-- **Hierarchical bootstrap** (default): draw speakers with replacement, then, for every speaker
-  drawn, as many of their clips with replacement as they have; the 2.5th and 97.5th percentile of
-  the resampled means. With S speakers the spread between them comes out short by √((S − 1)/S) and
-  the percentiles know nothing of small samples: simulated coverage (4000 worlds, 15
+- **Hierarchical bootstrap** (the default from eight speakers on): draw speakers with replacement, then,
+  for every speaker drawn, as many of their clips with replacement as they have; the 2.5th and 97.5th
+  percentile of the resampled means. With S speakers the spread between them comes out short by
+  √((S − 1)/S) and the percentiles know nothing of small samples: simulated coverage (4000 worlds, 15
   clips a speaker, as much variance between speakers as within) is 95 % with 30 speakers, 94 %
   with 20, 89 % with eight, 82 % with four.
-- **Student t** for few speakers: a variance over speakers, clustered, and S − 1 degrees of freedom;
-  it covers 95 % with four speakers too, at the price of wide intervals.
+- **Student t** (the default for fewer speakers): a variance over speakers, clustered, and S − 1 degrees
+  of freedom; it covers 95 % with four speakers too, at the price of wide intervals.
 
 With a single speaker both speak of that speaker's clips alone.
 
@@ -31,14 +31,28 @@ from scipy import stats
 
 Method = Literal["bootstrap", "t"]
 METHODS: tuple[str, ...] = get_args(Method)
+Choice = Literal["auto", "bootstrap", "t"]
+CHOICES: tuple[str, ...] = get_args(Choice)
 Array = NDArray[np.float64]
 
 RESAMPLES = 2000
 CONFIDENCE = 0.95
 FEW_SPEAKERS = 8
-"""Below this the bootstrap is noticeably too narrow and the report says so."""
+"""Below this the bootstrap is too narrow: of two equal systems on the clips of four speakers it calls one
+better in 15.7 % of simulated cases, Student's t in 5.0 %."""
 
 _CHUNK_CELLS = 4_000_000
+
+
+def chosen(choice: Choice, n_speakers: int) -> Method:
+    """The method that a choice stands for: `auto` is Student's t with fewer than eight speakers.
+
+    >>> chosen("auto", 4), chosen("auto", 33), chosen("bootstrap", 4)
+    ('t', 'bootstrap', 'bootstrap')
+    """
+    if choice == "auto":
+        return "t" if n_speakers < FEW_SPEAKERS else "bootstrap"
+    return choice
 
 
 @dataclass(frozen=True)

@@ -103,7 +103,10 @@ def invoke(*arguments: object) -> str:
 
 def test_command(runs: tuple[Path, Path], tmp_path: Path) -> None:
     out = tmp_path / "out"
-    asked = ("--metrics", "stoi,mcd,level_dbfs", "--out", out, "--jobs", 1, "--resamples", 500)
+    asked = (
+        "--metrics", "stoi,mcd,level_dbfs", "--out", out, "--jobs", 1, "--resamples", 500,
+        "--interval", "bootstrap",
+    )  # fmt: skip
     output = invoke("compare", *runs, *asked)
     assert "Noisy" in output
     assert "6      0/0" in output
@@ -151,17 +154,22 @@ def with_scores(run: Path, name: str, heard: list[str]) -> ScoredRun:
     return ScoredRun(read, scores, 0)
 
 
-def test_words_are_tested_by_mapsswe(runs: tuple[Path, Path]) -> None:
+def test_mapsswe_is_told_beside_the_speakers_test(runs: tuple[Path, Path]) -> None:
     said = "bin blue at f two now"
     a = with_scores(runs[0], "wer", ["pin blue at s two now"] * 5 + [said])
     b = with_scores(runs[1], "wer", [said] * 5 + ["bin blue at s two now"])
     (wer,) = compare(a, b, [get_metric("wer")], ComparisonOptions(n_resamples=200)).differences
-    assert wer.test == "MAPSSWE"
+    assert wer.test == "t"
     assert wer.words is not None
     assert (wer.words.n_segments, wer.words.errors_a, wer.words.errors_b) == (11, 10, 1)
-    assert wer.p == wer.words.p
     assert wer.p_holm == wer.p, "one metric needs no correction"
-    assert wer.winner == "b"
+    assert wer.p is not None
+    assert wer.words.p is not None
+    assert wer.words.p < 0.05 < wer.p, "two speakers are no evidence, however many segments differ"
+    assert wer.low is not None
+    assert wer.high is not None
+    assert wer.low < 0 < wer.high
+    assert wer.winner == "", "no star where zero lies in the printed interval"
     assert wer.mean_a == pytest.approx(100 * 10 / 36)
 
 

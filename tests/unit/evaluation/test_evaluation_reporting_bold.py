@@ -61,6 +61,9 @@ def test_the_best_of_the_models() -> None:
     assert winner(good, poor, info=replace(HIGH, direction="lower")) == 1
     assert winner(good, poor, info=replace(HIGH, direction="none")) is None
     assert winner(good) is None
+    how = {"method": "t", "n_resamples": 100, "confidence": 0.95, "seed": 0}
+    assert best_runs([good, poor], [], LABELS, SPEAKERS, [], **how) == []
+    assert best_runs([good, poor], [HIGH], [], [], [None], **how) == [None]
 
 
 @pytest.mark.parametrize("kind", ["control", "resynthesis", "recording"])

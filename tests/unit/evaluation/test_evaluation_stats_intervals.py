@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from evaluation.stats.intervals import intervals, resample_counts
+from evaluation.stats.intervals import chosen, intervals, resample_counts
 
 
 def column(values: object) -> np.ndarray:
@@ -122,3 +122,30 @@ def test_coverage(n_speakers: int, method: str, least: float, most: float) -> No
     )
     covered = np.mean((found.low <= 0) & (found.high >= 0))
     assert least < covered < most
+
+
+def test_few_speakers_take_student_t() -> None:
+    assert [chosen("auto", n) for n in (1, 4, 7, 8, 33)] == [
+        "t",
+        "t",
+        "t",
+        "bootstrap",
+        "bootstrap",
+    ]
+    assert (chosen("t", 33), chosen("bootstrap", 4)) == ("t", "bootstrap")
+
+
+def test_of_two_equal_systems_one_is_called_better_as_often_as_the_level_says() -> None:
+    """A null of four speakers of 15 clips: t keeps its level, the bootstrap does not."""
+    rng = np.random.default_rng(0)
+    speakers = [f"s{k // 15}" for k in range(60)]
+    worlds = 400
+    values = np.repeat(rng.standard_normal((4, worlds)), 15, axis=0)
+    values = values + rng.standard_normal((60, worlds))
+    found = [
+        intervals(values, speakers, method="t"),
+        intervals(values, speakers, method="bootstrap", n_resamples=400),
+    ]
+    of_t, of_bootstrap = (float(np.mean((f.low > 0) | (f.high < 0))) for f in found)
+    assert of_t < 0.09
+    assert of_bootstrap > 0.11

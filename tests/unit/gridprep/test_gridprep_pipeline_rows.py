@@ -101,7 +101,9 @@ def test_broken_physics_are_a_failure(clip: Clip, tmp_path: Path) -> None:
     failure = row_or_failure(clip, state, "test", RECIPE, str(tmp_path / "corpus"))
     assert isinstance(failure, ClipFailure)
     assert (failure.stage, failure.reason) == ("manifest", "physics")
-    assert failure.detail.startswith("74 video frames, not 75; 47999 samples, not 48000 at 16000 Hz")
+    assert failure.detail.startswith(
+        "74 video frames, not 75; 47999 samples, not 48000 at 16000 Hz"
+    )
     assert "149 mel frames, not 150" in failure.detail
 
 
