@@ -15,7 +15,7 @@ from facetron.model.config import ModelConfig
 from facetron.model.face import face_input
 from facetron.model.facetron import FaceToSpeech
 from facetron.model.lip import lip_input
-from facetron.model.norms import remove_norms
+from facetron.published.norms import remove_norms
 from facetron.vocoders.griffin_lim import GriffinLim
 from manifests.specs import CLIP_FRAMES, CropSpec
 

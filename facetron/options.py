@@ -180,3 +180,40 @@ def read_yaml(path: Path) -> dict[str, Any]:
     if not isinstance(values, dict):
         raise BadInput(f"{path} holds no sections", "write lines such as `lip: {input_px: 64}`")
     return values
+
+
+def configure(
+    presets: Presets, size: str | None = None, file: Path | None = None, sets: Sequence[str] = ()
+) -> Any:
+    """The options of a system: size ← YAML ← `--set`.
+
+    Args:
+        presets: of the system, with its sizes under "".
+        size: name of one; None takes the file's `size`, else `paper`.
+        file: YAML of sections, all optional. A section `train` in it is for training.
+        sets: `key=value` texts; they win over the file.
+
+    Raises:
+        BadInput: an unknown key or size (the choices are listed), a wrong type, or values that
+            do not fit together.
+    """
+    values = read_yaml(file) if file else {}
+    values.pop("train", None)
+    overrides = assignments(sets)
+    if size is not None:
+        overrides.setdefault(PRESET, size)
+    return merge(presets[""]["paper"], _layered(values, overrides), presets)
+
+
+def _layered(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
+    """Nested values with those of `above` winning; a section that names its `size` starts anew."""
+    result = dict(below)
+    for key, value in above.items():
+        under = result.get(key)
+        if isinstance(value, dict) and PRESET not in value:
+            if isinstance(under, str):
+                under = {PRESET: under}
+            if isinstance(under, dict):
+                value = _layered(under, value)
+        result[key] = value
+    return result

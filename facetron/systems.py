@@ -1,42 +1,185 @@
-"""Models by name, imported when used: a new one is a class with this contract and a line here.
+"""Systems by name: everything that the programs need to know of a model that is a row of a table.
 
-Importing this module does not import PyTorch.
+A system is one file. It defines a frozen dataclass of options with the sizes `paper`, `small` and
+`debug`, its modules, its training stages, and a class that synthesizes; a `System` names them, and
+a line in `SYSTEMS` names the `System`. A package of its own registers one through the entry point
+group `facetron.systems` instead. Targets are written "module:name" and imported when used, so that
+importing this module does not import PyTorch.
+
+A checkpoint carries the name of its system, and only registered names are ever resolved: nothing
+is imported because a file says so.
 """
 
 from __future__ import annotations
 
 import importlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib.metadata import entry_points
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
-from facetron.model.sizes import model_config
+from facetron import options
 from manifests.errors import BadInput
+from manifests.specs import MelSpec
 
 if TYPE_CHECKING:
     from torch import nn
 
-MODELS: dict[str, str] = {"facetron": "facetron.model.facetron:Facetron"}
-"""name → "module:Class". The class is called with a `ModelConfig`; its instances map a batch of lips
-(B, C, T, H, W) and faces (B, 3, H, W) to mels (B, n_mels, T') of their `mel_spec`. A `debug` size is
-always there."""
+    from facetron.inventory import ModuleEntry
+    from facetron.synthesis.base import SpeechSynthesizer
+    from facetron.train.config import TrainConfig
+    from facetron.train.stage import Stage
+
+DEFAULT = "facetron"
+"""The system of commands that name none, and of checkpoints that were written before they named one."""
+
+SYSTEMS: dict[str, str] = {DEFAULT: "facetron.model.system:FACETRON"}
+"""Name → "module:name" of its `System`."""
+
+ENTRY_POINTS = "facetron.systems"
 
 
-def resolve(entry: str) -> Any:
-    """What "module:name" names."""
-    module, attribute = entry.split(":")
+class SystemConfig(Protocol):
+    """What every system's options have; they are a frozen dataclass beside that.
+
+    A system whose stages read the field `lips` has a section `lip` (`facetron.model.config.LipConfig`),
+    and one whose stages read `face` a section `face` (`FaceConfig`): they decide how stored pictures
+    become input.
+    """
+
+    @property
+    def size(self) -> str:
+        """The preset that the options started from."""
+
+    @property
+    def mel_spec(self) -> MelSpec:
+        """Of the mels that it learns from and makes."""
+
+
+@dataclass(frozen=True)
+class System:
+    """A system as the programs see it. What is not said in plain values is a target "module:name".
+
+    Attributes:
+        name: in the registry, in checkpoints and for `--system`.
+        label: as tables print it.
+        source: paper that describes it.
+        presets: target of `facetron.options.Presets`; the entry "" holds the sizes by name, with
+            `paper`, `small` and `debug` among them.
+        stages: stage → target of its `facetron.train.stage.Stage`, in the order of training.
+        defaults: target of a function (stage, config) → `TrainConfig`.
+        synthesizer: target of its `facetron.synthesis.base.SpeechSynthesizer`.
+        parts: what `facetron export` takes; discriminators stay behind.
+        needed: the parts without which it cannot speak. The checkpoint of the last of them decides
+            the options that belong to no part.
+        inventory: target of a function config → `facetron.inventory.ModuleEntry` by name.
+        departures: target of a function config → lines that say where it differs from its source.
+        encoders: `face` and `prosody`, where it has such parts: target of a function config →
+            module, for `facetron embed`.
+    """
+
+    name: str
+    label: str
+    source: str
+    presets: str
+    stages: Mapping[str, str]
+    defaults: str
+    synthesizer: str
+    parts: tuple[str, ...]
+    needed: tuple[str, ...]
+    inventory: str
+    departures: str
+    encoders: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def sizes(self) -> Mapping[str, SystemConfig]:
+        """Options by the name of their size."""
+        found: Mapping[str, SystemConfig] = resolve(self.presets)[""]
+        return found
+
+    def configure(
+        self, size: str | None = None, file: Path | None = None, sets: Sequence[str] = ()
+    ) -> SystemConfig:
+        """Options from a size, a YAML file and `key=value` texts; see `facetron.options.configure`."""
+        config: SystemConfig = options.configure(resolve(self.presets), size, file, sets)
+        return config
+
+    def config(self, values: Mapping[str, Any]) -> SystemConfig:
+        """Options from the plain values of a checkpoint. Raises `BadInput` where this version cannot
+        have such a model."""
+        config: SystemConfig = options.from_dict(type(self.sizes["paper"]), values)
+        return config
+
+    def require_stage(self, stage: str) -> None:
+        """Raises `BadInput`, which lists the stages, unless there is one of this name."""
+        if stage not in self.stages:
+            raise BadInput(
+                f"{self.name} has no stage {stage!r}",
+                f"choose one of {', '.join(self.stages)}, all",
+            )
+
+    def stage(self, name: str) -> type[Stage[Any]]:
+        """The class of a stage. Raises `BadInput` for an unknown name."""
+        self.require_stage(name)
+        found: type[Stage[Any]] = resolve(self.stages[name])
+        return found
+
+    def training(self, stage: str, config: SystemConfig) -> TrainConfig:
+        """The options that a stage is trained with unless told otherwise."""
+        self.require_stage(stage)
+        found: TrainConfig = resolve(self.defaults)(stage, config)
+        return found
+
+    def synthesizer_class(self) -> type[SpeechSynthesizer]:
+        """What reads a checkpoint and synthesizes."""
+        found: type[SpeechSynthesizer] = resolve(self.synthesizer)
+        return found
+
+    def modules(self, config: SystemConfig) -> dict[str, ModuleEntry]:
+        """What `facetron info` counts, by name."""
+        found: dict[str, ModuleEntry] = resolve(self.inventory)(config)
+        return found
+
+    def departures_of(self, config: SystemConfig) -> list[str]:
+        """Where a config differs from the source, a line each."""
+        found: list[str] = resolve(self.departures)(config)
+        return found
+
+    def encoder(self, name: str, config: SystemConfig) -> nn.Module:
+        """A fresh `face` or `prosody` encoder; `name` is a key of `encoders`."""
+        made: nn.Module = resolve(self.encoders[name])(config)
+        return made
+
+
+def resolve(target: str) -> Any:
+    """The object that "module:name" names, whose module is imported if need be."""
+    module, attribute = target.split(":")
     return getattr(importlib.import_module(module), attribute)
 
 
-def create(
-    name: str, size: str | None = None, file: Path | None = None, sets: Sequence[str] = ()
-) -> nn.Module:
-    """A model with fresh weights; see `facetron.model.sizes.model_config` for the arguments.
+def names() -> tuple[str, ...]:
+    """Of all systems: this package's, then those of installed packages."""
+    return tuple(dict.fromkeys([*SYSTEMS, *(e.name for e in entry_points(group=ENTRY_POINTS))]))
+
+
+def get(name: str = DEFAULT) -> System:
+    """The system of a name.
 
     Raises:
-        BadInput: an unknown name, size or option; the choices are listed.
+        BadInput: there is none; the registered ones are listed.
+
+    Example:
+        >>> facetron = get("facetron")
+        >>> facetron.label, list(facetron.stages)
+        ('Facetron', ['lip', 'prosody', 'face', 'decoder', 'vocoder', 'joint'])
+        >>> facetron.configure("small").mel_spec.hop_samples
+        320
     """
-    if name not in MODELS:
-        raise BadInput(f"no model {name!r}", f"choose one of {', '.join(MODELS)}")
-    model: nn.Module = resolve(MODELS[name])(model_config(size, file, sets))
-    return model
+    target = SYSTEMS.get(name)
+    if target is None:
+        target = next((e.value for e in entry_points(group=ENTRY_POINTS, name=name)), None)
+    if target is None:
+        raise BadInput(f"no system {name!r}", f"choose one of {', '.join(names())}")
+    system: System = resolve(target)
+    return system

@@ -19,8 +19,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from facetron import options
-from facetron.model.config import ModelConfig
+from facetron import systems
+from facetron.systems import SystemConfig
 from manifests.errors import BadInput, SpecMismatch, ToolkitError
 from manifests.io import atomic_path, write_json
 from manifests.records import Record
@@ -35,7 +35,7 @@ class CheckpointInfo(Record):
 
     Attributes:
         stage: that trained them.
-        config: the whole `ModelConfig`, plain.
+        config: the whole config of the system, plain.
         parts: modules in the file, such as `lip`; tensors are named `lip.…`.
         mel: fingerprint of the mels learned from or made.
         crop: fingerprint of the crops learned from.
@@ -47,6 +47,9 @@ class CheckpointInfo(Record):
         training: options of the training.
         progress: what taking it up again needs.
         history: metrics of every epoch.
+        system: of `facetron.systems` that the weights are of.
+        trained: part → what the training that last changed it recorded (`stage`, `epoch`, `revision`,
+            `metrics`, `training`): a part that is only used keeps the record it came with.
     """
 
     stage: str
@@ -63,10 +66,31 @@ class CheckpointInfo(Record):
     training: dict[str, Any] = field(default_factory=dict)
     progress: dict[str, Any] = field(default_factory=dict)
     history: tuple[dict[str, Any], ...] = ()
+    system: str = systems.DEFAULT
+    trained: dict[str, dict[str, Any]] = field(default_factory=dict)
 
-    def model_config(self) -> ModelConfig:
-        """Raises `BadInput` where this version cannot have such a model."""
-        return options.from_dict(ModelConfig, self.config)
+    def model_config(self) -> SystemConfig:
+        """The options of the system. Raises `BadInput` where this version has no such system, or
+        cannot have such a model."""
+        return systems.get(self.system).config(self.config)
+
+    def require_system(self, system: str, path: Path) -> None:
+        """Raises `BadInput` unless the weights in `path` are of a system."""
+        if self.system != system:
+            raise BadInput(
+                f"{path} is a checkpoint of the system {self.system}, not of {system}",
+                f"give one of {system}",
+            )
+
+    def record(self, part: str) -> dict[str, Any]:
+        """What the training of a part recorded; of the whole file, where it tells no more."""
+        return self.trained.get(part) or {
+            "stage": self.stage,
+            "epoch": self.epoch,
+            "revision": self.revision,
+            "metrics": self.metrics,
+            "training": self.training,
+        }
 
     def has_seen(self, speaker: str) -> bool:
         """Whether a speaker was trained on: what "seen" and "unseen" mean in synthesis."""

@@ -10,14 +10,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from facetron import systems
 from facetron.checkpoints import checkpoint
 from facetron.checkpoints.checkpoint import CheckpointInfo
+from facetron.systems import System
 from manifests.errors import BadInput, SpecMismatch
 
 STAGE = "export"
-PARTS = ("lip", "face", "prosody", "decoder", "vocoder")
-"""What may be exported: discriminators only train."""
-NEEDED = ("lip", "face", "decoder")
 
 
 @dataclass(frozen=True)
@@ -42,7 +41,8 @@ def export(sources: Sequence[Path], out: Path, half: bool = True, note: str = ""
         note: a line kept in the file, such as what it was trained on.
 
     Raises:
-        BadInput: a part that speaking needs is in none of the sources, or one would overflow.
+        BadInput: a part that speaking needs is in none of the sources, one would overflow, or the
+            sources are of different systems.
         SpecMismatch: parts of other mels or crops, or trained under different splits: what one
             split holds out another may have trained on, and "unseen" would mean nothing.
     """
@@ -50,15 +50,17 @@ def export(sources: Sequence[Path], out: Path, half: bool = True, note: str = ""
     origin: dict[str, Path] = {}
     tensors: dict[str, Tensor] = {}
     speakers: set[str] = set()
+    system = systems.get(checkpoint.read_info(sources[0]).system)
     for path in sources:
         info, values = checkpoint.load(path)
+        info.require_system(system.name, path)
         speakers.update(info.speakers)  # also of parts that a later stage went on with
-        for part in (part for part in PARTS if part in info.parts):
+        for part in (part for part in system.parts if part in info.parts):
             for name in [name for name in tensors if name.startswith(f"{part}.")]:
                 del tensors[name]
             tensors |= {n: v for n, v in values.items() if n.startswith(f"{part}.")}
             infos[part], origin[part] = info, path
-    missing = [part for part in NEEDED if part not in infos]
+    missing = [part for part in system.needed if part not in infos]
     if missing:
         raise BadInput(
             f"no source has a trained {', '.join(missing)}", "add the checkpoint of its stage"
@@ -66,7 +68,7 @@ def export(sources: Sequence[Path], out: Path, half: bool = True, note: str = ""
     _agree(infos, origin)
     if half:
         tensors = {name: _halved(name, value) for name, value in tensors.items()}
-    info = _merged(infos, speakers, note)
+    info = _merged(system, infos, speakers, note)
     out.parent.mkdir(parents=True, exist_ok=True)
     checkpoint.save(out, tensors, info)
     return Exported(info, out.stat().st_size, origin)
@@ -95,22 +97,26 @@ def _agree(infos: dict[str, CheckpointInfo], origin: dict[str, Path]) -> None:
             )
 
 
-def _merged(infos: dict[str, CheckpointInfo], speakers: set[str], note: str) -> CheckpointInfo:
-    parts = tuple(part for part in PARTS if part in infos)
-    first = infos["decoder"]
+def _merged(
+    system: System, infos: dict[str, CheckpointInfo], speakers: set[str], note: str
+) -> CheckpointInfo:
+    parts = tuple(part for part in system.parts if part in infos)
+    first = infos[system.needed[-1]]
     config: dict[str, Any] = dict(first.config)
     for part in parts:  # a section of the config has the name of the part that it shapes
-        config[part] = infos[part].config[part]
+        if part in infos[part].config:
+            config[part] = infos[part].config[part]
     metrics = {
         f"{part}.{name}": value
         for part in parts
-        for name, value in infos[part].metrics.items()
+        for name, value in infos[part].record(part)["metrics"].items()
         if name.startswith("val_")
     }
-    training: dict[str, Any] = {
-        part: {"stage": infos[part].stage, "epoch": infos[part].epoch, **infos[part].training}
-        for part in parts
-    }
+    training: dict[str, Any] = {}
+    for part in parts:
+        record = infos[part].record(part)
+        told = {name: record[name] for name in ("stage", "epoch", "revision")}
+        training[part] = {**told, **record["training"]}
     if note:
         training["note"] = note
     made = replace(
@@ -122,6 +128,7 @@ def _merged(infos: dict[str, CheckpointInfo], speakers: set[str], note: str) -> 
         epoch=0,
         step=0,
         metrics=metrics,
+        trained={part: infos[part].record(part) for part in parts},
         training=training,
         progress={},
         history=(),

@@ -1,92 +1,94 @@
-"""`facetron info`: what a config amounts to, beside the paper."""
+"""`facetron info`: what a config of a system amounts to, beside its paper."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from facetron import systems
 from manifests.console import format_table
-from manifests.specs import CLIP_FRAMES
+from manifests.specs import CLIP_SECONDS
 
 if TYPE_CHECKING:
-    from facetron.model.config import ModelConfig
-    from facetron.model.inventory import ModuleRow, Shape
+    from facetron.inventory import ModuleRow, Shape
+    from facetron.systems import System, SystemConfig
 
 
-COLUMNS = ("module", "input", "output", "M parameters", "GFLOP a clip", "planned M", "GFLOP")
+COLUMNS = ("module", "input", "output", "M parameters", "GFLOP per clip", "planned M", "GFLOP")
 
 
 @click.command()
+@click.option("--system", default=systems.DEFAULT, show_default=True, help="Which system.")
 @click.option("--size", default=None, help="paper (the default), small or debug.")
 @click.option("--config", "file", type=click.Path(path_type=Path), help="YAML file of options.")
 @click.option("--set", "sets", multiple=True, metavar="KEY=VALUE", help="Such as vocoder=v3.")
 @click.option("--yaml", "as_yaml", is_flag=True, help="Print the whole config instead, as YAML.")
-def info(size: str | None, file: Path | None, sets: tuple[str, ...], as_yaml: bool) -> None:
-    """Modules, shapes, parameters and GFLOP of a clip of 3 s, beside what the paper says."""
+def info(
+    system: str, size: str | None, file: Path | None, sets: tuple[str, ...], as_yaml: bool
+) -> None:
+    """Print the modules, shapes, parameters and GFLOP of a clip of 3 s, what the paper says of each
+    module, and where this config departs from the paper."""
     # `facetron --help` imports every command and must wait neither for SciPy nor for PyTorch.
     from facetron import options
-    from facetron.model.sizes import model_config
 
-    config = model_config(size, file, sets)
+    chosen = systems.get(system)
+    config = chosen.configure(size, file, sets)
     if as_yaml:
         click.echo(options.to_yaml(config), nl=False)
         return
-    from facetron.model.inventory import PAPER_SAYS, PLANNED, SPEAKING, inventory
+    from facetron.inventory import inventory
 
-    rows = inventory(config)
-    click.echo(_heading(config))
-    click.echo()
-    speaking = [row for row in rows if row.name in SPEAKING]
+    rows = inventory(chosen.modules(config))
+    for line in _lines(chosen, config, rows):
+        click.echo(line)
+
+
+def _lines(system: System, config: SystemConfig, rows: list[ModuleRow]) -> list[str]:
+    speaking = [row for row in rows if row.entry.speaks]
     millions = _millions(sum(row.parameters for row in speaking))
-    total = (
-        "all that speaks",
-        "",
-        "",
-        millions,
-        f"{sum(row.gflop for row in speaking):.2f}",
-        "",
-        "",
-    )
-    shown = len(COLUMNS) if any(row.planned for row in rows) else len(COLUMNS) - 2
-    table = [*map(_cells, rows), total]
-    click.echo(format_table(COLUMNS[:shown], [cells[:shown] for cells in table]))
-    click.echo()
-    click.echo("The paper says (and gives no counts):")
-    for row in rows:
-        click.echo(f"  {row.name}: {PAPER_SAYS[row.name]}")
-    notes = [(row.name, PLANNED[row.name][2]) for row in rows if row.planned]
-    notes = [(name, note) for name, note in notes if note]
+    gflop = f"{sum(row.gflop for row in speaking):.2f}"
+    total = ("all that speaks", "", "", millions, gflop, "", "")
+    shown = len(COLUMNS) if any(row.entry.planned for row in rows) else len(COLUMNS) - 2
+    table = [cells[:shown] for cells in (*map(_cells, rows), total)]
+    lines = [_heading(system, config), "", format_table(COLUMNS[:shown], table)]
+    lines += ["", f"{system.source}, says (and gives no counts):"]
+    lines += [f"  {row.name}: {row.entry.says}" for row in rows]
+    notes = [f"  {row.name}: {row.entry.note}" for row in rows if row.entry.note]
     if notes:
-        click.echo()
-        click.echo("Where a count is not the planned one:")
-        for name, note in notes:
-            click.echo(f"  {name}: {note}")
+        lines += ["", "Where a count is not the planned one:", *notes]
+    departures = system.departures_of(config)
+    if departures:
+        variant = "" if config.size == "paper" else f" ({config.size} is a small variant of it)"
+        lines += ["", f"Departures from the paper{variant}:"]
+        lines += [f"  {line}" for line in departures]
+    return lines
 
 
-def _heading(config: ModelConfig) -> str:
+def _heading(system: System, config: SystemConfig) -> str:
     spec = config.mel_spec
-    frames = CLIP_FRAMES * config.decoder.upsampling
+    frames = round(CLIP_SECONDS * spec.frame_rate_hz)
     return (
-        f"{config.size}: {CLIP_FRAMES} frames of lips and one face → {frames} mel frames → "
+        f"{system.label}, {config.size}: {CLIP_SECONDS:g} s of silent video → {frames} mel frames → "
         f"{frames * spec.hop_samples} samples at {spec.sample_rate_hz} Hz"
     )
 
 
 def _cells(row: ModuleRow) -> tuple[str, ...]:
-    planned = (f"{row.planned[0]:g}", f"{row.planned[1]:g}") if row.planned else ("", "")
+    planned = row.entry.planned
     return (
         row.name,
-        _shapes(row.input_shapes),
+        _shapes(row.entry.shapes),
         _shapes(row.output_shapes),
         _millions(row.parameters),
         f"{row.gflop:.2f}",
-        *planned,
+        *((f"{planned[0]:g}", f"{planned[1]:g}") if planned else ("", "")),
     )
 
 
-def _shapes(shapes: tuple[Shape, ...]) -> str:
+def _shapes(shapes: Sequence[Shape]) -> str:
     return ", ".join("×".join(map(str, shape)) for shape in shapes)
 
 

@@ -71,14 +71,14 @@ def speak(
     is replaced. Prints what was read.
     """
     # `facetron --help` imports every command and must not wait for PyTorch.
-    from facetron.synthesis.synthesizer import Synthesizer
+    from facetron.synthesis.base import load_synthesizer
     from facetron.video import speak as speaking
     from facetron.video.align import Aligner
 
     request = speaking.SpeakRequest(video, out, face, wav)
     speaking.check(request)
     options = dict(_pair(text) for text in landmark_options)
-    synthesizer = Synthesizer.load(checkpoint, vocoder, device, decoding)  # type: ignore[arg-type]
+    synthesizer = load_synthesizer(checkpoint, vocoder, device, decoding)  # type: ignore[arg-type]
     aligner = Aligner(landmarks, options)
     try:
         outcome = speaking.speak(request, synthesizer, aligner)

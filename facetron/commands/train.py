@@ -7,11 +7,12 @@ from pathlib import Path
 
 import click
 
-STAGES = ("lip", "prosody", "face", "decoder", "vocoder", "joint", "all")
+from facetron import systems
 
 
 @click.command()
-@click.argument("stage", type=click.Choice(STAGES))
+@click.argument("stage")
+@click.option("--system", default=systems.DEFAULT, show_default=True, help="Which system.")
 @click.option("--manifest", required=True, type=click.Path(path_type=Path), help="Of gridprep.")
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="Folder of the run.")
 @click.option("--size", default=None, help="paper (the default), small or debug.")
@@ -33,6 +34,7 @@ STAGES = ("lip", "prosody", "face", "decoder", "vocoder", "joint", "all")
 @click.option("--restart", is_flag=True, help="Start anew where the folder holds a run.")
 def train(
     stage: str,
+    system: str,
     manifest: Path,
     out: Path,
     size: str | None,
@@ -41,7 +43,10 @@ def train(
     sources: tuple[Path, ...],
     restart: bool,
 ) -> None:
-    """Train one STAGE of the model, or all in their order.
+    """Train one STAGE of a system, or all in their order.
+
+    The stages of facetron are lip, prosody, face, decoder, vocoder and joint; a STAGE that does not
+    exist is answered with the names of a system's stages.
 
     A run that was stopped goes on where it was when the same command is given again. On several
     GPUs: torchrun --nproc-per-node N -m facetron.cli train …
@@ -59,6 +64,7 @@ def train(
         sources,
         restart,
         lambda line: click.echo(line, err=True),
+        system,
     )
     if os.environ.get("RANK", "0") == "0":  # under torchrun every process comes here
         click.echo(best)

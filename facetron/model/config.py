@@ -10,6 +10,7 @@ import math
 from dataclasses import dataclass, field
 from typing import Literal
 
+from facetron.model import encoders
 from manifests.errors import BadInput
 from manifests.mel import PRESETS as MELS
 from manifests.specs import VIDEO_FPS, MelSpec
@@ -29,6 +30,9 @@ MRF: dict[int, Mrf] = {
 class LipConfig:
     """Lip encoder (III), after LipNet."""
 
+    kind: str = "lipnet"
+    """A name in `facetron.model.encoders.LIP`. The other options are those of `lipnet`; another kind
+    has its own field of view in `input_px` and `input_channels`."""
     input_px: int = 144
     input_channels: Literal[1, 3] = 3
     """3 is color, 1 grey."""
@@ -51,6 +55,7 @@ class LipConfig:
     """In the decoder's and the joint stage the lip encoder stays as its own stage left it (IV-A)."""
 
     def __post_init__(self) -> None:
+        encoders.require("lip", self.kind)
         _positive("lip", input_px=self.input_px, gru_hidden=self.gru_hidden, fc_size=self.fc_size)
         _positive("lip", gru_layers=self.gru_layers, channels=min(self.channels, default=0))
         if len(self.channels) != 3 or self.bottleneck < 0:
@@ -68,14 +73,16 @@ class LipConfig:
 
     @property
     def embedding_size(self) -> int:
-        return self.fc_size if self.embedding == "fc1" else 2 * self.gru_hidden
+        """Of a frame, as the kind has it."""
+        return int(encoders.encoder_class("lip", self.kind).size_of(self))
 
 
 @dataclass(frozen=True)
 class FaceConfig:
     """Face encoder (III), after FaceNet."""
 
-    kind: Literal["inception_resnet_v1", "residual"] = "inception_resnet_v1"
+    kind: str = "inception_resnet_v1"
+    """A name in `facetron.model.encoders.FACE`."""
     input_px: int = 160
     channels: tuple[int, ...] = (24, 48, 96, 160)
     """Of the stages of `residual`; `inception_resnet_v1` has its own."""
@@ -84,6 +91,7 @@ class FaceConfig:
     """128 beside a lip embedding of 512 makes the decoder's 640 channels."""
 
     def __post_init__(self) -> None:
+        encoders.require("face", self.kind)
         _positive("face", input_px=self.input_px, embedding_size=self.embedding_size)
         _positive("face", channels=min(self.channels, default=0))
         if self.kind == "inception_resnet_v1" and self.input_px < 80:
@@ -94,8 +102,9 @@ class FaceConfig:
 class ProsodyConfig:
     """Prosody encoder (IV-A), Mellotron's reference encoder and its global style tokens (GST)."""
 
-    kind: Literal["gru", "gst"] = "gru"
-    """The embedding is the GRU's state, or the mixture of style tokens projected to its size."""
+    kind: str = "gru"
+    """A name in `facetron.model.encoders.PROSODY`. The embedding is the GRU's state, or the mixture of
+    style tokens projected to its size."""
     filters: tuple[int, ...] = (32, 32, 64, 64, 128, 128)
     gru_size: int = 128
     tokens: int = 10
@@ -104,6 +113,7 @@ class ProsodyConfig:
     embedding_size: int = 128
 
     def __post_init__(self) -> None:
+        encoders.require("prosody", self.kind)
         _positive("prosody", gru_size=self.gru_size, tokens=self.tokens, heads=self.heads)
         _positive("prosody", filters=min(self.filters, default=0), size=self.embedding_size)
         if self.style_size % self.heads:
@@ -194,7 +204,7 @@ class MelDiscriminatorConfig(DiscriminatorConfig):
     perceptual: bool = False
     """Adds a head that predicts a quality score, MetricGAN's way: the introduction's criterion
     "motivated by a perceptual quality metric", which the paper never specifies. The score is
-    `facetron.model.mel_score`'s."""
+    `facetron.train.mel_score`'s."""
     perceptual_channels: tuple[int, ...] = (16, 32, 64, 64)
 
 

@@ -16,7 +16,7 @@ from torch.nn import functional
 
 from facetron.model.config import DiscriminatorConfig, MelDiscriminatorConfig, VocoderConfig
 from facetron.model.hifigan import SLOPE
-from facetron.model.norms import spectral_norm, weight_norm
+from facetron.published.norms import spectral_norm, weight_norm
 
 PERIOD_KERNEL = 5
 

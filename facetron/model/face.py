@@ -41,6 +41,8 @@ class FaceEncoder(nn.Module):
     and `residual`, a small one for CPUs.
     """
 
+    prepare = staticmethod(face_input)
+
     def __init__(self, config: FaceConfig) -> None:
         super().__init__()
         self.config = config
@@ -50,6 +52,15 @@ class FaceEncoder(nn.Module):
         else:
             self.trunk = ResidualTrunk(config.channels, config.dropout)
         self.project = nn.Linear(self.trunk.size, config.embedding_size)
+
+    @staticmethod
+    def size_of(config: FaceConfig) -> int:
+        """Numbers in an embedding."""
+        return config.embedding_size
+
+    @property
+    def embedding_size(self) -> int:
+        return self.size_of(self.config)
 
     def forward(self, faces: Tensor) -> Tensor:
         """Eq. 1 and 5: f = E_face(X).

@@ -7,6 +7,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from facetron.model import encoders
 from facetron.model.config import ModelConfig
 from facetron.model.decoder import Decoder
 from facetron.model.face import FaceEncoder
@@ -30,9 +31,10 @@ class Facetron(nn.Module):
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         self.config = config
-        self.lip = LipEncoder(config.lip)
-        self.face = FaceEncoder(config.face)
-        self.decoder = Decoder(config.decoder, config.condition_size, config.mel_spec.n_mels)
+        self.lip: LipEncoder = encoders.build("lip", config.lip)
+        self.face: FaceEncoder = encoders.build("face", config.face)
+        size = self.lip.embedding_size + self.face.embedding_size
+        self.decoder = Decoder(config.decoder, size, config.mel_spec.n_mels)
         if config.lip.frozen:
             self.lip.requires_grad_(False)
             self.lip.eval()
@@ -81,8 +83,8 @@ class Facetron(nn.Module):
         """Eq. 1 to 3.
 
         Args:
-            lips: (B, C, T, H, W) as `encoders.lip.lip_input` makes them.
-            faces: (B, 3, H, W) as `encoders.face.face_input` makes them.
+            lips: (B, C, T, H, W) as `facetron.model.lip.lip_input` makes them.
+            faces: (B, 3, H, W) as `facetron.model.face.face_input` makes them.
             lengths: (B,) frames of each clip where shorter ones were padded. What is read from the
                 lips does not depend on the padding; the last mel frames of a shorter clip do, for
                 the decoder's convolutions reach over its end. Batch equal lengths to be exact.

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from facetron.model.config import Mrf
-from facetron.model.norms import weight_norm
+from facetron.published.norms import weight_norm
 from manifests.errors import BadInput
 
 SLOPE = 0.1

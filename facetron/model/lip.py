@@ -152,8 +152,10 @@ class LipEncoder(nn.Module):
     """E_lip of Eq. 1: three Conv3d, the residual block, two Bi-GRUs, two fully connected layers.
 
     FC1's output is the lip embedding (or the Bi-GRU's, an option); FC2 predicts the letters that the
-    encoder is trained on with CTC.
+    encoder is trained on with CTC. It is the kind `lipnet` of `facetron.model.encoders`.
     """
+
+    prepare = staticmethod(lip_input)
 
     def __init__(self, config: LipConfig) -> None:
         super().__init__()
@@ -187,6 +189,19 @@ class LipEncoder(nn.Module):
         self._initialize()
         # Channels last, here and in `forward`, halves the time of the convolutions on a CPU.
         self.stages.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
+
+    @staticmethod
+    def size_of(config: LipConfig) -> int:
+        """Numbers in a frame's embedding."""
+        return config.fc_size if config.embedding == "fc1" else 2 * config.gru_hidden
+
+    @property
+    def embedding_size(self) -> int:
+        return self.size_of(self.config)
+
+    def only_spelling(self) -> list[nn.Module]:
+        """The layers that no loss of speech reaches, since the embedding lies before them."""
+        return [self.fc2] if self.config.embedding == "fc1" else [self.fc1, self.fc2]
 
     def _initialize(self) -> None:
         """He's normal for what a ReLU follows, orthogonal for what recurs, as LipNet."""

@@ -97,6 +97,20 @@ class ProsodyEncoder(nn.Module):
             else nn.Linear(size, config.embedding_size)
         )
 
+    @staticmethod
+    def size_of(config: ProsodyConfig) -> int:
+        """Numbers in an embedding."""
+        return config.embedding_size
+
+    @property
+    def embedding_size(self) -> int:
+        return self.size_of(self.config)
+
+    @staticmethod
+    def prepare(stored: Tensor, config: ProsodyConfig) -> Tensor:
+        """Log mels (…, n_mels, T) as they are stored."""
+        return stored
+
     def forward(self, mel: Tensor) -> Tensor:
         """Eq. 5: p = E_prosody(M).
 

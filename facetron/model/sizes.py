@@ -140,34 +140,6 @@ PRESETS["vocoder"] = {**PRESETS["vocoder"], **VOCODERS}
 def model_config(
     size: str | None = None, file: Path | None = None, sets: Sequence[str] = ()
 ) -> ModelConfig:
-    """The config of a model.
-
-    Args:
-        size: `paper`, `small` or `debug`; None takes the file's `size`, else `paper`.
-        file: YAML of sections, all optional.
-        sets: `key=value` texts; they win over the file.
-
-    Raises:
-        BadInput: an unknown key or size (the choices are listed), a wrong type, or values that
-            do not fit together.
-    """
-    values = options.read_yaml(file) if file else {}
-    values.pop("train", None)  # the same file may hold the options of training
-    overrides = options.assignments(sets)
-    if size is not None:
-        overrides.setdefault(options.PRESET, size)
-    return options.merge(PAPER, _layered(values, overrides), PRESETS)
-
-
-def _layered(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
-    """Nested values with those of `above` winning; a section that names its `size` starts anew."""
-    result = dict(below)
-    for key, value in above.items():
-        under = result.get(key)
-        if isinstance(value, dict) and options.PRESET not in value:
-            if isinstance(under, str):
-                under = {options.PRESET: under}
-            if isinstance(under, dict):
-                value = _layered(under, value)
-        result[key] = value
-    return result
+    """The options of a Facetron from its sizes; see `facetron.options.configure`."""
+    config: ModelConfig = options.configure(PRESETS, size, file, sets)
+    return config

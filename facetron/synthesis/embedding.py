@@ -16,14 +16,12 @@ from typing import Any, Literal
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
-from facetron import devices
+from facetron import devices, systems
 from facetron.checkpoints import checkpoint
 from facetron.checkpoints.checkpoint import CheckpointInfo
-from facetron.model.face import FaceEncoder, face_input
-from facetron.model.prosody import ProsodyEncoder
 from facetron.train.collapse import collapse_metrics
 from manifests.console import Progress
 from manifests.errors import BadInput, ManifestError
@@ -153,32 +151,31 @@ def _prints(row: ManifestRow) -> tuple[str, str]:
 
 def _encoders(
     info: CheckpointInfo, tensors: dict[str, Tensor], path: Path
-) -> tuple[FaceEncoder | None, ProsodyEncoder | None]:
-    """Those that the checkpoint has. Raises `BadInput` where it has neither."""
-    config = info.model_config()
-    face = prosody = None
-    if "face" in info.parts:
-        face = FaceEncoder(config.face).eval()
-        checkpoint.fill(face, "face", tensors, path)
-    if "prosody" in info.parts:
-        prosody = ProsodyEncoder(config.prosody, config.mel_spec.n_mels).eval()
-        checkpoint.fill(prosody, "prosody", tensors, path)
-    if face is None and prosody is None:
+) -> tuple[nn.Module | None, nn.Module | None]:
+    """The face and the prosody encoder, those that the checkpoint has. Raises `BadInput` where it
+    has neither."""
+    system, config = systems.get(info.system), info.model_config()
+    found: dict[str, nn.Module] = {}
+    for part in ("face", "prosody"):
+        if part in info.parts and part in system.encoders:
+            found[part] = system.encoder(part, config).eval()
+            checkpoint.fill(found[part], part, tensors, path)
+    if not found:
         raise BadInput(
             f"{path} has no face and no prosody encoder (it holds {', '.join(info.parts)})",
             "give a checkpoint of the stage prosody, face, decoder or joint",
         )
-    return face, prosody
+    return found.get("face"), found.get("prosody")
 
 
 @torch.no_grad()
-def _faces(encoder: FaceEncoder, rows: Sequence[ManifestRow], root: Path, stills: Stills) -> Floats:
+def _faces(encoder: Any, rows: Sequence[ManifestRow], root: Path, stills: Stills) -> Floats:
     pictures, counts = [], []
     for row in rows:
         strip = read_pictures(_path(row, root, "face"))
         if stills == "middle":
             strip = strip[len(strip) // 2 :][:1]
-        pictures.append(face_input(torch.from_numpy(strip), encoder.config))
+        pictures.append(encoder.prepare(torch.from_numpy(strip), encoder.config))
         counts.append(len(strip))
     device = next(encoder.parameters()).device
     found = [encoder(part.to(device)) for part in torch.split(torch.cat(pictures), BATCH_CLIPS)]
@@ -187,7 +184,7 @@ def _faces(encoder: FaceEncoder, rows: Sequence[ManifestRow], root: Path, stills
 
 
 @torch.no_grad()
-def _prosodies(encoder: ProsodyEncoder, rows: Sequence[ManifestRow], root: Path) -> Floats:
+def _prosodies(encoder: Any, rows: Sequence[ManifestRow], root: Path) -> Floats:
     device = next(encoder.parameters()).device
     found = []
     for row in rows:  # one by one: a prosody embedding depends on its mel's length
@@ -213,16 +210,17 @@ def _path(row: ManifestRow, root: Path, kind: str) -> str:
 def _told(
     info: CheckpointInfo, path: Path, manifest: Path, subset: str, stills: Stills, clips: int
 ) -> dict[str, Any]:
-    loss = info.model_config().loss
+    loss = getattr(info.model_config(), "loss", None)
     return {
         "schema": SCHEMA,
         "schema_version": SCHEMA_VERSION,
+        "system": info.system,
         "checkpoint": path.name,
         "checkpoint_sha256": sha256_file(path),
         "stage": info.stage,
         "size": str(info.config.get("size", "")),
-        "loss_cs": loss.cs,
-        "cs_direction": loss.cs_direction,
+        "loss_cs": getattr(loss, "cs", None),
+        "cs_direction": getattr(loss, "cs_direction", ""),
         "speakers_trained": list(info.speakers),
         "mel": info.mel,
         "crop": info.crop,

@@ -16,8 +16,8 @@ from typing import Any
 
 import numpy as np
 
+from facetron.synthesis.base import SpeechSynthesizer, Spoken
 from facetron.synthesis.stills import Face
-from facetron.synthesis.synthesizer import Spoken, Synthesizer
 from facetron.synthesis.tasks import SynthesisTask
 from manifests.audio import wav_key, write_wav
 from manifests.io import atomic_path, sha256_file
@@ -34,7 +34,7 @@ class ClipFiles:
     build: folder of the manifest.
     """
 
-    def __init__(self, root: Path, build: Path, synthesizer: Synthesizer) -> None:
+    def __init__(self, root: Path, build: Path, synthesizer: SpeechSynthesizer) -> None:
         self.root, self.build, self.synthesizer = root, build, synthesizer
 
     def samples(self, task: SynthesisTask) -> int:

@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from facetron import systems
+from facetron.synthesis.base import Decoding, Pictures, SpeechSynthesizer, load_synthesizer
 from facetron.synthesis.files import ClipFiles
 from facetron.synthesis.stills import IMAGE, RULES, SPEAKER, Face, Faces
 from facetron.synthesis.swaps import FILE, Pair, draw_pairs, read_pairs, write_pairs
-from facetron.synthesis.synthesizer import Decoding, Pictures, Synthesizer
 from facetron.synthesis.tasks import (
     SynthesisTask,
     one_voice,
@@ -99,7 +100,7 @@ def synthesize(options: SynthesisOptions) -> SynthesisReport:
         SpecMismatch: the manifest's mels or crops are not those that the model was trained on.
     """
     _check(options)
-    voice = Synthesizer.load(
+    voice = load_synthesizer(
         options.checkpoint, options.vocoder, options.device, options.decoding, options.seed
     )
     manifest = (
@@ -154,7 +155,7 @@ def _check(options: SynthesisOptions) -> None:
 
 
 def _tasks(
-    options: SynthesisOptions, voice: Synthesizer, rows: list[ManifestRow], manifest: Path
+    options: SynthesisOptions, voice: SpeechSynthesizer, rows: list[ManifestRow], manifest: Path
 ) -> list[SynthesisTask]:
     limit = 0 if options.swap else options.limit
     chosen = select(rows, options.subset, limit, manifest)
@@ -186,7 +187,7 @@ def _pairs_of(tasks: Sequence[SynthesisTask]) -> list[Pair]:
 
 
 def _speakers(
-    voice: Synthesizer, tasks: Sequence[SynthesisTask], held_out: Sequence[str]
+    voice: SpeechSynthesizer, tasks: Sequence[SynthesisTask], held_out: Sequence[str]
 ) -> tuple[Speaker, ...]:
     counts = Counter(task.voice for task in tasks if not task.of_picture)
     return tuple(
@@ -197,7 +198,7 @@ def _speakers(
 
 def _info(
     options: SynthesisOptions,
-    voice: Synthesizer,
+    voice: SpeechSynthesizer,
     header: dict[str, Any],
     manifest: Path,
     tasks: Sequence[SynthesisTask],
@@ -205,7 +206,7 @@ def _info(
 ) -> RunInfo:
     info = voice.info
     return RunInfo(
-        name=options.name or _name(options),
+        name=options.name or _name(options, systems.get(info.system).label),
         kind="control" if options.shuffle_lips else "model",
         split=str(header.get("split", "")),
         subset=options.subset,
@@ -213,10 +214,11 @@ def _info(
         n_expected=len(tasks),
         manifest_sha256=sha256_file(manifest),
         parameters={
+            "system": info.system,
             "checkpoint": Path(options.checkpoint).name,
             "checkpoint_sha256": voice.sha256,
             "stage": info.stage,
-            "size": voice.config.size,
+            "size": info.model_config().size,
             "epoch": info.epoch,
             "revision": info.revision,
             "trained_on_split": info.split,
@@ -236,7 +238,7 @@ def _info(
     )
 
 
-def _name(options: SynthesisOptions) -> str:
+def _name(options: SynthesisOptions, label: str) -> str:
     """Tells the runs of one checkpoint apart, so that a report can hold them side by side."""
     notes = [Path(options.checkpoint).stem]
     if options.face != "i2i":
@@ -247,7 +249,7 @@ def _name(options: SynthesisOptions) -> str:
         notes.append("swapped faces")
     if options.shuffle_lips:
         notes.append("shuffled lips")
-    return f"Facetron ({', '.join(notes)})"
+    return f"{label} ({', '.join(notes)})"
 
 
 class _Work(NamedTuple):
@@ -259,7 +261,7 @@ class _Work(NamedTuple):
 
 
 def _batch(
-    voice: Synthesizer, faces: Faces, files: ClipFiles, tasks: Sequence[SynthesisTask]
+    voice: SpeechSynthesizer, faces: Faces, files: ClipFiles, tasks: Sequence[SynthesisTask]
 ) -> Iterator[tuple[RunClip | ClipFailure, bool]]:
     """(the clip or why there is none, whether it was there already) of some clips."""
     works: list[_Work] = []

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from facetron.model import i2i
-from facetron.synthesis.synthesizer import Synthesizer
+from facetron.synthesis.base import SpeechSynthesizer
 from facetron.synthesis.tasks import SynthesisTask
 from manifests.errors import BadInput, ToolkitError
 from manifests.io import sha256_file
@@ -78,7 +78,7 @@ class Faces:
 
     def __init__(
         self,
-        synthesizer: Synthesizer,
+        synthesizer: SpeechSynthesizer,
         root: Path,
         rows: Sequence[ManifestRow],
         subset: str,

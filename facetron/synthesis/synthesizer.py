@@ -1,43 +1,38 @@
-"""A trained model that talks: lips and a face in, words, mel and sound out, any length.
+"""Facetron's synthesizer: lips and a face in, words, mel and sound out, clips of any length.
 
-All programs that speak (`facetron synthesize`, `speak`, `embed`) stand on `Synthesizer`, so that what
-is measured is what is heard.
+`facetron synthesize` and `speak` stand on it, so that what is measured is what is heard.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import ClassVar
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
-from facetron.checkpoints import bundled, checkpoint
-from facetron.checkpoints.checkpoint import CheckpointInfo
-from facetron.devices import choose
-from facetron.model import ctc
+from facetron.checkpoints import checkpoint
+from facetron.model import ctc, encoders
 from facetron.model.config import ModelConfig
-from facetron.model.face import face_input
 from facetron.model.facetron import Facetron
-from facetron.model.lip import lip_input
-from facetron.model.norms import remove_norms
 from facetron.model.prosody import ProsodyEncoder
+from facetron.published.norms import remove_norms
+from facetron.synthesis.base import (
+    Decoding,
+    Float,
+    Pictures,
+    SpeechSynthesizer,
+    Spoken,
+    choose_vocoder,
+    identity,
+    read_weights,
+)
 from facetron.synthesis.windows import WINDOW_FRAMES, Blend, windows
-from facetron.vocoders import registry as vocoders
-from facetron.vocoders.neural import NeuralVocoder
-from facetron.vocoders.registry import AUTO, Vocoder
-from manifests.errors import BadInput, ToolkitError
-from manifests.io import sha256_file
-from manifests.records import ManifestRow
-
-Float = NDArray[np.float32]
-Pictures = NDArray[np.uint8]
-Decoding = Literal["greedy", "beam", "grammar"]
-DECODINGS: tuple[Decoding, ...] = get_args(Decoding)
+from facetron.vocoders.registry import AUTO
+from manifests.errors import BadInput
 
 STILLS_AT_ONCE = 64
 WINDOWS_AT_ONCE = 4
@@ -59,42 +54,16 @@ class Reading:
 
 
 @dataclass(frozen=True)
-class Spoken:
-    """
-    Attributes:
-        mel: (n_mels, 2 · T) log mel of the checkpoint's spec.
-        wave: (2 · T · hop,) in ±1 at the `Synthesizer`'s `sample_rate_hz`.
-        text: what was read from the lips.
-    """
-
-    mel: Float
-    wave: Float
-    text: str
-
-
-@dataclass(frozen=True)
-class Synthesizer:
-    """A trained `FaceToSpeech` ready to talk; make it with `load`.
+class Synthesizer(SpeechSynthesizer):
+    """A trained `FaceToSpeech` ready to speak; make it with `load`.
 
     Attributes:
-        info: what the checkpoint says of itself.
         config: of the model.
-        path: of the checkpoint.
-        sha256: of the checkpoint's file.
-        device: that computes.
-        vocoder: of `facetron.vocoders.registry`.
-        decoding: `greedy`; `beam`, free; `grammar`, a beam over GRID's sentences alone.
-        seed: of the phase that Griffin-Lim starts from, the same for every clip.
     """
 
-    info: CheckpointInfo
+    system: ClassVar[str] = "facetron"
+
     config: ModelConfig
-    path: Path
-    sha256: str
-    device: torch.device
-    vocoder: Vocoder
-    decoding: Decoding
-    seed: int
     _model: Facetron = field(repr=False)
     _prosody: ProsodyEncoder | None = field(repr=False)
 
@@ -127,30 +96,15 @@ class Synthesizer:
     def sample_rate_hz(self) -> int:
         return self.config.mel_spec.sample_rate_hz
 
-    def seen(self, speaker: str) -> bool:
-        """Whether the weights were trained on a speaker, by the checkpoint's own record."""
-        return self.info.has_seen(speaker)
-
-    def require(self, rows: Iterable[ManifestRow], what: str | Path) -> None:
-        """Raises `SpecMismatch` unless the rows of a manifest have the mels and crops that the
-        checkpoint was trained on."""
-        mel = self.info.mel or self.config.mel_spec.fingerprint()
-        pairs = {
-            (row.fingerprints.get("mel", ""), row.fingerprints.get("crop", "")) for row in rows
-        }
-        for its_mel, its_crop in sorted(pairs):
-            self.config.mel_spec.require(its_mel or "none", f"{what}")
-            checkpoint.require_features(self.info, self.path, its_mel or mel, its_crop)
-
     def face_embeddings(self, stills: Pictures) -> Float:
         """Eq. 1: aligned stills (N, H, W, 3) → (N, E), each of length 1. Raises `BadInput`."""
         if np.ndim(stills) != 4 or len(stills) == 0:
             raise BadInput(f"stills of shape {np.shape(stills)}", "pass (N, H, H, 3), N ≥ 1")
         parts = [
             self._model.see_face(
-                face_input(torch.from_numpy(stills[i : i + STILLS_AT_ONCE]), self.config.face).to(
-                    self.device
-                )
+                encoders.prepare(
+                    "face", torch.from_numpy(stills[i : i + STILLS_AT_ONCE]), self.config.face
+                ).to(self.device)
             ).cpu()
             for i in range(0, len(stills), STILLS_AT_ONCE)
         ]
@@ -181,17 +135,9 @@ class Synthesizer:
                 found[i] = reading
         return [reading for reading in found if reading is not None]
 
-    def speak(self, lips: Pictures, face: Float) -> Spoken:
-        """Eq. 1 to 3 and the vocoder: the words of the lips in the voice of the face.
-
-        Args:
-            lips: (T, H, W, 3).
-            face: (E,) of `face_embeddings`.
-        """
-        return self.speak_many([lips], [face])[0]
-
     def speak_many(self, lips: Sequence[Pictures], faces: Sequence[Float]) -> list[Spoken]:
-        """As `speak`, clips of one length together; the same up to rounding."""
+        """Eq. 1 to 3 and the vocoder. Clips of one length are computed together; the same up to
+        rounding."""
         if len(lips) != len(faces):
             raise BadInput(f"{len(lips)} clips of lips with {len(faces)} faces", "one face a clip")
         size = self.config.face.embedding_size
@@ -205,7 +151,7 @@ class Synthesizer:
             readings = self._read([lips[i] for i in numbers])
             mels = self._mels(readings, [faces[i] for i in numbers])
             for i, reading, mel, wave in zip(
-                numbers, readings, mels, self._waves(mels), strict=True
+                numbers, readings, mels, self.sounds(mels), strict=True
             ):
                 found[i] = Spoken(mel, wave, reading.text)
         return [spoken for spoken in found if spoken is not None]
@@ -242,7 +188,7 @@ class Synthesizer:
         return embedding.result(), probability.result().clamp_min(1e-30).log()
 
     def _lip_batch(self, clips: list[Pictures]) -> Tensor:
-        made = [lip_input(torch.from_numpy(clip), self.config.lip) for clip in clips]
+        made = [encoders.prepare("lip", torch.from_numpy(clip), self.config.lip) for clip in clips]
         return torch.stack(made).to(self.device)
 
     def _texts(self, log_probs: Float) -> list[str]:
@@ -262,60 +208,33 @@ class Synthesizer:
         mels = self._model.speak(words.to(self.device), voices.to(self.device)).cpu().numpy()
         return [np.asarray(mel, np.float32) for mel in mels]
 
-    def _waves(self, mels: list[Float]) -> list[Float]:
-        if isinstance(self.vocoder, NeuralVocoder):
-            return self.vocoder.many(mels)
-        samples = mels[0].shape[1] * self.config.mel_spec.hop_samples
-        return [self.vocoder(mel, np.random.default_rng(self.seed), samples) for mel in mels]
-
 
 def _load(
     name: str | Path, vocoder: str, device: str, decoding: Decoding, seed: int
 ) -> Synthesizer:
-    if decoding not in DECODINGS:
-        raise BadInput(f"no decoding {decoding!r}", f"choose one of {', '.join(DECODINGS)}")
-    where = choose(device)
-    path = bundled.resolve(name)
-    info, tensors = checkpoint.load(path)
-    if not all(bool(torch.isfinite(value).all()) for value in tensors.values()):
-        raise BadInput(f"{path} holds weights that are no finite numbers", "fetch it again")
-    try:
-        config = info.model_config()
-    except ToolkitError as error:
-        raise BadInput(f"{path}: {error.problem}", "use the version that trained it") from None
-    prosody = None
+    weights = read_weights(name, Synthesizer.system, device, decoding)
+    config, tensors, where = weights.config, weights.tensors, weights.device
+    assert isinstance(config, ModelConfig)
+    prosody: ProsodyEncoder | None = None
     with torch.random.fork_rng(devices=[]):  # fresh weights are drawn only to be replaced
         model = Facetron(config)
-        if "prosody" in info.parts:
-            prosody = ProsodyEncoder(config.prosody, config.mel_spec.n_mels)
+        if "prosody" in weights.info.parts:
+            prosody = encoders.build("prosody", config.prosody, config.mel_spec.n_mels)
     for part in ("lip", "face", "decoder"):
-        checkpoint.fill(getattr(model, part), part, tensors, path)
+        checkpoint.fill(getattr(model, part), part, tensors, weights.path)
     if prosody is not None:
-        checkpoint.fill(prosody, "prosody", tensors, path)
+        checkpoint.fill(prosody, "prosody", tensors, weights.path)
         prosody.requires_grad_(False).eval().to(where)
     remove_norms(model)
     model.requires_grad_(False).eval().to(where)
-    options: dict[str, Any] = {}
-    if vocoder == AUTO:
-        vocoder = _suited(config, info.parts)
-    if vocoder.startswith("hifigan"):
-        if "vocoder" not in info.parts:
-            raise BadInput(
-                f"{path} has no vocoder", "choose --vocoder griffin-lim, or train the stage vocoder"
-            )
-        options = {"checkpoint": name, "device": str(where)}
-    voice = vocoders.create(vocoder, config.mel_spec, **options)
-    return Synthesizer(
-        info, config, path, sha256_file(path), where, voice, decoding, seed, model, prosody
-    )
+    voice = choose_vocoder(name, weights, vocoder, _suited(config))
+    return Synthesizer(*identity(weights), voice, decoding, seed, config, model, prosody)
 
 
-def _suited(config: ModelConfig, parts: Sequence[str]) -> str:
-    """The vocoder for mels that a decoder made. Between their blurred harmonics Griffin-Lim's rounds
-    put noise, which is what the mel says, and take a harmonic source's voice away: of 40 clips of
-    unseen speakers a pitch tracker found 39 voiced without the rounds, and 21 with them."""
-    if "vocoder" not in parts:
-        return "griffin-lim"
+def _suited(config: ModelConfig) -> str:
+    """The neural vocoder for mels that a decoder made. Between their blurred harmonics Griffin-Lim's
+    rounds put noise, which is what the mel says, and take a harmonic source's voice away: of 40 clips
+    of unseen speakers a pitch tracker found 39 voiced without the rounds, and 21 with them."""
     return "hifigan" if config.vocoder.source == "harmonic" else "hifigan-refined"
 
 

@@ -7,24 +7,13 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from facetron import options
-from facetron.model.config import ModelConfig
-from facetron.model.sizes import model_config
+from facetron import options, systems
+from facetron.systems import SystemConfig
 from facetron.train import augment
 from facetron.train.augment import Augmentation
 from manifests.errors import BadInput
 
 SECTION = "train"
-
-STAGES: dict[str, str] = {
-    "lip": "facetron.train.lip:LipStage",
-    "prosody": "facetron.train.prosody:ProsodyStage",
-    "face": "facetron.train.face:FaceStage",
-    "decoder": "facetron.train.decoder:DecoderStage",
-    "vocoder": "facetron.train.vocoder:VocoderStage",
-    "joint": "facetron.train.joint:JointStage",
-}
-"""name → "module:Class", in the order of IV-A: each may start from the parts of those before."""
 
 
 @dataclass(frozen=True)
@@ -123,32 +112,42 @@ DEFAULTS: dict[str, TrainConfig] = {
 }
 
 
+def facetron_defaults(stage: str, config: SystemConfig) -> TrainConfig:
+    """The options that a stage of Facetron is trained with unless told otherwise."""
+    base = DEFAULTS[stage]
+    if stage == "lip" and config.size != "paper":
+        base = replace(base, learning_rate=1e-3)  # few weights, few clips: LipNet's rate creeps
+    return base
+
+
 def train_config(
-    stage: str, size: str | None = None, file: Path | None = None, sets: Sequence[str] = ()
-) -> tuple[ModelConfig, TrainConfig]:
-    """The model's options and the stage's, from the same YAML and `--set` texts.
+    stage: str,
+    size: str | None = None,
+    file: Path | None = None,
+    sets: Sequence[str] = (),
+    system: str = systems.DEFAULT,
+) -> tuple[SystemConfig, TrainConfig]:
+    """The options of a system's model and of a stage, from the same YAML and `--set` texts.
 
     In YAML, `train:` holds options for all stages, and `train: {lip: {…}}` for one.
 
     Raises:
-        BadInput: an unknown stage, key or size, or values that do not fit.
+        BadInput: an unknown system, stage, key or size, or values that do not fit.
     """
-    if stage not in STAGES:
-        raise BadInput(f"no stage {stage!r}", f"choose one of {', '.join(STAGES)}, all")
+    chosen = systems.get(system)
+    chosen.require_stage(stage)
     ours = [text for text in sets if text.split("=")[0].strip().startswith(f"{SECTION}.")]
-    model = model_config(size, file, [text for text in sets if text not in ours])
-    base = DEFAULTS[stage]
-    if stage == "lip" and model.size != "paper":
-        base = replace(base, learning_rate=1e-3)  # few weights, few clips: LipNet's rate creeps
+    model = chosen.configure(size, file, [text for text in sets if text not in ours])
+    base = chosen.training(stage, model)
     written = options.read_yaml(file).get(SECTION, {}) if file else {}
     for values in (written, options.assignments(ours).get(SECTION, {})):
-        base = _merged(base, values, stage)
+        base = _merged(base, values, stage, tuple(chosen.stages))
     return model, base
 
 
-def _merged(base: TrainConfig, values: Any, stage: str) -> TrainConfig:
+def _merged(base: TrainConfig, values: Any, stage: str, stages: Sequence[str]) -> TrainConfig:
     if not isinstance(values, dict):
         raise BadInput(f"{SECTION} is {values!r}, not a section", "set train.KEY=VALUE")
-    general = {key: value for key, value in values.items() if key not in STAGES}
+    general = {key: value for key, value in values.items() if key not in stages}
     merged = options.merge(base, general, section=SECTION)
     return options.merge(merged, values.get(stage) or {}, section=f"{SECTION}.{stage}")

@@ -22,10 +22,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from facetron.model.config import ModelConfig
+from facetron.model import encoders
 from facetron.model.ctc import encode
-from facetron.model.face import face_input
-from facetron.model.lip import lip_input
 from facetron.train import augment
 from facetron.train.augment import Augmentation
 from manifests.errors import BadInput, ManifestError
@@ -55,6 +53,11 @@ NO_WORD = -100
 
 LENGTH_STEP_FRAMES = 15
 """Lips of a batch are padded to a multiple of this; 75 frames are one."""
+
+
+PictureConfig = Any
+"""A `facetron.systems.SystemConfig`. Of its sections only those are looked at whose pictures are read:
+`lip` for the field `lips`, `face` for `face`; no two systems need have the same."""
 
 
 @dataclass(frozen=True)
@@ -175,7 +178,7 @@ class ClipDataset(Dataset[Batch]):
         manifest: Manifest | str | os.PathLike[str],
         subset: str = "train",
         fields: Sequence[Field] = ("lips", "face", "mel"),
-        config: ModelConfig | None = None,
+        config: PictureConfig | None = None,
         how: Augmentation = augment.NONE,
         seed: int = 0,
         segment_frames: int = 0,
@@ -189,7 +192,7 @@ class ClipDataset(Dataset[Batch]):
         clips = manifest if isinstance(manifest, Manifest) else Manifest(manifest)
         self.rows = select(clips, subset, 0, clips.path)
         self.config = config
-        self.mel_spec = config.mel_spec if config is not None else None
+        self.mel_spec: MelSpec | None = config.mel_spec if config is not None else None
         if self.mel_spec is None and {"mel", "wave", "pitch"} & set(fields):
             self.mel_spec = clips.mel_spec
         self.readings = readings
@@ -279,9 +282,9 @@ class ClipDataset(Dataset[Batch]):
         if self.config is not None:
             stored = torch.from_numpy(pictures)
             if kind == "lips":
-                values = lip_input(stored, self.config.lip).movedim(0, -1)
+                values = encoders.prepare("lip", stored, self.config.lip).movedim(0, -1)
             else:
-                values = face_input(stored, self.config.face).movedim(1, -1)
+                values = encoders.prepare("face", stored, self.config.face).movedim(1, -1)
             pictures = (values * 128 + 127.5).round().clamp(0, 255).to(torch.uint8).numpy()
         return self._kept(kind, number, pictures)
 
@@ -357,13 +360,14 @@ def _word_frames(row: FeatureRow) -> NDArray[np.int64]:
     return classes
 
 
-def picture_bytes(config: ModelConfig | None, fields: Sequence[Field]) -> int:
+def picture_bytes(config: PictureConfig | None, fields: Sequence[Field]) -> int:
     """Memory of a clip's pictures in the cache, the stills counted as gridprep stores them."""
     stored = CropSpec()
     lips = 3 * stored.lips_px**2
     face = 3 * stored.face_px**2
-    if config is not None:
+    if config is not None and "lips" in fields:
         lips = config.lip.input_channels * config.lip.input_px**2
+    if config is not None and "face" in fields:
         face = 3 * config.face.input_px**2
     return ("lips" in fields) * CLIP_FRAMES * lips + ("face" in fields) * STILLS * face
 

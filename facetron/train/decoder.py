@@ -18,7 +18,7 @@ from facetron.train.config import TrainConfig
 from facetron.train.dataset import Batch
 from facetron.train.face import Teacher, face_losses
 from facetron.train.pictures import Exhibit, mels_shown
-from facetron.train.stage import Critics, Made, Pairs, Stage, generator_loss, has_critics
+from facetron.train.stage import Critics, FacetronStage, Made, Pairs, generator_loss, has_critics
 from facetron.train.swap import PitchTeacher, SwapValidation, partners, swap_losses
 from manifests.errors import BadInput
 
@@ -31,10 +31,8 @@ def mel_critic(config: ModelConfig) -> MelDiscriminator:
 def still_reader(facetron: Facetron) -> None:
     """Fixes the layers of the lip encoder that only spell: no loss of speech reaches them, and
     processes that train together would wait for their gradients."""
-    lip = facetron.lip
-    lip.fc2.requires_grad_(False)
-    if lip.config.embedding == "gru":
-        lip.fc1.requires_grad_(False)
+    for layer in facetron.lip.only_spelling():
+        layer.requires_grad_(False)
 
 
 def lips_read(facetron: Facetron, batch: Batch) -> Tensor:
@@ -92,7 +90,7 @@ def voice_losses(
     return loss, members
 
 
-class DecoderStage(Stage):
+class DecoderStage(FacetronStage):
     """Trains the decoder and, with it, the face encoder; the lip encoder too where it is not
     frozen."""
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from facetron.model import encoders
 from facetron.model.config import LossConfig, ModelConfig
 from facetron.model.face import FaceEncoder
 from facetron.model.losses import contrastive_loss, cosine_loss
@@ -14,7 +15,7 @@ from facetron.train.batches import to_model
 from facetron.train.collapse import Embeddings
 from facetron.train.config import TrainConfig
 from facetron.train.dataset import Batch
-from facetron.train.stage import Made, Pairs, Stage
+from facetron.train.stage import FacetronStage, Made, Pairs
 
 
 class Teacher(nn.Module):
@@ -22,7 +23,9 @@ class Teacher(nn.Module):
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
-        self.prosody = ProsodyEncoder(config.prosody, config.mel_spec.n_mels)
+        self.prosody: ProsodyEncoder = encoders.build(
+            "prosody", config.prosody, config.mel_spec.n_mels
+        )
         self.requires_grad_(False)
         self.train(False)
 
@@ -60,7 +63,7 @@ class FaceAndProsody(nn.Module):
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
-        self.face = FaceEncoder(config.face)
+        self.face: FaceEncoder = encoders.build("face", config.face)
         self.teacher = Teacher(config)
 
     def forward(self, batch: Batch) -> Made:
@@ -70,7 +73,7 @@ class FaceAndProsody(nn.Module):
         }
 
 
-class FaceStage(Stage):
+class FaceStage(FacetronStage):
     name = "face"
     fields = ("face", "mel")
     needs = ("prosody",)

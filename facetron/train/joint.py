@@ -18,7 +18,7 @@ from facetron.train.dataset import Batch, Field
 from facetron.train.decoder import lips_read, mel_critic, still_reader, swapped, voice_losses
 from facetron.train.face import Teacher
 from facetron.train.pictures import Exhibit, mels_shown
-from facetron.train.stage import Critics, Made, Pairs, Stage, generator_loss, has_critics
+from facetron.train.stage import Critics, FacetronStage, Made, Pairs, generator_loss, has_critics
 from facetron.train.swap import SwapValidation
 from facetron.train.vocoder import sounded, wave_fields, wave_losses
 
@@ -51,7 +51,7 @@ class EndToEnd(nn.Module):
         }
 
 
-class JointStage(Stage):
+class JointStage(FacetronStage):
     name = "joint"
     fields: tuple[Field, ...] = ("lips", "face", "mel", "wave")
     needs = ("lip", "face", "prosody", "decoder", "vocoder")

@@ -9,6 +9,7 @@ from rapidfuzz.distance import Levenshtein
 from torch import Tensor, nn
 from torch.nn import functional
 
+from facetron.model import encoders
 from facetron.model.config import ModelConfig
 from facetron.model.ctc import decode, greedy
 from facetron.model.lip import LipEncoder
@@ -17,7 +18,7 @@ from facetron.train.batches import to_model
 from facetron.train.config import TrainConfig
 from facetron.train.dataset import NO_WORD, WORD_CLASS, Batch
 from facetron.train.pictures import Exhibit
-from facetron.train.stage import Made, Pairs, Stage
+from facetron.train.stage import FacetronStage, Made, Pairs
 
 
 class LipReader(nn.Module):
@@ -25,8 +26,8 @@ class LipReader(nn.Module):
 
     def __init__(self, config: ModelConfig, words: bool) -> None:
         super().__init__()
-        self.lip = LipEncoder(config.lip)
-        size = config.lip.embedding_size
+        self.lip: LipEncoder = encoders.build("lip", config.lip)
+        size = self.lip.embedding_size
         self.word_head = nn.Linear(size, len(WORD_CLASS) + 1) if words else None
 
     def forward(self, batch: Batch) -> Made:
@@ -37,7 +38,7 @@ class LipReader(nn.Module):
         return made
 
 
-class LipStage(Stage):
+class LipStage(FacetronStage):
     """CTC, and on request the per-frame loss of the words from the alignments ("not in the paper"),
     which gives the letters their places before CTC alone would find them."""
 

@@ -13,8 +13,8 @@ from __future__ import annotations
 import hashlib
 import math
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import asdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +54,22 @@ class Diverged(ToolkitError):
     """A loss or a gradient is no number any more. The last good checkpoint stays."""
 
 
+@dataclass(frozen=True)
+class Inherited:
+    """What came with the weights that a training starts from.
+
+    Attributes:
+        speakers: that they were trained on.
+        trained: part → record of its training, see `CheckpointInfo`.
+    """
+
+    speakers: frozenset[str] = frozenset()
+    trained: Mapping[str, dict[str, Any]] = field(default_factory=dict)
+
+
+NOTHING = Inherited()
+
+
 class Trainer:
     """Trains a stage on a manifest's clips into a folder.
 
@@ -63,21 +79,22 @@ class Trainer:
         out: folder for `last`, `best` and `resume.safetensors` and `log.csv`.
         fabric: launched.
         report: takes a line for a person after every epoch.
-        seen_before: speakers that the weights it starts from were trained on.
+        inherited: what came with the weights that it starts from.
     """
 
     def __init__(
         self,
-        stage: Stage,
+        stage: Stage[Any],
         data: TrainingSet,
         out: Path,
         fabric: Fabric,
         report: Callable[[str], None],
-        seen_before: frozenset[str] = frozenset(),
+        inherited: Inherited = NOTHING,
     ) -> None:
         self.stage, self.data, self.out = stage, data, out
         self.fabric, self.report = fabric, report
-        self.speakers = seen_before | set(data.speakers)
+        self.speakers = inherited.speakers | set(data.speakers)
+        self.inherited = inherited
         self.training = t = stage.training
         on_gpu = fabric.device.type == "cuda"
         world, rank = fabric.world_size, fabric.global_rank
@@ -354,7 +371,29 @@ class Trainer:
             revision=checkpoint.git_revision(),
             training=asdict(self.training),
             history=tuple(self.history),
+            system=self.stage.system,
+            trained=self._records(metrics),
         )
+
+    def _records(self, metrics: dict[str, float | None]) -> dict[str, dict[str, Any]]:
+        """Part → what its own training recorded: this one's where it learns here, else what came
+        with its weights."""
+        mine = {
+            "stage": self.stage.name,
+            "epoch": self.epoch,
+            "revision": checkpoint.git_revision(),
+            "metrics": metrics,
+            "training": asdict(self.training),
+        }
+        learns = {
+            part: any(p.requires_grad for p in module.parameters())
+            for part, module in self.stage.parts.items()
+        }
+        return {
+            part: mine if learns[part] else self.inherited.trained[part]
+            for part in self.stage.parts
+            if learns[part] or part in self.inherited.trained
+        }
 
     def _save_resume(self) -> None:
         tensors: dict[str, Tensor] = {}
@@ -401,6 +440,7 @@ class Trainer:
         training = {k: v for k, v in asdict(self.training).items() if k not in FREE}
         clips = [(row.clip_id, row.source_sha256) for row in (*self.data.train, *self.data.val)]
         told = [
+            self.stage.system,
             self.stage.name,
             options.to_dict(self.stage.config),
             training,

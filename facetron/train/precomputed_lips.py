@@ -9,9 +9,8 @@ from __future__ import annotations
 
 import torch
 from lightning_fabric import Fabric
-from torch import Tensor
+from torch import Tensor, nn
 
-from facetron.model.lip import LipEncoder
 from facetron.train.batches import to_model
 from facetron.train.dataset import ClipDataset, collate
 from manifests.console import Progress
@@ -20,7 +19,7 @@ CLIPS_AT_ONCE = 16
 
 
 @torch.no_grad()
-def lip_readings(lip: LipEncoder, clips: ClipDataset, variants: int, fabric: Fabric) -> Tensor:
+def lip_readings(lip: nn.Module, clips: ClipDataset, variants: int, fabric: Fabric) -> Tensor:
     """Lip embeddings of all clips.
 
     Args:

@@ -11,6 +11,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 from torch.nn import functional
 
+from facetron.model import encoders
 from facetron.model.config import ModelConfig
 from facetron.model.decoder import Decoder
 from facetron.model.facetron import concatenate
@@ -19,7 +20,7 @@ from facetron.model.prosody import ProsodyEncoder
 from facetron.train.collapse import Embeddings
 from facetron.train.config import TrainConfig
 from facetron.train.dataset import WORD_CLASS, Batch
-from facetron.train.stage import Made, Pairs, Stage
+from facetron.train.stage import FacetronStage, Made, Pairs
 
 
 class Retelling(nn.Module):
@@ -28,7 +29,7 @@ class Retelling(nn.Module):
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         n_mels = config.mel_spec.n_mels
-        self.prosody = ProsodyEncoder(config.prosody, n_mels)
+        self.prosody: ProsodyEncoder = encoders.build("prosody", config.prosody, n_mels)
         self.words = nn.Embedding(len(WORD_CLASS) + 1, config.lip.embedding_size)
         self.decoder = Decoder(config.decoder, config.condition_size, n_mels)
 
@@ -38,7 +39,7 @@ class Retelling(nn.Module):
         return {"prosody": prosody, "mel": mel}
 
 
-class ProsodyStage(Stage):
+class ProsodyStage(FacetronStage):
     name = "prosody"
     fields = ("mel",)
     takes = ("prosody",)

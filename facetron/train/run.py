@@ -6,16 +6,18 @@ import contextlib
 import os
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from lightning_fabric import Fabric
 
+from facetron import systems
 from facetron.checkpoints import checkpoint
-from facetron.model.config import ModelConfig
-from facetron.systems import resolve
-from facetron.train.config import STAGES, TrainConfig, train_config
+from facetron.checkpoints.checkpoint import CheckpointInfo
+from facetron.systems import SystemConfig
+from facetron.train.config import TrainConfig, train_config
 from facetron.train.dataset import TrainingSet, open_training_set
-from facetron.train.loop import BEST, LAST, RESUME, Trainer
+from facetron.train.loop import BEST, LAST, RESUME, Inherited, Trainer
 from facetron.train.stage import Stage
 from manifests.errors import BadInput, SpecMismatch
 from manifests.lock import held
@@ -31,8 +33,9 @@ def train(
     sources: Sequence[Path] = (),
     restart: bool = False,
     report: Callable[[str], None] = lambda line: None,
+    system: str = systems.DEFAULT,
 ) -> Path:
-    """Trains a stage, or `all`, each into a folder of its name.
+    """Trains a stage of a system, or `all`, each into a folder of its name.
 
     Args:
         sources: checkpoints to take parts from; of two with the same part the later wins.
@@ -49,21 +52,23 @@ def train(
     """
     if stage == "all":
         best, given = out, list(sources)
-        for name in STAGES:
-            best = train(name, manifest, out / name, size, file, sets, given, restart, report)
+        for name in systems.get(system).stages:
+            best = train(
+                name, manifest, out / name, size, file, sets, given, restart, report, system
+            )
             given.append(best)
         return best
-    model, training = train_config(stage, size, file, sets)
+    model, training = train_config(stage, size, file, sets, system)
     data = open_training_set(manifest, model.mel_spec)
-    made = create(stage, model, training)
+    made = create(stage, model, training, system)
     fabric = launched(training)
     with alone(out, fabric):
         if restart and fabric.is_global_zero:
             for name in (RESUME, LAST, BEST):
                 (out / name).unlink(missing_ok=True)
         fabric.barrier()
-        seen_before = take_parts(made, data, sources)
-        return Trainer(made, data, out, fabric, report, seen_before).fit()
+        inherited = take_parts(made, data, sources)
+        return Trainer(made, data, out, fabric, report, inherited).fit()
 
 
 @contextlib.contextmanager
@@ -79,10 +84,13 @@ def alone(out: Path, fabric: Fabric) -> Iterator[None]:
         yield
 
 
-def create(stage: str, model: ModelConfig, training: TrainConfig) -> Stage:
+def create(
+    stage: str, model: SystemConfig, training: TrainConfig, system: str = systems.DEFAULT
+) -> Stage[Any]:
     """A stage with fresh weights, the same for the same seed."""
     torch.manual_seed(training.seed)
-    made: Stage = resolve(STAGES[stage])(model, training)
+    made = systems.get(system).stage(stage)(model, training)
+    made.system = system
     return made
 
 
@@ -110,19 +118,21 @@ def launched(training: TrainConfig) -> Fabric:
     return fabric
 
 
-def take_parts(stage: Stage, data: TrainingSet, sources: Sequence[Path]) -> frozenset[str]:
-    """Fills the parts of a stage from checkpoints; returns the speakers that those had seen.
+def take_parts(stage: Stage[Any], data: TrainingSet, sources: Sequence[Path]) -> Inherited:
+    """Fills the parts of a stage from checkpoints.
 
     Raises:
-        BadInput: a needed part that none has, or a speaker in them that the manifest's split holds
-            out: what they learned from that speaker would come with the weights.
+        BadInput: a needed part that none has, a checkpoint of another system that the stage does
+            not borrow from, or a speaker in one that the manifest's split holds out: what it
+            learned from that speaker would come with the weights.
         SpecMismatch: other features or shapes.
     """
-    found: set[str] = set()
     speakers: set[str] = set()
+    trained: dict[str, dict[str, Any]] = {}
     mel = stage.config.mel_spec.fingerprint()
     for path in sources:
         info, tensors = checkpoint.load(path)
+        wanted = _wanted(stage, info, path)
         checkpoint.require_features(info, path, mel, data.crop)
         spoilt = sorted(set(info.speakers) & set(data.held_out))
         if spoilt:
@@ -130,16 +140,28 @@ def take_parts(stage: Stage, data: TrainingSet, sources: Sequence[Path]) -> froz
                 f"{path} was trained on {', '.join(spoilt)}, whom the manifest's split holds out",
                 "train it again on this split",
             )
-        for part in (*stage.needs, *stage.takes):
+        for part in wanted:
             if part in info.parts and part in stage.parts:
                 checkpoint.fill(stage.parts[part], part, tensors, path)
-                found.add(part)
+                trained[part] = info.record(part)
                 speakers.update(info.speakers)
-    missing = [part for part in stage.needs if part not in found]
+    missing = [part for part in stage.needs if part not in trained]
     if missing:
         raise BadInput(
             f"the stage {stage.name} needs a trained {', '.join(missing)}",
             "give the checkpoints of the stages before with --from",
         )
-    stage.start_from(frozenset(found))
-    return frozenset(speakers)
+    stage.start_from(frozenset(trained))
+    return Inherited(frozenset(speakers), trained)
+
+
+def _wanted(stage: Stage[Any], info: CheckpointInfo, path: Path) -> tuple[str, ...]:
+    """The parts that a stage takes from a checkpoint. Raises `BadInput` for one of another system
+    of which it takes none."""
+    wanted = (*stage.needs, *stage.takes)
+    if info.system == stage.system:
+        return wanted
+    borrowed = tuple(part for part in wanted if stage.borrows.get(part) == info.system)
+    if not borrowed:
+        info.require_system(stage.system, path)
+    return borrowed

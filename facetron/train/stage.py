@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import ClassVar
+from typing import ClassVar, Generic, TypeVar
 
 import torch
 from torch import Tensor, nn
 
+from facetron import systems
 from facetron.model.config import LossConfig, ModelConfig
 from facetron.model.discriminators import PerceptualDiscriminator
-from facetron.model.lip import LipEncoder
 from facetron.model.losses import (
     adversarial_loss,
     discriminator_loss,
@@ -19,11 +19,14 @@ from facetron.model.losses import (
     perceptual_discriminator_loss,
     perceptual_loss,
 )
-from facetron.model.mel_score import mel_estoi
+from facetron.systems import SystemConfig
 from facetron.train.config import TrainConfig
 from facetron.train.dataset import Batch, Field
+from facetron.train.mel_score import mel_estoi
 from facetron.train.pictures import Exhibit
 from manifests.specs import MelSpec
+
+ConfigT = TypeVar("ConfigT", bound=SystemConfig)
 
 Made = dict[str, Tensor]
 """What a generator made of a batch, by name."""
@@ -47,7 +50,7 @@ class Critics(nn.Module):
 
     def forward(self, pairs: Pairs) -> Tensor:
         """LSGAN, the discriminators' side, over all critics, and what a perceptual head is to learn:
-        the score that `facetron.model.mel_score` measures."""
+        the score that `facetron.train.mel_score` measures."""
         losses = []
         for name, (real, made) in pairs.items():
             critic, made = self.critics[name], made.detach()
@@ -74,8 +77,8 @@ class Critics(nn.Module):
         return adversarial_loss(of_made), feature_loss(of_real, of_made)
 
 
-class Stage(ABC):
-    """One of the trainings of IV-A.
+class Stage(ABC, Generic[ConfigT]):
+    """One training of a system; Facetron's are those of IV-A.
 
     Attributes:
         generator: everything that the stage learns or uses; its forward maps a batch to `Made`.
@@ -84,6 +87,8 @@ class Stage(ABC):
     """
 
     name: ClassVar[str]
+    system: str = systems.DEFAULT
+    """Whose stage it is; `facetron.train.run.create` says so."""
     fields: tuple[Field, ...]
     needs: ClassVar[tuple[str, ...]] = ()
     """Parts that must come from a checkpoint."""
@@ -94,7 +99,10 @@ class Stage(ABC):
     monitor: str = "loss"
     """The validation metric, smaller is better, that the best checkpoint is chosen by."""
 
-    def __init__(self, config: ModelConfig, training: TrainConfig) -> None:
+    borrows: ClassVar[Mapping[str, str]] = {}
+    """Parts that may also come from a checkpoint of another system: part → its system."""
+
+    def __init__(self, config: ConfigT, training: TrainConfig) -> None:
         self.config, self.training = config, training
         self.generator: nn.Module
         self.critic: Critics | None = None
@@ -114,12 +122,10 @@ class Stage(ABC):
         return self.training.segment_frames
 
     @property
-    def reader(self) -> LipEncoder | None:
+    def reader(self) -> nn.Module | None:
         """The frozen lip encoder of a stage that only uses it: its embeddings may be computed
         beforehand (`train.lip_variants`), and come in batches as `reading` in place of `lips`."""
-        lip = self.parts["lip"] if "lip" in self.needs and self.config.lip.frozen else None
-        assert lip is None or isinstance(lip, LipEncoder)
-        return lip
+        return None
 
     def pairs(self, made: Made, batch: Batch) -> Pairs:
         """What the critics compare; nothing without critics."""
@@ -129,7 +135,7 @@ class Stage(ABC):
     def losses(self, made: Made, batch: Batch, pairs: Pairs) -> dict[str, Tensor]:
         """Scalars to log, means over the clips; `loss` is the one to minimize."""
 
-    def observe(self, made: Made, batch: Batch) -> None:  # noqa: B027  many have nothing to see
+    def observe(self, made: Made, batch: Batch) -> None:
         """Sees every batch of a validation, for `metrics`."""
 
     def metrics(self) -> dict[str, float | None]:
@@ -139,6 +145,14 @@ class Stage(ABC):
     def show(self, made: Made, batch: Batch, which: Sequence[int]) -> list[Exhibit]:
         """What people may look at of some clips of a validation's batch."""
         return []
+
+
+class FacetronStage(Stage[ModelConfig]):
+    """A stage of Facetron, whose lip encoder is trained beforehand and then frozen (IV-A)."""
+
+    @property
+    def reader(self) -> nn.Module | None:
+        return self.parts["lip"] if "lip" in self.needs and self.config.lip.frozen else None
 
 
 def has_critics(weights: LossConfig) -> bool:

@@ -14,7 +14,7 @@ from facetron.model.vocoder import Vocoder
 from facetron.train.config import TrainConfig
 from facetron.train.dataset import Batch, Field
 from facetron.train.pictures import Exhibit, mels_shown
-from facetron.train.stage import Critics, Made, Pairs, Stage, generator_loss, has_critics
+from facetron.train.stage import Critics, FacetronStage, Made, Pairs, generator_loss, has_critics
 from manifests.mel import mel_spectrogram
 from manifests.specs import MelSpec
 
@@ -69,7 +69,7 @@ def wave_losses(
     return loss, members
 
 
-class VocoderStage(Stage):
+class VocoderStage(FacetronStage):
     name = "vocoder"
     fields: tuple[Field, ...] = ("wave",)
     takes = ("vocoder", "wave_discriminator")

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from facetron.checkpoints.checkpoint import require_features
 from facetron.model import i2i
-from facetron.synthesis.synthesizer import Synthesizer
+from facetron.synthesis.base import SpeechSynthesizer
 from facetron.video import mux
 from facetron.video.align import Aligner, open_video, takes_crops
 from manifests.audio import write_wav
@@ -76,7 +76,7 @@ def check(request: SpeakRequest) -> None:
         check_writable(request.wav)
 
 
-def speak(request: SpeakRequest, synthesizer: Synthesizer, aligner: Aligner) -> SpeakOutcome:
+def speak(request: SpeakRequest, synthesizer: SpeechSynthesizer, aligner: Aligner) -> SpeakOutcome:
     """Writes `request.out`, and `request.wav` if named. A file is written whole or not at all.
 
     Raises:

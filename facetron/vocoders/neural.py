@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 from facetron.checkpoints import bundled
 from facetron.checkpoints.checkpoint import fill, load
 from facetron.devices import choose
-from facetron.model.norms import remove_norms
 from facetron.model.sizes import VOCODERS
 from facetron.model.vocoder import Vocoder
+from facetron.published.norms import remove_norms
 from facetron.published.read import load_published, read_published
 from facetron.vocoders.griffin_lim import GriffinLim
 from manifests.errors import BadInput, SpecMismatch
@@ -191,7 +191,11 @@ def is_safetensors(path: Path) -> bool:
 
 def _ours(path: Path) -> Vocoder:
     info, tensors = load(path)
-    module = Vocoder(info.model_config().vocoder)
+    if PART not in info.parts:
+        raise BadInput(f"{path} has no {PART}", f"it holds {', '.join(info.parts)}")
+    # Whatever system it is of: one with such a part has a section of its name.
+    config: Any = info.model_config()
+    module = Vocoder(config.vocoder)
     fill(module, PART, tensors, path)
     return module
 

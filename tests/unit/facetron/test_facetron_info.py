@@ -13,9 +13,10 @@ from torch import nn
 
 from facetron import options
 from facetron.cli import cli
+from facetron.inventory import inventory, measured
 from facetron.model.facetron import Facetron
-from facetron.model.inventory import PAPER_SAYS, inventory, measured
 from facetron.model.lip import LipEncoder
+from facetron.model.paper import PAPER_SAYS, modules
 from facetron.model.sizes import DEBUG, PAPER, model_config
 from manifests.errors import BadInput
 
@@ -35,7 +36,7 @@ def line_of(output: str, start: str) -> list[str]:
 
 def test_paper_size_beside_the_plan() -> None:
     output = run()
-    assert "75 frames of lips and one face → 150 mel frames → 48000 samples" in output
+    assert "3 s of silent video → 150 mel frames → 48000 samples" in output
     lips = line_of(output, "lip encoder")
     assert lips == ["3×75×144×144", "75×512,", "75×28", "14.29", "53.65", "14.3", "55.7"]
     assert line_of(output, "decoder") == ["640×75", "80×150", "24.02", "3.73", "24", "3.7"]
@@ -60,16 +61,18 @@ def test_plan_is_shown_only_where_it_was_made_for() -> None:
     output = run("--size", "debug")
     assert "planned" not in output
     partly = model_config("debug", sets=["prosody=paper", "face.embedding_size=128"])
-    assert [row.name for row in inventory(partly) if row.planned] == ["prosody encoder"]
+    assert [row.name for row in inventory(modules(partly)) if row.entry.planned] == [
+        "prosody encoder"
+    ]
 
 
 def test_counts_are_those_of_the_modules() -> None:
-    rows = {row.name: row for row in inventory(DEBUG)}
+    rows = {row.name: row for row in inventory(modules(DEBUG))}
     assert set(rows) == set(PAPER_SAYS) - {"mel perceptual"}
     model = Facetron(DEBUG)
     for name, module in (("lip encoder", model.lip), ("face encoder", model.face)):
         assert rows[name].parameters == sum(p.numel() for p in module.parameters())
-    assert rows["lip encoder"].input_shapes == ((1, 75, 16, 16),)
+    assert rows["lip encoder"].entry.shapes == [(1, 75, 16, 16)]
     assert rows["vocoder"].output_shapes == ((1, 48_000),)
 
 
@@ -96,7 +99,7 @@ def test_yaml_is_a_config_to_start_from(tmp_path: Path) -> None:
 
 
 def test_wrong_options_are_one_line() -> None:
-    with pytest.raises(BadInput, match=r"choose one of lip\.input_px"):
+    with pytest.raises(BadInput, match=r"choose one of lip\.kind, lip\.input_px"):
         run("--set", "lip.side=3")
     with pytest.raises(BadInput, match="paper, small, debug"):
         run("--size", "huge")

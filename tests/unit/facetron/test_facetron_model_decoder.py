@@ -8,8 +8,8 @@ import torch
 from facetron.model.config import DecoderConfig
 from facetron.model.decoder import Decoder
 from facetron.model.hifigan import Generator
-from facetron.model.norms import remove_norms
 from facetron.model.sizes import DEBUG, PAPER, SMALL
+from facetron.published.norms import remove_norms
 from manifests.errors import BadInput, ToolkitError
 
 torch.set_num_threads(1)

@@ -12,9 +12,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from facetron.model.discriminators import WaveDiscriminator
-from facetron.model.norms import remove_norms, spectral_norm, weight_norm
 from facetron.model.sizes import DEBUG, V1_22K, VOCODERS
 from facetron.model.vocoder import Vocoder
+from facetron.published.norms import remove_norms, spectral_norm, weight_norm
 from facetron.published.read import load_published, read_published
 from manifests.errors import BadInput, SpecMismatch
 

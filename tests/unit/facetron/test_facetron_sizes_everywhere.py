@@ -7,12 +7,13 @@ import torch
 from click.testing import CliRunner
 
 from facetron.cli import cli
+from facetron.inventory import measured
 from facetron.model.facetron import FaceToSpeech
-from facetron.model.inventory import measured
-from facetron.model.mel_score import mel_estoi
 from facetron.model.sizes import SIZES, VOCODERS
+from facetron.model.system import FACETRON
 from facetron.model.vocoder import Vocoder
-from facetron.train.config import STAGES, train_config
+from facetron.train.config import train_config
+from facetron.train.mel_score import mel_estoi
 from facetron.train.run import create
 from manifests.mel import PRESETS, mel_spectrogram
 from manifests.precision import full_precision
@@ -29,7 +30,7 @@ def info(*arguments: str) -> str:
 @pytest.mark.parametrize("size", SIZES)
 def test_info_counts_every_size(size: str) -> None:
     output = info("--size", size)
-    assert f"{size}: 75 frames of lips and one face → 150 mel frames → 48000 samples" in output
+    assert f"Facetron, {size}: 3 s of silent video → 150 mel frames → 48000 samples" in output
     assert "all that speaks" in output
 
 
@@ -54,7 +55,7 @@ def test_the_whole_model_has_shapes_without_memory(size: str) -> None:
 
 
 @pytest.mark.parametrize("size", SIZES)
-@pytest.mark.parametrize("stage", STAGES)
+@pytest.mark.parametrize("stage", FACETRON.stages)
 def test_every_stage_of_every_size_is_built_on_meta(size: str, stage: str) -> None:
     model, training = train_config(stage, size)
     with torch.device("meta"):

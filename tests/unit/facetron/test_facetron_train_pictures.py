@@ -15,7 +15,7 @@ import torch
 from facetron_build import make_build
 
 from facetron.checkpoints import checkpoint
-from facetron.train.config import STAGES
+from facetron.model.system import FACETRON
 from facetron.train.mel_picture import above, color_range, mel_picture
 from facetron.train.pictures import (
     Exhibit,
@@ -102,7 +102,7 @@ def test_the_same_clips_of_several_speakers_are_shown(build: Path) -> None:
 
 
 def test_mels_and_sounds_of_each_epoch(told: dict[str, list[Any]]) -> None:
-    assert list(told) == list(STAGES)
+    assert list(told) == list(FACETRON.stages)
     for stage, epochs in (("decoder", (1, 2)), ("joint", (1, 2)), ("vocoder", (1,))):
         images, sounds = of(told[stage], "image"), of(told[stage], "audio")
         assert set(images) == {(f"mel_real_above_made/{c}", e) for c in SHOWN for e in epochs}

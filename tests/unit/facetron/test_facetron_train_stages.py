@@ -10,8 +10,9 @@ from facetron_build import make_build
 
 from facetron.checkpoints import checkpoint
 from facetron.checkpoints.checkpoint import CheckpointInfo
+from facetron.model.system import FACETRON
 from facetron.train.collapse import collapse_metrics
-from facetron.train.config import DEFAULTS, STAGES, train_config
+from facetron.train.config import DEFAULTS, train_config
 from facetron.train.run import train
 from manifests.errors import BadInput, SpecMismatch
 from manifests.io import read_manifest, write_jsonl
@@ -68,7 +69,7 @@ def test_loss_falls(runs: Path, stage: str, metric: str) -> None:
 
 
 def test_checkpoints_say_what_they_are(runs: Path) -> None:
-    for stage in STAGES:
+    for stage in FACETRON.stages:
         info = last(runs, stage)
         assert info.speakers == ("s3", "s5")
         assert info.crop == "0123456789abcdef"
@@ -94,7 +95,7 @@ def test_frozen_parts_stay_as_they_were(runs: Path) -> None:
 
 def test_stages_with_critics_are_taken_up_alike(build: Path, runs: Path, tmp_path: Path) -> None:
     """The joint stage has all there is: critics, spectral norms, batch norms, a frozen teacher."""
-    sources = [runs / name / "best.safetensors" for name in STAGES if name != "joint"]
+    sources = [runs / name / "best.safetensors" for name in FACETRON.stages if name != "joint"]
     sets = (*SETS, "face.dropout=0.3", "train.batch_size=3")
     curves = []
     for out, epochs in ((tmp_path / "whole", (2,)), (tmp_path / "parts", (1, 2))):

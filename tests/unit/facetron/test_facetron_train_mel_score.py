@@ -12,9 +12,9 @@ from pystoi import stoi
 from scipy.stats import spearmanr
 
 from facetron.checkpoints import checkpoint
-from facetron.model.mel_score import _third_octaves, mel_estoi
 from facetron.model.sizes import model_config
 from facetron.train.decoder import mel_critic
+from facetron.train.mel_score import _third_octaves, mel_estoi
 from facetron.train.run import train
 from facetron.train.stage import Critics, generator_loss
 from manifests.errors import BadInput

@@ -1,0 +1,240 @@
+"""What every system's synthesizer is: lips and a face in, words, mel and sound out.
+
+`facetron synthesize` and `speak` use nothing else of a system, so that all rows of a table are made
+in the same way, with the same vocoders, faces and seeds.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar, Literal, NamedTuple, get_args
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from facetron import systems
+from facetron.checkpoints import bundled, checkpoint
+from facetron.checkpoints.checkpoint import CheckpointInfo
+from facetron.devices import choose
+from facetron.systems import SystemConfig
+from facetron.vocoders import registry as vocoders
+from facetron.vocoders.neural import NeuralVocoder
+from facetron.vocoders.registry import AUTO, Vocoder
+from manifests.errors import BadInput, ToolkitError
+from manifests.io import sha256_file
+from manifests.records import ManifestRow
+
+Float = NDArray[np.float32]
+Pictures = NDArray[np.uint8]
+Decoding = Literal["greedy", "beam", "grammar"]
+DECODINGS: tuple[Decoding, ...] = get_args(Decoding)
+
+
+@dataclass(frozen=True)
+class Spoken:
+    """
+    Attributes:
+        mel: (n_mels, T') log mel of the checkpoint's spec; a system that makes waveforms gives the
+            mel of its sound.
+        wave: (samples,) in ±1 at the synthesizer's `sample_rate_hz`.
+        text: what was read from the lips, "" where the system reads none.
+    """
+
+    mel: Float
+    wave: Float
+    text: str
+
+
+class Weights(NamedTuple):
+    """A checkpoint, read: `fill` a module from it by `facetron.checkpoints.checkpoint.fill`.
+
+    Attributes:
+        path: of its file.
+        info: what it says of itself.
+        config: the options of its system.
+        tensors: named `part.tensor`, finite.
+        device: that is to compute.
+    """
+
+    path: Path
+    info: CheckpointInfo
+    config: SystemConfig
+    tensors: dict[str, Tensor]
+    device: torch.device
+
+
+@dataclass(frozen=True)
+class SpeechSynthesizer(ABC):
+    """A trained model of some system, ready to speak; make it with `load`.
+
+    Attributes:
+        info: what the checkpoint says of itself.
+        path: of the checkpoint.
+        sha256: of the checkpoint's file.
+        device: that computes.
+        vocoder: of `facetron.vocoders.registry`.
+        decoding: `greedy`; `beam`, free; `grammar`, a beam over GRID's sentences alone.
+        seed: of everything that synthesis draws, the same for every clip.
+    """
+
+    system: ClassVar[str]
+    """Name of the system in `facetron.systems`."""
+
+    info: CheckpointInfo
+    path: Path
+    sha256: str
+    device: torch.device
+    vocoder: Vocoder
+    decoding: Decoding
+    seed: int
+
+    @classmethod
+    @abstractmethod
+    def load(
+        cls,
+        checkpoint: str | Path,
+        vocoder: str = AUTO,
+        device: str = "auto",
+        decoding: Decoding = "greedy",
+        seed: int = 0,
+    ) -> SpeechSynthesizer:
+        """Reads a checkpoint of this system.
+
+        Raises:
+            BadInput: no such checkpoint, a damaged one, one of another system or without a part,
+                CUDA that is not there, unknown words.
+        """
+
+    @abstractmethod
+    def face_embeddings(self, stills: Pictures) -> Float:
+        """Aligned stills (N, H, W, 3) → (N, E), among which Eq. 6 chooses. A system that sees no face
+        gives zeros (N, 1). Raises `BadInput`."""
+
+    @abstractmethod
+    def speak_many(self, lips: Sequence[Pictures], faces: Sequence[Float]) -> list[Spoken]:
+        """Clips of lips, each (T, H, W, 3), with a face embedding (E,) each."""
+
+    def speak(self, lips: Pictures, face: Float) -> Spoken:
+        """The words of the lips (T, H, W, 3) in the voice of the face (E,) of `face_embeddings`."""
+        return self.speak_many([lips], [face])[0]
+
+    @property
+    def sample_rate_hz(self) -> int:
+        return self.vocoder.sample_rate_hz
+
+    def seen(self, speaker: str) -> bool:
+        """Whether the weights were trained on a speaker, by the checkpoint's own record."""
+        return self.info.has_seen(speaker)
+
+    def require(self, rows: Iterable[ManifestRow], what: str | Path) -> None:
+        """Raises `SpecMismatch` unless the rows of a manifest have the mels and crops that the
+        checkpoint was trained on."""
+        spec = self.info.model_config().mel_spec
+        mel = self.info.mel or spec.fingerprint()
+        pairs = {
+            (row.fingerprints.get("mel", ""), row.fingerprints.get("crop", "")) for row in rows
+        }
+        for its_mel, its_crop in sorted(pairs):
+            spec.require(its_mel or "none", f"{what}")
+            checkpoint.require_features(self.info, self.path, its_mel or mel, its_crop)
+
+    def sounds(self, mels: Sequence[Float]) -> list[Float]:
+        """Mels of one length, each (n_mels, T), through the vocoder: (T · hop,) in ±1 each."""
+        if isinstance(self.vocoder, NeuralVocoder):
+            return self.vocoder.many(mels)
+        samples = mels[0].shape[1] * self.info.model_config().mel_spec.hop_samples
+        return [self.vocoder(mel, np.random.default_rng(self.seed), samples) for mel in mels]
+
+
+def load_synthesizer(
+    checkpoint: str | Path,
+    vocoder: str = AUTO,
+    device: str = "auto",
+    decoding: Decoding = "greedy",
+    seed: int = 0,
+) -> SpeechSynthesizer:
+    """What a checkpoint of any system synthesizes with; the checkpoint knows its system.
+
+    Args:
+        checkpoint: bundled weights (`synthgrid`, `grid-s1`) or a path.
+        vocoder: a name in `facetron.vocoders.registry`, or `auto`: the checkpoint's own where it
+            has one, else Griffin-Lim.
+        device: `auto`, `cpu`, `cuda` or `cuda:1`.
+        decoding: how lips are spelt, where the system spells them.
+        seed: of everything that is drawn.
+
+    Raises:
+        BadInput: no such checkpoint, a damaged one, one of a system that is not registered, CUDA
+            that is not there, unknown words.
+    """
+    system = _system_of(bundled.resolve(checkpoint))
+    return system.synthesizer_class().load(checkpoint, vocoder, device, decoding, seed)
+
+
+def _system_of(path: Path) -> systems.System:
+    info = checkpoint.read_info(path)
+    try:
+        return systems.get(info.system)
+    except ToolkitError as error:
+        raise BadInput(f"{path}: {error.problem}", "use the version that trained it") from None
+
+
+def read_weights(
+    name: str | Path, system: str, device: str = "auto", decoding: Decoding = "greedy"
+) -> Weights:
+    """The checkpoint of a bundled name or a path, for a synthesizer of `system`.
+
+    Raises:
+        BadInput: no such checkpoint, a damaged one, one of another system, weights that are no
+            finite numbers, CUDA that is not there, an unknown decoding.
+    """
+    if decoding not in DECODINGS:
+        raise BadInput(f"no decoding {decoding!r}", f"choose one of {', '.join(DECODINGS)}")
+    where = choose(device)
+    path = bundled.resolve(name)
+    info, tensors = checkpoint.load(path)
+    info.require_system(system, path)
+    if not all(bool(torch.isfinite(value).all()) for value in tensors.values()):
+        raise BadInput(f"{path} holds weights that are no finite numbers", "fetch it again")
+    try:
+        config = info.model_config()
+    except ToolkitError as error:
+        raise BadInput(f"{path}: {error.problem}", "use the version that trained it") from None
+    return Weights(path, info, config, tensors, where)
+
+
+def choose_vocoder(
+    name: str | Path, weights: Weights, vocoder: str, own: str = "hifigan"
+) -> Vocoder:
+    """The vocoder for mels that the weights make.
+
+    Args:
+        name: of the checkpoint, as it was given.
+        vocoder: a name in `facetron.vocoders.registry`, or `auto`.
+        own: what `auto` is where the checkpoint has the part `vocoder`; else it is Griffin-Lim.
+
+    Raises:
+        BadInput: no such vocoder, or a neural one that the checkpoint does not have.
+    """
+    has_own = "vocoder" in weights.info.parts
+    if vocoder == AUTO:
+        vocoder = own if has_own else "griffin-lim"
+    options: dict[str, Any] = {}
+    if vocoder.startswith("hifigan"):
+        if not has_own:
+            raise BadInput(
+                f"{weights.path} has no vocoder",
+                "choose --vocoder griffin-lim, or train the stage vocoder",
+            )
+        options = {"checkpoint": name, "device": str(weights.device)}
+    return vocoders.create(vocoder, weights.config.mel_spec, **options)
+
+
+def identity(weights: Weights) -> tuple[CheckpointInfo, Path, str, torch.device]:
+    """The first fields of a `SpeechSynthesizer`."""
+    return weights.info, weights.path, sha256_file(weights.path), weights.device
