@@ -134,6 +134,8 @@ class _Copy:
                 raise _NotCopyable("pictures that many players refuse")
             try:
                 made = out.add_stream_from_template(video, opaque=True)
+                if tag := COPIED[video.codec_context.codec.canonical_name]:
+                    made.codec_context.codec_tag = tag
             except (ValueError, av.error.FFmpegError) as error:
                 raise _NotCopyable(str(error)) from None
             for packet in self._decodable(container.demux(video)):

@@ -62,7 +62,7 @@ class Found:
 def played(path: Path) -> Found:
     media = decode(path)
     assert media.decode_errors == media.damaged_frames == 0
-    with av.open(os.fspath(path)) as container:
+    with av.open(f"file:{path}") as container:
         duration_s = container.duration / av.time_base
     return Found(
         media.frames,
@@ -77,5 +77,5 @@ def played(path: Path) -> Found:
 
 def packets(path: Path) -> list[bytes]:
     """The video's packets as they lie in the file."""
-    with av.open(os.fspath(path)) as container:
+    with av.open(f"file:{path}") as container:
         return [bytes(p) for p in container.demux(container.streams.video[0]) if p.size]

@@ -7,6 +7,7 @@ import os
 import resource
 from collections.abc import Iterator
 from contextlib import contextmanager
+from fractions import Fraction
 from pathlib import Path
 
 import av
@@ -15,7 +16,7 @@ import pytest
 from clips import pictures, place_of, tiny_clip
 from facetron_videos import packets, played, write_h264
 from numpy.typing import NDArray
-from odd_media import turned_in_the_header
+from odd_media import Pictures, squeezed, turned_in_the_header, write
 
 from facetron.video import mux
 from gridprep.media.footage import Footage
@@ -92,6 +93,117 @@ def test_h264_is_copied_to_the_byte(tmp_path: Path, suffix: str) -> None:
         assert packets(out) == packets(source)
     assert lag_samples(found.sound, clicks(2)) == 0
     assert found.duration_s == pytest.approx(2, abs=0.05)
+
+
+def stream_of(path: Path) -> tuple[str, str, str, Fraction]:
+    """Codec, pixel format, tag and pixel aspect of a file's video."""
+    with av.open(str(path)) as container:
+        stream = container.streams.video[0]
+        context = stream.codec_context
+        return context.name, context.pix_fmt, context.codec_tag, stream.sample_aspect_ratio
+
+
+ULTRAFAST = {"preset": "ultrafast", "x265-params": "log-level=none"}
+
+PLAYED_EVERYWHERE = {
+    "H.264": (".mp4", Pictures(pictures(30)), True),
+    "H.264 of full range": (".mp4", Pictures(pictures(30), pixels="yuvj420p"), True),
+    "HEVC for Apple": (
+        ".mp4",
+        Pictures(pictures(30), codec="libx265", tag="hvc1", options=ULTRAFAST),
+        True,
+    ),
+    "HEVC with another tag": (
+        ".mp4",
+        Pictures(pictures(30), codec="libx265", options=ULTRAFAST),
+        False,
+    ),
+    "HEVC in Matroska": (
+        ".mkv",
+        Pictures(pictures(30), codec="libx265", options=ULTRAFAST),
+        False,
+    ),
+    "HEVC of ten bits": (
+        ".mov",
+        Pictures(
+            pictures(30), codec="libx265", tag="hvc1", pixels="yuv420p10le", options=ULTRAFAST
+        ),
+        False,
+    ),
+    "H.264 of ten bits": (".mp4", Pictures(pictures(30), pixels="yuv420p10le"), False),
+    "H.264 in 4:2:2": (".mp4", Pictures(pictures(30), pixels="yuv422p"), False),
+    "H.264 in 4:4:4": (".mp4", Pictures(pictures(30), pixels="yuv444p"), False),
+    "MPEG-4 ASP": (
+        ".avi",
+        Pictures(pictures(30), codec="mpeg4", options={"bf": "2", "vtag": "XVID"}),
+        False,
+    ),
+    "MPEG-4 in MP4": (".mp4", Pictures(pictures(30), codec="mpeg4", options={}), False),
+    "VP9": (".mkv", Pictures(pictures(30), codec="libvpx-vp9", options={"cpu-used": "8"}), False),
+    "ProRes": (".mov", Pictures(pictures(30), "prores_ks", "yuv422p10le", options={}), False),
+}
+
+
+@pytest.mark.parametrize("case", PLAYED_EVERYWHERE)
+def test_only_what_every_player_takes_is_copied(tmp_path: Path, case: str) -> None:
+    suffix, made, copied = PLAYED_EVERYWHERE[case]
+    source, out = write(tmp_path / f"in{suffix}", made), tmp_path / "out.mp4"
+    assert spoken(source, out, 1.2) == copied
+    codec, pixels, tag, _ = stream_of(out)
+    assert (codec, tag) in {("h264", "avc1"), ("hevc", "hvc1")}
+    assert pixels in {"yuv420p", "yuvj420p"}
+    found = played(out)
+    assert [place_of(frame) for frame in found.frames] == list(range(30))
+    before = Footage(source, 600)
+    off = np.abs(found.frames[20].astype(float) - before[20]).mean()
+    assert off < 6
+    if copied:
+        assert packets(out) == packets(source)
+
+
+@pytest.mark.parametrize("copied", [True, False])
+def test_oblong_pixels_keep_the_shape_of_the_picture(tmp_path: Path, copied: bool) -> None:
+    stored = Pictures(squeezed(pictures(20), 180), aspect=Fraction(2))
+    source = write(tmp_path / "in.mp4", stored)
+    footage = Footage(source, 600)
+    footage.errors += not copied
+    out = tmp_path / "out.mp4"
+    assert mux.write_mp4(footage, clicks(0.8), RATE_HZ, out) == copied
+    with av.open(str(out)) as container:
+        stream = container.streams.video[0]
+        shown = Fraction(stream.width, stream.height) * (stream.sample_aspect_ratio or 1)
+    assert shown == Fraction(360, 288)
+    assert Footage(out, 600).shape == (20, 288, 360, 3)
+
+
+def test_colors_are_said_to_be_what_they_are(tmp_path: Path) -> None:
+    """BT.2020 taken for BT.709 looks pale."""
+    wide = {**ULTRAFAST, "x265-params": "log-level=none:colorprim=9:transfer=18:colormatrix=9"}
+    made = Pictures(pictures(20), "libx265", "yuv420p10le", tag="hvc1", options=wide)
+    source, out = write(tmp_path / "in.mov", made), tmp_path / "out.mp4"
+    assert not spoken(source, out, 0.8)
+    with av.open(str(out)) as container:
+        frame = next(container.decode(video=0))
+    assert (frame.color_primaries, frame.color_trc, frame.colorspace) == (9, 18, 9)
+
+
+def test_the_track_that_was_read_is_the_one_that_is_written(tmp_path: Path) -> None:
+    frames = pictures(20)
+    source = write(
+        tmp_path / "in.mp4", Pictures(frames[:, ::4, ::4], default=False), Pictures(frames)
+    )
+    out = tmp_path / "out.mp4"
+    assert spoken(source, out, 0.8)
+    assert played(out).frames.shape == (20, 288, 360, 3)
+
+
+def test_names_that_look_like_addresses_are_written(
+    sound_clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    out = Path("12:30:45", "2024-01-01T12:30:45.mp4")
+    spoken(sound_clip, out)
+    assert len(played(out).frames) == 75
 
 
 def test_sound_and_pictures_come_in_turns(tmp_path: Path) -> None:
