@@ -23,9 +23,10 @@ from evaluation.metrics.base import select
 from evaluation.stats import intervals as statistics
 from evaluation.stats import paired
 from manifests.errors import BadInput, MissingDependency
+from manifests.outputs import Command
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("run_a", type=click.Path(path_type=Path))
 @click.argument("run_b", type=click.Path(path_type=Path))
 @click.option("--out", type=click.Path(path_type=Path), default=Path("compare"), show_default=True)

@@ -8,9 +8,10 @@ import click
 
 from evaluation.embeddings import report as embedding_report
 from evaluation.embeddings.sets import LIMIT, read_sets
+from manifests.outputs import Command
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("with_cs", type=click.Path(path_type=Path))
 @click.argument("without_cs", type=click.Path(path_type=Path), required=False)
 @click.option(

@@ -11,11 +11,12 @@ from evaluation.importing import run as importing
 from evaluation.importing.matching import OUTCOMES, ImportOptions
 from evaluation.inputs.pairs import KINDS
 from manifests.errors import TooManyFailures
+from manifests.outputs import Command
 
 SHOWN = 3
 
 
-@click.command()
+@click.command(cls=Command)
 @click.option(
     "--wavs", type=click.Path(path_type=Path), required=True, help="Folder of the system's speech."
 )

@@ -18,12 +18,13 @@ from evaluation.mos.screening import Rules
 from evaluation.stats import intervals as statistics
 from manifests.console import format_table
 from manifests.errors import BadInput
+from manifests.outputs import Group
 
 LONGEST_TEXT = 20_000
 CommandT = TypeVar("CommandT", bound=Callable[..., Any])
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=Group, context_settings={"help_option_names": ["-h", "--help"]})
 def mos() -> None:
     """Listening tests (MOS, SMOS): design, pages, score."""
 

@@ -25,9 +25,10 @@ from evaluation.reporting.reported import CHOICES
 from evaluation.reporting.tables import TableOptions
 from evaluation.stats import intervals as statistics
 from manifests.errors import MissingDependency, TooManyFailures
+from manifests.outputs import Command
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("run_dirs", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("--out", type=click.Path(path_type=Path), help="Default: RUN_DIR/report or ./report.")
 @format_option(reports.FORMATS)

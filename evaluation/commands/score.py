@@ -17,9 +17,10 @@ from evaluation.inputs.pairs import read_run
 from evaluation.metrics.base import select
 from evaluation.scoring.run import score_runs
 from manifests.errors import BadInput, MissingDependency
+from manifests.outputs import Command
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("run_dirs", nargs=-1, required=True, type=click.Path(path_type=Path))
 @metrics_option
 @model_options

@@ -65,6 +65,15 @@ def import_run(options: ImportOptions) -> ImportReport:
             that matches, or an `out` that holds something else.
     """
     check_out(options.out, options.name)
+    for option, folder in (("--wavs", options.wavs), ("--references", options.references)):
+        if folder is not None and options.out.resolve() in (
+            folder.resolve(),
+            *folder.resolve().parents,
+        ):
+            raise BadInput(
+                f"{option} {folder} lies in --out {options.out}, which is written to",
+                "choose another --out",
+            )
     lines: list[ImportedFile] = []
     asked = clips_asked_for(options, lines)
     files = match_files(options, asked, lines)

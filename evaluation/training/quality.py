@@ -30,6 +30,7 @@ from evaluation.training.quality_degradations import HELD_OUT
 from evaluation.training.quality_report import agreement, judge, predictions, table
 from manifests.console import Progress
 from manifests.io import atomic_open
+from manifests.outputs import Command
 
 STATE = "training.pt"
 
@@ -128,7 +129,7 @@ def train(
     return mean
 
 
-@click.command()
+@click.command(cls=Command)
 @click.option("--real", type=click.Path(path_type=Path), required=True, help="A build of GRID.")
 @click.option("--synthetic", type=click.Path(path_type=Path), required=True, help="Of SynthGRID.")
 @click.option("--out", type=click.Path(path_type=Path), required=True)

@@ -17,6 +17,7 @@ from evaluation.training.recognizer_report import card_text, clips_per_second, m
 from manifests.errors import BadInput
 from manifests.grammar import stem_of
 from manifests.io import atomic_open
+from manifests.outputs import Command
 
 NEVER_HEARD = ("s5", "s33")
 """Of the real speakers a man and a woman: what is left of the honest number when nearly all recordings
@@ -113,7 +114,7 @@ def card_of(
     }
 
 
-@click.command()
+@click.command(cls=Command)
 @click.option("--real", type=click.Path(path_type=Path), required=True, help="A build of GRID.")
 @click.option("--synthetic", type=click.Path(path_type=Path), required=True, help="Of SynthGRID.")
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="Taken up if there.")

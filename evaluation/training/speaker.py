@@ -32,6 +32,7 @@ from evaluation.training.speaker_bank import (
 from evaluation.training.speaker_report import card_text, clips_per_second, measure
 from manifests.console import Progress
 from manifests.io import atomic_open, write_json
+from manifests.outputs import Command
 
 UNHEARD = ("s1", "s2", "s4", "s29")
 """The speakers that the large-unseen protocol keeps from every model, the evaluation's included."""
@@ -195,7 +196,7 @@ def describe(path: Path, real: Build, synthetic: Build) -> str:
     return text
 
 
-@click.command()
+@click.command(cls=Command)
 @click.option("--real", type=click.Path(path_type=Path), required=True, help="A build of GRID.")
 @click.option("--synthetic", type=click.Path(path_type=Path), required=True, help="Of SynthGRID.")
 @click.option("--out", type=click.Path(path_type=Path), required=True)

@@ -24,6 +24,7 @@ from evaluation.training.speaker import UNHEARD
 from evaluation.training.speaker_bank import Build, read_build
 from manifests.console import Progress
 from manifests.io import atomic_open
+from manifests.outputs import Command
 
 REAL_CLIPS, SYNTHETIC_CLIPS = 24, 8
 """Of a speaker at most."""
@@ -189,7 +190,7 @@ def card_text(card: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-@click.command()
+@click.command(cls=Command)
 @click.option("--real", type=click.Path(path_type=Path), required=True, help="A build of GRID.")
 @click.option("--synthetic", type=click.Path(path_type=Path), required=True, help="Of SynthGRID.")
 @click.option("--out", type=click.Path(path_type=Path), required=True)

@@ -7,9 +7,10 @@ from pathlib import Path
 import click
 
 from manifests.errors import BadInput
+from manifests.outputs import Command
 
 
-@click.command()
+@click.command(cls=Command)
 @click.option(
     "--manifest",
     type=click.Path(path_type=Path),
@@ -18,6 +19,7 @@ from manifests.errors import BadInput
 )
 @click.option(
     "--checkpoint",
+    type=click.Path(),
     required=True,
     help="Of any stage with a face or a prosody encoder, or the name of bundled weights.",
 )

@@ -6,8 +6,10 @@ from pathlib import Path
 
 import click
 
+from manifests.outputs import Command
 
-@click.command()
+
+@click.command(cls=Command)
 @click.option(
     "--from",
     "sources",

@@ -10,6 +10,7 @@ import click
 
 from facetron import systems
 from manifests.console import format_table
+from manifests.outputs import Command
 from manifests.specs import CLIP_SECONDS
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 COLUMNS = ("module", "input", "output", "M parameters", "GFLOP per clip", "planned M", "GFLOP")
 
 
-@click.command()
+@click.command(cls=Command)
 @click.option("--system", default=systems.DEFAULT, show_default=True, help="Which system.")
 @click.option("--size", default=None, help="paper (the default), small or debug.")
 @click.option("--config", "file", type=click.Path(path_type=Path), help="YAML file of options.")

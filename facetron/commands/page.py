@@ -6,8 +6,10 @@ from pathlib import Path
 
 import click
 
+from manifests.outputs import Command
 
-@click.command()
+
+@click.command(cls=Command)
 @click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder of the page.")
 @click.option(

@@ -11,9 +11,10 @@ from facetron.synthesis.resynth import ResynthOptions, resynthesize
 from facetron.vocoders.registry import VOCODERS
 from manifests.cpus import available_cpus
 from manifests.errors import TooManyFailures
+from manifests.outputs import Command
 
 
-@click.command()
+@click.command(cls=Command)
 @click.option(
     "--manifest",
     type=click.Path(path_type=Path),
@@ -53,6 +54,7 @@ from manifests.errors import TooManyFailures
 )
 @click.option(
     "--checkpoint",
+    type=click.Path(),
     default="",
     help="Weights of hifigan: bundled (synthgrid, grid-s1), a checkpoint with a vocoder, or a "
     "published state dict.",

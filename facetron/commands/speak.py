@@ -9,6 +9,7 @@ import click
 
 from facetron.vocoders.registry import AUTO, VOCODERS
 from manifests.errors import BadInput
+from manifests.outputs import Command
 
 if TYPE_CHECKING:
     from facetron.video.speak import SpeakOutcome, SpeakRequest
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 FILE = click.Path(path_type=Path)
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("video", type=FILE)
 @click.option("--out", type=FILE, required=True, help="MP4 to write.")
 @click.option(
@@ -35,7 +36,11 @@ FILE = click.Path(path_type=Path)
     help="How lips are spelt out; grammar knows GRID's sentences only.",
 )
 @click.option(
-    "--checkpoint", default="grid-s1", show_default=True, help="Bundled weights, or a file."
+    "--checkpoint",
+    type=click.Path(),
+    default="grid-s1",
+    show_default=True,
+    help="Bundled weights, or a file.",
 )
 @click.option(
     "--vocoder",

@@ -9,9 +9,10 @@ import click
 
 from facetron.vocoders.registry import AUTO, VOCODERS
 from manifests.errors import TooManyFailures
+from manifests.outputs import Command
 
 
-@click.command()
+@click.command(cls=Command)
 @click.option(
     "--manifest",
     type=click.Path(path_type=Path),
@@ -27,6 +28,7 @@ from manifests.errors import TooManyFailures
 )
 @click.option(
     "--checkpoint",
+    type=click.Path(),
     required=True,
     help="Bundled weights (synthgrid, grid-s1) or a path of a checkpoint.",
 )
@@ -40,6 +42,7 @@ from manifests.errors import TooManyFailures
 )
 @click.option(
     "--swap",
+    type=click.Path(),
     default="",
     metavar="CSV|N",
     help="Lips of one speaker, face of another: a CSV with speaker,stem,voice[,voice_stem], or how "

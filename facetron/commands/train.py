@@ -8,9 +8,10 @@ from pathlib import Path
 import click
 
 from facetron import systems
+from manifests.outputs import Command
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("stage")
 @click.option("--system", default=systems.DEFAULT, show_default=True, help="Which system.")
 @click.option("--manifest", required=True, type=click.Path(path_type=Path), help="Of gridprep.")

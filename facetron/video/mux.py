@@ -69,15 +69,13 @@ class _NotCopyable(Exception):
     """The packets of a video cannot be taken over as they are."""
 
 
-def check_target(out: Path, source: Path) -> None:
-    """Raises `BadInput` where a result could not be written to `out` or would replace its source;
-    `OSError` where the folder cannot be written to. Costs nothing, so it comes before long work."""
+def check_target(out: Path) -> None:
+    """Raises `BadInput` where a result could not be written to `out`, `OSError` where the folder
+    cannot be written to. Costs nothing, so it comes before long work."""
     if out.suffix.lower() not in SUFFIXES:
         raise BadInput(f"{out} is no name of an MP4", f"let it end in {' or '.join(SUFFIXES)}")
     if out.is_dir():
         raise BadInput(f"{out} is a folder", "name a file")
-    if out.exists() and source.exists() and os.path.samefile(out, source):
-        raise BadInput(f"{out} is the video itself", "choose another --out")
     check_writable(out)
 
 

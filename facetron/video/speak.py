@@ -18,6 +18,7 @@ from facetron.video.align import Aligner, open_video, takes_crops
 from manifests.audio import write_wav
 from manifests.errors import BadInput
 from manifests.io import check_writable
+from manifests.outputs import check_outputs
 from manifests.specs import VIDEO_FPS
 
 STILL_METHOD: i2i.Method = "literal"
@@ -69,7 +70,11 @@ def check(request: SpeakRequest) -> None:
     for path in (request.video, request.face):
         if path is not None and not path.is_file():
             raise BadInput(f"{path} does not exist or is no file", "check the path")
-    mux.check_target(request.out, request.video)
+    check_outputs(
+        {"VIDEO": request.video, "--face": request.face},
+        {"--out": request.out, "--wav": request.wav},
+    )
+    mux.check_target(request.out)
     if request.wav is not None:
         if request.wav.is_dir():
             raise BadInput(f"{request.wav} is a folder", "name a file")

@@ -17,6 +17,7 @@ from manifests.corpus_lists import parse_speakers
 from manifests.cpus import available_cpus
 from manifests.errors import BadInput
 from manifests.mel import PRESETS
+from manifests.outputs import Command
 from manifests.specs import CropSpec, LandmarkSpec
 
 CommandT = TypeVar("CommandT", bound=Callable[..., Any])
@@ -186,7 +187,7 @@ def _stage_command(
             report, "done", given["max_failures"], "run `gridprep build` for failures.jsonl"
         )
 
-    return click.command(name, help=help_text)(_with(_SHARED, *groups)(callback))
+    return click.command(name, cls=Command, help=help_text)(_with(_SHARED, *groups)(callback))
 
 
 align = _stage_command("align", ("align",), "Find landmarks in every clip.", _LANDMARKS)
@@ -196,7 +197,7 @@ crop = _stage_command(
 mels = _stage_command("mels", ("mels",), "Sound, mels, F0 and energy of every clip.", _MELS)
 
 
-@click.command()
+@click.command(cls=Command)
 @_with(_SHARED, _LANDMARKS, _CROPS, _MELS)
 @click.option("--split", default="large-unseen", show_default=True, help="See `gridprep splits`.")
 def manifest(**given: Any) -> int:
@@ -205,7 +206,7 @@ def manifest(**given: Any) -> int:
     return _tell(report, "rows", given["max_failures"], f"why: {given['out']}/failures.jsonl")
 
 
-@click.command()
+@click.command(cls=Command)
 @_with(_SHARED, _LANDMARKS, _CROPS, _MELS)
 @click.option("--split", default="large-unseen", show_default=True, help="See `gridprep splits`.")
 @click.option("--dry-run", is_flag=True, help="Only say how many clips, how much time and space.")

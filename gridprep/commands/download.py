@@ -13,13 +13,14 @@ from gridprep.download.network import Network
 from gridprep.download.record import BASE_URL, GRID_RECORD, fetch_record
 from manifests.console import Progress, format_table
 from manifests.corpus_lists import parse_speakers
+from manifests.outputs import Command
 
 
 def _say(line: str) -> None:
     tqdm.write(line, file=sys.stderr)  # above the progress bar instead of through it
 
 
-@click.command()
+@click.command(cls=Command)
 @click.option(
     "--out",
     type=click.Path(file_okay=False, path_type=Path),

@@ -8,12 +8,13 @@ import click
 
 from manifests.console import format_table
 from manifests.corpus_lists import parse_speakers
+from manifests.outputs import Command
 
 DAMAGED = 1
 """Exit code when artifacts of the build could not be read."""
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("build", type=click.Path(exists=True, file_okay=False))
 @click.option(
     "--out", type=click.Path(file_okay=False), help="Folder of the page.  [default: BUILD/inspect]"

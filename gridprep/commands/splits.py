@@ -11,6 +11,7 @@ from manifests import corpus_lists
 from manifests import splits as frozen
 from manifests.console import format_table
 from manifests.io import SUBSETS, write_csv
+from manifests.outputs import Group
 
 
 def _paragraph(label: str, text: str) -> str:
@@ -24,7 +25,7 @@ def _genders(speakers: tuple[str, ...]) -> str:
     return f"{men}+{women}"
 
 
-@click.group(invoke_without_command=True)
+@click.group(cls=Group, invoke_without_command=True)
 @click.pass_context
 def splits(context: click.Context) -> None:
     """Lists and explains the frozen splits; `show NAME` counts one."""

@@ -5,9 +5,10 @@ from __future__ import annotations
 import click
 
 from manifests.cpus import available_cpus
+from manifests.outputs import Command
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("out", type=click.Path(file_okay=False))
 @click.option("--sentences", default=20, show_default=True, help="Sentences per speaker.")
 @click.option("--speakers", default="all", show_default=True, help="s1,s2,… or s1-s5 or all.")

@@ -9,13 +9,14 @@ import click
 from tqdm import tqdm
 
 from manifests.console import Progress
+from manifests.outputs import Command
 
 
 def _say(line: str) -> None:
     tqdm.write(line, file=sys.stderr)  # above the progress bar instead of through it
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("archives", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option(
     "--out",

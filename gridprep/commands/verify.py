@@ -15,12 +15,13 @@ from manifests.corpus_lists import parse_speakers
 from manifests.cpus import available_cpus
 from manifests.errors import BadInput
 from manifests.io import write_json
+from manifests.outputs import Command
 
 NAMED = 12
 """So many clips of a reason are named on the terminal; the report has them all."""
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("corpus", type=click.Path())
 @click.option("--speakers", default="all", show_default=True, help="s1,s2 or s1-s5.")
 @click.option(

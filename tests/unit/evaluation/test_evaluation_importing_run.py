@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,8 @@ import pytest
 import soundfile
 from click.testing import CliRunner, Result
 from numpy.typing import NDArray
+from odd_media import Sound as Track
+from odd_media import renamed_codec, write
 
 from evaluation.cli import cli
 from evaluation.importing.audio import decode, to_mono
@@ -493,3 +496,45 @@ def test_nothing_that_is_asked_for_is_an_error(tmp_path: Path, sound: Sound) -> 
     result = bring(tmp_path / "wavs", tmp_path / "run", "--manifest", tmp_path / "build")
     assert isinstance(result.exception, BadInput)
     assert "is asked for: s3/bbaf5a is a train clip of the manifest" in str(result.exception)
+
+
+def test_the_first_track_that_can_be_decoded_is_heard(tmp_path: Path, sound: Sound) -> None:
+    """One file nobody can decode, and a pipe, cost a line each and not the import."""
+    folder = tmp_path / "wavs" / "s4"
+    folder.mkdir(parents=True)
+    second = [Track(0.1 * sound, "pcm_s16le", 16_000), Track(sound, "aac", 16_000, default=False)]
+    renamed_codec(write(folder / "bbal5p.mov", *second), b"sowt", b"apac")
+    only = write(folder / "bbal6n.mov", second[0])
+    renamed_codec(only, b"sowt", b"apac")
+    os.mkfifo(folder / "bbal7s.mov")
+    done = bring(
+        tmp_path / "wavs", tmp_path / "run", "--max-failures", 9, pattern="{speaker}/{stem}.*"
+    )
+    assert done.exception is None
+    lines = lines_of(tmp_path / "run")
+    heard = lines["s4/bbal5p.mov"]
+    assert (heard.outcome, heard.codec) == ("imported", "mov aac")
+    assert "track 2 of 2" in heard.done
+    samples, _ = soundfile.read(tmp_path / "run" / "wavs" / "s4" / "bbal5p.wav")
+    assert level(samples) == pytest.approx(level(sound), rel=0.1)
+    assert lines["s4/bbal6n.mov"].detail.startswith("no_decoder: its sound has a codec that FFmpeg")
+    assert "is a named pipe, not a file" in lines["s4/bbal7s.mov"].detail
+
+
+def test_names_that_look_like_addresses_are_files(
+    tmp_path: Path, sound: Sound, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    path = write(Path("2024-01-01T12:30:45.mp4"), Track(sound, "aac", 16_000))
+    assert decode(path).codec == "mov aac"
+
+
+def test_speech_is_not_written_over_itself(tmp_path: Path, sound: Sound) -> None:
+    wavs = tmp_path / "run" / "wavs" / "s4"
+    wavs.mkdir(parents=True)
+    soundfile.write(wavs / "bbal5p.wav", sound, 16_000)
+    done = bring(tmp_path / "run" / "wavs", tmp_path / "run")
+    assert isinstance(done.exception, BadInput)
+    (tmp_path / "run" / "run.json").write_text('{"name": "Them", "parameters": {"imported": true}}')
+    done = bring(tmp_path / "run" / "wavs", tmp_path / "run")
+    assert "which is written to; choose another --out" in str(done.exception)

@@ -304,21 +304,17 @@ def test_what_is_not_whole_is_refused(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_targets_are_checked_before_any_work(sound_clip: Path, tmp_path: Path) -> None:
-    source = write_h264(tmp_path / "in.mp4", pictures(5))
+def test_targets_are_checked_before_any_work(tmp_path: Path) -> None:
     (tmp_path / "folder.mp4").mkdir()
     (tmp_path / "file").touch()
-    (tmp_path / "link.mp4").symlink_to(source)
     for name, words in (
         ("out.avi", r"no name of an MP4; let it end in \.mp4"),
         ("folder.mp4", "is a folder"),
-        ("in.mp4", "is the video itself"),
-        ("link.mp4", "is the video itself"),
     ):
         with pytest.raises(BadInput, match=words):
-            mux.check_target(tmp_path / name, source)
+            mux.check_target(tmp_path / name)
     with pytest.raises(OSError, match="file"):
-        mux.check_target(tmp_path / "file" / "out.mp4", source)
+        mux.check_target(tmp_path / "file" / "out.mp4")
     before = sorted(tmp_path.iterdir())
-    mux.check_target(tmp_path / "out.mp4", source)
+    mux.check_target(tmp_path / "out.mp4")
     assert sorted(tmp_path.iterdir()) == before

@@ -216,7 +216,10 @@ CASES: dict[str, tuple[tuple[str, ...], str]] = {
     "no such backend": (("{clip}", "--landmarks", "dlib"), "unknown landmark backend 'dlib'"),
     "no option": (("{clip}", "--landmark-option", "x"), "--landmark-option 'x'; write NAME=VALUE"),
     "wav is a folder": (("{clip}", "--wav", "{folder}"), "is a folder; name a file"),
-    "out is the video": (("{clip}", "--out", "{h264}"), "in.mp4 is the video itself"),
+    "out is the video": (("{clip}", "--out", "{h264}"), "in.mp4 itself; choose another --out"),
+    "out is the face": (("{clip}", "--face", "{h264}", "--out", "{h264}"), "in.mp4 itself; choose"),
+    "wav is the video": (("{clip}", "--wav", "{clip}"), "itself; choose another --wav"),
+    "wav is out": (("{clip}", "--out", "x.mp4", "--wav", "x.mp4"), "is --out x.mp4 as well"),
     "no folder": (("{clip}", "--out", "{text}/x.mp4"), "x.mp4: File exists; choose another path"),
 }
 
