@@ -1,9 +1,8 @@
 # `make demo`, `make test`, `make test-all`, `make lint`, `make bench`. Each installs what it needs
 # into .venv first and is quick when nothing changed.
 SHELL := /bin/bash
-# 3.10–3.12: mediapipe's last wheel with its models in it ends there.
-PYTHON ?= $(shell for p in python3.11 python3.12 python3.10 python3; do \
-	$$p -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 12))' 2>/dev/null && echo $$p && break; done)
+PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3.14 python3.10 python3; do \
+	$$p -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 14))' 2>/dev/null && echo $$p && break; done)
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
@@ -24,10 +23,11 @@ help:
 install: $(STAMP)
 
 $(STAMP): setup.py
-	@test -n "$(PYTHON)" || { echo "no Python 3.10-3.12 found: install one or set PYTHON=..."; exit 1; }
+	@test -n "$(PYTHON)" || { echo "no Python 3.10-3.14 found: install one or set PYTHON=..."; exit 1; }
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
 	$(BIN)/python -m pip install --quiet --editable '.[dev]'
+	$(BIN)/gridprep models fetch
 	touch $@
 
 # The whole walk, each step the command that a user would type. Every step resumes where it stopped.

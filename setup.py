@@ -83,12 +83,9 @@ setup(
         "joblib>=1.3",
         "threadpoolctl>=3.1",
         "av>=13,<20",  # bundles FFmpeg: no system FFmpeg is needed
-        # mediapipe brings opencv-contrib-python 4.11; the same version of both shares one cv2 folder.
-        "opencv-python>=4.10,<4.12; python_version<'3.13'",
-        "opencv-python>=4.10; python_version>='3.13'",
-        # The last release whose wheel carries its models; wheels end at Python 3.12.
-        "mediapipe==0.10.21; python_version<'3.13'",
-        "face-alignment>=1.5,<2; python_version>='3.13'",
+        "opencv-python-headless>=4.10",  # without windows, so without libGL
+        # Landmarks in half the time; there is no wheel for Intel Macs, where OpenCV runs the networks.
+        "ai-edge-litert>=2.1; sys_platform!='darwin' or platform_machine=='arm64'",
         "librosa>=0.10.2",
         "soundfile>=0.12",
         "soxr>=0.3.7",
@@ -134,5 +131,7 @@ setup(
         "Programming Language :: Python :: 3.10",
         "Programming Language :: Python :: 3.11",
         "Programming Language :: Python :: 3.12",
+        "Programming Language :: Python :: 3.13",
+        "Programming Language :: Python :: 3.14",
     ],
 )

@@ -55,7 +55,7 @@ def table(corpus: Path, clips: int, scratch: Path) -> str:
     """Both tables, over about `clips` / 6 clips spread over the corpus."""
     del scratch
     clips = max(8, clips // 6)
-    backend, landmark_spec, crop_spec = create("mediapipe"), LandmarkSpec(), CropSpec()
+    backend, landmark_spec, crop_spec = create("facemesh"), LandmarkSpec(), CropSpec()
     found = find_clips(corpus).clips
     lips: list[np.ndarray] = []
     faces: list[np.ndarray] = []

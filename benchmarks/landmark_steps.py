@@ -33,7 +33,7 @@ def centers_in_source_px(geometry: Track) -> NDArray[np.float64]:
 def table(corpus: Path, clips: int, scratch: Path) -> str:
     """Compares each step with landmarks on every frame."""
     del scratch
-    backend, crop_spec = create("mediapipe"), CropSpec()
+    backend, crop_spec = create("facemesh"), CropSpec()
     found = find_clips(corpus).clips
     moved: dict[int, list[NDArray[np.float64]]] = {k: [] for k in STEPS}
     off: dict[int, list[NDArray[np.float64]]] = {k: [] for k in STEPS}

@@ -57,7 +57,7 @@ def symmetric_mean(shapes: np.ndarray) -> np.ndarray:
 @click.option("--out", default="gridprep/features/mean_face.json", type=click.Path(path_type=Path))
 def main(corpus: Path, per_speaker: int, out: Path) -> None:
     """Measures the mean face of the speakers in CORPUS."""
-    backend = create("mediapipe")
+    backend = create("facemesh")
     by_speaker: dict[str, list[np.ndarray]] = {}
     for clip in find_clips(corpus).clips:
         shapes = by_speaker.setdefault(clip.speaker, [])

@@ -18,6 +18,7 @@ COMMANDS = {
     "unpack": "gridprep.commands.unpack:unpack",
     "synth": "gridprep.commands.synth:synth",
     "splits": "gridprep.commands.splits:splits",
+    "models": "gridprep.commands.models:models",
 }
 
 

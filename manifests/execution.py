@@ -79,8 +79,8 @@ def _die_with(parent: int) -> None:
 
 
 class LocalExecutor:
-    """Worker processes on this machine: joblib's loky, which imports afresh (mediapipe hangs after a
-    fork) and replaces a worker whose memory has grown by 300 MB (mediapipe leaks a little).
+    """Worker processes on this machine: joblib's loky, which imports afresh (libraries with threads
+    hang after a fork) and replaces a worker whose memory has grown by 300 MB.
 
     `joblib.Parallel` itself is not used: when a worker dies it cannot say which items were lost.
 

@@ -128,7 +128,7 @@ class MelSpec(Spec):
 class LandmarkSpec(Spec):
     """How landmarks are found and cleaned."""
 
-    backend: str = "mediapipe"
+    backend: str = "facemesh"
     every: int = 2
     """Landmarks on every k-th frame (and between, where the mouth turns fast), the rest
     interpolated; 1 is every frame. With 2, 99.97 % of the crop centers of real clips move by less than

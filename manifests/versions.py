@@ -9,17 +9,26 @@ from importlib import metadata
 ABSENT = "absent"
 
 
+ALTERNATIVES = {
+    "opencv": ("opencv-python-headless", "opencv-python", "opencv-contrib-python"),
+}
+"""One library in distributions of several names, the one that is asked for in setup.py first."""
+
+
 @cache
 def library_version(name: str) -> str:
     """Installed version of a distribution, or `absent`.
 
     Args:
-        name: of the distribution, which may differ from the module's (`opencv-python`).
+        name: of the distribution, which may differ from the module's (`pyyaml`), or a key of
+            `ALTERNATIVES`.
     """
-    try:
-        return metadata.version(name)
-    except metadata.PackageNotFoundError:
-        return ABSENT
+    for distribution in ALTERNATIVES.get(name, (name,)):
+        try:
+            return metadata.version(distribution)
+        except metadata.PackageNotFoundError:
+            continue
+    return ABSENT
 
 
 def versions(*libraries: str) -> dict[str, str]:

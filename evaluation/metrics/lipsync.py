@@ -122,7 +122,7 @@ class LseD(Lse):
         decimals=2,
         needs_reference=False,
         floor="lse_d_floor",
-        libraries=("torch", "opencv-python"),
+        libraries=("torch", "opencv"),
     )
 
 

@@ -50,7 +50,7 @@ FILE = click.Path(path_type=Path)
     help="What turns the mel into sound.",
 )
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:1.")
-@click.option("--landmarks", default="", help="Landmark backend; mediapipe where it is installed.")
+@click.option("--landmarks", default="", help="Landmark backend; facemesh by default.")
 @click.option(
     "--landmark-option",
     "landmark_options",

@@ -36,7 +36,7 @@ MAX_STILLS = 60
 MAX_PICTURE_PX = 1920
 """A longer side of a picture is shrunk to this first."""
 REMEDIES = {
-    "no_face": "give one in which a face is seen from the front",
+    "no_face": "give one in which a face is seen from the front, a twentieth of the picture high or more",
     "face_lost": "cut it to where the face is seen",
     "too_long": "cut it into parts",
     "too_large": "cut it into parts, or choose another backend with --landmarks",
@@ -118,7 +118,7 @@ class Aligner:
     """
 
     def __init__(self, backend: str = "", options: Mapping[str, str] | None = None) -> None:
-        name = backend or registry.default_backend()
+        name = backend or registry.DEFAULT
         self.crop = CropSpec()
         self.landmarks = LandmarkSpec(backend=name)
         self._backend = registry.create(name, options=options or {})

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 import click
 
-from gridprep.landmarks.registry import BACKENDS, default_backend, default_note, spec_options
+from gridprep.landmarks.registry import BACKENDS, DEFAULT, spec_options
 from gridprep.pipeline.recipe import ALL_STAGES, DEFAULT_MEL, Recipe
 from gridprep.pipeline.run import BuildReport, estimate, run
 from gridprep.pipeline.selection import BuildOptions
@@ -54,7 +54,8 @@ _SHARED = [
 ]
 _LANDMARKS = [
     click.option(
-        "--landmarks", default="", help=f"Landmark backend: {', '.join(BACKENDS)}.", show_default="best here"
+        "--landmarks", default=DEFAULT, show_default=True,
+        help=f"Landmark backend: {', '.join(BACKENDS)}.",
     ),
     click.option("--device", default="cpu", show_default=True, help="cpu, cuda or cuda:1."),
     click.option(
@@ -106,9 +107,7 @@ def _pairs(options: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
 def _recipe(given: dict[str, Any]) -> Recipe:
     """The recipe that the options name. Raises `BadInput` for unknown names."""
     recipe = Recipe()
-    backend = given.get("landmarks") or default_backend()
-    if given.get("landmarks") == "" and default_note():
-        click.echo(default_note(), err=True)
+    backend = given.get("landmarks") or DEFAULT
     if backend not in BACKENDS:
         raise BadInput(f"unknown landmark backend {backend!r}", f"use one of {', '.join(BACKENDS)}")
     for name in given.get("mel_presets", ()):

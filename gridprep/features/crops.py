@@ -177,7 +177,7 @@ def track(landmarks: Landmarks, landmark_spec: LandmarkSpec, crop_spec: CropSpec
     n_found, n_looked = int(found.sum()), int(looked.sum())
     evidence: dict[str, object] = {"found_frames": n_found, "looked_frames": n_looked}
     if n_found == 0:
-        raise ClipError("align", "no_face", "no face in any frame", evidence)
+        raise ClipError("align", "no_face", "no face in any frame, or too small a one", evidence)
     if n_found < n_looked / 2:
         raise ClipError("align", "face_lost", f"a face in {n_found} of {n_looked} frames", evidence)
     points = fill_gaps(landmarks.points_px, found)

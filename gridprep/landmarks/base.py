@@ -11,6 +11,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from manifests.errors import BadInput
 from manifests.records import POINT_NAMES, Landmarks
 
 Frames = NDArray[np.uint8]
@@ -78,31 +79,61 @@ def empty_points(n_frames: int) -> NDArray[np.float32]:
     return np.full((n_frames, len(POINT_NAMES), 2), np.nan, np.float32)
 
 
+WHO = ("left", "right", "largest")
+"""Words for the face to keep; a number counts the faces from the left of the picture."""
+
+
+def checked_who(who: str) -> str:
+    """The choice itself. Raises `BadInput` unless it is "", one of `WHO` or a number from 1."""
+    if who and who not in WHO and not (who.isascii() and who.isdigit() and int(who) > 0):
+        raise BadInput(f"unknown face {who!r}", f"give {', '.join(WHO)}, or 1, 2, … from the left")
+    return who
+
+
+def faces_needed(who: str) -> int:
+    """How many faces there must be for such a choice."""
+    return int(who) if who.isdigit() else 1
+
+
+def nearest_face(boxes: NDArray[np.float64], previous: NDArray[np.float64]) -> int | None:
+    """The face nearest to the (4,) box of before among (K, 4), if within one face width of it."""
+    centers = (boxes[:, :2] + boxes[:, 2:]) / 2
+    distance = np.linalg.norm(centers - (previous[:2] + previous[2:]) / 2, axis=1)
+    nearest = int(distance.argmin())
+    return nearest if distance[nearest] <= boxes[nearest, 2] - boxes[nearest, 0] else None
+
+
 def choose_face(
-    boxes: NDArray[np.float64], frame_hw: tuple[int, int], previous: NDArray[np.float64] | None
+    boxes: NDArray[np.float64],
+    frame_hw: tuple[int, int],
+    previous: NDArray[np.float64] | None,
+    who: str = "",
 ) -> tuple[int, str]:
     """Which of several faces to keep, and why.
 
-    The face nearest to the one kept before, if it is within one face width; else the one with the
-    greatest area weighted down by its distance from the center of the frame.
+    The face nearest to the one kept before, if it is within one face width; else the one asked for;
+    else the one with the greatest area weighted down by its distance from the center of the frame.
 
     Args:
-        boxes: (K, 4) x0, y0, x1, y1 in pixels, K ≥ 1.
+        boxes: (K, 4) x0, y0, x1, y1 in pixels, K ≥ `faces_needed(who)`.
         frame_hw: height and width of the frame.
         previous: (4,) box kept in the frame before, or None.
+        who: "", `left`, `right` (as the picture is seen), `largest`, or a number from the left.
 
-    Returns: (index, `only` | `tracked` | `central_largest`).
+    Returns: (index, `only` | `tracked` | `central_largest` | `who`).
     """
     if len(boxes) == 1:
         return 0, "only"
+    if previous is not None and (nearest := nearest_face(boxes, previous)) is not None:
+        return nearest, "tracked"
     centers = (boxes[:, :2] + boxes[:, 2:]) / 2
     widths = boxes[:, 2] - boxes[:, 0]
-    if previous is not None:
-        distance = np.linalg.norm(centers - (previous[:2] + previous[2:]) / 2, axis=1)
-        nearest = int(distance.argmin())
-        if distance[nearest] <= widths[nearest]:
-            return nearest, "tracked"
+    area = widths * (boxes[:, 3] - boxes[:, 1])
+    if who == "largest":
+        return int(area.argmax()), who
+    if who:
+        place = {"left": 0, "right": len(boxes) - 1}.get(who, faces_needed(who) - 1)
+        return int(np.argsort(centers[:, 0], kind="stable")[place]), who
     height, width = frame_hw
     off_center = np.linalg.norm(centers - np.array([width, height]) / 2, axis=1)
-    area = widths * (boxes[:, 3] - boxes[:, 1])
     return int((area / (1 + (2 * off_center / width) ** 2)).argmax()), "central_largest"

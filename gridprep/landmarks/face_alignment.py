@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gridprep.landmarks import heatmaps
-from gridprep.landmarks.base import IBUG_68, Frames, empty_points, looked_at
+from gridprep.landmarks.base import IBUG_68, Frames, checked_who, empty_points, looked_at
 from gridprep.landmarks.devices import checked_device, deterministic, use_bfloat16
 from gridprep.landmarks.tracking import FaceTracker
 from gridprep.landmarks.weights import FoundWeights, WeightFile, find_weights, load_tensors
@@ -60,6 +60,8 @@ class FaceAlignmentOptions:
     """Distance of key frames, in frames."""
     min_confidence: float = 0.2
     """Least mean peak height of the 68 heat maps (1 is a perfect one) to believe in a face."""
+    who: str = ""
+    """Which of several faces, see `choose_face`."""
 
     @classmethod
     def parse(cls, given: Mapping[str, str]) -> FaceAlignmentOptions:
@@ -89,6 +91,7 @@ class FaceAlignmentOptions:
             raise BadInput(
                 f"option precision={options.precision!r}", "give auto, float32 or bfloat16"
             )
+        checked_who(options.who)
         if options.batch_size < 0 or options.key_every < 1:
             raise BadInput("options batch_size and key_every of face-alignment", "give ≥ 0 and ≥ 1")
         return options
@@ -146,7 +149,9 @@ class FaceAlignmentBackend:
         looked = looked_at(n, every)
         keys = looked[looked_at(len(looked), max(1, self.options.key_every // every))]
         with deterministic():
-            track = FaceTracker(frames, self._detector, self._fit).follow(looked, keys)
+            track = FaceTracker(frames, self._detector, self._fit, self.options.who).follow(
+                looked, keys
+            )
         points, found, faces = empty_points(n), np.zeros(n, np.bool_), np.zeros(n, np.int16)
         for index, count in track.faces.items():
             faces[index] = count

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import cast
@@ -44,11 +43,13 @@ class Entry:
 
 
 BACKENDS: dict[str, Entry] = {
-    "mediapipe": Entry(
-        target="gridprep.landmarks.mediapipe:MediapipeBackend",
-        library="mediapipe",
-        install="use Python 3.10–3.12 with mediapipe 0.10.21, or --landmarks face-alignment",
+    "facemesh": Entry(
+        target="gridprep.landmarks.facemesh:FacemeshBackend",
+        library="cv2",
+        install="pip install opencv-python-headless",
         one_by_one=True,
+        options=("models", "runtime", "who"),
+        silent=("models", "runtime"),
     ),
     "face-alignment": Entry(
         target="gridprep.landmarks.face_alignment:FaceAlignmentBackend",
@@ -64,13 +65,14 @@ BACKENDS: dict[str, Entry] = {
             "key_every",
             "min_confidence",
             "precision",
+            "who",
         ),
         silent=("batch_size", "detector_weights", "fan_weights"),
     ),
 }
 
-DEFAULT = "mediapipe"
-FALLBACK = "face-alignment"
+DEFAULT = "facemesh"
+GPU_BACKEND = "face-alignment"
 
 
 def names() -> list[str]:
@@ -90,31 +92,13 @@ def is_installed(name: str) -> bool:
     return importlib.util.find_spec(entry(name).library) is not None
 
 
-def default_backend() -> str:
-    """`mediapipe` where it is installed, else `face-alignment`; `default_note` says why."""
-    return DEFAULT if is_installed(DEFAULT) else FALLBACK
-
-
-def default_note() -> str:
-    """One line for the user where the default had to fall back, else ""."""
-    if default_backend() == DEFAULT:
-        return ""
-    version = f"{sys.version_info[0]}.{sys.version_info[1]}"
-    why = (
-        f"has no release for Python {version} (3.10–3.12 have it)"
-        if sys.version_info >= (3, 13)
-        else "is not installed (pip install mediapipe==0.10.21)"
-    )
-    return (
-        f"landmarks by {FALLBACK}, since mediapipe {why}; "
-        f"on a CPU {FALLBACK} is over 100 times slower, on a GPU pass --device cuda"
-    )
-
-
 def spec_options(name: str, options: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
-    """The options that change the points, in the form of `LandmarkSpec.options`."""
+    """The options that change the points, in the form of `LandmarkSpec.options`; one that is left empty
+    is left at its default."""
     silent = entry(name).silent
-    return tuple(sorted((key, value) for key, value in options.items() if key not in silent))
+    return tuple(
+        sorted((key, value) for key, value in options.items() if key not in silent and value)
+    )
 
 
 def create(
@@ -143,7 +127,7 @@ def create(
     if device != "cpu" and not known.gpu:
         raise BadInput(
             f"landmark backend {name} runs on the CPU only, not on {device!r}",
-            f"drop --device or use --landmarks {FALLBACK}",
+            f"drop --device or use --landmarks {GPU_BACKEND}",
         )
     if not is_installed(name):
         raise MissingDependency(f"landmark backend {name} needs {known.library}", known.install)

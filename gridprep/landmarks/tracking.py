@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gridprep.landmarks import heatmaps
-from gridprep.landmarks.base import Frames, choose_face
+from gridprep.landmarks.base import Frames, choose_face, faces_needed
 
 Boxes = NDArray[np.float64]
 
@@ -34,7 +34,7 @@ class Track:
     Attributes:
         points: frame → (P, 2) pixel coordinates, where a face was found.
         faces: frame → how many faces the detector saw, where it was asked.
-        choice: `only`, `tracked` or `central_largest`, as `choose_face` says.
+        choice: as `choose_face` says.
     """
 
     points: dict[int, NDArray[np.float32]] = field(default_factory=dict)
@@ -49,10 +49,11 @@ class FaceTracker:
         frames: (T, H, W, 3).
         detector: has `detect_from_image(frame)`, rows of x0, y0, x1, y1, …, and `reference_scale`.
         fit: the network.
+        who: which of several faces, see `choose_face`.
     """
 
-    def __init__(self, frames: Frames, detector: Any, fit: Fit) -> None:
-        self._frames, self._detector, self._fit_crops = frames, detector, fit
+    def __init__(self, frames: Frames, detector: Any, fit: Fit, who: str = "") -> None:
+        self._frames, self._detector, self._fit_crops, self._who = frames, detector, fit, who
         self.track = Track()
 
     def follow(self, looked: NDArray[np.intp], keys: NDArray[np.intp]) -> Track:
@@ -128,11 +129,11 @@ class FaceTracker:
         seen = self._detector.detect_from_image(np.ascontiguousarray(self._frames[index]))
         boxes = np.array([np.asarray(row, np.float64)[:4] for row in seen if len(row) >= 4])
         self.track.faces[index] = len(boxes)
-        if not len(boxes):
+        if len(boxes) < faces_needed(self._who):
             return None
         height, width = self._frames.shape[1:3]
-        kept, how = choose_face(boxes, (height, width), previous)
-        if how == "central_largest" or (how == "tracked" and self.track.choice == "only"):
+        kept, how = choose_face(boxes, (height, width), previous, self._who)
+        if how not in ("only", "tracked") or (how == "tracked" and self.track.choice == "only"):
             self.track.choice = how
         box: Boxes = boxes[kept]
         return box

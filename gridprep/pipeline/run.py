@@ -261,9 +261,9 @@ def _provenance(options: BuildOptions, selection: Selection, report: BuildReport
         "numpy",
         "scipy",
         "av",
-        "opencv-python",
+        "opencv",
         "soxr",
-        "mediapipe",
+        "ai-edge-litert",
         "face-alignment",
     )
     found = {n: v for n, v in versions(*libraries).items() if v != ABSENT}

@@ -76,7 +76,7 @@ def with_versions(recipe: Recipe, stages: tuple[str, ...] = ALL_STAGES) -> Recip
             ("decode", version("av")),
             ("audio", version("soxr")),
             ("align", landmarks),
-            ("crop", f"{version('opencv-python')} face {hashlib.sha256(face).hexdigest()[:12]}"),
+            ("crop", f"{version('opencv')} face {hashlib.sha256(face).hexdigest()[:12]}"),
             ("mels", version("scipy")),
         ),
     )

@@ -1,6 +1,6 @@
 """Measures the photograph that all speakers are warped from and writes `portrait.npz` beside this file.
 
-Run once, with mediapipe installed: `python -m gridprep.synth.make_portrait`. The photograph itself
+Run once: `python -m gridprep.synth.make_portrait`. The photograph itself
 (`skimage.data.astronaut()`, NASA's public-domain portrait of Eileen Collins) is not copied: it comes
 with scikit-image. Stored are FaceMesh's points on it and the outlines of head and hair.
 """
@@ -14,6 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 from skimage.data import astronaut
 
+from gridprep.landmarks.facemesh import FacemeshBackend
+
 TARGET = Path(__file__).with_name("portrait.npz")
 BOX_PX = (120, 0, 340, 220)
 """x0, y0, x1, y1 of the head in the photograph."""
@@ -24,12 +26,9 @@ JAWLINE_LEFT = (377, 400, 378, 379, 365, 397, 288, 361, 323, 454)
 
 def mesh_points(image: NDArray[np.uint8]) -> NDArray[np.float32]:
     """(468, 2) FaceMesh points in pixels."""
-    from mediapipe.python.solutions.face_mesh import FaceMesh
-
-    with FaceMesh(static_image_mode=True, max_num_faces=1) as mesh:
-        found = mesh.process(image).multi_face_landmarks[0].landmark
-    height, width = image.shape[:2]
-    return np.array([(p.x * width, p.y * height) for p in found], np.float32)
+    found = FacemeshBackend().mesh(image)
+    assert found is not None, "a face is in the photograph"
+    return found.astype(np.float32)
 
 
 def head_masks(

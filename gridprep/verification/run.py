@@ -20,7 +20,7 @@ from gridprep.corpora.alignment import read_alignment
 from gridprep.corpora.repairs import repairs_of
 from gridprep.features import crops
 from gridprep.landmarks.base import LandmarkBackend
-from gridprep.landmarks.registry import create, default_backend, frames_for
+from gridprep.landmarks.registry import DEFAULT, create, frames_for
 from gridprep.media import quality
 from gridprep.media.decode import Media, decode
 from gridprep.pipeline.execution import create_executor
@@ -116,12 +116,12 @@ def _check_media(task: VerifyTask, checks: _Checks) -> None:
 @lru_cache(maxsize=1)
 def _backend() -> LandmarkBackend:
     """One a worker process; the build's default. Raises `MissingDependency`."""
-    return create(default_backend())
+    return create(DEFAULT)
 
 
 def _face_flags(video: quality.CheckedVideo) -> tuple[str, ...]:
     """The flags of a build's `align`; raises its `ClipError` (`no_face`, `face_lost`)."""
-    spec = LandmarkSpec(backend=default_backend())
+    spec = LandmarkSpec(backend=DEFAULT)
     landmarks = _backend().detect(frames_for(spec.backend, video.frames), spec.every)
     geometry = crops.track(landmarks, spec, CropSpec())
     return (

@@ -51,8 +51,7 @@ HOMES = {
         "facetron/demo/video.py",
         "facetron/video/mux.py",
     ),
-    # The second is a script that made a file of the repository; no program runs it.
-    "mediapipe": ("gridprep/landmarks/mediapipe.py", "gridprep/synth/make_portrait.py"),
+    "ai_edge_litert": ("gridprep/landmarks/networks.py",),
     "face_alignment": ("gridprep/landmarks/face_alignment.py",),
     "dask": ("gridprep/pipeline/execution.py",),
     "distributed": ("gridprep/pipeline/execution.py",),
@@ -400,7 +399,7 @@ def test_allowed_imports_pass(path: str, source: str) -> None:
     [
         ("gridprep/features/crops.py", "import av"),
         ("gridprep/features/crops.py", "def f():\n    import av.error"),
-        ("evaluation/scoring/run.py", "from mediapipe.python import solutions"),
+        ("evaluation/scoring/run.py", "from ai_edge_litert.interpreter import Interpreter"),
         ("gridprep/landmarks/registry.py", "importlib.import_module('face_alignment.api')"),
         ("gridprep/pipeline/run.py", "from dask.distributed import Client"),
         ("gridprep/pipeline/run.py", "if x:\n    import distributed"),

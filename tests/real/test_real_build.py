@@ -150,7 +150,7 @@ def test_provenance_says_what_made_it(built: Built) -> None:
     provenance = json.loads((built.out / "provenance.json").read_text())
     assert provenance["failures"] == {"grey_frames": 1}
     assert (provenance["clips"], provenance["rows"], provenance["processed"]) == (7, 6, 7)
-    assert {"python", "numpy", "av", "mediapipe"} <= set(provenance["versions"])
+    assert {"python", "numpy", "av", "ai-edge-litert"} <= set(provenance["versions"])
 
 
 def test_a_second_run_has_nothing_to_do(built: Built) -> None:

@@ -53,7 +53,7 @@ def psnr_db(one: np.ndarray, other: np.ndarray) -> float:
 def test_crops_are_those_of_the_build_but_for_jpeg(build: Path, real_grid: Path) -> None:
     _, rows = read_manifest(build)
     assert len(rows) == len(CLIPS)
-    aligner = Aligner("mediapipe")
+    aligner = Aligner("facemesh")
     for row in rows:
         (name,) = (name for name in CLIPS if row.stem in name)
         with open_video(real_grid / name) as footage:

@@ -25,7 +25,7 @@ CLIPS_PER_SPEAKER = 2
 def measured(real_grid: Path) -> list[tuple[str, np.ndarray, np.ndarray]]:
     """(clip, lip height (75,), sound (48000,)) of two clips of every speaker."""
     try:
-        backend: Any = create("mediapipe")
+        backend: Any = create("facemesh")
     except MissingDependency as error:
         pytest.skip(str(error))
     taken: dict[str, int] = {}

@@ -28,7 +28,7 @@ def test_lips_of_held_out_sentences(real_grid: Path) -> None:
     paths = [path for path in paths if path.is_file()]
     if len(paths) < CLIPS:
         pytest.skip(f"{real_grid} holds {len(paths)} held-out clips of s1")
-    model, aligner = Synthesizer.load("grid-s1", device="cpu"), Aligner("mediapipe")
+    model, aligner = Synthesizer.load("grid-s1", device="cpu"), Aligner("facemesh")
     wrong = words = 0
     for path in paths[:: len(paths) // CLIPS][:CLIPS]:
         with open_video(path) as footage:

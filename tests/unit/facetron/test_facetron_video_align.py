@@ -28,7 +28,7 @@ from manifests.specs import CropSpec, LandmarkSpec
 
 @pytest.fixture(scope="module")
 def aligner() -> Iterator[Aligner]:
-    made = Aligner("mediapipe")
+    made = Aligner("facemesh")
     yield made
     made.close()
 
@@ -58,7 +58,7 @@ def difference(one: align.AlignedVideo, other: align.AlignedVideo) -> float:
 def test_crops_are_those_of_a_build_to_the_bit(
     clip: Path, face: NDArray[np.uint8], aligner: Aligner, keep_bytes: int
 ) -> None:
-    backend = create("mediapipe")
+    backend = create("facemesh")
     found = backend.detect(face, LandmarkSpec().every)
     backend.close()
     track = crops.track(found, LandmarkSpec(), CropSpec())
@@ -172,7 +172,10 @@ def instant(path: Path, face: NDArray[np.uint8]) -> None:
 @pytest.mark.parametrize(
     ("words", "make"),
     [
-        ("no face in any frame; give one in which a face is seen from the front", wall),
+        (
+            "no face in any frame, or too small a one; give one in which a face is seen from the front",
+            wall,
+        ),
         ("frames; cut it to where the face is seen", seldom),
         ("lasts 0.12 s; give 0.2 s or more", instant),
         (

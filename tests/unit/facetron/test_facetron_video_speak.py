@@ -203,7 +203,10 @@ def test_two_faces_are_said_on_standard_error(
 
 
 CASES: dict[str, tuple[tuple[str, ...], str]] = {
-    "no face": (("{wall}",), "wall.mp4: no face in any frame; give one in which"),
+    "no face": (
+        ("{wall}",),
+        "wall.mp4: no face in any frame, or too small a one; give one in which",
+    ),
     "cut off": (("{half}",), "half.mp4 is not a video that FFmpeg can read"),
     "no video at all": (("{text}",), "text.txt is not a video that FFmpeg can read"),
     "absent": (("gone.mpg",), "gone.mpg does not exist or is no file; check the path"),

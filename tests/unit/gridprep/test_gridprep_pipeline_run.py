@@ -87,7 +87,7 @@ def test_a_choice_without_clips_names_who_is_there(corpus: Path) -> None:
 
 def test_versions_of_libraries_are_in_the_keys() -> None:
     versions = dict(with_versions(Recipe()).library_versions)
-    assert versions["align"].startswith("mediapipe 0.")
+    assert re.fullmatch(r"facemesh 1/(litert|opencv)/bbff11cebd/1055cb9d4a", versions["align"])
     assert versions["decode"].startswith("av ")
     assert " face " in versions["crop"]
     assert set(versions) <= set(ALL_STAGES)
@@ -128,10 +128,10 @@ def test_weights_of_a_backend_are_in_its_key(monkeypatch: pytest.MonkeyPatch) ->
         (["--backend", "slurm"], "unknown execution backend 'slurm'; use local or dask"),
         (["--scheduler", "tcp://x:1"], "--scheduler is for --backend dask; add --backend dask"),
         (["--mel", "nonsense"], "unknown mel preset 'nonsense'; use one of facetron"),
-        (["--landmarks", "dlib"], "unknown landmark backend 'dlib'; use one of mediapipe"),
+        (["--landmarks", "dlib"], "unknown landmark backend 'dlib'; use one of facemesh"),
         (["--landmark-option", "flip"], "--landmark-option 'flip'; write NAME=VALUE"),
-        (["--landmark-option", "flip=true"], "landmark backend mediapipe has no option flip"),
-        (["--device", "cuda"], "landmark backend mediapipe runs on the CPU only, not on 'cuda'"),
+        (["--landmark-option", "flip=true"], "landmark backend facemesh has no option flip"),
+        (["--device", "cuda"], "landmark backend facemesh runs on the CPU only, not on 'cuda'"),
         (["--lips-format", "gif"], "unknown crop format 'gif'; use one of"),
         (["--speakers", "s99"], "'s99' is not a speaker with video"),
         (["--speakers", "s5"], "has no clip for this choice (speakers found: s1, s2, s30)"),

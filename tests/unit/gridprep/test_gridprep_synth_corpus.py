@@ -12,6 +12,8 @@ from click.testing import CliRunner
 
 from gridprep.cli import cli
 from gridprep.corpora.alignment import read_alignment
+from gridprep.landmarks import registry
+from gridprep.landmarks.base import LandmarkBackend
 from gridprep.media.decode import decode
 from gridprep.media.quality import check_audio, check_video
 from gridprep.synth.clips import clip_rng, sentences_for, video_path
@@ -23,12 +25,20 @@ from gridprep.synth.speakers import synthetic_speaker
 from gridprep.synth.visemes import mouth_poses
 from gridprep.synth.voice import utter
 from manifests.corpus_lists import speaker_of
-from manifests.errors import BadInput, ClipError
+from manifests.errors import BadInput, ClipError, MissingDependency
 from manifests.grammar import is_stem
 from manifests.records import POINT_NAMES
 from manifests.specs import AudioSpec
 
 SPEAKER = "s3"
+
+
+def facemesh() -> LandmarkBackend:
+    """The default backend; the test is skipped where its networks cannot be had."""
+    try:
+        return registry.create(registry.DEFAULT)
+    except MissingDependency as error:
+        pytest.skip(str(error))
 
 
 @pytest.fixture(scope="module")
@@ -161,14 +171,11 @@ def test_a_folder_of_other_clips_is_left_alone(tmp_path: Path, force: bool) -> N
 
 @pytest.mark.parametrize("speaker", ["s1", "s17", "s23", "s33"])
 def test_the_landmark_backend_finds_the_face_where_it_is(speaker: str) -> None:
-    pytest.importorskip("mediapipe", reason="wheels end at Python 3.12")
-    from gridprep.landmarks.mediapipe import MediapipeBackend
-
     person, stem = synthetic_speaker(speaker, 0), sentences_for(speaker, 1, 0)[0]
     rng = clip_rng(speaker, stem, 0)
     poses, _ = mouth_poses(list(utter(person, stem, rng).phonemes))
     frames, points_px = face_of(person, 0).film(poses, rng)
-    backend = MediapipeBackend()
+    backend = facemesh()
     found = backend.detect(frames)
     backend.close()
     assert found.found.all()
@@ -213,11 +220,8 @@ def test_faults_are_what_they_say(corpus: Path, kind: str) -> None:
 
 
 def test_faults_of_faces(corpus: Path) -> None:
-    pytest.importorskip("mediapipe", reason="wheels end at Python 3.12")
-    from gridprep.landmarks.mediapipe import MediapipeBackend
-
     faults = {f["kind"]: f for f in json.loads((corpus / "faults.json").read_text())}
-    backend = MediapipeBackend()
+    backend = facemesh()
     nobody = backend.detect(decode(corpus / faults["no_face"]["path"]).frames)
     two = backend.detect(decode(corpus / faults["two_faces"]["path"]).frames)
     backend.close()
