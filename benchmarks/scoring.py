@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 from scipy import signal
 
 from evaluation.commands.options import NOBODY, default_jobs, read_settings
+from evaluation.inputs import pitch
 from evaluation.inputs.pairs import SCORING_RATE_HZ, Pair, Recording, Run, read_run
-from evaluation.metrics import cepstrum, pitch
+from evaluation.metrics import cepstrum
 from evaluation.metrics.base import Metric, select
 from evaluation.mos.columns import listening_tables
 from evaluation.reporting import run as reports

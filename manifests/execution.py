@@ -8,6 +8,7 @@ up, so that one poisonous clip takes neither a build nor a scoring down.
 from __future__ import annotations
 
 import contextlib
+import faulthandler
 import os
 import signal
 import threading
@@ -66,6 +67,7 @@ def _interrupts_held() -> Iterator[None]:
 def start_worker() -> None:
     """Prepares a local worker process."""
     limit_threads()
+    faulthandler.disable()  # loky's: pages of stacks where one clip's failure is a line
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent answers it, by ending this process
     threading.Thread(target=_die_with, args=(os.getppid(),), daemon=True).start()
 

@@ -20,6 +20,7 @@ from evaluation.commands.options import (
 from evaluation.comparison import run as comparing
 from evaluation.comparison import writers as compare_writers
 from evaluation.metrics.base import select
+from evaluation.scoring.outcome import check_outcome
 from evaluation.stats import intervals as statistics
 from evaluation.stats import paired
 from manifests.errors import BadInput, MissingDependency
@@ -70,4 +71,5 @@ def compare(
     click.echo(compare_writers.terminal(found))
     for path in compare_writers.write(found, out, formats):
         click.echo(path)
+    check_outcome(scored)
     return MissingDependency.exit_code if absent else 0

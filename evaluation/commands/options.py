@@ -13,7 +13,7 @@ from evaluation.inputs.build_files import has_landmarks
 from evaluation.inputs.comparable import Common, check_same_clips, common_clips
 from evaluation.inputs.pairs import Run, read_run
 from evaluation.inputs.settings import Settings
-from evaluation.metrics.base import FLOORS, OPTIONAL, REGISTRY, Metric
+from evaluation.metrics.base import OPTIONAL, REGISTRY, Metric
 from evaluation.models.registry import DEFAULT, RECOGNIZERS
 from evaluation.models.transcripts import read_transcripts
 from evaluation.scoring.run import ScoredRun, score_runs
@@ -80,16 +80,16 @@ metrics_option = click.option(
     "--metrics",
     callback=name_list(tuple(REGISTRY), "metric"),
     help=(
-        f"Comma-separated, of: {', '.join(name for name in REGISTRY if name not in FLOORS)}. "
-        f"Default: all but {', '.join(name for name in OPTIONAL if name not in FLOORS)}, of which "
+        f"Comma-separated, of: {', '.join(REGISTRY)}. "
+        f"Default: all but {', '.join(OPTIONAL)}, of which "
         "those are added that a recognizer, weights or lip transcripts are given for."
     ),
 )
 jobs_option = click.option(
     "--jobs",
-    type=click.IntRange(min=1),
+    type=click.IntRange(min=0),
     default=available_cpus,
-    help="Processes. Default: all CPUs.",
+    help="Worker processes; 0 scores in this one. Default: all CPUs.",
 )
 
 

@@ -23,8 +23,9 @@ from evaluation.mos.columns import listening_tables
 from evaluation.reporting import run as reports
 from evaluation.reporting.reported import CHOICES
 from evaluation.reporting.tables import TableOptions
+from evaluation.scoring.outcome import check_outcome
 from evaluation.stats import intervals as statistics
-from manifests.errors import MissingDependency, TooManyFailures
+from manifests.errors import MissingDependency
 from manifests.outputs import Command
 
 
@@ -109,8 +110,5 @@ def report(
         )
     for path in paths:
         click.echo(path)
-    if all(item.n_failed == len(item.scores) for item in scored):
-        raise TooManyFailures(
-            "no clip could be scored", "see `Failed and missing` in the report for the reasons"
-        )
+    check_outcome(scored)
     return MissingDependency.exit_code if absent else 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from evaluation.commands.options import (
 )
 from evaluation.inputs.pairs import read_run
 from evaluation.metrics.base import select
+from evaluation.scoring.outcome import check_outcome, reason_lines, summary
 from evaluation.scoring.run import score_runs
 from manifests.errors import BadInput, MissingDependency
 from manifests.outputs import Command
@@ -25,8 +27,13 @@ from manifests.outputs import Command
 @metrics_option
 @model_options
 @jobs_option
+@click.option("--json", "as_json", is_flag=True, help="Print the counts as JSON.")
 def score(
-    run_dirs: tuple[Path, ...], metrics: tuple[str, ...] | None, jobs: int, **models: Any
+    run_dirs: tuple[Path, ...],
+    metrics: tuple[str, ...] | None,
+    jobs: int,
+    as_json: bool,
+    **models: Any,
 ) -> int:
     """Score the clips of RUN_DIRS into RUN_DIR/scores.jsonl; what is known stays."""
     runs = [read_run(path) for path in run_dirs]
@@ -35,11 +42,19 @@ def score(
     chosen, absent = select(metrics, read_settings(runs, **models))
     for line in absent:
         click.echo(line, err=True)
-    for item in score_runs(runs, chosen, jobs):
+    scored = score_runs(runs, chosen, jobs)
+    if as_json:
+        click.echo(
+            json.dumps({"runs": [summary(item) for item in scored], "absent": absent}, indent=2)
+        )
+    for item in [] if as_json else scored:
         total = len(item.scores)
         click.echo(
             f"{item.run.root}: {len(item.run.clips)} clips, {item.run.n_missing} missing; "
             f"{total} scores, {total - item.n_failed} ok, {item.n_failed} failed, "
             f"{item.n_new} computed now"
         )
+        for line in reason_lines(item):
+            click.echo(f"  {line}")
+    check_outcome(scored)
     return MissingDependency.exit_code if absent else 0

@@ -9,9 +9,12 @@ never made above its own band stays missing and costs what it costs.
 
 from __future__ import annotations
 
+import dataclasses
 import json
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -23,6 +26,8 @@ from manifests.io import read_json, read_jsonl
 from manifests.records import RunClip, RunInfo
 
 Samples = NDArray[np.float64]
+Source = str | os.PathLike[str] | NDArray[Any]
+"""A sound: a file, or samples (n,) or (n, channels), floats of full scale ±1 or integers."""
 ValueT = TypeVar("ValueT")
 
 SCORING_RATE_HZ = 16_000
@@ -91,7 +96,7 @@ def load_sound(path: Path) -> Sound:
     """Reads and checks one file.
 
     Raises:
-        Unscorable: `file_missing`, `unreadable`, `too_short`, `not_finite` or `silent`.
+        Unscorable: `file_missing`, `unreadable`, or as `sound_of`.
     """
     import soundfile
 
@@ -103,19 +108,30 @@ def load_sound(path: Path) -> Sound:
         # Without the folder, which would be in the scores and differ from machine to machine.
         told = str(error).replace(str(path), path.name)
         raise Unscorable("unreadable", f"{path.name} is no sound file ({told})") from None
+    return sound_of(stored, int(rate_hz), path.name)
+
+
+def sound_of(stored: NDArray[np.float64], rate_hz: int, name: str = "the sound") -> Sound:
+    """Checks samples and brings them to mono at `SCORING_RATE_HZ`.
+
+    Args:
+        stored: (n, channels) of full scale ±1.
+        name: what a failure calls them.
+
+    Raises:
+        Unscorable: `too_short`, `not_finite` or `silent`.
+    """
     n, channels = stored.shape
     if n < SHORTEST_S * rate_hz:
-        raise Unscorable("too_short", f"{path.name} has {n} samples at {rate_hz} Hz")
+        raise Unscorable("too_short", f"{name} has {n} samples at {rate_hz} Hz")
     if not np.isfinite(stored).all():
         share = 1 - np.isfinite(stored).mean()
-        raise Unscorable(
-            "not_finite", f"{path.name}: {share:.1%} of the samples are NaN or infinite"
-        )
+        raise Unscorable("not_finite", f"{name}: {share:.1%} of the samples are NaN or infinite")
     mono = stored.mean(axis=1)
     rms = float(np.sqrt(np.mean(mono**2)))
     level_dbfs = 20 * np.log10(max(rms, 1e-12))
     if level_dbfs < SILENCE_DBFS:
-        raise Unscorable("silent", f"{path.name} has an RMS level of {level_dbfs:.0f} dBFS")
+        raise Unscorable("silent", f"{name} has an RMS level of {level_dbfs:.0f} dBFS")
     samples = mono
     if rate_hz != SCORING_RATE_HZ:
         import soxr
@@ -132,12 +148,62 @@ def load_sound(path: Path) -> Sound:
     )
 
 
-class Recording:
-    """One file, decoded at most once; whatever is derived from it (mel, F0) is kept beside it."""
+def as_channels(samples: NDArray[Any]) -> NDArray[np.float64]:
+    """(n, channels) float64 of full scale ±1 from (n,) or (n, channels) floats or integers.
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    Raises:
+        BadInput: another shape, or values that are no sound.
+    """
+    stored = np.asarray(samples)
+    if stored.ndim not in (1, 2) or stored.dtype.kind not in "fiu":
+        raise BadInput(
+            f"a sound of shape {stored.shape} and type {stored.dtype}",
+            "pass (samples,) or (samples, channels) of floats in ±1 or of integers",
+        )
+    if stored.ndim == 2 and stored.shape[1] > stored.shape[0]:
+        raise BadInput(
+            f"a sound of shape {stored.shape} has more channels than samples", "transpose it"
+        )
+    if stored.dtype.kind == "f":
+        values = stored.astype(np.float64)
+    elif stored.dtype.kind == "i":
+        values = stored / -float(np.iinfo(stored.dtype).min)
+    else:
+        middle = (float(np.iinfo(stored.dtype).max) + 1) / 2
+        values = stored / middle - 1
+    return np.atleast_2d(values.T).T
+
+
+class Recording:
+    """One sound, decoded at most once; whatever is derived from it (mel, F0) is kept beside it.
+
+    Args:
+        source: a file, or samples: (n,) or (n, channels), floats of full scale ±1 or integers.
+        rate_hz: of samples; a file says its own.
+
+    Attributes:
+        path: of a file; None for samples.
+
+    Raises:
+        BadInput: samples without a rate, or of a shape that is no sound.
+
+    Example:
+        >>> import numpy as np
+        >>> from evaluation import Recording
+        >>> tone = Recording(np.sin(np.arange(8000) / 9), rate_hz=8000)
+        >>> tone.samples.shape  # brought to 16 kHz
+        (16000,)
+    """
+
+    def __init__(self, source: Source, rate_hz: int | None = None) -> None:
+        self.path: Path | None = None
         self._memory: dict[str, Any] = {}
+        if isinstance(source, (str, os.PathLike)):
+            self.path = Path(source)
+            return
+        if rate_hz is None or rate_hz <= 0:
+            raise BadInput(f"samples at a rate of {rate_hz} Hz", "pass their rate_hz")
+        self._given = (as_channels(source), int(rate_hz))
 
     def once(self, key: str, compute: Callable[[], ValueT]) -> ValueT:
         """`compute()`, remembered under `key`; an `Unscorable` is remembered and raised again."""
@@ -153,15 +219,28 @@ class Recording:
 
     @property
     def sound(self) -> Sound:
-        return self.once("sound", lambda: load_sound(self.path))
+        """The decoded sound. Raises `Unscorable` as `load_sound` and `sound_of`."""
+        if self.path is None:
+            return self.once("sound", lambda: sound_of(*self._given))
+        path = self.path
+        return self.once("sound", lambda: load_sound(path))
 
     @property
     def samples(self) -> Samples:
+        """(n,) mono at `SCORING_RATE_HZ`. Raises `Unscorable`."""
         return self.sound.samples
 
 
 class Pair:
-    """One synthesized clip and, where there is one, the recording of the same clip."""
+    """One synthesized clip and, where there is one, the recording of the same clip.
+
+    Attributes:
+        clip: what is said, by whom, with whose voice.
+        root: the run directory, None where the clip belongs to none.
+        of_recording: whether the recording stands in the place of the speech (`floor`).
+    """
+
+    of_recording = False
 
     def __init__(
         self,
@@ -170,10 +249,9 @@ class Pair:
         reference: Recording | None,
         root: Path | None = None,
     ) -> None:
-        """`root` is the run directory, for what lies in it beside the sound."""
         self.clip = clip
         self.root = root
-        self.degraded = degraded
+        self._degraded = degraded
         self._reference = reference
         self._memory: dict[str, Any] = {}
 
@@ -182,6 +260,20 @@ class Pair:
         if key not in self._memory:
             self._memory[key] = compute()
         return self._memory[key]  # type: ignore[no-any-return]
+
+    @cached_property
+    def floor(self) -> Pair:
+        """The same clip with its recording in the place of the speech, in its speaker's own voice."""
+        twin = Pair(
+            dataclasses.replace(self.clip, voice=""), self._degraded, self._reference, self.root
+        )
+        twin.of_recording = True
+        return twin
+
+    @property
+    def degraded(self) -> Recording:
+        """What is scored. Raises `Unscorable` where that is a recording which is not there."""
+        return self.reference if self.of_recording else self._degraded
 
     @property
     def reference(self) -> Recording:

@@ -25,10 +25,13 @@ from manifests.versions import library_version
 
 Direction = Literal["higher", "lower", "none"]
 Group = Literal["headline", "recognition", "voice", "main", "aligned", "sync", "input", "floor"]
+RAISED, DIED = "raised", "died"
+"""How the reasons of failures begin that say nothing about the clip: the metric raised what it should
+not, or the process that computed it died. They are tried again by every run."""
 GROUPS: tuple[str, ...] = get_args(Group)
 
 REGISTRY: dict[str, str] = {
-    "nisqa_tts": "evaluation.metrics.quality:NisqaTts",
+    "nisqa_tts": "evaluation.metrics.naturalness:NisqaTts",
     "quality": "evaluation.metrics.quality_net:Quality",
     "cer": "evaluation.metrics.recognition:CharacterErrorRate",
     "wer": "evaluation.metrics.recognition:WordErrorRate",
@@ -53,8 +56,8 @@ REGISTRY: dict[str, str] = {
     "f0_follows": "evaluation.metrics.swap:F0Follows",
     "stoi": "evaluation.metrics.intelligibility:Stoi",
     "estoi": "evaluation.metrics.intelligibility:Estoi",
-    "pesq_wb": "evaluation.metrics.pesq:PesqWideBand",
-    "pesq_nb": "evaluation.metrics.pesq:PesqNarrowBand",
+    "pesq_wb": "evaluation.metrics.perceptual:PesqWideBand",
+    "pesq_nb": "evaluation.metrics.perceptual:PesqNarrowBand",
     "mcd": "evaluation.metrics.cepstrum:Mcd",
     "mel_l1": "evaluation.metrics.cepstrum:MelL1",
     "f0_rmse": "evaluation.metrics.pitch:F0Rmse",
@@ -72,39 +75,11 @@ REGISTRY: dict[str, str] = {
     "level_dbfs": "evaluation.metrics.input_checks:Level",
     "clipped_percent": "evaluation.metrics.input_checks:Clipped",
     "sample_rate_hz": "evaluation.metrics.input_checks:SampleRate",
-    "nisqa_tts_floor": "evaluation.metrics.quality:NisqaTtsFloor",
-    "quality_floor": "evaluation.metrics.quality_net:QualityFloor",
-    "cer_floor": "evaluation.metrics.recognition:CharacterErrorRateFloor",
-    "wer_floor": "evaluation.metrics.recognition:WordErrorRateFloor",
-    "cer_grammar_floor": "evaluation.metrics.recognition:GrammarCharacterErrorRateFloor",
-    "wer_grammar_floor": "evaluation.metrics.recognition:GrammarWordErrorRateFloor",
-    "speaker_similarity_floor": "evaluation.metrics.speaker:SpeakerSimilarityFloor",
-    "speaker_accuracy_floor": "evaluation.metrics.speaker:SpeakerAccuracyFloor",
-    "speaker_eer_floor": "evaluation.metrics.speaker:SpeakerEerFloor",
-    "gender_agreement_floor": "evaluation.metrics.gender:GenderAgreementFloor",
-    "gender_agreement_f0_floor": "evaluation.metrics.gender:GenderAgreementF0Floor",
-    "av_offset_floor": "evaluation.metrics.sync:AvOffsetFloor",
-    "av_correlation_floor": "evaluation.metrics.sync:AvCorrelationFloor",
-    "lse_c_floor": "evaluation.metrics.lipsync:LseCFloor",
-    "lse_d_floor": "evaluation.metrics.lipsync:LseDFloor",
 }
 """Name → "module:Class", in the order of the columns."""
 
-FLOORS = (
-    "nisqa_tts_floor", "quality_floor", "cer_floor", "wer_floor", "cer_grammar_floor",
-    "wer_grammar_floor", "speaker_similarity_floor", "speaker_accuracy_floor", "speaker_eer_floor",
-    "gender_agreement_floor", "gender_agreement_f0_floor", "av_offset_floor",
-    "av_correlation_floor", "lse_c_floor", "lse_d_floor",
-)  # fmt: skip
-"""The same measure on the recordings: computed with the metric that it belongs to."""
-
-FLOOR: dict[str, Any] = {
-    "group": "floor",
-    "needs_reference": True,
-    "needs_degraded": False,
-    "floor": "",
-}
-"""What makes a metric's info that of its floor, beside name, label and definition."""
+FLOOR_SUFFIX = "_floor"
+"""The floor of a metric is the same measure on the recordings: `wer_floor` beside `wer`."""
 
 RECOGNITION = (
     "cer", "wer", "cer_grammar", "wer_grammar", "lip_cer", "lip_wer", "keyword", "slot_command",
@@ -112,7 +87,7 @@ RECOGNITION = (
 )  # fmt: skip
 SYNC = ("av_offset", "av_correlation", "lse_c", "lse_d")
 SWAP = ("voice_follows", "f0_voice", "f0_follows")
-OPTIONAL = ("pesq_wb", "pesq_nb", "nisqa_tts", *RECOGNITION, *SYNC, *SWAP, *FLOORS)
+OPTIONAL = ("pesq_wb", "pesq_nb", "nisqa_tts", *RECOGNITION, *SYNC, *SWAP)
 """Computed when asked for by name, or when the settings bring what they need (`Metric.wanted`)."""
 
 
@@ -133,7 +108,8 @@ class MetricInfo:
         decimals: digits printed.
         needs_reference: whether the recording of the same clip is needed.
         needs_degraded: whether the value depends on the system's own file.
-        floor: the metric that is this one on the recordings, "" where that says nothing.
+        has_floor: whether the same measure on the recordings says something (a recording's STOI
+            against itself does not).
         pool: how the set's number is made of the clips' scores (`pooling.POOLS`), "" for their mean.
         note: what a caption must say of this configuration (which recognizer, whose weights).
         libraries: distributions whose version changes the value.
@@ -153,12 +129,17 @@ class MetricInfo:
     decimals: int = 3
     needs_reference: bool = True
     needs_degraded: bool = True
-    floor: str = ""
+    has_floor: bool = False
     pool: str = ""
     note: str = ""
     libraries: tuple[str, ...] = ()
     extra: str = ""
     revision: int = 1
+
+    @property
+    def floor(self) -> str:
+        """Name of the metric's floor, "" where it has none."""
+        return self.name + FLOOR_SUFFIX if self.has_floor else ""
 
     @property
     def arrow(self) -> str:
@@ -182,6 +163,18 @@ class MetricInfo:
     def variant(self, **changes: Any) -> MetricInfo:
         return dataclasses.replace(self, **changes)
 
+    def of_recordings(self) -> MetricInfo:
+        """What a table prints about the floor of this metric."""
+        return self.variant(
+            name=self.floor,
+            label=f"{self.label} of the recordings",
+            definition=f"The same measure as {self.label}, of the recordings of the same clips.",
+            group="floor",
+            needs_reference=True,
+            needs_degraded=False,
+            has_floor=False,
+        )
+
 
 @dataclass(frozen=True)
 class Measured:
@@ -199,6 +192,8 @@ class Metric(ABC):
     """
 
     info: MetricInfo
+    of_recording = False
+    """Whether this is the metric's floor: the recordings take the place of the speech."""
 
     @classmethod
     def configured(cls, settings: Settings) -> Metric:
@@ -236,6 +231,23 @@ class Metric(ABC):
         other.info = self.info.variant(parameters=parameters)
         return other
 
+    def applies(self, run: Run) -> bool:
+        """Whether a run has anything that this metric measures. Where it has not, the run has no
+        scores of it, which is no failure: a resynthesis reads no lips."""
+        return True
+
+    def floor(self) -> Metric:
+        """The same measure on the recordings."""
+        twin = copy.copy(self)
+        twin.of_recording, twin.info = True, self.info.of_recordings()
+        return twin
+
+    def key_inputs(self, root: Path, clip: RunClip) -> list[Any]:
+        """`clip_inputs` of the side that is measured."""
+        if self.of_recording:
+            clip = dataclasses.replace(clip, voice="")
+        return self.clip_inputs(root, clip)
+
     def require(self) -> None:
         """Raises `MissingDependency` when an optional library or its weights are absent."""
         missing = [n for n in self.info.libraries if library_version(n) == "absent"]
@@ -248,34 +260,48 @@ class Metric(ABC):
             raise MissingDependency(f"{self.info.name} needs {', '.join(missing)}", remedy)
 
     def score(self, pair: Pair) -> Score:
-        """Never raises for what a clip may hold: every failure becomes a failed score."""
-        value: float | None = None
-        measured = Measured(math.nan)
+        """The score of a clip. Never raises for what a clip may hold: that becomes a failed score.
+
+        Raises:
+            ToolkitError: weights or transcripts that are broken for every clip.
+        """
+        if self.of_recording:
+            pair = pair.floor
         try:
             measured = self.measure(pair)
             value = float(measured.value)
             if not math.isfinite(value):
                 raise Unscorable("not_a_number", f"the value is {value}")
-            # Nine digits: below them lie the rounding of FFTs and ESTOI's random dither (1e-16).
-            value = float(f"{value:.9g}")
-            reason = ""
-        except ToolkitError:  # weights or transcripts that are broken for every clip
+        except ToolkitError:
             raise
         except Unscorable as failure:
-            value, reason = None, str(failure)
+            return self.failure(pair.clip, str(failure))
         except Exception as error:  # a defect in one metric must not cost the others
-            value, reason = None, f"raised: {type(error).__name__}: {error}"
+            return self.failure(pair.clip, f"{RAISED}: {type(error).__name__}: {error}")
         return Score(
             speaker=pair.clip.speaker,
             stem=pair.clip.stem,
             metric=self.info.name,
-            value=value,
-            status="failed" if value is None else "ok",
-            reason=reason,
+            # Nine digits: below them lie the rounding of FFTs and ESTOI's random dither (1e-16).
+            value=float(f"{value:.9g}"),
+            status="ok",
             unit=self.info.unit,
             parameters=self.info.parameters,
             weight=measured.weight,
             details=measured.details,
+        )
+
+    def failure(self, clip: RunClip, reason: str) -> Score:
+        """The score of a clip that has no value."""
+        return Score(
+            speaker=clip.speaker,
+            stem=clip.stem,
+            metric=self.info.name,
+            value=None,
+            status="failed",
+            reason=reason,
+            unit=self.info.unit,
+            parameters=self.info.parameters,
         )
 
 
@@ -289,14 +315,25 @@ def _metric_class(target: str) -> type[Metric]:
 
 
 def get_metric(name: str, settings: Settings | None = None) -> Metric:
-    """The metric of that name under these settings (or none).
+    """The metric, or the floor, of that name under these settings (or none).
 
     Raises:
         BadInput: an unknown name (the choices are listed), or a setting that cannot be.
     """
-    if name not in REGISTRY:
+    base = name if name in REGISTRY else name.removesuffix(FLOOR_SUFFIX)
+    metric = None
+    if base in REGISTRY:
+        metric = _metric_class(REGISTRY[base]).configured(settings or Settings())
+    if metric is None or (base != name and not metric.info.has_floor):
         raise BadInput(f"there is no metric {name!r}", f"choose from {', '.join(REGISTRY)}")
-    return _metric_class(REGISTRY[name]).configured(settings or Settings())
+    return metric if base == name else metric.floor()
+
+
+def column_order(name: str) -> tuple[bool, int]:
+    """Sort key of known metrics' names: as in the registry, floors after all others."""
+    names = list(REGISTRY)
+    base = name if name in REGISTRY else name.removesuffix(FLOOR_SUFFIX)
+    return base != name, names.index(base)
 
 
 def select(
@@ -325,6 +362,6 @@ def select(
             absent[str(error)] = None
             continue
         metrics[name] = metric
-        if metric.info.floor:
-            metrics[metric.info.floor] = get_metric(metric.info.floor, settings)
-    return [metrics[name] for name in REGISTRY if name in metrics], list(absent)
+        if metric.info.has_floor:
+            metrics[metric.info.floor] = metric.floor()
+    return [metrics[name] for name in sorted(metrics, key=column_order)], list(absent)

@@ -13,10 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import fft
 
-from evaluation.inputs.pairs import Pair, Recording, Samples, Unscorable
+from evaluation.inputs.mels import MEL, log_mel
+from evaluation.inputs.pairs import Pair
 from evaluation.metrics.base import Metric, MetricInfo
-from manifests.mel import DEFAULT as MEL
-from manifests.mel import mel_spectrogram
 
 Array = NDArray[np.floating[Any]]
 
@@ -92,18 +91,6 @@ def dtw_path(distances: NDArray[np.float64]) -> NDArray[np.int64]:
         row, column = min(steps, key=lambda cell: total[cell])
         path.append((row - 1, column - 1))
     return np.asarray(path[::-1], dtype=np.int64)
-
-
-def log_mel(recording: Recording) -> NDArray[np.float32]:
-    """(80, T) log-mel of a recording in the toolkit's default spec, computed once."""
-
-    def compute() -> NDArray[np.float32]:
-        samples: Samples = recording.samples
-        if len(samples) < MEL.n_fft:
-            raise Unscorable("too_short", f"{len(samples)} samples are less than a window")
-        return mel_spectrogram(samples.astype(np.float32), MEL)  # type: ignore[return-value]
-
-    return recording.once("mel", compute)
 
 
 def paired_mels(pair: Pair) -> tuple[NDArray[np.float32], NDArray[np.float32]]:

@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from evaluation.inputs.pairs import Pair, Run, Unscorable
+from evaluation.inputs.pitch import LEAST_VOICED_FRAMES
+from evaluation.inputs.pitch import PARAMETERS as PITCH
 from evaluation.inputs.settings import Settings
-from evaluation.metrics.base import FLOOR, Measured, Metric, MetricInfo
-from evaluation.metrics.pitch import LEAST_VOICED_FRAMES
-from evaluation.metrics.pitch import PARAMETERS as PITCH
+from evaluation.metrics.base import Measured, Metric, MetricInfo
 from evaluation.metrics.speaker import stated_parameters
 from evaluation.models.gender import WEIGHTS, Kind, female_probability
 from evaluation.models.weights import weights_sha256
@@ -24,7 +24,6 @@ GENDERS = ("male", "female")
 
 
 class GenderAgreement(Metric):
-    of_recording = False
     kind: Kind = "voice"
     info = MetricInfo(
         name="gender_agreement",
@@ -43,7 +42,7 @@ class GenderAgreement(Metric):
         decimals=1,
         needs_reference=False,
         pool="balanced",
-        floor="gender_agreement_floor",
+        has_floor=True,
         libraries=("librosa", "speechbrain", "torch"),
     )
 
@@ -60,7 +59,7 @@ class GenderAgreement(Metric):
 
     @classmethod
     def wanted(cls, settings: Settings) -> bool:
-        return not cls.of_recording
+        return True
 
     def for_run(self, run: Run) -> Metric:
         bound = copy.copy(self)
@@ -69,7 +68,7 @@ class GenderAgreement(Metric):
 
     def expected(self, clip: RunClip) -> str:
         """Gender of the face, "" where nobody says: of the run's clips, else of GRID's list."""
-        face = clip.speaker if self.of_recording else clip.voice or clip.speaker
+        face = clip.voice or clip.speaker
         if face == clip.speaker and clip.gender in GENDERS:
             return clip.gender
         return self.genders.get(face) or (gender_of(face) if face in SPEAKERS else "")
@@ -78,9 +77,7 @@ class GenderAgreement(Metric):
         return [self.expected(clip)]
 
     def measure(self, pair: Pair) -> Measured:
-        female = female_probability(
-            pair.reference if self.of_recording else pair.degraded, self.kind
-        )
+        female = female_probability(pair.degraded, self.kind)
         expected = self.expected(pair.clip)
         if not expected:
             raise Unscorable("no_gender", f"nobody says of which gender {pair.clip.speaker} is")
@@ -101,26 +98,6 @@ class GenderAgreementF0(GenderAgreement):
             "The same by the median F0 alone: the baseline that the classifier above has to beat."
         ),
         license="ISC (librosa)",
-        floor="gender_agreement_f0_floor",
+        has_floor=True,
         libraries=("librosa",),
-    )
-
-
-class GenderAgreementFloor(GenderAgreement):
-    of_recording = True
-    info = GenderAgreement.info.variant(
-        name="gender_agreement_floor",
-        label="Gender of the recordings",
-        definition="The same of the recordings of the same clips.",
-        **FLOOR,
-    )
-
-
-class GenderAgreementF0Floor(GenderAgreementF0):
-    of_recording = True
-    info = GenderAgreementF0.info.variant(
-        name="gender_agreement_f0_floor",
-        label="Gender (F0 only) of the recordings",
-        definition="The same of the recordings of the same clips.",
-        **FLOOR,
     )

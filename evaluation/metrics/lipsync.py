@@ -9,9 +9,9 @@ import numpy as np
 
 from evaluation.inputs import build_files
 from evaluation.inputs.face_crops import EYES_DOWN, MEDIAN_FRAMES, SCALE, faces_of, video_of
-from evaluation.inputs.pairs import Pair, Recording, Unscorable
+from evaluation.inputs.pairs import Pair, Unscorable
 from evaluation.inputs.settings import Settings
-from evaluation.metrics.base import FLOOR, Measured, Metric, MetricInfo
+from evaluation.metrics.base import Measured, Metric, MetricInfo
 from evaluation.models.weights import weights_sha256
 from manifests.errors import MissingDependency
 from manifests.records import RunClip
@@ -22,8 +22,6 @@ SHORTEST_FRAMES = 10
 
 
 class Lse(Metric):
-    of_recording = False
-
     def __init__(self, weights: Path | None = None, corpus: Path | None = None) -> None:
         self.weights, self.corpus = weights, corpus
         sha256 = weights_sha256(weights)
@@ -41,7 +39,7 @@ class Lse(Metric):
 
     @classmethod
     def wanted(cls, settings: Settings) -> bool:
-        return settings.syncnet_weights is not None and not cls.of_recording
+        return settings.syncnet_weights is not None
 
     def require(self) -> None:
         super().require()
@@ -68,7 +66,7 @@ class Lse(Metric):
 
         if self.weights is None:
             raise Unscorable("no_weights", "no weights were given")
-        side: Recording = pair.reference if self.of_recording else pair.degraded
+        side = pair.degraded
         samples = side.samples
         network = syncnet.load_syncnet(self.weights)
 
@@ -121,7 +119,7 @@ class LseD(Lse):
         group="sync",
         decimals=2,
         needs_reference=False,
-        floor="lse_d_floor",
+        has_floor=True,
         libraries=("torch", "opencv"),
     )
 
@@ -135,18 +133,8 @@ class LseC(Lse):
             "Lip-sync error, confidence: by how much that least distance lies under the median over all "
             "shifts."
         ),
-        floor="lse_c_floor",
+        has_floor=True,
     )
 
     def of(self, distance: float, confidence: float) -> float:
         return confidence
-
-
-class LseDFloor(LseD):
-    of_recording = True
-    info = LseD.info.variant(name="lse_d_floor", label="LSE-D of the recordings", **FLOOR)
-
-
-class LseCFloor(LseC):
-    of_recording = True
-    info = LseC.info.variant(name="lse_c_floor", label="LSE-C of the recordings", **FLOOR)

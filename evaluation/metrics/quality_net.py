@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from evaluation.inputs.pairs import SCORING_RATE_HZ, Pair, Unscorable
-from evaluation.metrics.base import FLOOR, Measured, Metric, MetricInfo
+from evaluation.metrics.base import Measured, Metric, MetricInfo
 from evaluation.models.shipped import open_shipped
 from evaluation.models.weights import weights_sha256
 from manifests.errors import BadInput, MissingDependency
@@ -16,7 +16,6 @@ CAVEAT = "It hears noise, distortion and vocoders, not whether a voice is natura
 
 
 class Quality(Metric):
-    of_recording = False
     info = MetricInfo(
         name="quality",
         label="Quality (pred. PESQ)",
@@ -31,7 +30,7 @@ class Quality(Metric):
         group="headline",
         decimals=2,
         needs_reference=False,
-        floor="quality_floor",
+        has_floor=True,
         libraries=("torch",),
     )
 
@@ -53,7 +52,7 @@ class Quality(Metric):
         from evaluation.models.quality_net import LengthUnfit, load_quality_net
 
         # Silence is refused by `sound`.
-        sound = (pair.reference if self.of_recording else pair.degraded).sound
+        sound = pair.degraded.sound
         try:
             network = load_quality_net(WEIGHTS)
         except BadInput as error:  # replaced since `require`
@@ -72,13 +71,3 @@ class Quality(Metric):
 
     def value(self, pair: Pair) -> float:
         return self.measure(pair).value
-
-
-class QualityFloor(Quality):
-    of_recording = True
-    info = Quality.info.variant(
-        name="quality_floor",
-        label="Quality of the recordings",
-        definition="The same network on the recordings of the same clips.",
-        **FLOOR,
-    )

@@ -9,10 +9,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from evaluation.inputs.pairs import Pair, Unscorable
+from evaluation.inputs.pairs import Pair, Run, Unscorable
 from evaluation.inputs.settings import Settings
 from evaluation.inputs.text import NORMALIZER, Comparison, compare
-from evaluation.metrics.base import FLOOR, Measured, Metric, MetricInfo
+from evaluation.metrics.base import Measured, Metric, MetricInfo
 from evaluation.models import registry
 from evaluation.models.recognizer import Recognizer
 from manifests.errors import MissingDependency
@@ -25,8 +25,6 @@ CITATION = "Morris, Maier, Green, Interspeech 2004; jiwer"
 
 class Recognition(Metric):
     """A measure of what one recognizer hears in one of the two sides."""
-
-    of_recording = False
 
     def __init__(self, recognizer: Recognizer | None = None) -> None:
         self.recognizer = recognizer
@@ -50,7 +48,7 @@ class Recognition(Metric):
 
     @classmethod
     def wanted(cls, settings: Settings) -> bool:
-        return bool(settings.recognizer) and not cls.of_recording
+        return bool(settings.recognizer)
 
     def require(self) -> None:
         if self.recognizer is None:
@@ -71,9 +69,8 @@ class Recognition(Metric):
         """Aligned once for all measures of a clip. Raises `Unscorable`."""
         if self.recognizer is None:
             raise Unscorable("no_recognizer", "no recognizer was named")
-        text = self.recognizer.transcript(pair, of_recording=self.of_recording)
-        side = "recording" if self.of_recording else "system"
-        return pair.once(f"comparison {side} {text}", lambda: _compare(pair.clip, text))
+        text = self.recognizer.transcript(pair)
+        return pair.once(f"comparison {text}", lambda: _compare(pair.clip, text))
 
     def value(self, pair: Pair) -> float:
         return self.measure(pair).value
@@ -102,7 +99,7 @@ class WordErrorRate(Recognition):
         group="headline",
         decimals=1,
         needs_reference=False,
-        floor="wer_floor",
+        has_floor=True,
         libraries=("jiwer",),
     )
 
@@ -118,7 +115,7 @@ class CharacterErrorRate(Recognition):
             "Character errors of the recognizer over the characters of all sentences, spaces "
             "between words included, pooled over the corpus; texts normalized as for the WER."
         ),
-        floor="cer_floor",
+        has_floor=True,
     )
 
     def measure(self, pair: Pair) -> Measured:
@@ -135,26 +132,6 @@ def character_errors(found: Comparison) -> Measured:
     return Measured(counts.rate_percent, counts.length, dict(vars(counts)))
 
 
-class WordErrorRateFloor(WordErrorRate):
-    of_recording = True
-    info = WordErrorRate.info.variant(
-        name="wer_floor",
-        label="WER of the recordings",
-        definition="The same recognizer's WER on the recordings of the same clips.",
-        **FLOOR,
-    )
-
-
-class CharacterErrorRateFloor(CharacterErrorRate):
-    of_recording = True
-    info = CharacterErrorRate.info.variant(
-        name="cer_floor",
-        label="CER of the recordings",
-        definition="The same recognizer's CER on the recordings of the same clips.",
-        **FLOOR,
-    )
-
-
 class GrammarWordErrorRate(WordErrorRate):
     """Of the same recognizer, when only sentences of GRID can come out of it."""
 
@@ -166,7 +143,7 @@ class GrammarWordErrorRate(WordErrorRate):
             "hides errors."
         ),
         group="recognition",
-        floor="wer_grammar_floor",
+        has_floor=True,
     )
 
     @classmethod
@@ -176,7 +153,7 @@ class GrammarWordErrorRate(WordErrorRate):
 
     @classmethod
     def wanted(cls, settings: Settings) -> bool:
-        return settings.recognizer in registry.GRAMMATICAL and not cls.of_recording
+        return settings.recognizer in registry.GRAMMATICAL
 
     def require(self) -> None:
         if self.recognizer is None:
@@ -195,29 +172,11 @@ class GrammarCharacterErrorRate(GrammarWordErrorRate):
             "As the CER, but the recognizer can write nothing but sentences of GRID's grammar, which "
             "hides errors."
         ),
-        floor="cer_grammar_floor",
+        has_floor=True,
     )
 
     def measure(self, pair: Pair) -> Measured:
         return character_errors(self.comparison(pair))
-
-
-class GrammarWordErrorRateFloor(GrammarWordErrorRate):
-    of_recording = True
-    info = GrammarWordErrorRate.info.variant(
-        name="wer_grammar_floor",
-        label="WER (grammar) of the recordings",
-        **FLOOR,
-    )
-
-
-class GrammarCharacterErrorRateFloor(GrammarCharacterErrorRate):
-    of_recording = True
-    info = GrammarCharacterErrorRate.info.variant(
-        name="cer_grammar_floor",
-        label="CER (grammar) of the recordings",
-        **FLOOR,
-    )
 
 
 class Slot(Recognition):
@@ -245,7 +204,7 @@ def slot_info(slot: str) -> MetricInfo:
         definition=f"Share of clips whose {slot} was heard, after aligning the words.",
         citation="Cooke et al., JASA 120(5), 2006",
         group="recognition",
-        floor="",
+        has_floor=False,
     )
 
 
@@ -298,12 +257,15 @@ class LipWordErrorRate(Metric):
         parameters={"normalizer": NORMALIZER},
         group="recognition",
         needs_degraded=False,
-        floor="",
+        has_floor=False,
     )
 
     @classmethod
     def wanted(cls, settings: Settings) -> bool:
         return settings.lips
+
+    def applies(self, run: Run) -> bool:
+        return any(clip.transcript.strip() for clip in run.clips)
 
     def clip_inputs(self, root: Path, clip: RunClip) -> list[Any]:
         return [clip.sentence, clip.transcript]

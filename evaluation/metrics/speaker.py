@@ -13,7 +13,7 @@ from typing import Any
 from evaluation.inputs.enrollment import CLIPS, Enrollment, Trials, enrolled, enrollment_of, trials
 from evaluation.inputs.pairs import Pair, Run, Unscorable
 from evaluation.inputs.settings import Settings
-from evaluation.metrics.base import FLOOR, Measured, Metric, MetricInfo
+from evaluation.metrics.base import Measured, Metric, MetricInfo
 from evaluation.models.ecapa import PARAMETERS, WEIGHTS, embedding_of
 from evaluation.models.weights import weights_sha256
 from manifests.records import RunClip
@@ -32,8 +32,6 @@ def stated_parameters() -> dict[str, Any]:
 class Speaker(Metric):
     """A comparison of one side of a clip with the run's speakers."""
 
-    of_recording = False
-
     def __init__(self) -> None:
         parameters = {**stated_parameters(), "enrollment_clips": CLIPS}
         self.info = type(self).info.variant(parameters=parameters)
@@ -41,7 +39,7 @@ class Speaker(Metric):
 
     @classmethod
     def wanted(cls, settings: Settings) -> bool:
-        return not cls.of_recording
+        return True
 
     def for_run(self, run: Run) -> Metric:
         bound = copy.copy(self)
@@ -49,7 +47,7 @@ class Speaker(Metric):
         return bound
 
     def target(self, clip: RunClip) -> str:
-        return clip.speaker if self.of_recording else clip.voice or clip.speaker
+        return clip.voice or clip.speaker
 
     def clip_inputs(self, root: Path, clip: RunClip) -> list[Any]:
         known = self.enrollment.sha256 if self.enrollment else ""
@@ -57,15 +55,12 @@ class Speaker(Metric):
 
     def trials(self, pair: Pair) -> Trials:
         """Of one side of a clip, once for all scores. Raises `Unscorable`."""
-        side = pair.reference if self.of_recording else pair.degraded
-        voice = embedding_of(side)
+        voice = embedding_of(pair.degraded)
         if self.enrollment is None:
             raise Unscorable("no_enrollment", "no run was given whose speakers are to be compared")
         voices = enrolled(self.enrollment)
         clip, target = pair.clip, self.target(pair.clip)
-        return pair.once(
-            f"speakers {side.path} {target}", lambda: trials(voice, target, clip.clip_id, voices)
-        )
+        return pair.once("speakers", lambda: trials(voice, target, clip.clip_id, voices))
 
     def contest(self, pair: Pair) -> Trials:
         """`trials` where there is somebody to be mistaken for."""
@@ -95,7 +90,7 @@ class SpeakerSimilarity(Speaker):
         group="voice",
         decimals=3,
         needs_reference=False,
-        floor="speaker_similarity_floor",
+        has_floor=True,
         libraries=("speechbrain", "torch"),
     )
 
@@ -117,7 +112,7 @@ class SpeakerAccuracy(Speaker):
             "the run, by the same embeddings. Chance: one of the run's speakers at random."
         ),
         decimals=1,
-        floor="speaker_accuracy_floor",
+        has_floor=True,
     )
 
     def measure(self, pair: Pair) -> Measured:
@@ -143,7 +138,7 @@ class SpeakerEer(Speaker):
         ),
         decimals=1,
         pool="eer",
-        floor="speaker_eer_floor",
+        has_floor=True,
     )
 
     def measure(self, pair: Pair) -> Measured:
@@ -152,33 +147,3 @@ class SpeakerEer(Speaker):
         others = [round(value, DIGITS) for value in found.others.values()]
         nearer = 100.0 * sum(value >= own for value in others) / len(others)
         return Measured(nearer, details={"own": own, "others": others, "chance": 50.0})
-
-
-class SpeakerSimilarityFloor(SpeakerSimilarity):
-    of_recording = True
-    info = SpeakerSimilarity.info.variant(
-        name="speaker_similarity_floor",
-        label="Speaker sim. of the recordings",
-        definition="The same of the recordings of the same clips.",
-        **FLOOR,
-    )
-
-
-class SpeakerAccuracyFloor(SpeakerAccuracy):
-    of_recording = True
-    info = SpeakerAccuracy.info.variant(
-        name="speaker_accuracy_floor",
-        label="Speaker ID of the recordings",
-        definition="The same of the recordings of the same clips.",
-        **FLOOR,
-    )
-
-
-class SpeakerEerFloor(SpeakerEer):
-    of_recording = True
-    info = SpeakerEer.info.variant(
-        name="speaker_eer_floor",
-        label="Speaker EER of the recordings",
-        definition="The same of the recordings of the same clips.",
-        **FLOOR,
-    )

@@ -15,10 +15,10 @@ from typing import Any
 import numpy as np
 
 from evaluation.inputs.pairs import Pair, Recording, Run, Unscorable
+from evaluation.inputs.pitch import LEAST_VOICED_FRAMES, PARAMETERS, median_f0_hz
 from evaluation.inputs.settings import Settings
 from evaluation.inputs.speaker_recordings import recordings
 from evaluation.metrics.base import Measured, Metric, MetricInfo
-from evaluation.metrics.pitch import LEAST_VOICED_FRAMES, PARAMETERS, f0_of
 from evaluation.metrics.speaker import Speaker, SpeakerSimilarity
 from evaluation.models.weights import weights_sha256
 from manifests.records import RunClip
@@ -39,15 +39,6 @@ def check_swap(clip: RunClip) -> None:
         raise Unscorable("no_swap", "lips and face are of one speaker")
 
 
-def median_f0_hz(recording: Recording) -> float:
-    """Raises `Unscorable("too_few_voiced")`."""
-    track = f0_of(recording)
-    voiced = track[np.isfinite(track)]
-    if len(voiced) < LEAST_VOICED_FRAMES:
-        raise Unscorable("too_few_voiced", f"{len(voiced)} frames are voiced")
-    return float(np.median(voiced))
-
-
 @lru_cache(maxsize=256)
 def speaker_f0_hz(clips: tuple[tuple[Path, str], ...]) -> float | None:
     """Median over (recording, its sha256) of their median F0, listened to once a process; None where
@@ -63,6 +54,10 @@ def speaker_f0_hz(clips: tuple[tuple[Path, str], ...]) -> float | None:
 
 def cents(higher_hz: float, lower_hz: float) -> float:
     return 1200 * math.log2(higher_hz / lower_hz)
+
+
+def has_swaps(run: Run) -> bool:
+    return any(map(is_swap, run.clips))
 
 
 class SpeakerF0(Metric):
@@ -143,6 +138,9 @@ class F0Follows(SpeakerF0):
         decimals=1,
     )
 
+    def applies(self, run: Run) -> bool:
+        return has_swaps(run)
+
     def measure(self, pair: Pair) -> Measured:
         check_swap(pair.clip)
         voice_hz, lips_hz = self.of_speaker(pair.clip.voice), self.of_speaker(pair.clip.speaker)
@@ -171,12 +169,15 @@ class VoiceFollows(Speaker):
             "embeddings of the speaker similarity. Chance: 50 %."
         ),
         decimals=1,
-        floor="",
+        has_floor=False,
     )
 
     @classmethod
     def wanted(cls, settings: Settings) -> bool:
         return settings.swaps
+
+    def applies(self, run: Run) -> bool:
+        return has_swaps(run)
 
     def measure(self, pair: Pair) -> Measured:
         check_swap(pair.clip)

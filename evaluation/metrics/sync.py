@@ -11,12 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from evaluation.inputs import build_files
-from evaluation.inputs.pairs import Pair, Recording, Unscorable
+from evaluation.inputs.mels import MEL, log_mel
+from evaluation.inputs.pairs import Pair, Unscorable
 from evaluation.inputs.settings import Settings
-from evaluation.metrics.base import FLOOR, Measured, Metric, MetricInfo
-from evaluation.metrics.cepstrum import log_mel
+from evaluation.metrics.base import Measured, Metric, MetricInfo
 from evaluation.models.weights import weights_sha256
-from manifests.mel import DEFAULT as MEL
 from manifests.records import RunClip
 from manifests.sync import (
     CONFIDENT_MARGIN,
@@ -42,11 +41,9 @@ PARAMETERS: dict[str, Any] = {
 class AvSync(Metric):
     """What one of the two sides makes of the clip's lips."""
 
-    of_recording = False
-
     @classmethod
     def wanted(cls, settings: Settings) -> bool:
-        return settings.landmarks and not cls.of_recording
+        return settings.landmarks
 
     def clip_inputs(self, root: Path, clip: RunClip) -> list[Any]:
         recording = root / clip.reference if clip.reference else None
@@ -57,7 +54,7 @@ class AvSync(Metric):
 
     def found(self, pair: Pair) -> AvOffset:
         """Raises `Unscorable`: no build, no landmarks, or nothing that moves together."""
-        side: Recording = pair.reference if self.of_recording else pair.degraded
+        side = pair.degraded
         path = build_files.artifact(pair.reference_path, pair.clip, "landmarks")
 
         def compute() -> AvOffset:
@@ -105,7 +102,7 @@ class AvOffsetFrames(AvSync):
         group="sync",
         decimals=2,
         needs_reference=False,
-        floor="av_offset_floor",
+        has_floor=True,
     )
 
 
@@ -120,22 +117,8 @@ class AvCorrelation(AvSync):
             "so it stays above 0 for speech that has nothing to do with the lips."
         ),
         decimals=3,
-        floor="av_correlation_floor",
+        has_floor=True,
     )
 
     def of(self, offset: AvOffset) -> float:
         return offset.correlation
-
-
-class AvOffsetFloor(AvOffsetFrames):
-    of_recording = True
-    info = AvOffsetFrames.info.variant(
-        name="av_offset_floor", label="A/V offset of the recordings", **FLOOR
-    )
-
-
-class AvCorrelationFloor(AvCorrelation):
-    of_recording = True
-    info = AvCorrelation.info.variant(
-        name="av_correlation_floor", label="A/V correlation of the recordings", **FLOOR
-    )

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evaluation.inputs.pairs import Recording, Unscorable
-from evaluation.metrics.pitch import LEAST_VOICED_FRAMES, f0_of
+from evaluation.inputs.pitch import LEAST_VOICED_FRAMES, f0_of
 from evaluation.models.ecapa import embedding_of
 from evaluation.models.shipped import open_shipped
 

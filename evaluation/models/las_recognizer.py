@@ -54,8 +54,8 @@ class LasRecognizer(AcousticRecognizer):
         with torch.inference_mode():
             return load_las(self.path).listen(torch.from_numpy(features(sound)).unsqueeze(0))
 
-    def transcript(self, pair: Pair, *, of_recording: bool) -> str:
-        recording = pair.reference if of_recording else pair.degraded
+    def transcript(self, pair: Pair) -> str:
+        recording = pair.degraded
         samples = recording.samples
         key = self.parameters["weights_sha256"]
         # Free and grammatical decoding share what was heard.

@@ -21,6 +21,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from evaluation.inputs.compiled import import_librosa
 from manifests.errors import BadInput
 
 N_FFT, HOP_S, WIN_S, N_MELS, FMAX_HZ = 4096, 0.01, 0.02, 48, 8000.0
@@ -43,8 +44,7 @@ def mel_db(samples: NDArray[np.floating[Any]], rate_hz: int) -> NDArray[np.float
     Returns:
         (48, 1 + n // hop) float32.
     """
-    import librosa
-
+    librosa = import_librosa()
     with warnings.catch_warnings():
         # Bands above the Nyquist frequency of 8 kHz files are empty, in the original too.
         warnings.simplefilter("ignore", UserWarning)

@@ -27,8 +27,9 @@ class Recognizer(Protocol):
     def require(self) -> None:
         """Raises `MissingDependency` (one line: what is absent and how to give it)."""
 
-    def transcript(self, pair: Pair, *, of_recording: bool) -> str:
-        """Raw text of the system's speech or of the recording, "" where nothing was recognized.
+    def transcript(self, pair: Pair) -> str:
+        """Raw text of what is scored, the system's speech or, for `pair.floor`, the recording; "" where
+        nothing was recognized.
 
         Raises:
             Unscorable: the sound or the text is absent.
@@ -52,8 +53,8 @@ class AcousticRecognizer(ABC):
     def transcribe(self, sounds: Sequence[Samples]) -> list[str]:
         """Texts of sounds, each (n,) mono at 16 kHz."""
 
-    def transcript(self, pair: Pair, *, of_recording: bool) -> str:
-        recording = pair.reference if of_recording else pair.degraded
+    def transcript(self, pair: Pair) -> str:
+        recording = pair.degraded
         # Systems of one group share the recording, and all metrics of a clip its text.
         key = f"transcript {self.name} {self.parameters}"
         return recording.once(key, lambda: self.transcribe([recording.samples])[0])

@@ -182,9 +182,10 @@ class TranscriptFiles:
     def require(self) -> None:
         """Nothing: a clip without a line is a failed score."""
 
-    def transcript(self, pair: Pair, *, of_recording: bool) -> str:
+    def transcript(self, pair: Pair) -> str:
         # A file that cannot be heard has no words, whatever was written down for it.
-        _ = (pair.reference if of_recording else pair.degraded).sound
+        _ = pair.degraded.sound
+        of_recording = pair.of_recording
         found = None if pair.root is None else read_transcripts(pair.root)
         if found is None:
             raise Unscorable("no_transcripts", f"the run directory holds no {JSONL} or {CSV}")

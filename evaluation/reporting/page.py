@@ -13,9 +13,9 @@ from string import Template
 import numpy as np
 
 from evaluation.embeddings import report as embedding_report
+from evaluation.inputs.mels import log_mel
 from evaluation.inputs.pairs import Recording, Unscorable, clip_label
 from evaluation.metrics.base import MetricInfo
-from evaluation.metrics.cepstrum import log_mel
 from evaluation.reporting import confusions, figures
 from evaluation.reporting.tables import (
     Cell,
@@ -153,8 +153,10 @@ def _every_clip(report: EvaluationReport) -> str:
         for clip in sorted(item.run.clips, key=lambda c: natural(clip_label(c))):
             cells = [_text(item.run.info.name), _text(clip_label(clip))]
             for info in columns:
-                score = item.scores[clip_label(clip), info.name]
-                if score.value is None:
+                score = item.scores.get((clip_label(clip), info.name))
+                if score is None:  # the metric does not apply to this run
+                    cells.append('<td data-value="">–</td>')
+                elif score.value is None:
                     reason = score.reason.split(":")[0]
                     cells.append(
                         f'<td class="bad" data-value="" title="{esc(score.reason)}">'
@@ -193,7 +195,8 @@ def _distributions(report: EvaluationReport) -> str:
             values = {
                 clip_label(clip): value
                 for clip in item.run.clips
-                if (value := item.scores[clip_label(clip), info.name].value) is not None
+                if (score := item.scores.get((clip_label(clip), info.name)))
+                and (value := score.value) is not None
             }
             strips.append(figures.Strip(row.label, values, row.cells[column]))
         panels.append(figures.strip_panel(info, strips))
@@ -225,7 +228,8 @@ def _clips(report: EvaluationReport, rank_by: MetricInfo, n_clips: int) -> str:
             (
                 (score.value, natural(clip_label(clip)), clip)
                 for clip in item.run.clips
-                if (score := item.scores[clip_label(clip), rank_by.name]).value is not None
+                if (score := item.scores.get((clip_label(clip), rank_by.name)))
+                and score.value is not None
             ),
             key=lambda entry: entry[:2],
             reverse=rank_by.direction != "lower",
@@ -267,7 +271,8 @@ def _card(item: ScoredRun, clip: RunClip, tag: str, columns: Sequence[MetricInfo
     wer = item.scores.get((label, "wer"))
     heard = f" · heard: {wer.details['heard'] or '–'}" if wer and "heard" in wer.details else ""
     for info in columns:
-        value = item.scores[label, info.name].value
+        score = item.scores.get((label, info.name))
+        value = None if score is None else score.value
         if value is not None and info.group != "input":
             unit = f" {info.unit}" if info.unit else ""
             numbers.append(f"{info.label} {value:.{info.decimals}f}{unit}")

@@ -356,7 +356,9 @@ def write_clips_csv(path: Path, report: EvaluationReport) -> None:
     for item in report.scored:
         for clip in sorted(item.run.clips, key=lambda c: natural(clip_label(c))):
             for metric in report.metrics:
-                score = item.scores[clip_label(clip), metric.info.name]
+                score = item.scores.get((clip_label(clip), metric.info.name))
+                if score is None:  # the metric does not apply to this run
+                    continue
                 names = (item.run.info.name, clip.speaker, clip.stem, clip.voice or clip.speaker)
                 value = "" if score.value is None else repr(score.value)
                 details = json.dumps(score.details, ensure_ascii=False) if score.details else ""

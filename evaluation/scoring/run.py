@@ -2,16 +2,20 @@
 
 A score's key is a hash of both files' content, the rules of the input checks, and the metric's
 parameters, revision and library versions; an unchanged key is never computed again. Scores of
-several recognizers or weights stand beside each other, told apart by their parameters.
+several recognizers or weights stand beside each other, told apart by their parameters. What says
+nothing about the clip is no fact of it: a metric that raised what it should not, or whose process
+died, is recorded and tried again by the next call.
 
 `scores.jsonl` is only ever replaced as a whole. While scoring runs, finished scores are appended
-to `scores.journal.jsonl`, one write a clip; after kill -9 the next call takes the journal's whole
-lines in, drops a torn last one, and goes on. Both end as the same sorted file.
+to `scores.journal.jsonl`, one write per clip; after kill -9 the next call takes the journal's whole
+lines in, drops a torn last one, and goes on. Both end as the same sorted file. Nothing is locked or
+written where every score is known, so a run that cannot be written to can be reported.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import functools
 import hashlib
 import json
 import os
@@ -19,16 +23,24 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import joblib
-
+from evaluation.inputs.compiled import prepare_cache
 from evaluation.inputs.pairs import RULES, Pair, Recording, Run, clip_label
-from evaluation.metrics.base import REGISTRY, Metric, get_metric
+from evaluation.metrics.base import DIED, RAISED, Metric, column_order, get_metric
 from manifests.console import Progress
+from manifests.errors import BadInput
+from manifests.execution import Died, LocalExecutor
 from manifests.io import read_jsonl, sha256_file, write_jsonl
 from manifests.lock import held
 from manifests.records import RunClip, Score
 
+if TYPE_CHECKING:
+    import pandas as pd
+
+CRASH = (
+    "the process that computed it died twice (a crash in the metric's library, or no memory left)"
+)
 SCORES, JOURNAL = "scores.jsonl", "scores.journal.jsonl"
 
 
@@ -50,6 +62,10 @@ class ScoredRun:
     def n_failed(self) -> int:
         return sum(score.status != "ok" for score in self.scores.values())
 
+    def to_dataframe(self) -> pd.DataFrame:
+        """One line per clip and metric; `scores_to_dataframe` lists the columns."""
+        return scores_to_dataframe([self])
+
 
 @dataclass(frozen=True)
 class ScoreTask:
@@ -64,10 +80,43 @@ class ScoreTask:
     root: Path | None = None
 
 
+COLUMNS = (
+    *("system", "clip", "speaker", "stem", "metric", "value", "unit", "status", "reason", "weight"),
+)
+
+
+def scores_to_dataframe(scored: Sequence[ScoredRun]) -> pd.DataFrame:
+    """Scores as a table: one line per run, clip and metric.
+
+    Columns: `system` (name of the run), `clip` (`s1/bbaf2n`; `s1/bbaf2n→s4` of a swap), `speaker`,
+    `stem`, `metric`, `value` (NaN where it failed), `unit`, `status` (`ok` or `failed`), `reason` and
+    `weight` (the clip's share in a mean).
+    """
+    import pandas as pd
+
+    lines = [
+        (
+            item.run.info.name,
+            label,
+            s.speaker,
+            s.stem,
+            metric,
+            s.value,
+            s.unit,
+            s.status,
+            s.reason,
+            s.weight,
+        )
+        for item in scored
+        for (label, metric), s in item.scores.items()
+    ]
+    return pd.DataFrame(lines, columns=list(COLUMNS)).astype({"value": float})
+
+
 def score_runs(
     runs: Sequence[Run],
     metrics: Sequence[Metric],
-    jobs: int = 1,
+    jobs: int = 0,
     *,
     progress: bool = True,
     only: frozenset[str] | None = None,
@@ -76,8 +125,9 @@ def score_runs(
 
     Args:
         runs: as read by `read_run`; systems of the same clips share their recordings' F0 and mels.
-        metrics: which scores are wanted.
-        jobs: worker processes; 1 works in this one.
+        metrics: which scores are wanted. A run has none of those that do not apply to it.
+        jobs: worker processes, which a crash in a metric's library cannot take down with it; 0 works
+            in this process.
         progress: show how far it is.
         only: labels of the clips that are wanted; None for all.
 
@@ -85,46 +135,43 @@ def score_runs(
         Locked: another process scores one of the runs.
     """
     hashes = _Hashes()
-    with ExitStack() as locks:
-        for root in sorted({run.root.resolve() for run in runs}):
-            locks.enter_context(held(root))
-        known = [_load(run, hashes, metrics) for run in runs]
-        bound = [[metric.for_run(run) for metric in metrics] for run in runs]
-        tasks: list[ScoreTask] = []
-        wanted: list[dict[tuple[str, str], str]] = []
-        for index, run in enumerate(runs):
-            keys = {
-                (clip_label(clip), metric.info.name): hashes.key(run, clip, metric)
-                for clip in run.clips
-                for metric in bound[index]
-            }
-            wanted.append(keys)
-            for clip in run.clips:
-                label = clip_label(clip)
-                if only is not None and label not in only:
-                    continue
-                absent = [
-                    (m.info.name, keys[label, m.info.name])
-                    for m in metrics
-                    if keys[label, m.info.name] not in known[index]
-                ]
-                if absent:
-                    tasks.append(
-                        ScoreTask(
-                            index,
-                            clip,
-                            run.wav(clip),
-                            run.reference(clip),
-                            tuple(absent),
-                            run.root,
-                        )
-                    )
-        _compute(runs, tasks, bound, known, jobs, progress=progress)
-        for index, run in enumerate(runs):
-            _store(run, known[index])
+    bound = [[m.for_run(run) for m in metrics if m.applies(run)] for run in runs]
+    wanted = [
+        {
+            (clip_label(clip), metric.info.name): hashes.key(run, clip, metric)
+            for clip in run.clips
+            if only is None or clip_label(clip) in only
+            for metric in of_run
+        }
+        for run, of_run in zip(runs, bound, strict=True)
+    ]
+    known = [_load(run, hashes, metrics) for run in runs]
     n_new = [0] * len(runs)
-    for task in tasks:
-        n_new[task.run_index] += len(task.keys)
+    interrupted = any((run.root / JOURNAL).exists() for run in runs)
+    if interrupted or any(_missing(*pair) for pair in zip(wanted, known, strict=True)):
+        with ExitStack() as locks:
+            for root in sorted({run.root.resolve() for run in runs}):
+                locks.enter_context(held(root))
+            known = [
+                _load(run, hashes, metrics) for run in runs
+            ]  # others may have scored meanwhile
+            missing = [_missing(*pair) for pair in zip(wanted, known, strict=True)]
+            n_new = [len(places) for places in missing]
+            tasks = [
+                ScoreTask(index, clip, run.wav(clip), run.reference(clip), keys, run.root)
+                for index, run in enumerate(runs)
+                for clip in run.clips
+                if (
+                    keys := tuple(
+                        (metric.info.name, wanted[index][place])
+                        for metric in bound[index]
+                        if (place := (clip_label(clip), metric.info.name)) in missing[index]
+                    )
+                )
+            ]
+            _compute(runs, tasks, bound, known, jobs, progress=progress)
+            for index, run in enumerate(runs):
+                _store(run, known[index])
     return [
         ScoredRun(
             run,
@@ -137,6 +184,13 @@ def score_runs(
         )
         for index, run in enumerate(runs)
     ]
+
+
+def _missing(
+    wanted: Mapping[tuple[str, str], str], known: Mapping[str, Score]
+) -> set[tuple[str, str]]:
+    """(clip label, metric name) of the scores to compute."""
+    return {place for place, key in wanted.items() if key not in known}
 
 
 def _owned(score: Score, place: tuple[str, str]) -> Score:
@@ -171,9 +225,14 @@ class _Hashes:
             self.file(run.reference(clip)) if metric.info.needs_reference else "",
             RULES,
             metric.info.identity(),
-            *metric.clip_inputs(run.root, clip),
+            *metric.key_inputs(run.root, clip),
         ]
         return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:32]
+
+
+def says_nothing(score: Score) -> bool:
+    """Whether a failure is of the machine or of the metric, not of the clip: it is tried again."""
+    return score.status != "ok" and score.reason.split(":")[0] in (RAISED, DIED)
 
 
 def _load(run: Run, hashes: _Hashes, asked: Sequence[Metric]) -> dict[str, Score]:
@@ -185,11 +244,15 @@ def _load(run: Run, hashes: _Hashes, asked: Sequence[Metric]) -> dict[str, Score
         for line in (run.root / JOURNAL).read_bytes().split(b"\n")[:-1]:  # the last may be torn
             with suppress(ValueError):  # as may one in the middle, after a second kill
                 scores.append(Score.from_dict(json.loads(line)))
+    scores = [score for score in scores if not says_nothing(score)]
     if not scores:
         return {}
     # Scores of metrics that were not asked for this time stay, as long as they are still true.
     there = {score.metric for score in scores}
-    metrics = {name: get_metric(name) for name in REGISTRY if name in there}
+    metrics = {}
+    for name in there:
+        with suppress(BadInput):  # of another version of the toolkit
+            metrics[name] = get_metric(name)
     metrics.update((metric.info.name, metric) for metric in asked)
     metrics = {name: metric.for_run(run) for name, metric in metrics.items()}
     valid = {hashes.key(run, clip, metric) for clip in run.clips for metric in metrics.values()}
@@ -201,7 +264,7 @@ def _load(run: Run, hashes: _Hashes, asked: Sequence[Metric]) -> dict[str, Score
         metric = metrics.get(score.metric)
         if score.key in valid:
             return True
-        if metric is None:  # of another version of the toolkit
+        if metric is None:
             return False
         source = score.parameters.get("source")
         if source is None or source == metric.info.parameters.get("source"):
@@ -215,8 +278,7 @@ def _load(run: Run, hashes: _Hashes, asked: Sequence[Metric]) -> dict[str, Score
 
 
 def _store(run: Run, known: dict[str, Score]) -> None:
-    order = {name: i for i, name in enumerate(REGISTRY)}
-    rows = sorted(known.values(), key=lambda s: (s.speaker, s.stem, order[s.metric], s.key))
+    rows = sorted(known.values(), key=lambda s: (s.speaker, s.stem, column_order(s.metric), s.key))
     path, journal = run.root / SCORES, run.root / JOURNAL
     if not path.exists() or read_jsonl(path, "scores", Score)[1] != rows:
         write_jsonl(path, "scores", rows)
@@ -258,12 +320,34 @@ def _compute(
 def _map(
     groups: list[list[ScoreTask]], metrics: Sequence[Mapping[str, Metric]], jobs: int
 ) -> Iterator[list[tuple[int, list[Score]]]]:
-    if jobs == 1 or len(groups) == 1:
-        for group in groups:
-            yield score_group(group, metrics)
+    function = functools.partial(score_group, metrics=metrics)
+    if not jobs:
+        yield from map(function, groups)
         return
-    parallel = joblib.Parallel(n_jobs=jobs, return_as="generator_unordered", batch_size=1)
-    yield from parallel(joblib.delayed(score_group)(group, metrics) for group in groups)
+    prepare_cache()  # once, for all workers
+    lost: list[list[ScoreTask]] = []
+    for result in LocalExecutor(jobs).map(function, groups):
+        if isinstance(result, Died):
+            lost.append(result.item)
+        else:
+            yield result
+    # A process died on these clips. Each of their scores is now computed by itself, so that only the
+    # metric that did it is lost.
+    for group in lost:
+        alone = [dataclasses.replace(task, keys=(key,)) for task in group for key in task.keys]
+        found: list[tuple[int, list[Score]]] = []
+        for one in LocalExecutor(1).map(function, [[task] for task in alone]):
+            if isinstance(one, Died):
+                (task,) = one.item
+                ((name, key),) = task.keys
+                score = metrics[task.run_index][name].failure(task.clip, f"{DIED}: {CRASH}")
+                found.append((task.run_index, [dataclasses.replace(score, key=key)]))
+            else:
+                found += one
+        yield [
+            (index, [score for i, part in found for score in part if i == index])
+            for index in {task.run_index for task in group}
+        ]
 
 
 def score_group(

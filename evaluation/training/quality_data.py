@@ -27,7 +27,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evaluation.inputs.pairs import SCORING_RATE_HZ, Samples, Unscorable
-from evaluation.metrics.pesq import pesq
+from evaluation.metrics.perceptual import pesq
 from evaluation.models.quality_net_features import levelled_mel
 from evaluation.training.quality_degradations import HELD_OUT, SEEN, degrade
 from manifests.console import Progress

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from evaluation.metrics.pitch import track_f0
+from evaluation.inputs.pitch import track_f0
 from evaluation.models.ecapa import active_mel, load_ecapa
 from evaluation.models.gender import WEIGHTS, Kind, features, probability
 from evaluation.models.shipped import save_shipped

@@ -8,7 +8,7 @@ import pytest
 import soundfile
 import soxr
 
-from evaluation.metrics.quality import OFFICIAL_SHA256
+from evaluation.metrics.naturalness import OFFICIAL_SHA256
 from evaluation.models.nisqa import NisqaTts, load_nisqa
 from evaluation.models.weights import weights_sha256
 from gridprep.media.decode import decode

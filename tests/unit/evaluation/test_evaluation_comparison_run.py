@@ -104,7 +104,7 @@ def invoke(*arguments: object) -> str:
 def test_command(runs: tuple[Path, Path], tmp_path: Path) -> None:
     out = tmp_path / "out"
     asked = (
-        "--metrics", "stoi,mcd,level_dbfs", "--out", out, "--jobs", 1, "--resamples", 500,
+        "--metrics", "stoi,mcd,level_dbfs", "--out", out, "--jobs", 0, "--resamples", 500,
         "--interval", "bootstrap",
     )  # fmt: skip
     output = invoke("compare", *runs, *asked)
@@ -227,7 +227,7 @@ def test_other_clips_are_refused_or_left_out(
 ) -> None:
     a = make_run(tmp_path / "a", name="A", change=add_noise, stems=STEMS)
     b = make_run(tmp_path / "b", name="B", stems=(*STEMS[:2], "pwij3p"), split="mine")
-    asked = (command, a, b, "--metrics", "stoi", "--out", tmp_path / "o", "--jobs", 1)
+    asked = (command, a, b, "--metrics", "stoi", "--out", tmp_path / "o", "--jobs", 0)
     result = CliRunner().invoke(cli, [str(x) for x in asked], standalone_mode=False)
     assert isinstance(result.exception, BadInput)
     assert "made for split" in str(result.exception)

@@ -236,7 +236,7 @@ def test_figure_in_the_report(
     hostile = np.repeat(["<i>1", "s2", "s3", "s4", "s5", "s6"], 5)
     files = [make_file("with", speaker=hostile), make_file("without", speaker=hostile, link=0.0)]
     options = [part for path in files for part in ("--embeddings", path)]
-    common = ("report", run, "--metrics", "stoi", "--format", "html", "--jobs", 1, "--out", out)
+    common = ("report", run, "--metrics", "stoi", "--format", "html", "--jobs", 0, "--out", out)
     assert invoke(*common, *options).exception is None
     page = (out / "report.html").read_text()
     section = page.split('<section id="embeddings"')[1].split("</section>")[0]

@@ -285,7 +285,7 @@ def test_both_decodings_of_a_clip_share_what_was_heard(
     listen = Las.listen
     monkeypatch.setattr(Las, "listen", lambda *a: calls.append(1) or listen(*a))  # type: ignore[func-returns-value]
     for name, way in (("las", "free"), ("las-grammar", "grammar"), ("las", "free")):
-        text = registry.create(name).transcript(pair, of_recording=False)
+        text = registry.create(name).transcript(pair)
         assert text == read[way]["s2"]
     assert len(calls) == 1
 

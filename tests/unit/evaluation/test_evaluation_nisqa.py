@@ -15,7 +15,7 @@ from click.testing import CliRunner
 from evaluation.cli import cli
 from evaluation.inputs.pairs import read_run
 from evaluation.inputs.settings import Settings
-from evaluation.metrics import quality
+from evaluation.metrics import naturalness
 from evaluation.metrics.base import get_metric, select
 from evaluation.models import nisqa
 from evaluation.models.nisqa import NisqaTts, TooShort, load_nisqa, mel_db, segments
@@ -158,7 +158,7 @@ def test_other_weights_are_accepted_and_told(
 def test_official_weights_are_known_by_their_hash(
     weights: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(quality, "OFFICIAL_SHA256", weights_sha256(weights))
+    monkeypatch.setattr(naturalness, "OFFICIAL_SHA256", weights_sha256(weights))
     metric = get_metric("nisqa_tts", Settings(nisqa_weights=weights))
     metric.require()
     assert "official" not in metric.info.parameters
@@ -180,7 +180,7 @@ def test_option_and_environment(
     tmp_path: Path, weights: Path, make_run: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     root = make_run(tmp_path / "run", speakers=("s1",))
-    arguments = ["score", str(root), "--metrics", "nisqa_tts,level_dbfs", "--jobs", "1"]
+    arguments = ["score", str(root), "--metrics", "nisqa_tts,level_dbfs", "--jobs", "0"]
     result = CliRunner().invoke(cli, arguments, standalone_mode=False)
     assert result.return_value == MissingDependency.exit_code
     assert result.output.count("nisqa_tts needs its weights") == 1

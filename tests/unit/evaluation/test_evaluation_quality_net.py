@@ -153,7 +153,7 @@ def test_weights_of_another_hash_cost_only_this_metric(
     shutil.copy(card_of(WEIGHTS), card_of(copy))
     monkeypatch.setattr(metric_module, "WEIGHTS", copy)
     root = make_run(tmp_path / "run", speakers=("s1",))
-    arguments = ["score", str(root), "--metrics", "quality,level_dbfs", "--jobs", "1"]
+    arguments = ["score", str(root), "--metrics", "quality,level_dbfs", "--jobs", "0"]
     for content, message in ((None, "does not exist"), (b"other", "is not the file of its card")):
         if content is not None:
             copy.write_bytes(WEIGHTS.read_bytes() + content)

@@ -136,7 +136,7 @@ def test_the_floor_counts_each_recording_once(
 
 
 def test_transcripts_are_used_without_being_asked_for(run: Path) -> None:
-    result = run_cli("score", run, "--jobs", 1)
+    result = run_cli("score", run, "--jobs", 0)
     assert result.exit_code == 0, result.output
     names = {s.metric for s in read_jsonl(run / SCORES, "scores", Score)[1]}
     assert {"wer", "cer", "keyword", "slot_adverb", "wer_floor", "stoi"} <= names
@@ -145,7 +145,7 @@ def test_transcripts_are_used_without_being_asked_for(run: Path) -> None:
 
 def test_words_need_a_recognizer(tmp_path: Path, make_run: Callable[..., Path]) -> None:
     root = make_run(tmp_path / "run")
-    metrics = ("--metrics", "wer,cer,slot_digit,level_dbfs", "--jobs", 1)
+    metrics = ("--metrics", "wer,cer,slot_digit,level_dbfs", "--jobs", 0)
     result = run_cli("score", root, "--recognizer", "none", *metrics)
     assert result.return_value == MissingDependency.exit_code
     assert result.output.count("words cannot be scored without a recognizer") == 1
@@ -220,7 +220,7 @@ def test_transcripts_of_a_european_spreadsheet(run: Path) -> None:
 def test_transcripts_of_no_clip_are_an_error(run: Path, command: str) -> None:
     (run / "transcripts.jsonl").unlink()
     (run / "transcripts.csv").write_text(f"speaker,stem,text,recognizer\ns9,x,bin,{BY}\n")
-    result = run_cli(command, run, "--metrics", "wer", "--jobs", 1)
+    result = run_cli(command, run, "--metrics", "wer", "--jobs", 0)
     assert isinstance(result.exception, BadInput)
     assert "holds no transcript of any clip of this run: it lists s9/x" in str(result.exception)
 
@@ -282,7 +282,7 @@ def test_lips_are_scored_where_there_are_transcripts(
     rows[1] = rows[1].replace('"transcript": ""', '"transcript": "bin blue at f two"')
     (root / "clips.jsonl").write_text("\n".join(rows) + "\n")
     (root / "wavs" / "s1_bbaf2n.wav").unlink()  # lips need no sound
-    result = run_cli("report", root, "--format", "csv", "--jobs", 1)
+    result = run_cli("report", root, "--format", "csv", "--jobs", 0)
     assert "Lip WER (%) ↓" in result.output
     scores = {(s.stem, s.metric): s for s in read_jsonl(root / SCORES, "scores", Score)[1]}
     assert scores["bbaf2n", "lip_wer"].value == pytest.approx(100 / 6)

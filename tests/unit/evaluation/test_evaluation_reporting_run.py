@@ -136,7 +136,7 @@ def test_a_run_without_any_score(tmp_path: Path, make_run: Callable[..., Path]) 
     root = make_run(tmp_path / "run", change=lambda s, i: 0 * s)
     files = write(build(root), tmp_path / "out")
     assert "| Model | – | – | 0/4 |" in files["report.md"]
-    result = run_cli("report", root, "--out", tmp_path / "o", "--jobs", 1, "--metrics", "stoi")
+    result = run_cli("report", root, "--out", tmp_path / "o", "--jobs", 0, "--metrics", "stoi")
     assert isinstance(result.exception, ToolkitError)
     assert "no clip could be scored" in str(result.exception)
     assert (tmp_path / "o" / "report.html").is_file(), "the report says why"
@@ -311,7 +311,7 @@ def test_formats_of_numbers() -> None:
 
 
 def test_command(two_systems: list[Path], tmp_path: Path) -> None:
-    arguments = ["report", *two_systems, "--out", tmp_path / "out", "--jobs", 1]
+    arguments = ["report", *two_systems, "--out", tmp_path / "out", "--jobs", 0]
     result = run_cli(*arguments)
     assert result.exit_code == 0, result.output
     for word in ("Quality (pred. PESQ) ↑", "STOI ↑", "F0 RMSE (cents) ↓", "Noisy", "n ok/failed"):
@@ -345,7 +345,7 @@ def test_command_options(two_systems: list[Path], tmp_path: Path) -> None:
 def test_score_command_prints_counts(tmp_path: Path, make_run: Callable[..., Path]) -> None:
     root = make_run(tmp_path / "run", n_expected=5)
     (root / "wavs" / "s1_bbaf2n.wav").unlink()
-    result = run_cli("score", root, "--metrics", "stoi,mcd", "--jobs", 1)
+    result = run_cli("score", root, "--metrics", "stoi,mcd", "--jobs", 0)
     assert result.exit_code == 0, result.output
     assert "4 clips, 1 missing; 8 scores, 6 ok, 2 failed, 8 computed now" in result.output
 
@@ -360,7 +360,7 @@ def test_absent_library_is_one_line_and_the_others_go_on(
         base, "library_version", lambda name: "absent" if name == "pesq" else real(name)
     )
     root = make_run(tmp_path / "run")
-    result = run_cli("report", root, "--metrics", "stoi,pesq_wb", "--jobs", 1)
+    result = run_cli("report", root, "--metrics", "stoi,pesq_wb", "--jobs", 0)
     assert result.return_value == MissingDependency.exit_code
     assert "pip install 'facetron-toolkit[pesq]'" in result.output
     assert "1.000" in result.output

@@ -26,7 +26,7 @@ from manifests.records import Score
 FAST = ("stoi", "mcd", "level_dbfs")
 
 
-def score(root: Path, *names: str, jobs: int = 1) -> ScoredRun:
+def score(root: Path, *names: str, jobs: int = 0) -> ScoredRun:
     metrics: list[Metric] = [get_metric(n) for n in names or FAST]
     return score_runs([read_run(root)], metrics, jobs, progress=False)[0]
 
@@ -83,7 +83,7 @@ def test_jobs_make_no_difference(
     tmp_path: Path, make_run: Callable[..., Path], add_noise: Callable[..., object]
 ) -> None:
     one, two = (make_run(tmp_path / n / "run", change=add_noise) for n in ("one", "two"))
-    assert score(one, jobs=1).scores == score(two, jobs=2).scores
+    assert score(one, jobs=0).scores == score(two, jobs=2).scores
     assert (one / SCORES).read_bytes() == (two / SCORES).read_bytes()
 
 
@@ -175,7 +175,7 @@ def test_two_at_once_are_refused(tmp_path: Path, make_run: Callable[..., Path]) 
 def test_systems_share_the_recording(
     tmp_path: Path, make_run: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from evaluation.metrics import pitch
+    from evaluation.inputs import pitch
 
     tracked = []
     real = pitch.track_f0

@@ -143,7 +143,7 @@ def test_scores_reach_the_report(scored: tuple[list[Path], Path, str], tmp_path:
     mean = outcome["parts"][0]["conditions"][0]["rating"]["mean"]
     for interval in ("t", "bootstrap"):
         result = run_cli(
-            "report", *runs, "--out", tmp_path / "o", "--metrics", "level_dbfs", "--jobs", 1,
+            "report", *runs, "--out", tmp_path / "o", "--metrics", "level_dbfs", "--jobs", 0,
             "--interval", interval,
         )  # fmt: skip
         assert result.exit_code == 0, (result.output, result.exception)
@@ -169,7 +169,7 @@ def test_scores_reach_the_report(scored: tuple[list[Path], Path, str], tmp_path:
 def test_scores_fill_the_papers_table(scored: tuple[list[Path], Path, str], tmp_path: Path) -> None:
     runs, _, _ = scored
     result = run_cli(
-        "report", *runs, "--out", tmp_path / "o", "--metrics", "level_dbfs", "--jobs", 1,
+        "report", *runs, "--out", tmp_path / "o", "--metrics", "level_dbfs", "--jobs", 0,
         "--table", "large", "--format", "md",
     )  # fmt: skip
     assert result.exit_code == 0, (result.output, result.exception)
@@ -230,7 +230,7 @@ def test_damaged_scores_are_named(scored: tuple[list[Path], Path, str], change: 
     else:
         values["tests"][0]["parts"][0]["part"] = "karaoke"
     write_json(runs[0] / SCORES_FILE, values)
-    result = run_cli("report", *runs, "--metrics", "level_dbfs", "--jobs", 1)
+    result = run_cli("report", *runs, "--metrics", "level_dbfs", "--jobs", 0)
     assert isinstance(result.exception, ManifestError)
     assert "mos.json holds no listening scores" in str(result.exception)
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from evaluation.inputs.pairs import Pair, Unscorable
 from evaluation.inputs.settings import Settings
-from evaluation.metrics.base import FLOOR, Measured, Metric, MetricInfo
+from evaluation.metrics.base import Measured, Metric, MetricInfo
 from evaluation.models.weights import weights_sha256
 from manifests.errors import MissingDependency
 
@@ -17,7 +17,6 @@ HOW = "give the official nisqa_tts.tar by --nisqa-weights PATH or FACETRON_NISQA
 
 
 class NisqaTts(Metric):
-    of_recording = False
     info = MetricInfo(
         name="nisqa_tts",
         label="NISQA-TTS",
@@ -33,7 +32,7 @@ class NisqaTts(Metric):
         group="headline",
         decimals=2,
         needs_reference=False,
-        floor="nisqa_tts_floor",
+        has_floor=True,
         libraries=("librosa", "torch"),
     )
 
@@ -53,7 +52,7 @@ class NisqaTts(Metric):
 
     @classmethod
     def wanted(cls, settings: Settings) -> bool:
-        return settings.nisqa_weights is not None and not cls.of_recording
+        return settings.nisqa_weights is not None
 
     def require(self) -> None:
         super().require()
@@ -75,7 +74,7 @@ class NisqaTts(Metric):
         if self.weights is None:
             raise Unscorable("no_weights", "no weights were given")
         # Silence is refused by `sound`: it outscored some real speech.
-        sound = (pair.reference if self.of_recording else pair.degraded).sound
+        sound = pair.degraded.sound
         try:
             value = load_nisqa(self.weights).naturalness(sound.file_mono, sound.file_rate_hz)
         except TooShort as error:
@@ -88,13 +87,3 @@ class NisqaTts(Metric):
 
     def value(self, pair: Pair) -> float:
         return self.measure(pair).value
-
-
-class NisqaTtsFloor(NisqaTts):
-    of_recording = True
-    info = NisqaTts.info.variant(
-        name="nisqa_tts_floor",
-        label="NISQA-TTS of the recordings",
-        definition="The same network on the recordings of the same clips.",
-        **FLOOR,
-    )
