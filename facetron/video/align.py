@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from gridprep.features import crops
 from gridprep.features.crop_store import CODECS
 from gridprep.landmarks import registry
-from gridprep.media.footage import Footage
+from gridprep.media.footage import Footage as Footage
 from manifests.errors import BadInput, ClipError
 from manifests.records import Landmarks
 from manifests.specs import VIDEO_FPS, CropSpec, LandmarkSpec

@@ -14,7 +14,7 @@ from facetron.checkpoints.checkpoint import require_features
 from facetron.model import i2i
 from facetron.synthesis.base import SpeechSynthesizer
 from facetron.video import mux
-from facetron.video.align import Aligner, open_video, takes_crops
+from facetron.video.align import Aligner, Footage, open_video, takes_crops
 from manifests.audio import write_wav
 from manifests.errors import BadInput
 from manifests.io import check_writable
@@ -90,37 +90,95 @@ def speak(request: SpeakRequest, synthesizer: SpeechSynthesizer, aligner: Aligne
         OSError: `out` or `wav` cannot be written.
     """
     check(request)
+    steps = Steps()
+    with open_video(request.video) as footage:
+        said = say(footage, request.face, synthesizer, aligner, steps)
+        if request.wav is not None:
+            write_wav(request.wav, said.wave, said.rate_hz)
+        copied = mux.write_mp4(footage, said.wave, said.rate_hz, request.out)
+        steps.done("writing")
+    return SpeakOutcome(
+        said.text, len(said.wave) / said.rate_hz, said.face, copied, steps.took_s, said.notes
+    )
+
+
+@dataclass(frozen=True)
+class Said:
+    """The speech of a video.
+
+    Attributes:
+        wave: (samples,) in ±1, as long as the video.
+        rate_hz: of `wave`.
+        mel: (n_mels, 2 · T) log mel.
+        text: what was read from the lips.
+        still: (H, W, 3) uint8 RGB, the still that gave the voice.
+        face: which face gave the voice, in words.
+        notes: what the user should know.
+    """
+
+    wave: NDArray[np.float32]
+    rate_hz: int
+    mel: NDArray[np.float32]
+    text: str
+    still: NDArray[np.uint8]
+    face: str
+    notes: tuple[str, ...]
+
+
+def say(
+    footage: Footage,
+    face: Path | None,
+    synthesizer: Synthesizer,
+    aligner: Aligner,
+    steps: Steps | None = None,
+) -> Said:
+    """The speech that the lips of a video and a face make.
+
+    Args:
+        footage: of `open_video`.
+        face: picture or video of whom it is to sound like; None is the video's own face.
+        steps: takes how long each step was.
+
+    Raises:
+        BadInput: no face, or a checkpoint that learned from other crops.
+    """
+    steps = steps or Steps()
     if not takes_crops(synthesizer.info.crop, aligner.crop):
         require_features(
             synthesizer.info, synthesizer.path, mel="", crop=aligner.crop.fingerprint()
         )
-    steps = _Steps()
-    with open_video(request.video) as footage:
-        aligned = aligner.video(footage)
-        notes = aligned.notes
-        steps.done("aligning")
-        stills = aligned.stills
-        if request.face is not None:
-            stills, more = aligner.stills(request.face)
-            notes += more
-        voices = synthesizer.face_embeddings(stills)
-        chosen = i2i.select(torch.from_numpy(voices), {}, STILL_METHOD).index or 0
-        steps.done("seeing the face")
-        spoken = synthesizer.speak(aligned.lips, voices[chosen])
-        rate_hz = synthesizer.sample_rate_hz
-        wave = fitted(spoken.wave, len(footage), rate_hz)
-        steps.done("speaking")
-        if request.wav is not None:
-            write_wav(request.wav, wave, rate_hz)
-        copied = mux.write_mp4(footage, wave, rate_hz, request.out)
-        steps.done("writing")
-    whose = f"frame {aligned.still_frames[chosen]} of {request.video}"
-    if request.face is not None:
-        whose = str(request.face)
-    return SpeakOutcome(spoken.text, len(wave) / rate_hz, whose, copied, steps.took_s, notes)
+    aligned = aligner.video(footage)
+    notes = aligned.notes
+    steps.done("aligning")
+    stills = aligned.stills
+    if face is not None:
+        stills, more = aligner.stills(face)
+        notes += more
+    chosen, voice = choose_still(stills, synthesizer)
+    steps.done("seeing the face")
+    spoken = synthesizer.speak(aligned.lips, voice)
+    wave = fitted(spoken.wave, len(footage), synthesizer.sample_rate_hz)
+    steps.done("speaking")
+    whose = (
+        str(face)
+        if face is not None
+        else (f"frame {aligned.still_frames[chosen]} of {footage.path}")
+    )
+    return Said(
+        wave, synthesizer.sample_rate_hz, spoken.mel, spoken.text, stills[chosen], whose, notes
+    )
 
 
-class _Steps:
+def choose_still(
+    stills: NDArray[np.uint8], synthesizer: Synthesizer
+) -> tuple[int, NDArray[np.float32]]:
+    """The number of the still (K, H, W, 3) that is to give the voice, and its embedding (E,)."""
+    voices = synthesizer.face_embeddings(stills)
+    chosen = i2i.select(torch.from_numpy(voices), {}, STILL_METHOD).index or 0
+    return chosen, voices[chosen]
+
+
+class Steps:
     """Seconds that each step took."""
 
     def __init__(self) -> None:

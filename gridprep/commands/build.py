@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any, TypeVar
 
 import click
 
-from gridprep.landmarks.registry import BACKENDS, DEFAULT, spec_options
-from gridprep.pipeline.recipe import ALL_STAGES, DEFAULT_MEL, Recipe
+from gridprep.api import build_options, recipe_of
+from gridprep.landmarks.registry import BACKENDS
+from gridprep.pipeline.recipe import ALL_STAGES, DEFAULT_MEL
 from gridprep.pipeline.run import BuildReport, estimate, run
 from gridprep.pipeline.selection import BuildOptions
-from manifests.corpus_lists import parse_speakers
 from manifests.cpus import available_cpus
 from manifests.errors import BadInput
 from manifests.mel import PRESETS
@@ -94,59 +93,31 @@ def _with(*groups: list[Callable[[CommandT], CommandT]]) -> Callable[[CommandT],
     return decorate
 
 
-def _pairs(options: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
-    pairs = []
+def _pairs(options: tuple[str, ...]) -> dict[str, str]:
+    pairs = {}
     for text in options:
         name, equals, value = text.partition("=")
         if not equals:
             raise BadInput(f"--landmark-option {text!r}", "write NAME=VALUE")
-        pairs.append((name, value))
-    return tuple(sorted(pairs))
+        pairs[name] = value
+    return pairs
 
 
-def _recipe(given: dict[str, Any]) -> Recipe:
-    """The recipe that the options name. Raises `BadInput` for unknown names."""
-    recipe = Recipe()
-    backend = given.get("landmarks") or DEFAULT
-    if backend not in BACKENDS:
-        raise BadInput(f"unknown landmark backend {backend!r}", f"use one of {', '.join(BACKENDS)}")
-    for name in given.get("mel_presets", ()):
-        if name not in PRESETS:
-            raise BadInput(f"unknown mel preset {name!r}", f"use one of {', '.join(PRESETS)}")
-    landmark_options = _pairs(given.get("landmark_options", ()))
-    return replace(
-        recipe,
-        landmarks=replace(
-            recipe.landmarks,
-            backend=backend,
-            every=given.get("every", recipe.landmarks.every),
-            options=spec_options(backend, dict(landmark_options)),
-        ),
-        landmark_options=landmark_options,
-        crop=replace(
-            recipe.crop,
-            lips_codec=given.get("lips_format", recipe.crop.lips_codec),
-            face_every=given.get("face_every", recipe.crop.face_every),
-        ),
-        mels=tuple(dict.fromkeys(given.get("mel_presets", recipe.mels))),
-        device=given.get("device", recipe.device),
-    )
+RECIPE = ("landmarks", "device", "every", "lips_format", "face_every")
+BUILD = ("split", "speakers", "limit", "jobs", "backend", "scheduler", "max_failures")
+"""Names of options that are names of parameters of `gridprep.api`."""
 
 
 def _options(targets: tuple[str, ...], given: dict[str, Any]) -> BuildOptions:
-    speakers = given["speakers"]
-    return BuildOptions(
-        corpus=given["corpus"],
-        out=given["out"],
-        recipe=_recipe(given),
-        split=given.get("split", ""),
-        speakers=() if speakers == "all" else parse_speakers(speakers),
-        limit=given["limit"],
-        jobs=given["jobs"],
-        backend=given["backend"],
-        scheduler=given["scheduler"],
-        max_failures=given["max_failures"],
+    recipe = {name: given[name] for name in RECIPE if name in given}
+    if "mel_presets" in given:
+        recipe["mels"] = given["mel_presets"]
+    return build_options(
+        given["corpus"],
+        given["out"],
+        recipe_of(**recipe, landmark_options=_pairs(given.get("landmark_options", ()))),
         targets=targets,
+        **{name: given[name] for name in BUILD if name in given},
     )
 
 

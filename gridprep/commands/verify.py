@@ -7,11 +7,10 @@ from pathlib import Path
 
 import click
 
+from gridprep import api
 from gridprep.commands.build import FINISHED_WITH_FAILURES
-from gridprep.verification.report import Finding, SpeakerCounts, Verification, VerifyOptions
-from gridprep.verification.run import verify as run
+from gridprep.verification.report import Finding, SpeakerCounts, Verification
 from manifests.console import format_table
-from manifests.corpus_lists import parse_speakers
 from manifests.cpus import available_cpus
 from manifests.errors import BadInput
 from manifests.io import write_json
@@ -67,16 +66,7 @@ def verify(
     some are not here; 2 bad input.
     """
     _check_out(out, corpus)
-    result = run(
-        VerifyOptions(
-            corpus=corpus,
-            speakers=() if speakers == "all" else parse_speakers(speakers),
-            limit=limit,
-            jobs=jobs,
-            quick=quick,
-            faces=faces,
-        )
-    )
+    result = api.verify(corpus, speakers=speakers, limit=limit, jobs=jobs, quick=quick, faces=faces)
     write_json(out, result.to_dict())
     for line in _lines(result):
         # A file name that is no UTF-8 must not end the report.

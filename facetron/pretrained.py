@@ -1,0 +1,208 @@
+"""A trained model in two lines: `facetron.load("synthgrid").speak("clip.mpg")`."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from facetron.synthesis.synthesizer import Decoding, Synthesizer
+from facetron.video.speak import choose_still, fitted, say
+from facetron.vocoders.registry import AUTO
+from manifests.errors import BadInput
+from manifests.grammar import VOCABULARY, WORDS
+
+if TYPE_CHECKING:
+    from facetron.video.align import Aligner
+
+Pictures = NDArray[np.uint8]
+Float = NDArray[np.float32]
+
+NAMED_SPEAKERS = 8
+"""So many speakers of a checkpoint are named in a warning."""
+
+
+@dataclass(frozen=True)
+class Speech:
+    """What a model said.
+
+    Attributes:
+        wave: (samples,) float32 in ±1, 0.04 s for every frame of the lips.
+        rate_hz: samples per second of `wave`.
+        mel: (n_mels, 2 · T) float32 log mel of the checkpoint's spec; T frames of lips.
+        text: what was read from the lips.
+        still: (H, W, 3) uint8, the still that gave the voice; None where an embedding did.
+        warnings: what the model is unsure of, each in one line: several faces in the video, frames
+            without a face, another frame rate, speakers and words that the weights do not know.
+    """
+
+    wave: Float
+    rate_hz: int
+    mel: Float
+    text: str
+    still: Pictures | None
+    warnings: tuple[str, ...]
+
+
+class PretrainedModel:
+    """A trained model that speaks; made by `load`.
+
+    Attributes:
+        synthesizer: the engine beneath, for whole batches and for embeddings.
+    """
+
+    def __init__(self, synthesizer: Synthesizer, landmarks: str = "") -> None:
+        self.synthesizer = synthesizer
+        self._landmarks = landmarks
+        self._aligner: Aligner | None = None
+
+    @property
+    def speakers(self) -> tuple[str, ...]:
+        """The speakers that the weights were trained on; everybody else is unseen."""
+        return self.synthesizer.info.speakers
+
+    @property
+    def sample_rate_hz(self) -> int:
+        """Of the speech."""
+        return self.synthesizer.sample_rate_hz
+
+    def speak(
+        self, video: str | os.PathLike[str], face: str | os.PathLike[str] | None = None
+    ) -> Speech:
+        """Reads the lips in a video and says what they say, in the voice that the face suggests.
+
+        Args:
+            video: any format, size and frame rate, 0.2 s to ten minutes. Sound in it is not heard.
+            face: picture or video of whom it is to sound like; None is the video's own face.
+
+        Raises:
+            BadInput: no such file, no video, no face in it, too short or too long, or a checkpoint
+                that learned from other crops.
+            MissingDependency: no landmark backend here.
+
+        Example:
+            >>> import facetron
+            >>> speech = facetron.load("synthgrid").speak("clip.mpg")
+            >>> speech.wave.shape, speech.rate_hz, speech.mel.shape
+            ((48000,), 16000, (80, 150))
+            >>> type(speech.text), len(speech.warnings) > 0
+            (<class 'str'>, True)
+        """
+        from facetron.video.align import Aligner, open_video
+
+        if self._aligner is None:
+            self._aligner = Aligner(self._landmarks)
+        for path in (video, face):
+            if path is not None and not Path(path).is_file():
+                raise BadInput(f"{os.fspath(path)} does not exist or is no file", "check the path")
+        with open_video(video) as footage:
+            said = say(
+                footage, None if face is None else Path(face), self.synthesizer, self._aligner
+            )
+        warnings = (*said.notes, *self._warnings(said.text))
+        return Speech(said.wave, said.rate_hz, said.mel, said.text, said.still, warnings)
+
+    def synthesize(self, lips: Pictures, face: Pictures | Float) -> Speech:
+        """The words of lips in the voice of a face, from arrays.
+
+        Args:
+            lips: (T, H, H, 3) uint8 RGB crops at 25 frames per second, as `Manifest` rows and
+                `gridprep.crop` give them; any T ≥ 1.
+            face: stills (K, H, H, 3) or one still (H, H, 3), uint8 RGB, of which the medoid gives the
+                voice (Eq. 6); or an embedding (E,) of `synthesizer.face_embeddings`.
+
+        Raises:
+            BadInput: arrays of other shapes or kinds.
+
+        Example:
+            >>> import facetron
+            >>> from manifests import Manifest
+            >>> row = Manifest("features")[0]
+            >>> speech = facetron.load("synthgrid").synthesize(row.lips(), row.faces())
+            >>> speech.wave.shape, speech.still.shape
+            ((48000,), (160, 160, 3))
+        """
+        given = np.asarray(face)
+        still: Pictures | None = None
+        if given.dtype == np.uint8 and given.ndim in (3, 4) and given.shape[-1] == 3:
+            stills = np.asarray(given[None] if given.ndim == 3 else given, np.uint8)
+            chosen, voice = choose_still(stills, self.synthesizer)
+            still = stills[chosen]
+        elif given.ndim == 1 and np.issubdtype(given.dtype, np.floating):
+            voice = np.asarray(given, np.float32)
+        else:
+            raise BadInput(
+                f"a face of shape {given.shape} and {given.dtype}",
+                "pass (K, H, H, 3) or (H, H, 3) uint8 stills, or an embedding (E,)",
+            )
+        spoken = self.synthesizer.speak(lips, voice)
+        wave = fitted(spoken.wave, len(lips), self.sample_rate_hz)
+        return Speech(
+            wave, self.sample_rate_hz, spoken.mel, spoken.text, still, self._warnings(spoken.text)
+        )
+
+    def close(self) -> None:
+        """Frees the landmark backend, if a video was spoken."""
+        if self._aligner is not None:
+            self._aligner.close()
+            self._aligner = None
+
+    def _warnings(self, text: str) -> tuple[str, ...]:
+        """What the weights do not know, in general and of this text."""
+        known = self.speakers
+        named = ", ".join(known[:NAMED_SPEAKERS]) + (", …" if len(known) > NAMED_SPEAKERS else "")
+        found = [
+            f"the weights were trained on {len(known)} speakers ({named}) saying GRID's {len(WORDS)} "
+            "words: other people and other words are read with more mistakes"
+        ]
+        words = text.split()
+        if len(words) != len(VOCABULARY) or any(
+            word not in slot.values() for word, slot in zip(words, VOCABULARY, strict=False)
+        ):
+            found.append(f"what was read, {text!r}, is no sentence of GRID's grammar")
+        return tuple(found)
+
+    def __repr__(self) -> str:
+        made = self.synthesizer
+        return (
+            f"PretrainedModel({made.path}: {len(self.speakers)} speakers, {self.sample_rate_hz} Hz, "
+            f"vocoder {made.vocoder.label}, on {made.device})"
+        )
+
+
+def load(
+    checkpoint: str | os.PathLike[str] = "synthgrid",
+    *,
+    vocoder: str = AUTO,
+    device: str = "auto",
+    decoding: Decoding = "greedy",
+    landmarks: str = "",
+    seed: int = 0,
+) -> PretrainedModel:
+    """A trained model, ready to speak.
+
+    Args:
+        checkpoint: bundled weights (`synthgrid`, `grid-s1`), or the path of a checkpoint.
+        vocoder: a name in `facetron.vocoders.registry`; `auto` is the checkpoint's own where it has
+            one, else Griffin-Lim.
+        device: `auto`, `cpu`, `cuda` or `cuda:N`.
+        decoding: how lips are spelt out: `greedy`, `beam`, or `grammar`, which knows GRID's sentences
+            alone.
+        landmarks: landmark backend for videos; "" is the best that is installed.
+        seed: of Griffin-Lim's first phase.
+
+    Raises:
+        BadInput: no such checkpoint, a damaged one, or an unknown name; the choices are listed.
+
+    Example:
+        >>> import facetron
+        >>> model = facetron.load("synthgrid")
+        >>> len(model.speakers) > 20, model.sample_rate_hz
+        (True, 16000)
+    """
+    name = checkpoint if isinstance(checkpoint, str) else Path(checkpoint)
+    return PretrainedModel(Synthesizer.load(name, vocoder, device, decoding, seed), landmarks)

@@ -1,0 +1,328 @@
+"""The functions behind the commands, for notebooks and scripts: `gridprep.build`, `gridprep.verify`,
+`gridprep.crop`. `import gridprep` is enough to call them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gridprep.features import crops
+from gridprep.landmarks import registry
+from gridprep.landmarks.base import Frames
+from gridprep.media.footage import Footage
+from gridprep.pipeline.recipe import ALL_STAGES, DEFAULT_MEL, Recipe
+from gridprep.pipeline.run import BuildReport, run
+from gridprep.pipeline.selection import BuildOptions
+from gridprep.verification.report import Verification, VerifyOptions
+from gridprep.verification.run import verify as run_verification
+from manifests.corpus_lists import parse_speakers
+from manifests.cpus import available_cpus
+from manifests.errors import BadInput, ClipError
+from manifests.mel import PRESETS
+from manifests.records import Landmarks
+from manifests.specs import VIDEO_FPS, CropSpec, LandmarkSpec
+
+Pictures = NDArray[np.uint8]
+Folder = str | os.PathLike[str]
+
+MAX_VIDEO_S = 600.0
+"""Longest video that `crop` takes: ten minutes of lip crops are 930 MB."""
+
+
+def build(
+    corpus: Folder,
+    out: Folder,
+    *,
+    split: str = "large-unseen",
+    speakers: str | Iterable[str] = "all",
+    limit: int = 0,
+    jobs: int = 0,
+    landmarks: str = "",
+    device: str = "cpu",
+    every: int = LandmarkSpec().every,
+    landmark_options: Mapping[str, str] | None = None,
+    lips_format: str = CropSpec().lips_codec,
+    face_every: int = CropSpec().face_every,
+    mels: Iterable[str] = (DEFAULT_MEL,),
+    backend: str = "local",
+    scheduler: str = "",
+    max_failures: int = -1,
+) -> BuildReport:
+    """Builds features and a manifest from a GRID folder, as `gridprep build` does.
+
+    Every clip ends as a row of the manifest or as a failure with stage and reason. Called again, it
+    redoes what changed; interrupted, it goes on where it stopped.
+
+    Args:
+        corpus: folder that holds GRID, or a SynthGRID; it is only read.
+        out: folder of the build.
+        split: a frozen split (`gridprep splits` lists them) that gives the clips their subsets.
+        speakers: `all`, names such as `s1,s2` or `s1-s5`, or a list of names.
+        limit: at most this many clips, dealt over the speakers in turn; 0 is all.
+        jobs: worker processes; 0 is one for every processor that this process may use.
+        landmarks: landmark backend; "" is the best that is installed.
+        device: `cpu`, `cuda` or `cuda:N`, for the landmark backend.
+        every: landmarks on every k-th frame, the others interpolated.
+        landmark_options: options of the landmark backend by name.
+        lips_format: storage of the lip crops.
+        face_every: a face still on every k-th frame.
+        mels: presets of `manifests.mel.PRESETS`; the first is the build's own mel.
+        backend: `local` or `dask`.
+        scheduler: address of a Dask scheduler.
+        max_failures: stop when more clips fail; −1 is never.
+
+    Returns:
+        The balance: `rows + len(failures) == clips`, and the path of the manifest.
+
+    Raises:
+        BadInput: a corpus, option or folder that cannot be used.
+        MissingDependency: no such landmark backend here.
+        Locked: another build writes to `out`.
+        TooManyFailures: more than `max_failures`; finished clips stay finished.
+
+    Example:
+        >>> import gridprep
+        >>> report = gridprep.build("grid", "features", split="large-unseen")
+        >>> report.rows, len(report.failures), report.clips
+        (4, 0, 4)
+    """
+    return run(
+        build_options(
+            corpus,
+            out,
+            recipe_of(
+                landmarks=landmarks,
+                device=device,
+                every=every,
+                landmark_options=landmark_options,
+                lips_format=lips_format,
+                face_every=face_every,
+                mels=mels,
+            ),
+            split=split,
+            speakers=speakers,
+            limit=limit,
+            jobs=jobs,
+            backend=backend,
+            scheduler=scheduler,
+            max_failures=max_failures,
+        )
+    )
+
+
+def build_options(
+    corpus: Folder,
+    out: Folder,
+    recipe: Recipe,
+    *,
+    split: str = "",
+    speakers: str | Iterable[str] = "all",
+    limit: int = 0,
+    jobs: int = 0,
+    backend: str = "local",
+    scheduler: str = "",
+    max_failures: int = -1,
+    targets: tuple[str, ...] = ALL_STAGES,
+) -> BuildOptions:
+    """Options of a build from what a person writes; see `build`. Raises `BadInput`."""
+    return BuildOptions(
+        corpus=os.fspath(corpus),
+        out=os.fspath(out),
+        recipe=recipe,
+        split=split,
+        speakers=_speakers(speakers),
+        limit=limit,
+        jobs=jobs or available_cpus(),
+        backend=backend,
+        scheduler=scheduler,
+        max_failures=max_failures,
+        targets=targets,
+    )
+
+
+def recipe_of(
+    *,
+    landmarks: str = "",
+    device: str = "cpu",
+    every: int = LandmarkSpec().every,
+    landmark_options: Mapping[str, str] | None = None,
+    lips_format: str = CropSpec().lips_codec,
+    face_every: int = CropSpec().face_every,
+    mels: Iterable[str] = (DEFAULT_MEL,),
+) -> Recipe:
+    """The recipe of a build from what a person writes; see `build`. Raises `BadInput` for unknown
+    names."""
+    name = landmarks or registry.DEFAULT
+    registry.entry(name)
+    presets = tuple(dict.fromkeys(mels))
+    for preset in presets:
+        if preset not in PRESETS:
+            raise BadInput(f"unknown mel preset {preset!r}", f"use one of {', '.join(PRESETS)}")
+    options = tuple(sorted((landmark_options or {}).items()))
+    default = Recipe()
+    return replace(
+        default,
+        landmarks=replace(
+            default.landmarks,
+            backend=name,
+            every=every,
+            options=registry.spec_options(name, dict(options)),
+        ),
+        landmark_options=options,
+        crop=replace(default.crop, lips_codec=lips_format, face_every=face_every),
+        mels=presets or default.mels,
+        device=device,
+    )
+
+
+def verify(
+    corpus: Folder,
+    *,
+    speakers: str | Iterable[str] = "all",
+    limit: int = 0,
+    jobs: int = 0,
+    quick: bool = False,
+    faces: bool = False,
+) -> Verification:
+    """Checks every clip of a corpus as a build would, and the folder against GRID's lists, as
+    `gridprep verify` does. The corpus is only read.
+
+    Args:
+        corpus: folder that holds GRID, or a SynthGRID.
+        speakers, limit, jobs: as in `build`.
+        quick: names and presence only; nothing is decoded.
+        faces: look for the face in every clip as well.
+
+    Returns:
+        What was found per clip and per speaker; `count("failed")` clips a build could not use.
+
+    Raises:
+        BadInput: no such folder, no clip in it, or none of the speakers.
+        MissingDependency: `faces` without a landmark backend.
+
+    Example:
+        >>> import gridprep
+        >>> found = gridprep.verify("grid")
+        >>> found.count("ok"), found.count("failed")
+        (4, 0)
+    """
+    return run_verification(
+        VerifyOptions(
+            corpus=os.fspath(corpus),
+            speakers=_speakers(speakers),
+            limit=limit,
+            jobs=jobs or available_cpus(),
+            quick=quick,
+            faces=faces,
+        )
+    )
+
+
+@dataclass(frozen=True)
+class VideoCrops:
+    """What was cut out of a video.
+
+    Attributes:
+        lips: (T, 144, 144, 3) uint8 RGB at 25 frames per second.
+        faces: (K, 160, 160, 3) uint8 RGB stills.
+        face_frames: (K,) which of the T frames the stills show.
+        landmarks: the points that were found, (T, N, 2) in pixels of the source, before they were
+            smoothed and interpolated.
+        found_share: share of the frames looked at in which a face was found.
+        interpolated_frames: frames looked at without a face, whose crops are guessed from the others.
+        lips_border_px: how far a lip crop reached over the border of the picture, in source pixels; what
+            lies outside repeats the border.
+        source_fps: the video's own frames per second.
+    """
+
+    lips: Pictures
+    faces: Pictures
+    face_frames: NDArray[np.intp]
+    landmarks: Landmarks
+    found_share: float
+    interpolated_frames: int
+    lips_border_px: float
+    source_fps: float
+
+
+def crop(
+    video: Folder,
+    *,
+    landmarks: str = "",
+    device: str = "cpu",
+    every: int = LandmarkSpec().every,
+    landmark_options: Mapping[str, str] | None = None,
+    spec: CropSpec = CropSpec(),
+) -> VideoCrops:
+    """Cuts lips and face stills out of a video, by the geometry of a build.
+
+    The face is warped by eyes and nose onto the mean face, and the lip crop follows the mouth
+    (auto_avsr's and AV-HuBERT's way). Of several faces the most central and large one is taken, and
+    then followed.
+
+    Args:
+        video: any format, size and frame rate, up to ten minutes; frames are taken at 25 per second.
+        landmarks, device, every, landmark_options: as in `build`.
+        spec: sizes of the crops.
+
+    Raises:
+        BadInput: no video, a damaged one, one without a face or with a face in less than half of it.
+        MissingDependency: no such landmark backend here.
+
+    Example:
+        >>> import gridprep
+        >>> cut = gridprep.crop("clip.mpg")
+        >>> cut.lips.shape, cut.faces.shape
+        ((75, 144, 144, 3), (15, 160, 160, 3))
+        >>> cut.landmarks.named("nose_tip").shape
+        (75, 1, 2)
+    """
+    name = landmarks or registry.DEFAULT
+    backend = registry.create(name, device, landmark_options or {})
+    try:
+        footage = Footage(video, MAX_VIDEO_S)
+        try:
+            frames: object = footage
+            if not registry.entry(name).one_by_one:
+                frames = np.stack([footage[i] for i in range(len(footage))])
+            # A backend that takes frames one by one asks no more of them than footage can.
+            found = backend.detect(cast(Frames, frames), every)
+            track = crops.track(found, LandmarkSpec(backend=name, every=every), spec)
+            lips, border_px = crops.crop_lips(cast(Frames, footage), track, spec)
+            faces, _ = crops.crop_faces(cast(Frames, footage), track, spec)
+        finally:
+            footage.close()
+    except ClipError as error:
+        where = "" if os.fspath(video) in error.detail else f"{os.fspath(video)}: "
+        raise BadInput(where + error.detail, REMEDIES.get(error.reason, "check the file")) from None
+    finally:
+        backend.close()
+    return VideoCrops(
+        lips=lips,
+        faces=faces,
+        face_frames=np.arange(0, len(lips), spec.face_every),
+        landmarks=found,
+        found_share=track.found_share,
+        interpolated_frames=track.interpolated_frames,
+        lips_border_px=border_px,
+        source_fps=footage.fps,
+    )
+
+
+REMEDIES = {
+    "no_face": "give one in which a face is seen from the front",
+    "face_lost": f"cut it to where the face is seen, at {VIDEO_FPS} frames per second or more",
+    "too_long": "cut it into parts",
+    "unreadable": "check the path",
+}
+"""Reason of a `ClipError` → what to do about a video."""
+
+
+def _speakers(given: str | Iterable[str]) -> tuple[str, ...]:
+    text = given if isinstance(given, str) else ",".join(given)
+    return () if text == "all" else parse_speakers(text)
