@@ -5,16 +5,15 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping
+from contextlib import closing
 from dataclasses import dataclass, replace
-from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gridprep.features import crops
 from gridprep.landmarks import registry
-from gridprep.landmarks.base import Frames
-from gridprep.media.footage import Footage
+from gridprep.media.footage import Footage, one_line
 from gridprep.pipeline.recipe import ALL_STAGES, DEFAULT_MEL, Recipe
 from gridprep.pipeline.run import BuildReport, run
 from gridprep.pipeline.selection import BuildOptions
@@ -22,10 +21,10 @@ from gridprep.verification.report import Verification, VerifyOptions
 from gridprep.verification.run import verify as run_verification
 from manifests.corpus_lists import parse_speakers
 from manifests.cpus import available_cpus
-from manifests.errors import BadInput, ClipError
+from manifests.errors import BadInput
 from manifests.mel import PRESETS
 from manifests.records import Landmarks
-from manifests.specs import VIDEO_FPS, CropSpec, LandmarkSpec
+from manifests.specs import CropSpec, LandmarkSpec
 
 Pictures = NDArray[np.uint8]
 Folder = str | os.PathLike[str]
@@ -285,21 +284,11 @@ def crop(
     name = landmarks or registry.DEFAULT
     backend = registry.create(name, device, landmark_options or {})
     try:
-        footage = Footage(video, MAX_VIDEO_S)
-        try:
-            frames: object = footage
-            if not registry.entry(name).one_by_one:
-                frames = np.stack([footage[i] for i in range(len(footage))])
-            # A backend that takes frames one by one asks no more of them than footage can.
-            found = backend.detect(cast(Frames, frames), every)
+        with one_line(video), closing(Footage(video, MAX_VIDEO_S)) as footage:
+            found = backend.detect(registry.frames_for(name, footage), every)
             track = crops.track(found, LandmarkSpec(backend=name, every=every), spec)
-            lips, border_px = crops.crop_lips(cast(Frames, footage), track, spec)
-            faces, _ = crops.crop_faces(cast(Frames, footage), track, spec)
-        finally:
-            footage.close()
-    except ClipError as error:
-        where = "" if os.fspath(video) in error.detail else f"{os.fspath(video)}: "
-        raise BadInput(where + error.detail, REMEDIES.get(error.reason, "check the file")) from None
+            lips, border_px = crops.crop_lips(footage, track, spec)
+            faces, _ = crops.crop_faces(footage, track, spec)
     finally:
         backend.close()
     return VideoCrops(
@@ -312,15 +301,6 @@ def crop(
         lips_border_px=border_px,
         source_fps=footage.fps,
     )
-
-
-REMEDIES = {
-    "no_face": "give one in which a face is seen from the front",
-    "face_lost": f"cut it to where the face is seen, at {VIDEO_FPS} frames per second or more",
-    "too_long": "cut it into parts",
-    "unreadable": "check the path",
-}
-"""Reason of a `ClipError` → what to do about a video."""
 
 
 def _speakers(given: str | Iterable[str]) -> tuple[str, ...]:

@@ -94,8 +94,8 @@ class FeatureRow(ManifestRow):
     Example:
         >>> from manifests import Manifest
         >>> row = Manifest("features")[0]
-        >>> row.clip_id, row.words[0].word
-        ('s3/bbaf2n', 'bin')
+        >>> row.speaker, row.subset, len(row.words)
+        ('s1', 'test', 6)
         >>> row.lips().shape, row.mel().shape
         ((75, 144, 144, 3), (80, 150))
     """
@@ -259,10 +259,10 @@ class Manifest(Sequence[FeatureRow]):
         Example:
             >>> from manifests import Manifest
             >>> clips = Manifest("features")
-            >>> [row.stem for row in clips.where(speaker="s1", subset="test")]
-            ['bbaf2n', 'lrwm5s']
-            >>> len(clips.where(split="all-seen", subset=("train", "val")))
-            4
+            >>> [row.speaker for row in clips.where(speaker="s1", subset="test")]
+            ['s1', 's1']
+            >>> clips.where(split="all-seen").held_out_speakers
+            ()
         """
         rows, header = self._rows, self.header
         if split:
@@ -435,8 +435,8 @@ class Run(Sequence[SpeechClip]):
         >>> run = Run("runs/facetron")
         >>> run.info.subset, len(run), len(run.failures)
         ('test', 2, 0)
-        >>> run.to_dataframe()[["speaker", "stem", "sentence"]].iloc[0].tolist()
-        ['s1', 'bbaf2n', 'bin blue at f two now']
+        >>> run.to_dataframe()[["speaker", "gender", "seen"]].iloc[0].tolist()
+        ['s1', 'male', False]
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:

@@ -94,6 +94,13 @@ def mel_spectrogram(audio: ArrayT, spec: MelSpec = DEFAULT) -> ArrayT:
     Raises:
         BadInput: not floating point, too short to be padded by reflection, or (NumPy only, since a
             tensor would have to leave its device) NaN, infinite or unscaled samples.
+
+    Example:
+        >>> import numpy as np
+        >>> from manifests import MelSpec, mel_spectrogram
+        >>> wave = 0.1 * np.sin(2 * np.pi * 220 * np.arange(48_000) / 16_000)
+        >>> mel_spectrogram(wave).shape, mel_spectrogram(wave, MelSpec(hop_samples=160)).shape
+        ((80, 150), (80, 300))
     """
     if isinstance(audio, np.ndarray):
         return cast(ArrayT, _numpy_mel(audio, spec))

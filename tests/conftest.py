@@ -54,3 +54,11 @@ def stub(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     builds.register_stub()
     yield builds.STUB
     del registry.BACKENDS[builds.STUB]
+
+
+@pytest.fixture(scope="session")
+def python_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the examples of the Python API run; see `python_folder.make_python_folder`."""
+    import python_folder as maker
+
+    return maker.make_python_folder(tmp_path_factory.mktemp("python"))

@@ -169,8 +169,8 @@ class ClipDataset(Dataset[Batch]):
         >>> batch = next(iter(DataLoader(data, batch_size=2, collate_fn=data.collate)))
         >>> batch["lips"].shape, batch["mel"].shape
         (torch.Size([2, 3, 75, 144, 144]), torch.Size([2, 80, 150]))
-        >>> batch["clips"], batch["face"].dtype
-        (['s3/bbaf2n', 's3/lrwm5s'], torch.uint8)
+        >>> batch["speakers"], batch["face"].dtype
+        (['s3', 's3'], torch.uint8)
     """
 
     def __init__(

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from gridprep.features import crops
 from gridprep.features.crop_store import CODECS
 from gridprep.landmarks import registry
+from gridprep.media.footage import REMEDIES, one_line
 from gridprep.media.footage import Footage as Footage
 from manifests.errors import BadInput, ClipError
 from manifests.records import Landmarks
@@ -35,21 +36,6 @@ MAX_STILLS = 60
 """As many as 12 s have; of a longer video they are spread over all of it."""
 MAX_PICTURE_PX = 1920
 """A longer side of a picture is shrunk to this first."""
-REMEDIES = {
-    "no_face": "give one in which a face is seen from the front, a twentieth of the picture high or more",
-    "face_lost": "cut it to where the face is seen",
-    "too_long": "cut it into parts",
-    "too_large": "cut it into parts, or choose another backend with --landmarks",
-    "size_changes": "encode it again at one size (ffmpeg -i IN -vf scale=1280:720 OUT.mp4), or cut it "
-    "there",
-    "no_decoder": "convert it to H.264 (ffmpeg -i IN OUT.mp4 on a machine that plays it)",
-    "not_a_file": "give a file",
-    "no_video": "give a file with pictures",
-    "not_media": "check the file",
-    "unreadable": "check the path",
-    "empty_file": "fetch it again",
-    "no_frames": "fetch it again",
-}
 
 
 @dataclass(frozen=True)
@@ -72,7 +58,7 @@ class AlignedVideo:
 def open_video(path: str | os.PathLike[str]) -> Iterator[Footage]:
     """The pictures of a file. Raises `BadInput` naming it: no video, damaged, under 0.2 s, over ten
     minutes."""
-    with _told(path):
+    with one_line(path):
         footage = Footage(path, MAX_S)
         try:
             if len(footage) < MIN_FRAMES:
@@ -83,16 +69,6 @@ def open_video(path: str | os.PathLike[str]) -> Iterator[Footage]:
             yield footage
         finally:
             footage.close()
-
-
-@contextmanager
-def _told(path: str | os.PathLike[str]) -> Iterator[None]:
-    """What is wrong with a clip as the one line that a user reads."""
-    try:
-        yield
-    except ClipError as error:
-        where = "" if str(path) in error.detail else f"{os.fspath(path)}: "
-        raise BadInput(where + error.detail, REMEDIES.get(error.reason, "")) from None
 
 
 def takes_crops(fingerprint: str, crop: CropSpec) -> bool:
@@ -125,7 +101,7 @@ class Aligner:
 
     def video(self, footage: Footage) -> AlignedVideo:
         """Lips and stills of a video. Raises `BadInput` where there is no face in it."""
-        with _told(footage.path):
+        with one_line(footage.path):
             found = self._detect(footage)
             track = crops.track(found, self.landmarks, self.crop)
             still_frames = spread(len(footage), self.crop.face_every, MAX_STILLS)
@@ -149,7 +125,7 @@ class Aligner:
             with open_video(path) as footage:
                 found = self.video(footage)
             return found.stills, found.notes
-        with _told(path):
+        with one_line(path):
             landmarks = self._backend.detect(picture[None], 1)
             if not landmarks.found.any():
                 raise ClipError("align", "no_face", f"{path}: no face in the picture")

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import click
 
 from gridprep.api import build_options, recipe_of
-from gridprep.landmarks.registry import BACKENDS
+from gridprep.landmarks.registry import BACKENDS, DEFAULT
 from gridprep.pipeline.recipe import ALL_STAGES, DEFAULT_MEL
 from gridprep.pipeline.run import BuildReport, estimate, run
 from gridprep.pipeline.selection import BuildOptions

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 import numpy as np
@@ -17,11 +17,39 @@ from numpy.typing import NDArray
 
 from gridprep.media.frames import KEEP_BYTES, VideoReader, check_size
 from gridprep.media.quality import RATE_TOLERANCE_FPS, measured_fps, shown_at_25_fps
-from manifests.errors import ClipError
+from manifests.errors import BadInput, ClipError
 from manifests.mediafile import as_shown
 from manifests.specs import VIDEO_FPS
 
 MAX_FPS = 240.0
+
+
+REMEDIES = {
+    "no_face": "give one in which a face is seen from the front, a twentieth of the picture high or more",
+    "face_lost": "cut it to where the face is seen",
+    "too_long": "cut it into parts",
+    "too_large": "cut it into parts, or choose another backend with --landmarks",
+    "size_changes": "encode it again at one size (ffmpeg -i IN -vf scale=1280:720 OUT.mp4), or cut it "
+    "there",
+    "no_decoder": "convert it to H.264 (ffmpeg -i IN OUT.mp4 on a machine that plays it)",
+    "not_a_file": "give a file",
+    "no_video": "give a file with pictures",
+    "not_media": "check the file",
+    "unreadable": "check the path",
+    "empty_file": "fetch it again",
+    "no_frames": "fetch it again",
+}
+"""Reason of a `ClipError` → what the user can do about the video."""
+
+
+@contextmanager
+def one_line(path: str | os.PathLike[str]) -> Iterator[None]:
+    """Turns what is wrong with a clip, a `ClipError`, into the one line that a user reads: `BadInput`."""
+    try:
+        yield
+    except ClipError as error:
+        where = "" if os.fspath(path) in error.detail else f"{os.fspath(path)}: "
+        raise BadInput(where + error.detail, REMEDIES.get(error.reason, "")) from None
 
 
 class Footage:
