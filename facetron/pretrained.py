@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from facetron.synthesis.synthesizer import Decoding, Synthesizer
+from facetron.synthesis.base import Decoding, SpeechSynthesizer, load_synthesizer
 from facetron.video.speak import choose_still, fitted, say
 from facetron.vocoders.registry import AUTO
 from manifests.errors import BadInput
 from manifests.grammar import VOCABULARY, WORDS
+from manifests.ordering import natural
 
 if TYPE_CHECKING:
     from facetron.video.align import Aligner
@@ -55,7 +56,7 @@ class PretrainedModel:
         synthesizer: the engine beneath, for whole batches and for embeddings.
     """
 
-    def __init__(self, synthesizer: Synthesizer, landmarks: str = "") -> None:
+    def __init__(self, synthesizer: SpeechSynthesizer, landmarks: str = "") -> None:
         self.synthesizer = synthesizer
         self._landmarks = landmarks
         self._aligner: Aligner | None = None
@@ -153,14 +154,16 @@ class PretrainedModel:
 
     def _warnings(self, text: str) -> tuple[str, ...]:
         """What the weights do not know, in general and of this text."""
-        known = self.speakers
+        known = sorted(self.speakers, key=natural)
         named = ", ".join(known[:NAMED_SPEAKERS]) + (", …" if len(known) > NAMED_SPEAKERS else "")
         found = [
             f"the weights were trained on {len(known)} speakers ({named}) saying GRID's {len(WORDS)} "
             "words: other people and other words are read with more mistakes"
         ]
         words = text.split()
-        if len(words) != len(VOCABULARY) or any(
+        if not words:
+            found.append("no word was read from the lips")
+        elif len(words) != len(VOCABULARY) or any(
             word not in slot.values() for word, slot in zip(words, VOCABULARY, strict=False)
         ):
             found.append(f"what was read, {text!r}, is no sentence of GRID's grammar")
@@ -205,4 +208,4 @@ def load(
         (True, 16000)
     """
     name = checkpoint if isinstance(checkpoint, str) else Path(checkpoint)
-    return PretrainedModel(Synthesizer.load(name, vocoder, device, decoding, seed), landmarks)
+    return PretrainedModel(load_synthesizer(name, vocoder, device, decoding, seed), landmarks)

@@ -300,7 +300,7 @@ class Manifest(Sequence[FeatureRow]):
         Columns: `speaker`, `gender`, `stem`, `sentence`, `subset`; the path of every feature, relative
         to `root`, by its name (`lips`, `face`, `audio`, …, `mel-PRESET`); `video_frames`,
         `audio_samples`, `sample_rate_hz`, `mel_frames`, `samples_added`; `flags`, separated by spaces;
-        the numbers of `qc`, each as `qc_NAME`; `source_path`, `source_sha256`.
+        `source_path`, `source_sha256`; the numbers of `qc`, each as `qc_NAME`.
 
         Example:
             >>> from manifests import Manifest
@@ -337,7 +337,7 @@ ROW_COLUMNS = (
     *("lips", "face", "audio", "mel", "prosody", "landmarks"),
     *("video_frames", "audio_samples", "sample_rate_hz", "mel_frames", "samples_added", "flags"),
 )
-"""The first columns of a table of rows; those of `qc` and of the source follow."""
+"""The first columns of a table of rows; those of the source and of `qc` follow."""
 
 
 def rows_to_dataframe(rows: Iterable[ManifestRow]) -> pd.DataFrame:
@@ -352,9 +352,9 @@ def rows_to_dataframe(rows: Iterable[ManifestRow]) -> pd.DataFrame:
             **{f"mel-{preset}": path for preset, path in row.extra_mels.items()},
             **{name: getattr(row, name) for name in ROW_COLUMNS[11:16]},
             "flags": " ".join(row.flags),
-            **{f"qc_{name}": value for name, value in row.qc.items()},
             "source_path": row.source_path,
             "source_sha256": row.source_sha256,
+            **{f"qc_{name}": value for name, value in row.qc.items()},
         }
         for row in rows
     ]

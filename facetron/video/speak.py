@@ -128,7 +128,7 @@ class Said:
 def say(
     footage: Footage,
     face: Path | None,
-    synthesizer: Synthesizer,
+    synthesizer: SpeechSynthesizer,
     aligner: Aligner,
     steps: Steps | None = None,
 ) -> Said:
@@ -170,7 +170,7 @@ def say(
 
 
 def choose_still(
-    stills: NDArray[np.uint8], synthesizer: Synthesizer
+    stills: NDArray[np.uint8], synthesizer: SpeechSynthesizer
 ) -> tuple[int, NDArray[np.float32]]:
     """The number of the still (K, H, W, 3) that is to give the voice, and its embedding (E,)."""
     voices = synthesizer.face_embeddings(stills)
