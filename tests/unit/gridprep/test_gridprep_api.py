@@ -106,7 +106,9 @@ def test_what_cannot_be_cut_is_one_line(tmp_path: Path) -> None:
     red = np.zeros_like(pictures(10))
     red[..., 0] = 250
     clip = tiny_clip(tmp_path / "red.mpg", frames=red)
-    with pytest.raises(BadInput, match=r"red\.mpg: no face in any frame; give one in which a face"):
+    with pytest.raises(
+        BadInput, match=r"red\.mpg: no face in any frame.*; give one in which a face"
+    ):
         toolkit.crop(clip, landmarks=STUB)
     with pytest.raises(BadInput, match=r"none\.mpg"):
         toolkit.crop(tmp_path / "none.mpg", landmarks=STUB)
