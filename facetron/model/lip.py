@@ -14,6 +14,7 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 from facetron.model.config import LipConfig
 from facetron.model.ctc import VOCABULARY
 from manifests.errors import BadInput
+from manifests.precision import full_precision
 
 LUMA = (0.299, 0.587, 0.114)
 """Weights of red, green and blue in grey (ITU-R BT.601)."""
@@ -253,17 +254,19 @@ class LipEncoder(nn.Module):
         return LipOutput(embedding if self.config.embedding == "fc1" else hidden, logits)
 
     def _recur(self, sequence: Tensor, lengths: Tensor | None) -> Tensor:
-        """(B, T, features) → (B, T, 2 · hidden)."""
-        if lengths is None:
-            hidden: Tensor = self.gru(sequence)[0]
-            return hidden
-        packed = pack_padded_sequence(
-            sequence, lengths.cpu(), batch_first=True, enforce_sorted=False
-        )
-        padded, _ = pad_packed_sequence(
-            self.gru(packed)[0], batch_first=True, total_length=sequence.shape[1]
-        )
-        return padded
+        """(B, T, features) → (B, T, 2 · hidden), in single precision always."""
+        # cuDNN casts a recurrence to half precision whatever autocast was asked for, and overflows.
+        with full_precision(sequence.device):
+            if lengths is None:
+                hidden: Tensor = self.gru(sequence.float())[0]
+                return hidden
+            packed = pack_padded_sequence(
+                sequence.float(), lengths.cpu(), batch_first=True, enforce_sorted=False
+            )
+            padded, _ = pad_packed_sequence(
+                self.gru(packed)[0], batch_first=True, total_length=sequence.shape[1]
+            )
+            return padded
 
     def _check(self, lips: Tensor, lengths: Tensor | None) -> None:
         side, channels = self.config.input_px, self.config.input_channels

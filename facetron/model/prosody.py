@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from facetron.model.config import ProsodyConfig
 from manifests.errors import BadInput
+from manifests.precision import full_precision
 
 
 class ReferenceEncoder(nn.Module):
@@ -40,7 +41,9 @@ class ReferenceEncoder(nn.Module):
         for conv, bn in zip(self.convs, self.bns, strict=True):
             x = torch.relu(bn(conv(x)))
         sequence = x.transpose(1, 2).flatten(2)  # (B, T / 64, C · bands)
-        state: Tensor = self.gru(sequence)[1]
+        # cuDNN casts a recurrence to half precision whatever autocast was asked for, and overflows.
+        with full_precision(sequence.device):
+            state: Tensor = self.gru(sequence.float())[1]
         return state.squeeze(0)
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -56,6 +57,15 @@ class Batches(Sampler[list[tuple[int, int]]]):
                 "use fewer processes or larger batches",
             )
         self.epoch, self.first_batch = 0, 0
+        self._walk = np.arange(self.rank, n_clips, world, dtype=np.int64)
+
+    def only(self, clips: int) -> Batches:
+        """Goes through so many clips alone, spread evenly over all; 0 or more than there are is all.
+        Without a seed."""
+        if 0 < clips < len(self._walk):
+            places = np.linspace(0, self.n_clips - 1, clips).round().astype(np.int64)
+            self._walk = places[self.rank :: self.world]
+        return self
 
     def start(self, epoch: int, first_batch: int = 0) -> None:
         """Sets what the next iteration goes through."""
@@ -64,14 +74,12 @@ class Batches(Sampler[list[tuple[int, int]]]):
     def __len__(self) -> int:
         """Batches of an epoch. What does not fill a batch waits for another epoch."""
         if self.seed is None:
-            mine = len(range(self.rank, self.n_clips, self.world))
-            return -(-mine // self.batch_size)
+            return -(-len(self._walk) // self.batch_size)
         return self.n_clips // self.batch_size
 
     def __iter__(self) -> Iterator[list[tuple[int, int]]]:
         if self.seed is None:
-            mine = range(self.rank, self.n_clips, self.world)
-            order, size = np.array(mine, np.int64), self.batch_size
+            order, size = self._walk, self.batch_size
             for start in range(0, len(order), size):
                 yield [(self.epoch, int(i)) for i in order[start : start + size]]
             return
@@ -83,6 +91,16 @@ class Batches(Sampler[list[tuple[int, int]]]):
         for number in range(self.first_batch, len(self)):
             whole = order[number * self.batch_size : (number + 1) * self.batch_size]
             yield [(self.epoch, int(i)) for i in whole[self.rank :: self.world]]
+
+
+def parts(batch: Batch, n: int) -> list[tuple[Batch, float]]:
+    """A batch cut into up to `n` parts of about equal size, each with its share of the clips."""
+    clips = len(batch["clips"])
+    edges = np.linspace(0, clips, min(n, clips) + 1).round().astype(int)
+    return [
+        ({name: values[start:end] for name, values in batch.items()}, (end - start) / clips)
+        for start, end in pairwise(map(int, edges))
+    ]
 
 
 def shares(

@@ -22,7 +22,12 @@ class TrainConfig:
 
     epochs: int = 100
     batch_size: int = 16
-    """Of all processes together."""
+    """Clips of a step, of all processes together."""
+    accumulate: int = 1
+    """Parts that each process cuts its share of a batch into, whose gradients are added up before the
+    step: the memory of a part, the step of the whole. Batch norms and losses that compare the clips of
+    a batch (`loss.contrastive`, `loss.swap`) see a part only; a stage with discriminators computes the
+    generator twice."""
     learning_rate: float = 2e-4
     lr_decay: float = 0.999
     """Factor an epoch."""
@@ -57,7 +62,17 @@ class TrainConfig:
     before the first epoch, for so many variations of each clip, and kept in memory (38 KB each at
     `small`); half the cost of a step on a CPU. 0 reads the lips anew in each step."""
     save_every_s: float = 300.0
-    """Within an epoch, for taking the run up again."""
+    """Within an epoch, for taking the run up again; one process only."""
+    save_every_steps: int = 0
+    """Likewise after so many steps, with any number of processes; 0 is never."""
+    keep_best: int = 1
+    """So many best epochs keep a checkpoint: `best.safetensors`, and with 2 or more `epoch-0012` and so
+    on."""
+    validate_clips: int = 0
+    """So many validation clips, spread over all, are looked at after an epoch; 0 is all."""
+    skip_limit: int = 10
+    """Steps in a row that may be skipped, since a gradient is no finite number, before the run ends;
+    `log.csv` counts them. 0 ends it at the first."""
     tensorboard: bool = True
     """Scalars for TensorBoard, where it is installed, with mels, sounds and transcripts."""
     show_every: int = 1
@@ -73,6 +88,14 @@ class TrainConfig:
         if not 0 <= self.speaker_balance <= 1:
             raise BadInput(
                 f"train.speaker_balance is {self.speaker_balance}", "give 0 (clips) to 1 (speakers)"
+            )
+        least = (self.accumulate, self.keep_best)
+        if min(least) < 1 or min(self.save_every_steps, self.validate_clips, self.skip_limit) < 0:
+            raise BadInput(
+                f"train: accumulate {self.accumulate}, keep_best {self.keep_best}, save_every_steps "
+                f"{self.save_every_steps}, validate_clips {self.validate_clips}, skip_limit "
+                f"{self.skip_limit}",
+                "give at least 1 for the first two, 0 or more for the others",
             )
         if self.lip_variants < 0:
             raise BadInput(f"train.lip_variants is {self.lip_variants}", "give 0 or more")

@@ -14,6 +14,7 @@ import hashlib
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -26,12 +27,12 @@ from facetron import options
 from facetron.checkpoints import checkpoint
 from facetron.checkpoints.checkpoint import CheckpointInfo
 from facetron.train.augment import NONE
-from facetron.train.batches import Batches, loader, reading_workers, shares
+from facetron.train.batches import Batches, loader, parts, reading_workers, shares
 from facetron.train.dataset import Batch, ClipDataset, Field, TrainingSet, picture_bytes
 from facetron.train.log import EpochLog
 from facetron.train.pictures import Exhibit, fixed_clips, recordings
 from facetron.train.precomputed_lips import lip_readings
-from facetron.train.stage import Stage
+from facetron.train.stage import Made, Stage
 from manifests.console import Progress
 from manifests.errors import BadInput, ToolkitError
 
@@ -44,6 +45,9 @@ FREE = (
     "workers",
     "cache_mb",
     "save_every_s",
+    "save_every_steps",
+    "keep_best",
+    "skip_limit",
     "tensorboard",
     "show_every",
 )
@@ -115,7 +119,8 @@ class Trainer:
         self.val_loader = None
         if data.val:
             val = self._clips(fields, room - room_train, read.get("val"), fixed=True)
-            self.val_loader = loader(val, Batches(len(val), t.batch_size), workers, on_gpu)
+            walk = Batches(len(val), t.batch_size).only(t.validate_clips)
+            self.val_loader = loader(val, walk, workers, on_gpu)
         if world > 1 and on_gpu:
             stage.generator = nn.SyncBatchNorm.convert_sync_batchnorm(  # type: ignore[no-untyped-call]
                 stage.generator
@@ -128,8 +133,11 @@ class Trainer:
         self._stepping = [pair[1] for pair in wrapped]
         self.epoch, self.step, self.first_batch = 0, 0, 0
         self.sums: dict[str, float] = {}
+        self.skipped, self.skipped_in_row = 0, 0
+        self._gradient: float | None = None
         self.best: float | None = None
         self.stale = 0
+        self.ranks: dict[str, float] = {}
         self.history: list[dict[str, Any]] = []
         self.wait_s = 0.0
         self.log = EpochLog(out, t.tensorboard and rank == 0)
@@ -177,7 +185,7 @@ class Trainer:
         best checkpoint.
 
         Raises:
-            Diverged: a loss or a gradient is no number.
+            Diverged: gradients are no finite numbers in more steps in a row than `train.skip_limit`.
             BadInput: the folder holds a run with other options, or a clip cannot be read.
         """
         if (self.out / RESUME).exists():
@@ -189,6 +197,10 @@ class Trainer:
             self.log.close()
         if not self.history:
             raise BadInput(f"{self.out} has no finished epoch", "give train.epochs of 1 or more")
+        if self.best is None:
+            raise Diverged(
+                f"{self.stage.name}: no epoch ended with a finite loss", "lower train.learning_rate"
+            )
         return self.out / BEST
 
     def _stands_still(self) -> bool:
@@ -206,57 +218,105 @@ class Trainer:
             for batch in self.train_loader:
                 self.wait_s += time.monotonic() - asked_s
                 losses = self._train_step(self._moved(batch), number)
-                for name, value in losses.items():
-                    self.sums[name] = self.sums.get(name, 0.0) + value
+                self._count(losses, batch, number)
                 number += 1
                 bar.update(loss=f"{losses['loss']:.4f}")
-                due = time.monotonic() - saved_s >= self.training.save_every_s
-                if due and self.fabric.world_size == 1 and number < len(self.batches):
+                if self._is_due(number, time.monotonic() - saved_s):
                     self.first_batch = number
-                    self._save_resume()
+                    self._save_midway()
                     saved_s = time.monotonic()
                 asked_s = time.monotonic()
         spent_s = time.monotonic() - begun_s
         self._end_epoch(number, spent_s)
 
+    def _is_due(self, number: int, since_s: float) -> bool:
+        """Whether to save after so many steps of an epoch. By the clock one process alone decides;
+        several would not agree."""
+        t = self.training
+        by_clock = since_s >= t.save_every_s and self.fabric.world_size == 1
+        by_steps = t.save_every_steps > 0 and number % t.save_every_steps == 0
+        return (by_clock or by_steps) and number < len(self.batches)
+
+    def _count(self, losses: dict[str, float], batch: Batch, number: int) -> None:
+        """Adds up a step's losses. A step that was skipped counts as such.
+
+        Raises:
+            Diverged: more steps in a row were skipped than `train.skip_limit`.
+        """
+        if self._gradient is None:
+            self.skipped_in_row = 0
+            for name, value in losses.items():
+                self.sums[name] = self.sums.get(name, 0.0) + value
+            return
+        self.skipped, self.skipped_in_row = self.skipped + 1, self.skipped_in_row + 1
+        if self.skipped_in_row > self.training.skip_limit:
+            clips = ", ".join(batch["clips"][:4])
+            raise Diverged(
+                f"{self.stage.name}: loss {losses['loss']:g} with gradient {self._gradient:g} at "
+                f"epoch {self.epoch + 1}, step {number + 1} ({clips} …), "
+                f"{self.skipped_in_row} in a row",
+                f"{self._kept()}; lower train.learning_rate or train.clip_norm",
+            )
+
     def _train_step(self, batch: Batch, number: int) -> dict[str, float]:
         """One step of the critics, if there are any, and one of the generator."""
-        stage, fabric = self.stage, self.fabric
-        _seed(self.training.seed, self.epoch, number, fabric.global_rank)
+        stage = self.stage
         self._set_rate()
-        made = self.generator(batch)
-        pairs = stage.pairs(made, batch)
-        logged: dict[str, Tensor] = {}
+        self._gradient = None
+        pieces = parts(batch, self.training.accumulate)
+        logged: dict[str, float] = {}
+        first: Made | None = None
         if self.critic is not None and stage.critic is not None:
-            detached = {name: (real, fake.detach()) for name, (real, fake) in pairs.items()}
-            logged["critic"] = self.critic(detached)
-            self._update(1, logged["critic"], batch, number)
+            self._stepping[1].zero_grad()
+            for k, (piece, share) in enumerate(pieces):
+                # Of several parts none is kept: their graphs are what the memory is short of.
+                with nullcontext() if len(pieces) == 1 else torch.no_grad():
+                    made = first = self._made(piece, number, k)
+                pairs = stage.pairs(made, piece)
+                detached = {name: (real, fake.detach()) for name, (real, fake) in pairs.items()}
+                with self._quiet(self.critic, k, pieces):
+                    loss = self.critic(detached)
+                    self.fabric.backward(loss * share)
+                logged["critic"] = logged.get("critic", 0.0) + float(loss.detach()) * share
+            self._update(1)
             stage.critic.requires_grad_(False)
-        with fabric.autocast():
-            losses = stage.losses(made, batch, pairs)
-        logged |= losses
-        self._update(0, losses["loss"], batch, number)
+        self._stepping[0].zero_grad()
+        for k, (piece, share) in enumerate(pieces):
+            with self._quiet(self.generator, k, pieces):
+                known = first if len(pieces) == 1 else None
+                made = self._made(piece, number, k) if known is None else known
+                with self.fabric.autocast():
+                    losses = stage.losses(made, piece, stage.pairs(made, piece))
+                self.fabric.backward(losses["loss"] * share)
+            for name, value in losses.items():
+                logged[name] = logged.get(name, 0.0) + float(value.detach()) * share
+        self._update(0)
         if stage.critic is not None:
             stage.critic.requires_grad_(True)
         self.step += 1
-        return {name: float(value.detach()) for name, value in logged.items()}
+        return logged
 
-    def _update(self, which: int, loss: Tensor, batch: Batch, number: int) -> None:
+    def _made(self, piece: Batch, number: int, k: int) -> Made:
+        """What the generator makes of the k-th part of a batch, drawn alike however often."""
+        _seed(self.training.seed, self.epoch, number, self.fabric.global_rank, *([k] if k else []))
+        made: Made = self.generator(piece)
+        return made
+
+    def _quiet(self, module: Any, k: int, pieces: Sequence[Any]) -> AbstractContextManager[Any]:
+        """Processes exchange gradients with the last part of a batch only."""
+        return self.fabric.no_backward_sync(module, enabled=k < len(pieces) - 1)
+
+    def _update(self, which: int) -> None:
+        """A step of an optimizer, or none where a gradient is no finite number."""
         optimizer = self._stepping[which]
-        optimizer.zero_grad()
-        self.fabric.backward(loss)
         weights = [p for group in optimizer.param_groups for p in group["params"]]
         limit = self.training.clip_norm or math.inf
-        norm = nn.utils.clip_grad_norm_(weights, limit)
-        # The norm is the same in all processes, so that they stop together.
-        if not math.isfinite(float(norm)):
-            clips = ", ".join(batch["clips"][:4])
-            raise Diverged(
-                f"{self.stage.name}: loss {float(loss.detach()):g} with gradient {float(norm):g} at "
-                f"epoch {self.epoch + 1}, step {number + 1} ({clips} …)",
-                f"{self._kept()}; lower train.learning_rate or train.clip_norm",
-            )
-        optimizer.step()
+        norm = float(nn.utils.clip_grad_norm_(weights, limit))
+        # The norm is the same in all processes, so that they skip together.
+        if math.isfinite(norm):
+            optimizer.step()
+        else:
+            self._gradient = norm
 
     def _kept(self) -> str:
         if not self.history:
@@ -289,25 +349,34 @@ class Trainer:
             assert isinstance(reduced, Tensor)
             sums = reduced.cpu()
         line: dict[str, Any] = {"epoch": self.epoch + 1, "step": self.step}
-        line |= {f"train_{n}": v / steps for n, v in zip(names, sums.tolist(), strict=True)}
+        counted = max(steps - self.skipped, 1)
+        line |= {f"train_{n}": v / counted for n, v in zip(names, sums.tolist(), strict=True)}
+        if self.skipped:
+            line["skipped_steps"] = self.skipped
         line |= {f"val_{name}": value for name, value in self.validate().items()}
         line |= {
             "learning_rate": self.optimizers[0].param_groups[0]["lr"],
             "seconds": round(spent_s, 3),
             "data_wait_share": round(self.wait_s / max(spent_s, 1e-9), 4),
         }
+        # A metric that is no finite number cannot be known; JSON has no word for it either.
+        line = {n: v if v is None or math.isfinite(v) else None for n, v in line.items()}
         self.history.append(line)
         value = line.get(f"val_{self.stage.monitor}")
-        value = line["train_loss"] if value is None else value
-        better = self.best is None or value < self.best - self.training.min_delta
+        value = line.get("train_loss") if value is None else value
+        better = value is not None and (
+            self.best is None or value < self.best - self.training.min_delta
+        )
         self.stale = 0 if better else self.stale + 1
         self.best = value if better else self.best
-        self.epoch, self.first_batch, self.sums = self.epoch + 1, 0, {}
+        self.epoch, self.first_batch, self.sums, self.skipped = self.epoch + 1, 0, {}, 0
         if self.fabric.is_global_zero:
             info, tensors = self._info(), checkpoint.named(self.stage.parts)
             if better:
                 checkpoint.save(self.out / BEST, tensors, info)
             checkpoint.save(self.out / LAST, tensors, info)
+            if self.training.keep_best > 1 and value is not None:
+                self._keep_best(value, tensors, info)
             self._save_resume()
             self.log.write(self.history)
             self._show()
@@ -395,6 +464,36 @@ class Trainer:
             if learns[part] or part in self.inherited.trained
         }
 
+    def _keep_best(self, value: float, tensors: dict[str, Tensor], info: CheckpointInfo) -> None:
+        """Saves this epoch, if it is one of the best, and forgets the one that no longer is."""
+        self.ranks[str(self.epoch)] = value
+        best = sorted(self.ranks, key=lambda epoch: (self.ranks[epoch], int(epoch)))
+        for epoch in best[self.training.keep_best :]:
+            path = self._epoch_file(int(epoch))
+            for file in (path, path.with_suffix(".json")):
+                file.unlink(missing_ok=True)
+        self.ranks = {epoch: self.ranks[epoch] for epoch in best[: self.training.keep_best]}
+        if str(self.epoch) in self.ranks:
+            checkpoint.save(self._epoch_file(self.epoch), tensors, info)
+
+    def _epoch_file(self, epoch: int) -> Path:
+        return self.out / f"epoch-{epoch:04d}.safetensors"
+
+    def _save_midway(self) -> None:
+        """Saves within an epoch, for all processes: each goes on from the mean of their sums, and so
+        to the same mean in the end."""
+        kept = self.sums
+        if self.fabric.world_size > 1:
+            names = sorted(kept)
+            sums = torch.tensor([kept[name] for name in names], dtype=torch.float64)
+            reduced = self.fabric.all_reduce(sums.to(self.fabric.device), reduce_op="mean")
+            assert isinstance(reduced, Tensor)
+            self.sums = dict(zip(names, reduced.cpu().tolist(), strict=True))
+        if self.fabric.is_global_zero:
+            self._save_resume()
+        self.sums = kept
+        self.fabric.barrier()
+
     def _save_resume(self) -> None:
         tensors: dict[str, Tensor] = {}
         for which, (network, optimizer) in enumerate(
@@ -408,6 +507,8 @@ class Trainer:
             "sums": self.sums,
             "best": self.best,
             "stale": self.stale,
+            "skipped": [self.skipped, self.skipped_in_row],
+            "ranks": self.ranks,
             "identity": self._identity(),
         }
         info = CheckpointInfo(**{**_shallow(info), "progress": progress})
@@ -431,6 +532,8 @@ class Trainer:
         self.epoch, self.step = info.epoch, info.step
         self.first_batch, self.sums = int(progress["first_batch"]), dict(progress["sums"])
         self.best, self.stale = progress["best"], int(progress["stale"])
+        self.skipped, self.skipped_in_row = progress.get("skipped", (0, 0))
+        self.ranks = dict(progress.get("ranks", {}))
         self.history = [dict(line) for line in info.history]
         done = f"{self.epoch} of {self.training.epochs} epochs"
         self.report(f"{self.stage.name}: taken up again after {done}")

@@ -64,8 +64,8 @@ def train(
     fabric = launched(training)
     with alone(out, fabric):
         if restart and fabric.is_global_zero:
-            for name in (RESUME, LAST, BEST):
-                (out / name).unlink(missing_ok=True)
+            for path in (*(out / name for name in (RESUME, LAST, BEST)), *out.glob("epoch-*.*")):
+                path.unlink(missing_ok=True)
         fabric.barrier()
         inherited = take_parts(made, data, sources)
         return Trainer(made, data, out, fabric, report, inherited).fit()

@@ -113,3 +113,20 @@ def test_help_waits_for_no_heavy_library() -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert "info" in done.stdout
+
+
+def test_departures_from_the_paper_are_listed_in_one_place() -> None:
+    small, paper = run("--size", "small"), run()
+    assert "Departures from the paper (small is a small variant of it):" in small
+    assert "lip.input_px: 56, where the paper's model has 144" in small
+    assert "not in the paper: vocoder.source: the vocoder has a harmonic source" in small
+    assert "not in the paper: lip.batch_norm" in small
+    assert "Departures from the paper:" in paper
+    assert "where the paper's model has" not in paper
+    assert "not in the paper:" not in paper
+    for output in (small, paper):
+        assert "one of the 15 stills that a build stores" in output
+        assert "Eq. 5 is minimized as 1 − CS(f, p)" in output
+    one = run("--size", "debug", "--set", "loss.spectra=1", "--set", "i2i=literal")
+    assert "not in the paper: loss.spectra" in one
+    assert "i2i: literal, where the paper's model has candidate" in one

@@ -9,6 +9,8 @@ from click.testing import CliRunner
 from facetron.cli import cli
 from facetron.inventory import measured
 from facetron.model.facetron import FaceToSpeech
+from facetron.model.lip import LipEncoder
+from facetron.model.prosody import ProsodyEncoder
 from facetron.model.sizes import SIZES, VOCODERS
 from facetron.model.system import FACETRON
 from facetron.model.vocoder import Vocoder
@@ -93,3 +95,21 @@ def test_full_precision_ends_autocast_where_there_is_any(device: str) -> None:
     layer = torch.nn.Linear(3, 3, device=device)
     with torch.autocast("cpu", torch.bfloat16), full_precision(torch.device(device)):
         assert layer(torch.zeros(1, 3, device=device)).dtype == torch.float32
+
+
+@pytest.mark.parametrize("size", ["small", "debug"])
+def test_recurrences_are_computed_in_single_precision(size: str) -> None:
+    """cuDNN would cast them to half whatever the autocast; the same holds on every device."""
+    config = SIZES[size]
+    lip = LipEncoder(config.lip).eval()
+    prosody = ProsodyEncoder(config.prosody, config.mel_spec.n_mels).eval()
+    seen: list[torch.dtype] = []
+    for gru in (lip.gru, prosody.encoder.gru):
+        gru.register_forward_hook(lambda module, given, made: seen.append(made[1].dtype))
+    side, channels = config.lip.input_px, config.lip.input_channels
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+        lip(torch.zeros(2, channels, 10, side, side))
+        lip(torch.zeros(2, channels, 10, side, side), torch.tensor([10, 4]))
+        prosody(torch.zeros(1, config.mel_spec.n_mels, 80))
+    assert len(seen) == 3
+    assert set(seen) == {torch.float32}

@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from facetron_build import make_build
@@ -140,9 +141,8 @@ def test_two_trainings_never_share_a_folder(build: Path, tmp_path: Path) -> None
     run(build, tmp_path, 1)  # the lock went with its holder
 
 
-def test_nan_stops_and_keeps_the_last_good(
-    build: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def turn_nan(monkeypatch: pytest.MonkeyPatch, *steps: int) -> None:
+    """Makes the loss of some training steps, counted from 1, NaN."""
     losses, calls = LipStage.losses, 0
 
     def turning_nan(self: LipStage, *arguments: Any) -> dict[str, torch.Tensor]:
@@ -150,15 +150,109 @@ def test_nan_stops_and_keeps_the_last_good(
         found = losses(self, *arguments)
         if torch.is_grad_enabled():
             calls += 1
-            if calls == 6:
+            if calls in steps:
                 found["loss"] = found["loss"] * float("nan")
         return found
 
     monkeypatch.setattr(LipStage, "losses", turning_nan)
+
+
+def finite(out: Path, name: str) -> bool:
+    return all(bool(torch.isfinite(value).all()) for value in weights(out, name).values())
+
+
+def test_nan_stops_and_keeps_the_last_good(
+    build: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    turn_nan(monkeypatch, 6)
     with pytest.raises(Diverged, match=r"loss nan.*epoch 2, step 2 \(s.*keeps epoch 1"):
-        run(build, tmp_path, 4)
-    assert all(torch.isfinite(v).all() for v in weights(tmp_path, "last.safetensors").values())
-    assert all(torch.isfinite(v).all() for v in weights(tmp_path, "resume.safetensors").values())
+        run(build, tmp_path, 4, "train.skip_limit=0")
+    assert finite(tmp_path, "last.safetensors")
+    assert finite(tmp_path, "resume.safetensors")
+
+
+def test_a_step_without_a_number_is_skipped_and_counted(
+    build: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    turn_nan(monkeypatch, 2, 6, 7)
+    run(build, tmp_path, 2, "train.skip_limit=2")
+    assert [line["skipped_steps"] for line in curve(tmp_path)] == [1, 2]
+    assert all(np.isfinite(line["train_loss"]) for line in curve(tmp_path))
+    assert finite(tmp_path, "last.safetensors")
+    assert "skipped_steps" in (tmp_path / "log.csv").read_text()
+
+
+def test_too_many_skipped_steps_in_a_row_end_the_run(
+    build: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    turn_nan(monkeypatch, 4, 5, 6)  # in a row across the end of an epoch
+    with pytest.raises(Diverged, match=r"epoch 2, step 2 .*3 in a row; .* keeps epoch 1"):
+        run(build, tmp_path, 4, "train.skip_limit=2")
+
+
+def test_a_batch_in_parts_makes_the_step_of_the_whole(build: Path, tmp_path: Path) -> None:
+    plain = ("lip.dropout=0", "lip.conv_dropout=0", "train.batch_size=4", "train.save_every_s=300")
+    for name, parts in (("whole", 1), ("halves", 2), ("singles", 9)):
+        run(build, tmp_path / name, 2, *plain, f"train.accumulate={parts}")
+    whole = curve(tmp_path / "whole")
+    for name in ("halves", "singles"):
+        for ours, theirs in zip(curve(tmp_path / name), whole, strict=True):
+            assert ours == pytest.approx(theirs, rel=1e-3)
+
+
+def test_saving_every_few_steps(build: Path, tmp_path: Path, whole: Path) -> None:
+    """A run cut off within an epoch goes on from its last saved step."""
+    steps = Trainer._train_step
+
+    def stopping(self: Trainer, batch: Batch, number: int) -> dict[str, float]:
+        if (self.epoch, number) == (1, 3):
+            raise KeyboardInterrupt
+        return steps(self, batch, number)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Trainer, "_train_step", stopping)
+        with pytest.raises(KeyboardInterrupt):
+            run(build, tmp_path, 4, "train.save_every_s=1000", "train.save_every_steps=2")
+    info = checkpoint.read_info(tmp_path / "resume.safetensors")
+    assert (info.epoch, info.progress["first_batch"]) == (1, 2)
+    run(build, tmp_path, 4)  # saving changes no step: other ways of it are the same run
+    assert curve(tmp_path) == curve(whole)
+    assert same_weights(tmp_path, whole)
+
+
+def test_the_best_epochs_are_kept(build: Path, tmp_path: Path) -> None:
+    run(build, tmp_path, 5, "train.keep_best=2")
+    history = curve(tmp_path)
+    best = sorted(range(1, 6), key=lambda epoch: (history[epoch - 1]["val_cer"], epoch))[:2]
+    kept = {path.stem for path in tmp_path.glob("epoch-*.safetensors")}
+    assert kept == {f"epoch-{epoch:04d}" for epoch in best}
+    assert {path.stem for path in tmp_path.glob("epoch-*.json")} == kept
+    for epoch in best:
+        assert checkpoint.read_info(tmp_path / f"epoch-{epoch:04d}.safetensors").epoch == epoch
+    run(build, tmp_path, 1, restart=True)
+    assert not list(tmp_path.glob("epoch-*"))
+
+
+def test_validation_on_some_clips(tmp_path: Path) -> None:
+    build = make_build(tmp_path / "build", clips=6, validation=4)
+    seen: list[str] = []
+
+    def observed(self: LipStage, made: Any, batch: Batch) -> None:
+        seen.extend(batch["clips"])
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(LipStage, "observe", observed)
+        run(build, tmp_path / "out", 1, "train.validate_clips=3")
+    assert len(seen) == len(set(seen)) == 3
+    assert {clip.split("/")[0] for clip in seen} == {"s3", "s5"}
+
+
+@pytest.mark.parametrize("text", ["accumulate=0", "keep_best=0", "skip_limit=-1"])
+def test_impossible_options_of_training_are_one_line(
+    build: Path, tmp_path: Path, text: str
+) -> None:
+    with pytest.raises(BadInput, match=text.split("=")[0]):
+        run(build, tmp_path, 1, f"train.{text}")
 
 
 def test_plateau_ends_a_stage(build: Path, tmp_path: Path) -> None:
