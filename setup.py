@@ -54,7 +54,7 @@ setup(
         "evaluation.training",
     ],
     package_data={
-        "manifests": ["*.csv", "*.csv.gz", "py.typed"],
+        "manifests": ["*.csv", "*.csv.gz", "py.typed", "templates/*"],
         "manifests.splits": ["*.csv", "*.csv.gz", "*.json"],
         "facetron.demo": ["*.html"],
         "gridprep.features": ["*.json"],
@@ -80,6 +80,7 @@ setup(
         "click>=8.1",
         "tqdm>=4.66",
         "pyyaml>=6.0",
+        "jinja2>=3.1",
         "joblib>=1.3",
         "threadpoolctl>=3.1",
         "av>=13,<20",  # bundles FFmpeg: no system FFmpeg is needed

@@ -7,10 +7,17 @@ from pathlib import Path
 from typing import Any
 
 from evaluation.comparison.run import SIGNIFICANT, Compared, Difference
-from evaluation.reporting.writers import definition, markdown
+from evaluation.reporting.printed import (
+    Printed,
+    PrintedTable,
+    markdown,
+    markdown_table,
+    terminal_table,
+    text_table,
+)
+from evaluation.reporting.writers import definition
 from evaluation.stats.mapsswe import LEAST_GOOD_WORDS
 from evaluation.stats.numbers import fixed
-from manifests.console import format_table
 from manifests.io import atomic_open, write_csv, write_json
 from manifests.records import SCHEMA_VERSION
 from manifests.tables import csv_text
@@ -40,8 +47,8 @@ def heads(compared: Compared) -> list[str]:
     ]
 
 
-def cells(difference: Difference) -> list[str]:
-    """A row as it is printed; the better system's mean carries a star where it is significantly so."""
+def cells(difference: Difference) -> list[str | Printed]:
+    """A row as it is printed; the better system's mean is bold where it is significantly so."""
     d, digits = difference, difference.info.decimals
 
     def number(value: float | None, sign: bool = False) -> str:
@@ -58,8 +65,8 @@ def cells(difference: Difference) -> list[str]:
         share = f"{100 * d.better_a:.0f} : {100 * d.better_b:.0f} %"
     return [
         d.info.heading,
-        number(d.mean_a) + ("*" if d.winner == "a" else ""),
-        number(d.mean_b) + ("*" if d.winner == "b" else ""),
+        Printed(number(d.mean_a), bold=d.winner == "a"),
+        Printed(number(d.mean_b), bold=d.winner == "b"),
         number(d.difference, sign=True),
         interval,
         probability(d.p),
@@ -93,7 +100,7 @@ def reading(compared: Compared) -> list[str]:
         f"Difference: {b.name} − {a.name} over the n clips that have both scores, with its {level} "
         f"interval ({how}).",
         "p: two-sided; Holm's correction is over all metrics of the table. "
-        f"*: better with p (Holm) < {SIGNIFICANT} and an interval without zero.",
+        f"Bold (*): better with p (Holm) < {SIGNIFICANT} and an interval without zero.",
         f"d_z: mean of the clips' differences over their standard deviation, positive where {b.name} "
         f"is better. Better clips: share on which {a.name} : {b.name} is better.",
         f"Missing: clips asked for without a score of {a.name}/{b.name}.",
@@ -111,9 +118,13 @@ def reading(compared: Compared) -> list[str]:
     return [*sentences, *notes, *compared.notes]
 
 
+def table(compared: Compared) -> PrintedTable:
+    """The comparison as it is printed, a row for each metric."""
+    return text_table(heads(compared), [cells(d) for d in compared.differences])
+
+
 def terminal(compared: Compared) -> str:
-    rows = [cells(d) for d in compared.differences]
-    return "\n".join([format_table(heads(compared), rows), *reading(compared)])
+    return "\n".join([terminal_table(table(compared)), *reading(compared)])
 
 
 def write(compared: Compared, out: Path, formats: Sequence[str]) -> list[Path]:
@@ -128,12 +139,9 @@ def write(compared: Compared, out: Path, formats: Sequence[str]) -> list[Path]:
 
 def _markdown(path: Path, compared: Compared) -> None:
     a, b = (markdown(run.info.name) for run in (compared.a, compared.b))
-    lines = [[markdown(head) for head in heads(compared)]]
-    lines.append(["---", *("---:" for _ in lines[0][1:])])
-    lines += [list(map(markdown, cells(d))) for d in compared.differences]
     parts = [
         f"# {a} and {b}",
-        "\n".join(f"| {' | '.join(line)} |" for line in lines),
+        markdown_table(table(compared)),
         "\n".join(f"- {markdown(sentence)}" for sentence in reading(compared)),
         "## Definitions",
         "\n".join(

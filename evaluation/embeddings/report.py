@@ -11,9 +11,14 @@ from evaluation.embeddings import figure
 from evaluation.embeddings.figure import Panel
 from evaluation.embeddings.measures import NEIGHBORS, Measures
 from evaluation.embeddings.sets import Set
-from evaluation.reporting.writers import markdown
+from evaluation.reporting.printed import (
+    PrintedTable,
+    markdown,
+    markdown_table,
+    terminal_table,
+    text_table,
+)
 from evaluation.stats.numbers import fixed
-from manifests.console import format_table
 from manifests.io import atomic_open, write_csv, write_json
 from manifests.records import SCHEMA_VERSION
 from manifests.tables import csv_text
@@ -69,8 +74,15 @@ def rows(sets: Sequence[Set]) -> list[list[str]]:
     ]
 
 
+def table(sets: Sequence[Set]) -> PrintedTable:
+    """The numbers as they are printed, a row for each group of a set."""
+    return text_table(
+        HEADS, rows(sets), key="embeddings", title="Embeddings", n_text=3, caption=" ".join(READING)
+    )
+
+
 def terminal(sets: Sequence[Set]) -> str:
-    return "\n".join([format_table(HEADS, rows(sets)), *READING])
+    return "\n".join([terminal_table(table(sets)), *READING])
 
 
 def caption(item: Set) -> str:
@@ -152,13 +164,11 @@ def _values(item: Set) -> dict[str, Any]:
 
 
 def _write_markdown(path: Path, sets: Sequence[Set]) -> None:
-    lines = [list(map(markdown, HEADS)), ["---"] * 3 + ["---:"] * (len(HEADS) - 3)]
-    lines += [list(map(markdown, row)) for row in rows(sets)]
     parts = [
         "# Embeddings",
         "![t-SNE of the embeddings: same speaker, same color and marker; unseen speakers with a black "
         "border](embeddings.png)",
-        "\n".join(f"| {' | '.join(line)} |" for line in lines),
+        markdown_table(table(sets)),
         "\n".join(f"- {markdown(sentence)}" for sentence in READING),
     ]
     with atomic_open(path) as file:

@@ -6,7 +6,6 @@ from __future__ import annotations
 import dataclasses
 import math
 import os
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +14,8 @@ from evaluation.mos.columns import add_test
 from evaluation.mos.records import Key, find_key
 from evaluation.mos.scoring import ConditionScore, Estimate, PartScore, TestScore
 from evaluation.mos.screening import Verdict
-from evaluation.reporting.writers import markdown
+from evaluation.reporting.printed import markdown, markdown_table, terminal_table, text_table
 from evaluation.stats.numbers import fixed
-from manifests.console import format_table
 from manifests.errors import ToolkitError
 from manifests.io import atomic_open, write_csv, write_json
 from manifests.tables import csv_text
@@ -115,7 +113,8 @@ def terminal_tables(score: TestScore) -> str:
             [c.name, _mean(c.rating, 2), _interval(c.rating.t, 2), c.n_ratings, c.n_subjects]
             for c in part.conditions
         ]
-        parts.append(format_table([part.scale.label, "mean", "t", "ratings", "subjects"], rows))
+        heads = [part.scale.label, "mean", "t", "ratings", "subjects"]
+        parts.append(terminal_table(text_table(heads, rows)))
     parts.append(
         f"{score.n_accepted} of {len(score.verdicts)} subjects count; {len(score.rejections)} "
         "answers or files not taken in"
@@ -197,19 +196,20 @@ def markdown_text(score: TestScore) -> str:
     ]
     for part in score.parts:
         parts += _part_text(part, score)
-    parts += ["## Subjects", _table(_SUBJECT_HEADS, map(_subject_row, score.verdicts))]
+    parts += [
+        "## Subjects",
+        markdown_table(text_table(_SUBJECT_HEADS, [_subject_row(v) for v in score.verdicts])),
+    ]
     left_out = [verdict for verdict in score.verdicts if verdict.reasons]
     if left_out:
         parts.append("Left out:")
         lines = [f"- {markdown(v.subject)}: {markdown('; '.join(v.reasons))}" for v in left_out]
         parts.append("\n".join(lines))
     if score.rejections:
-        rows = [
-            [markdown(r.file), markdown(r.subject), markdown(r.trial), markdown(r.reason)]
-            for r in score.rejections
-        ]
+        rows = [[r.file, r.subject, r.trial, r.reason] for r in score.rejections]
         parts.append(f"## Not taken in ({len(rows)})")
-        parts.append(_table(["File", "Subject", "Trial", "Reason"], rows))
+        heads = ["File", "Subject", "Trial", "Reason"]
+        parts.append(markdown_table(text_table(heads, rows, n_text=len(heads))))
     if score.comments:
         parts.append("## Comments")
         lines = [f"- {markdown(s)}: {markdown(text)}" for s, text in score.comments.items()]
@@ -223,7 +223,7 @@ def _part_text(part: PartScore, score: TestScore) -> list[str]:
     heads += [f"{scale.share} (%)"] if scale.share else []
     heads += ["1 / 2 / 3 / 4 / 5", "ratings", "subjects", "clips"]
     texts = [f"## {scale.label}", f"{scale.definition}."]
-    texts.append(_table(heads, [_condition_row(c) for c in part.conditions]))
+    texts.append(markdown_table(text_table(heads, [_condition_row(c) for c in part.conditions])))
     if part.alpha is not None:
         told = f"Agreement: Krippendorff's α (ordinal) {fixed(part.alpha, 2)} over "
         told += f"{part.n_units} stimuli that two subjects or more rated."
@@ -241,7 +241,7 @@ def _part_text(part: PartScore, score: TestScore) -> list[str]:
         )
         rows = [
             [
-                f"{markdown(c.first)} − {markdown(c.second)}",
+                f"{c.first} − {c.second}",
                 fixed(c.difference, 2),
                 _interval((c.low, c.high) if c.low is not None and c.high is not None else None, 2),
                 "–" if c.effect is None else fixed(c.effect, 2),
@@ -251,13 +251,14 @@ def _part_text(part: PartScore, score: TestScore) -> list[str]:
             ]
             for c in part.comparisons
         ]
-        texts.append(_table(["Pair", "difference", "interval", "d", "p", "p (Holm)", "n"], rows))
+        heads = ["Pair", "difference", "interval", "d", "p", "p (Holm)", "n"]
+        texts.append(markdown_table(text_table(heads, rows)))
     return texts
 
 
 def _condition_row(condition: ConditionScore) -> list[str]:
     cells = [
-        markdown(condition.name),
+        condition.name,
         _mean(condition.rating, 2),
         _interval(condition.rating.t, 2),
         _interval(condition.rating.bootstrap, 2),
@@ -285,7 +286,7 @@ def _subject_row(verdict: Verdict) -> list[str]:
         return "–" if value is None else fixed(value, 2)
 
     return [
-        markdown(verdict.subject),
+        verdict.subject,
         f"{verdict.complete:.0%}",
         *map(share, (verdict.headphones, verdict.traps, verdict.golds)),
         number(verdict.repeat_difference),
@@ -293,12 +294,6 @@ def _subject_row(verdict: Verdict) -> list[str]:
         number(verdict.correlation),
         "no" if verdict.reasons else "yes",
     ]
-
-
-def _table(heads: Sequence[str], rows: Any) -> str:
-    """Cells must be escaped already."""
-    lines = [heads, ["---", *("---:" for _ in heads[1:])], *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 def _mean(estimate: Estimate, decimals: int) -> str:

@@ -3,9 +3,9 @@
 
 from __future__ import annotations
 
-import html
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from evaluation.scoring.run import ScoredRun
 from manifests.grammar import VOCABULARY
@@ -44,9 +44,33 @@ def lines(scored: Sequence[ScoredRun]) -> list[tuple[str, str]]:
     return found
 
 
-def section(scored: Sequence[ScoredRun]) -> str:
-    """HTML: a matrix for each system, rows what was said, columns what was heard; "" without any."""
-    parts = []
+@dataclass(frozen=True)
+class MatrixCell:
+    """Clips in which one letter was heard for another, and their share of the letter's clips."""
+
+    count: int
+    share: float
+    hit: bool
+
+
+@dataclass(frozen=True)
+class Matrix:
+    """Attributes:
+    name: of the system.
+    told: its most frequent confusions.
+    heard: columns.
+    rows: (letter said, cells).
+    """
+
+    name: str
+    told: str
+    heard: tuple[str, ...]
+    rows: tuple[tuple[str, tuple[MatrixCell, ...]], ...]
+
+
+def matrices(scored: Sequence[ScoredRun]) -> list[Matrix]:
+    """A matrix for each system whose letters were scored: what was said, what was heard."""
+    found = []
     for item in scored:
         counts = letters_heard(item)
         if not counts:
@@ -54,27 +78,18 @@ def section(scored: Sequence[ScoredRun]) -> str:
         totals: Counter[str] = Counter()
         for (said, _), k in counts.items():
             totals[said] += k
-        columns = [h for h in HEARD if h in LETTERS or any(heard == h for _, heard in counts)]
-        head = "".join(f'<th scope="col">{html.escape(h)}</th>' for h in columns)
-        rows = []
-        for said in sorted(totals):
-            cells = []
-            for heard in columns:
-                k = counts[said, heard]
-                strength = f' style="--share:{k / totals[said]:.2f}"' if k else ""
-                kind = "hit" if said == heard else "miss"
-                shown = f'<td class="{kind}"{strength}>{k or ""}</td>'
-                cells.append(shown if k else "<td></td>")
-            rows.append(f'<tr><th scope="row">{html.escape(said)}</th>{"".join(cells)}</tr>')
-        parts.append(
-            f"<details><summary>{html.escape(item.run.info.name)}: "
-            f"{html.escape(dict(lines([item]))[item.run.info.name])}</summary>"
-            '<div class="scroll"><table class="confusion"><thead><tr><th></th>'
-            f"{head}</tr></thead><tbody>{''.join(rows)}</tbody></table></div></details>"
+        columns = tuple(h for h in HEARD if h in LETTERS or any(heard == h for _, heard in counts))
+        rows = tuple(
+            (
+                said,
+                tuple(
+                    MatrixCell(
+                        counts[said, heard], counts[said, heard] / totals[said], said == heard
+                    )
+                    for heard in columns
+                ),
+            )
+            for said in sorted(totals)
         )
-    if not parts:
-        return ""
-    return (
-        "".join(parts)
-        + '<p class="caption">Rows: the letter said; columns: the word heard in its place.</p>'
-    )
+        found.append(Matrix(item.run.info.name, lines([item])[0][1], columns, rows))
+    return found

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import html
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,6 +12,7 @@ from numpy.typing import NDArray
 from evaluation.inputs.pairs import SCORING_RATE_HZ, Samples
 from evaluation.metrics.base import MetricInfo
 from evaluation.reporting.tables import Cell, format_interval, format_mean
+from manifests.html import data_uri
 
 PALETTE = ("#3b6ea5", "#c8662b", "#3f8f5f", "#8a5ea8", "#a8324a", "#6b7280", "#b08d1e", "#2a8c8c")
 """Distinct in grayscale order too; systems take them in turn."""
@@ -21,8 +20,9 @@ PALETTE = ("#3b6ea5", "#c8662b", "#3f8f5f", "#8a5ea8", "#a8324a", "#6b7280", "#b
 POINTS_A_STRIP = 200
 
 
-def data_uri(kind: str, content: bytes) -> str:
-    return f"data:{kind};base64,{base64.b64encode(content).decode()}"
+def color(place: int) -> str:
+    """Color of the system at a place, from 0."""
+    return PALETTE[place % len(PALETTE)]
 
 
 def sound_uri(samples: Samples) -> str:
@@ -61,15 +61,64 @@ class Strip:
     cell: Cell
 
 
-def strip_panel(info: MetricInfo, strips: Sequence[Strip], width: int = 420) -> str:
-    """SVG: a strip of points a system (a point a clip), its mean and interval over them.
+@dataclass(frozen=True)
+class Point:
+    """A clip in a strip, in pixels, and what is told of it."""
+
+    x: float
+    y: float
+    told: str
+
+
+@dataclass(frozen=True)
+class Tick:
+    """A place on a panel's axis, in pixels, and its number."""
+
+    x: float
+    label: str
+
+
+@dataclass(frozen=True)
+class DrawnStrip:
+    """A strip in pixels: its points, its middle line, its mean and interval where there are any."""
+
+    color: str
+    middle: float
+    points: tuple[Point, ...]
+    mean: float | None
+    interval: tuple[float, float] | None
+    told: str
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One metric: a strip of points for each system (a point is a clip), in pixels.
+
+    Attributes:
+        label, heading: of the metric.
+        width, height, side, top, base: of the picture, its margin, and the axis' ends.
+    """
+
+    label: str
+    heading: str
+    width: int
+    height: int
+    side: int
+    top: int
+    base: int
+    ticks: tuple[Tick, ...]
+    strips: tuple[DrawnStrip, ...]
+
+
+def strip_panel(info: MetricInfo, strips: Sequence[Strip], width: int = 420) -> Panel | None:
+    """Where everything of a panel stands; None where no clip has a score.
 
     Of more than 200 clips the points are evenly spaced quantiles, so that the page stays small.
     """
     row_height, top, bottom, side = 34, 26, 22, 10
     values = [v for strip in strips for v in strip.values.values()]
     if not values:
-        return ""
+        return None
     low, high = min(values), max(values)
     margin = 0.04 * (high - low) or 0.5
     low, high = low - margin, high + margin
@@ -77,45 +126,34 @@ def strip_panel(info: MetricInfo, strips: Sequence[Strip], width: int = 420) -> 
     def x(value: float) -> float:
         return round(side + (width - 2 * side) * (value - low) / (high - low), 1)
 
-    height = top + row_height * len(strips) + bottom
-    parts = [
-        f'<svg viewBox="0 0 {width} {height}" role="img" '
-        f'aria-label="{html.escape(info.label)} by system">',
-        f'<text x="{side}" y="15" class="panel">{html.escape(info.heading)}</text>',
-    ]
-    base = top + row_height * len(strips)
-    for tick in ticks(low, high):
-        parts.append(f'<line x1="{x(tick)}" x2="{x(tick)}" y1="{top}" y2="{base}" class="grid"/>')
-        parts.append(f'<text x="{x(tick)}" y="{base + 14}" class="tick">{tick:g}</text>')
+    drawn = []
     for i, strip in enumerate(strips):
-        color = PALETTE[i % len(PALETTE)]
         middle = top + row_height * (i + 0.5)
         ordered = sorted(strip.values.items(), key=lambda item: item[1])
         if len(ordered) > POINTS_A_STRIP:
             chosen = np.linspace(0, len(ordered) - 1, POINTS_A_STRIP).round().astype(int)
             ordered = [ordered[j] for j in chosen]
-        for j, (clip, value) in enumerate(ordered):
+        points = tuple(
             # A fixed low-discrepancy jitter: the page must not change from run to run.
-            y = round(middle + 18 * ((j * 0.6180339887) % 1 - 0.5), 1)
-            parts.append(
-                f'<circle cx="{x(value)}" cy="{y}" r="2.4" fill="{color}">'
-                f"<title>{html.escape(clip)}: {value:.{info.decimals}f}</title></circle>"
+            Point(
+                x(value),
+                round(middle + 18 * ((j * 0.6180339887) % 1 - 0.5), 1),
+                f"{clip}: {value:.{info.decimals}f}",
             )
+            for j, (clip, value) in enumerate(ordered)
+        )
         cell = strip.cell
-        if cell.mean is not None:
-            if cell.low is not None and cell.high is not None:
-                a, b = max(x(cell.low), 0), min(x(cell.high), width)
-                parts.append(
-                    f'<line x1="{a}" x2="{b}" y1="{middle}" y2="{middle}" class="interval"/>'
-                )
-            told = f"{format_mean(cell, info)} {format_interval(cell, info)}".strip()
-            parts.append(
-                f'<rect x="{x(cell.mean) - 3:.1f}" y="{middle - 9}" width="6" height="18" '
-                f'fill="{color}" class="mean"><title>{html.escape(strip.label)}: '
-                f"{told}</title></rect>"
-            )
-    parts.append("</svg>")
-    return "".join(parts)
+        interval = None
+        if cell.mean is not None and cell.low is not None and cell.high is not None:
+            interval = max(x(cell.low), 0), min(x(cell.high), width)
+        told = f"{format_mean(cell, info)} {format_interval(cell, info)}".strip()
+        mean = None if cell.mean is None else x(cell.mean)
+        drawn.append(DrawnStrip(color(i), middle, points, mean, interval, f"{strip.label}: {told}"))
+    base = top + row_height * len(strips)
+    marks = tuple(Tick(x(tick), f"{tick:g}") for tick in ticks(low, high))
+    return Panel(
+        info.label, info.heading, width, base + bottom, side, top, base, marks, tuple(drawn)
+    )
 
 
 def ticks(low: float, high: float) -> list[float]:

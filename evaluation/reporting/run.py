@@ -9,14 +9,15 @@ from pathlib import Path
 from evaluation.embeddings.sets import Set
 from evaluation.inputs.pairs import Run
 from evaluation.metrics.base import Metric, MetricInfo
+from evaluation.reporting import printed as printing
 from evaluation.reporting import tables, writers
 from evaluation.reporting.captions import annotate
+from evaluation.reporting.printed import printed, printed_cell, text_table
 from evaluation.reporting.reported import paper_tables
-from evaluation.reporting.tables import Table, TableOptions, format_interval, format_mean
+from evaluation.reporting.tables import Table, TableOptions
 from evaluation.reporting.writers import EvaluationReport
 from evaluation.scoring.run import ScoredRun
 from evaluation.stats import intervals as statistics
-from manifests.console import format_table
 from manifests.errors import BadInput
 from manifests.versions import library_version
 
@@ -124,8 +125,10 @@ def write_report(
     rank_by: MetricInfo,
     n_clips: int,
 ) -> list[Path]:
-    """Writes `report.md`, `.tex`, `.csv` (and `report_clips.csv`) and `.html`; returns paths."""
-    paths = []
+    """Writes `definitions.md`, `report.md`, `.tex`, `.csv` (and `report_clips.csv`) and `.html`;
+    returns their paths."""
+    paths = [out / writers.DEFINITIONS]
+    writers.write_definitions(paths[0], report)
     if "md" in formats:
         paths.append(out / "report.md")
         writers.write_markdown(paths[-1], report)
@@ -145,23 +148,21 @@ def write_report(
 
 
 def terminal_table(report: EvaluationReport) -> str:
-    """The summary turned round, a row a metric and a column a system: it fits a terminal."""
+    """The summary turned round, a row for each metric and a column for each system: it fits a terminal."""
     names = [item.run.info.name for item in report.scored]
     shared = all(map(tables.same_counts, report.tables)) and len(_all_counts(report)) == 1
-    rows = []
+    rows: list[list[object]] = []
     for table in report.tables:
         for column, info in enumerate(table.columns):
-            cells = []
-            for row in table.rows:
-                cell = row.cells[column]
-                text = f"{format_mean(cell, info)} {format_interval(cell, info)}".rstrip()
-                counts = "" if shared else f" ({cell.counts})"
-                cells.append(f"{text}{'*' if cell.best else ' '}{counts}")
+            cells = [printed_cell(row.cells[column], info, counts=not shared) for row in table.rows]
             rows.append([info.heading, *cells])
     if shared:
-        rows.append(["n ok/failed", *(f"{row.cells[0].counts} " for row in report.tables[0].rows)])
-    parts = [_paper_table(table) for table in (*report.paper, *report.listening)]
-    parts.append(format_table(["Metric", *names], rows))
+        counts = [tables.row_counts(row) for row in report.tables[0].rows]
+        rows.append(["n ok/failed", *counts])
+    parts = []
+    for found in map(printed, (*report.paper, *report.listening)):
+        parts += [found.title, printing.terminal_table(found), *filter(None, [found.caption]), ""]
+    parts.append(printing.terminal_table(text_table(["Metric", *names], rows)))
     remarks = dict.fromkeys(text for t in report.tables for text in t.remarks)
     return "\n".join([*parts, *remarks])
 
@@ -169,17 +170,3 @@ def terminal_table(report: EvaluationReport) -> str:
 def _all_counts(report: EvaluationReport) -> set[tuple[str, ...]]:
     """Counts of the systems, table by table: one line can say them where all tables agree."""
     return {tuple(map(tables.row_counts, table.rows)) for table in report.tables}
-
-
-def _paper_table(table: Table) -> str:
-    """A table of the paper as it is: few columns, so it fits."""
-    heads = [*writers.row_heads(table), *(info.heading for info in table.columns)]
-    rows = []
-    for row in table.rows:
-        cells = [
-            f"{format_mean(cell, info)} {format_interval(cell, info)}".rstrip()
-            + ("*" if cell.best else " ")
-            for cell, info in zip(row.cells, table.columns, strict=True)
-        ]
-        rows.append([*writers.row_labels(table, row), *cells])
-    return "\n".join([table.title, format_table(heads, rows), *table.remarks, ""])

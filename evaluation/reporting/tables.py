@@ -258,7 +258,11 @@ def _bounds(
 ) -> tuple[float, float]:
     """The interval of a score; least and largest of what only describes the files."""
     if info.direction != "none":
-        return float(found.low[index]), float(found.high[index])
+        low, high = float(found.low[index]), float(found.high[index])
+        if info.unit == "%":  # a symmetric interval does not know that shares end
+            low = max(low, 0.0) if low == low else low
+            high = min(high, 100.0) if info.direction == "higher" and high == high else high
+        return low, high
     known = column[np.isfinite(column)]
     return (float(known.min()), float(known.max())) if len(known) > 1 else (math.nan, math.nan)
 
@@ -322,18 +326,15 @@ def caption(table: Table) -> list[str]:
     if any(cell.best for row in table.rows for cell in row.cells):
         each = " for each speaker" if table.by_speaker else ""
         parts.append(
-            f"Bold: best of the models{each} on the clips that all of them have, where the paired "
-            "interval of every difference leaves out zero."
+            f"Bold: best of the models{each} on the clips that all of them have, by a paired interval."
         )
     if any(cell.is_range for row in table.rows for cell in row.cells):
         parts.append("(a … b): least and largest.")
     return [*parts, *table.remarks]
 
 
-def reading(
-    scored: Sequence[ScoredRun], options: TableOptions, versions: dict[str, str]
-) -> list[str]:
-    """What every table of a report shares: clips, sampling, counts, versions, a sentence each."""
+def reading(scored: Sequence[ScoredRun], options: TableOptions) -> list[str]:
+    """What every table of a report shares: clips, intervals and counts, a sentence each."""
     info = scored[0].run.info
     speakers = speakers_of(scored)
     expected = sorted({item.run.info.n_expected for item in scored})
@@ -344,7 +345,7 @@ def reading(
         f"{len(speakers)} speaker{plural}."
     ]
     level = f"{100 * options.confidence:.0f} %"
-    if options.method == "bootstrap":
+    if statistics.chosen(options.method, len(speakers)) == "bootstrap":
         drawn = "speakers, then their clips" if len(speakers) > 1 else "clips"
         parts.append(
             f"Mean over clips [{level} percentile bootstrap interval, {options.n_resamples} "
@@ -357,13 +358,24 @@ def reading(
         parts.append(f"Mean over clips [{level} Student t interval over {over}].")
     if len(speakers) == 1:
         parts.append("One speaker: the interval says nothing about others.")
-    parts.append("n: ok/failed, or ok/failed/missing clips; only ok ones enter a mean.")
+    parts.append("n: ok/failed(/missing) clips; only ok ones enter a mean.")
     shas = {item.run.info.manifest_sha256 for item in scored if item.run.info.manifest_sha256}
     if len(shas) > 1:
         parts.append("The runs were made from different manifests.")
-    used = ", ".join(f"{name} {version}" for name, version in versions.items())
-    parts.append(f"Scored with {used}.")
     return parts
+
+
+def method(options: TableOptions, versions: dict[str, str]) -> list[str]:
+    """What an appendix says of how tables are made, a sentence each."""
+    used = ", ".join(f"{name} {version}" for name, version in versions.items())
+    return [
+        "Bold: the best of the runs of kind model, on the clips that all of them have, where the "
+        f"paired {100 * options.confidence:.0f} % interval of every difference leaves out zero, the "
+        "number is the best as printed, and the recordings score no worse. Controls, resyntheses and "
+        "recordings never compete.",
+        "(a … b): least and largest value, of columns that only describe the files.",
+        f"Scored with {used}.",
+    ]
 
 
 def failure_lines(scored: Sequence[ScoredRun]) -> list[tuple[str, str, str, int]]:

@@ -1,37 +1,38 @@
-"""Tables as Markdown, LaTeX (booktabs) and CSV. Names come from outside, so each writer escapes
-what its readers would take for markup or for a formula."""
+"""A report as Markdown, LaTeX (booktabs) and CSV, with an appendix of definitions.
+
+What a table says is decided in `reporting.tables` and `reporting.printed`. Names come from outside, so each
+writer escapes what its readers would take for markup or for a formula.
+"""
 
 from __future__ import annotations
 
-import dataclasses
 import json
-import re
-import unicodedata
-from collections.abc import Iterator
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from evaluation.embeddings.sets import Set
 from evaluation.inputs.pairs import clip_label
 from evaluation.metrics.base import Metric, MetricInfo
 from evaluation.reporting import confusions
-from evaluation.reporting.tables import (
-    Cell,
-    Row,
-    Table,
-    TableOptions,
-    caption,
-    failure_lines,
-    format_interval,
-    format_mean,
-    reading,
-    row_counts,
-    same_counts,
+from evaluation.reporting.printed import (
+    PrintedTable,
+    latex,
+    latex_table,
+    markdown,
+    markdown_table,
+    pages,
+    printed,
+    text_table,
 )
+from evaluation.reporting.tables import Table, TableOptions, failure_lines, method, reading
 from evaluation.scoring.run import ScoredRun
 from manifests.io import atomic_open, write_csv
 from manifests.ordering import natural
 from manifests.tables import csv_text
+
+DEFINITIONS = "definitions.md"
 
 
 @dataclass(frozen=True)
@@ -76,8 +77,22 @@ class EvaluationReport:
                 found.setdefault(info.name, info)
         return tuple(found.values())
 
+    @cached_property
+    def printed(self) -> tuple[PrintedTable, ...]:
+        """All tables as they are printed."""
+        return tuple(map(printed, self.all_tables))
+
     def reading(self) -> list[str]:
-        return reading(self.scored, self.options, self.versions)
+        """What every table shares, a sentence each."""
+        return reading(self.scored, self.options)
+
+    def lead(self) -> str:
+        """The first sentences of `reading`, for captions: clips, and what the intervals are."""
+        return " ".join(self.reading()[:2])
+
+    def method(self) -> list[str]:
+        """How the numbers were made, for the appendix."""
+        return [*self.reading(), *method(self.options, self.versions)]
 
 
 def definition(info: MetricInfo) -> str:
@@ -85,201 +100,66 @@ def definition(info: MetricInfo) -> str:
     return f"{info.definition.rstrip('.')} ({info.citation})."
 
 
-def row_heads(table: Table) -> tuple[str, ...]:
-    return (table.part_head, "System") if table.part_head else ("System",)
-
-
-def row_labels(table: Table, row: Row) -> tuple[str, ...]:
-    return (row.part, row.label) if table.part_head else (row.label,)
-
-
 # --- Markdown
 
 
-def markdown(text: str) -> str:
-    """Text for a Markdown table cell: no markup, no HTML, no cell border, one line."""
-    flat = " ".join(text.split())
-    flat = flat.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-    return re.sub(r"([\\`*_\[\]|~])", r"\\\1", flat)
-
-
-def markdown_cell(cell: Cell, info: MetricInfo, *, counts: bool) -> str:
-    mean = format_mean(cell, info)
-    mean = f"**{mean}**" if cell.best else mean
-    counted = counts and not cell.shown
-    parts = [mean, format_interval(cell, info), f"({cell.counts})" if counted else ""]
-    return " ".join(part for part in parts if part)
-
-
-def markdown_table(table: Table) -> str:
-    shared = same_counts(table)
-    heads = [*row_heads(table), *(markdown(info.heading) for info in table.columns)]
-    rules = [*("---" for _ in row_heads(table)), *("---:" for _ in table.columns)]
-    if shared:
-        heads.append("n")
-        rules.append("---:")
-    lines = [heads, rules]
-    for row in table.rows:
-        cells = [
-            markdown_cell(cell, info, counts=not shared)
-            for cell, info in zip(row.cells, table.columns, strict=True)
-        ]
-        lines.append([*map(markdown, row_labels(table, row)), *cells])
-        if shared:
-            lines[-1].append(row_counts(row))
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
-
-
 def write_markdown(path: Path, report: EvaluationReport) -> None:
+    """The report to read in a repository; definitions stand in a file of their own beside it."""
     parts = ["# Evaluation report", markdown(" ".join(report.reading()))]
     parts += [f"> {markdown(note)}" for note in report.notes]
-    for table in report.all_tables:
+    for table in report.printed:
         parts += [f"## {table.title}", markdown_table(table)]
-        if caption(table):
-            parts.append(markdown(" ".join(caption(table))))
+        if table.caption:
+            parts.append(markdown(table.caption))
     letters = confusions.lines(report.scored)
     if letters:
         parts.append("## Letters heard for others (said→heard, clips)")
         parts.append("\n".join(f"- {markdown(f'{name}: {text}')}" for name, text in letters))
-    failures = failure_lines(report.scored)
-    if failures:
-        parts.append("## Failed and missing")
-        rows = [["System", "Reason", "Metrics", "Clips"], ["---", "---", "---", "---:"]]
-        rows += [[*map(markdown, (name, why, names)), str(n)] for name, why, names, n in failures]
-        parts.append("\n".join(f"| {' | '.join(row)} |" for row in rows))
-    parts.append("## Definitions")
+    failures = failure_table(report)
+    if failures.rows:
+        parts += [f"## {failures.title}", markdown_table(failures)]
+    parts.append(f"What each column measures: [{DEFINITIONS}]({DEFINITIONS}).")
+    _write(path, parts)
+
+
+def write_definitions(path: Path, report: EvaluationReport) -> None:
+    """The appendix of every other file: what each column measures, how numbers were made."""
+    parts = ["# Definitions"]
     parts.append(
         "\n".join(
             f"- **{markdown(info.heading)}** (`{info.name}`): {markdown(definition(info))}"
             for info in report.columns
         )
     )
+    parts.append("## How the tables are made")
+    parts.append("\n".join(f"- {markdown(sentence)}" for sentence in report.method()))
+    _write(path, parts)
+
+
+def failure_table(report: EvaluationReport) -> PrintedTable:
+    """Every kind of failure, a row for each system and reason."""
+    return text_table(
+        ("System", "Reason", "Metrics", "Clips"),
+        failure_lines(report.scored),
+        key="failures",
+        title="Failed and missing",
+        n_text=3,
+    )
+
+
+def _write(path: Path, parts: Sequence[str]) -> None:
     with atomic_open(path) as file:
         file.write("\n\n".join(parts) + "\n")
 
 
 # --- LaTeX
 
-_LATEX = {
-    "\\": r"\textbackslash{}",
-    "{": r"\{",
-    "}": r"\}",
-    "$": r"\$",
-    "&": r"\&",
-    "#": r"\#",
-    "%": r"\%",
-    "_": r"\_",
-    "~": r"\textasciitilde{}",
-    "^": r"\textasciicircum{}",
-    "<": r"\textless{}",
-    ">": r"\textgreater{}",
-    "|": r"\textbar{}",
-    '"': r"\textquotedbl{}",
-    "`": r"\textasciigrave{}",
-    "…": r"\ldots{}",
-    "“": "``",
-    "”": "''",
-    "’": "'",
-    "–": "--",
-    "—": "---",
-    "−": "$-$",
-    "±": r"$\pm$",
-    "×": r"$\times$",
-    "·": r"$\cdot$",
-    "√": r"$\surd$",
-    "‖": r"$\|$",
-    "≥": r"$\geq$",
-    "≤": r"$\leq$",
-    "↑": r"$\uparrow$",
-    "↓": r"$\downarrow$",
-    "→": r"$\rightarrow$",
-    "ĉ": r"$\hat{c}$",
-    "₂": r"$_2$",
-    "°": r"\textdegree{}",
-    "µ": r"$\mu$",
-}
-
-
-def latex(text: str) -> str:
-    """Text for LaTeX (T1 fonts): special characters escaped, letters outside Latin named by their
-    code point, since they would stop pdfLaTeX."""
-    pieces = []
-    for char in unicodedata.normalize("NFC", " ".join(text.split())):
-        if char in _LATEX:
-            pieces.append(_LATEX[char])
-        elif " " <= char <= "~" or "À" <= char <= "ſ":
-            pieces.append(char)
-        else:
-            pieces.append(f"[U+{ord(char):04X}]")
-    # Two hyphens would be drawn as a dash.
-    return "".join(pieces).replace("--", "-{}-") if "--" in text else "".join(pieces)
-
-
-def latex_table(table: Table, caption_text: str) -> str:
-    """A `table*`: each system in two lines, the means and, small, the intervals below them."""
-    shared = same_counts(table)
-    heads = [*row_heads(table)]
-    body = []
-    for previous, row in zip((None, *table.rows), table.rows, strict=False):
-        first = [latex(label) for label in row_labels(table, row)]
-        if previous is not None and table.part_head:
-            if previous.part == row.part:
-                first[0] = ""
-            else:
-                body.append(r"\addlinespace")
-        means = []
-        spreads = []
-        for cell, info in zip(row.cells, table.columns, strict=True):
-            mean = latex(format_mean(cell, info))
-            means.append(rf"\textbf{{{mean}}}" if cell.best else mean)
-            spread = latex(format_interval(cell, info))
-            counts = "" if shared or cell.shown else f"({cell.counts})"
-            below = " ".join(filter(None, (spread, counts)))
-            spreads.append(rf"{{\scriptsize {below}}}" if below else "")
-        if shared:
-            means.append(latex(row_counts(row)))
-            spreads.append("")
-        body.append(" & ".join([*first, *means]) + r" \\")
-        if any(spreads):
-            body.append(" & ".join([*("" for _ in first), *spreads]) + r" \\")
-    columns = "l" * len(heads) + "c" * (len(table.columns) + shared)
-    heads += [latex(info.heading) for info in table.columns] + (["$n$"] if shared else [])
-    return "\n".join(
-        [
-            r"\begin{table*}[tp]",
-            r"\centering",
-            rf"\caption[{latex(table.title)}]{{{caption_text}}}",
-            rf"\label{{tab:{table.key}}}",
-            r"\setlength{\tabcolsep}{3pt}",
-            # Shrunk only where it is wider than the page.
-            r"\resizebox{\ifdim\width>\textwidth\textwidth\else\width\fi}{!}{%",
-            rf"\begin{{tabular}}{{{columns}}}",
-            r"\toprule",
-            " & ".join(heads) + r" \\",
-            r"\midrule",
-            *body,
-            r"\bottomrule",
-            r"\end{tabular}",
-            "}",
-            r"\end{table*}",
-        ]
-    )
-
-
-ROWS_A_PAGE = 24
-
-
-def pages(table: Table) -> Iterator[tuple[int, Table]]:
-    """The table in pieces that fit a page each, counted from 0."""
-    for i, start in enumerate(range(0, max(len(table.rows), 1), ROWS_A_PAGE)):
-        rows = table.rows[start : start + ROWS_A_PAGE]
-        yield i, dataclasses.replace(table, key=f"{table.key}{i or ''}", rows=rows)
-
 
 def write_latex(path: Path, report: EvaluationReport) -> None:
     """A document that compiles as it is; the tables can be taken out of it."""
     parts = [
         "% Needs booktabs and graphicx. Each table* can be copied into a paper.",
+        f"% What each column measures: {DEFINITIONS}.",
         r"\documentclass[10pt,twocolumn]{article}",
         r"\usepackage[T1]{fontenc}",
         r"\usepackage[utf8]{inputenc}",
@@ -290,17 +170,11 @@ def write_latex(path: Path, report: EvaluationReport) -> None:
         r"\begin{document}",
         *(rf"\noindent {latex(note)}\par" for note in report.notes),
     ]
-    for table in report.all_tables:
-        text = latex(" ".join([f"{table.title}.", *caption(table), *report.reading()]))
-        if not table.by_speaker:
-            text += " " + " ".join(
-                rf"\textbf{{{latex(info.label)}}}: {latex(definition(info))}"
-                for info in table.columns
-            )
+    for table in report.printed:
+        text = latex(" ".join(filter(None, (f"{table.title}.", table.caption, report.lead()))))
         parts += [latex_table(page, text if i == 0 else "(Continued.)") for i, page in pages(table)]
     parts.append(r"\end{document}")
-    with atomic_open(path) as file:
-        file.write("\n\n".join(parts) + "\n")
+    _write(path, parts)
 
 
 # --- CSV

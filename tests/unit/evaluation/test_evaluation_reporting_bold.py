@@ -18,7 +18,7 @@ from manifests.records import RunClip, RunInfo, Score
 
 N = 24
 HIGH = MetricInfo("stoi", "STOI", "", "higher", "d", "c")
-LOW = MetricInfo("wer", "WER", "%", "lower", "d", "c", floor="wer_floor")
+LOW = MetricInfo("wer", "WER", "%", "lower", "d", "c", has_floor=True)
 EER = MetricInfo("eer", "EER", "%", "lower", "d", "c", pool="eer")
 SPEAKERS = [f"s{1 + k % 8}" for k in range(N)]
 LABELS = [f"{speaker}/c{k}" for k, speaker in enumerate(SPEAKERS)]
