@@ -106,7 +106,7 @@ def _every_clip(report: EvaluationReport) -> PrintedTable | None:
             for info in columns:
                 score = item.scores.get((clip_label(clip), info.name))
                 if score is None:  # the metric does not apply to this run
-                    cells.append('<td data-value="">–</td>')
+                    cells.append(Printed("–", value=None))
                 elif score.value is None:
                     reason = score.reason.split(":")[0]
                     cells.append(Printed(reason, why=score.reason, value=None, is_bad=True))
