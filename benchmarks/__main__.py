@@ -21,7 +21,7 @@ from pathlib import Path
 
 import click
 
-from benchmarks import build_speed, crop_formats, landmark_steps, scoring
+from benchmarks import build_speed, crop_formats, landmark_backends, landmark_steps, scoring
 from manifests.console import run as run_program
 from manifests.cpus import available_cpus
 from manifests.errors import BadInput
@@ -43,6 +43,7 @@ MEASUREMENTS: dict[str, Callable[[Path, int, Path], str]] = {
     "workers": build_speed.workers,
     "unchanged": build_speed.unchanged,
     "landmark-steps": landmark_steps.table,
+    "landmark-backends": landmark_backends.table,
     "crop-formats": crop_formats.table,
     "scoring": scoring.scoring,
     "modules": _late("module_speed", "modules"),

@@ -10,7 +10,7 @@ the contract to FaceMesh's vertex numbers.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -214,6 +214,21 @@ class FacemeshBackend:
         clip = _Clip(empty_points(1), np.zeros(1, np.bool_), np.zeros(1, np.int16))
         return self._find(clip, picture, 0)
 
+    def upright_margin(self, picture: Picture) -> float | None:
+        """How much surer the network is of the face as it stands than of the face turned by 180°, in
+        logits; below 0 the picture is upside down. None where no face is seen.
+
+        The points cannot tell: the network puts upright ones onto a face that stands on its head, and
+        the roll of its eyes stays near 0. On the middle frames of 147 real clips the margin is at
+        least 13, and at most -8 once they are turned or mirrored upside down.
+        """
+        seen = self._seen(picture)
+        if not seen:
+            return None
+        square = Square.around(seen[0].box, seen[0].eyes)
+        turned = replace(square, angle=square.angle + np.pi)
+        return self._run(picture, square)[1] - self._run(picture, turned)[1]
+
     def close(self) -> None:
         """Frees the networks; the backend cannot be used afterwards."""
         self._networks = None
@@ -318,6 +333,12 @@ class FacemeshBackend:
     def _fit(self, picture: Picture, square: Square) -> NDArray[np.float64] | None:
         """(468, 2) points in pixels of the picture, from its edge; None where the square shows no
         face."""
+        points, logit = self._run(picture, square)
+        return points if logit >= LEAST_LOGIT else None
+
+    def _run(self, picture: Picture, square: Square) -> tuple[NDArray[np.float64], float]:
+        """(468, 2) points in pixels of the picture, from its edge, and the logit of there being a
+        face."""
         assert self._networks is not None
         matrix = square.to_picture()
         cut = cv2.warpAffine(
@@ -328,10 +349,8 @@ class FacemeshBackend:
             borderMode=cv2.BORDER_REPLICATE,
         )
         mesh, logit = self._networks[1](cut.astype(np.float32) * np.float32(1 / 255))
-        if logit[0] < LEAST_LOGIT:
-            return None
         points = mesh.reshape(-1, 3)[:, :2].astype(np.float64)
-        return np.asarray(points @ matrix[:, :2].T + matrix[:, 2])
+        return np.asarray(points @ matrix[:, :2].T + matrix[:, 2]), float(logit[0])
 
 
 def _turns(points_px: NDArray[np.float32]) -> bool:

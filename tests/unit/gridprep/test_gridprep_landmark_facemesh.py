@@ -246,3 +246,12 @@ def test_choice_prefers_the_nearest_face_of_before() -> None:
     assert choose_face(boxes, (100, 200), None, "left") == (0, "left")
     assert choose_face(boxes[:1], (100, 200), None, "right") == (0, "only")
     assert nearest_face(boxes, before + 500) is None
+
+
+def test_a_head_that_stands_on_its_head_is_told(backend: FacemeshBackend) -> None:
+    upright = scene((360, 288), (40, 20, 250))
+    for picture, least, most in ((upright, 5, 99), (upright[::-1].copy(), -99, -5)):
+        margin = backend.upright_margin(picture)
+        assert margin is not None
+        assert least < margin < most
+    assert backend.upright_margin(np.full((288, 360, 3), 128, np.uint8)) is None
