@@ -14,7 +14,7 @@ import soundfile
 from numpy.typing import NDArray
 from scipy import signal
 
-from evaluation.commands.options import NOBODY, default_jobs, read_settings
+from evaluation.commands.options import NOBODY, read_settings
 from evaluation.inputs import pitch
 from evaluation.inputs.pairs import SCORING_RATE_HZ, Pair, Recording, Run, read_run
 from evaluation.metrics import cepstrum
@@ -28,6 +28,7 @@ from gridprep.pipeline.run import run as run_build
 from gridprep.pipeline.selection import BuildOptions as BuildOptions
 from gridprep.pipeline.selection import with_versions
 from manifests.console import format_table
+from manifests.cpus import available_cpus
 from manifests.errors import BadInput
 from manifests.io import read_manifest, write_json, write_jsonl
 from manifests.mel import DEFAULT as MEL
@@ -56,7 +57,7 @@ def make_runs(corpus: Path, clips: int, scratch: Path) -> list[Run]:
     build = scratch / "scoring-build"
     options = BuildOptions(
         corpus=str(corpus), out=str(build), recipe=with_versions(Recipe()), split="all-seen",
-        limit=clips, jobs=default_jobs(),
+        limit=clips, jobs=available_cpus(),
     )  # fmt: skip
     run_build(options)
     rows = read_manifest(build)[1]
@@ -105,7 +106,7 @@ def _pair(run: Run, clip: RunClip) -> Pair:
 def report(runs: list[Run], metrics: list[Metric], out: Path) -> float:
     """Seconds for scores and report in every format."""
     started_s = time.monotonic()
-    scored = score_runs(runs, metrics, default_jobs(), progress=False)
+    scored = score_runs(runs, metrics, available_cpus(), progress=False)
     options = TableOptions()
     made = reports.build_report(
         scored, metrics, options, (), "all", listening_tables(runs, options)
