@@ -51,11 +51,13 @@ def build(
     backend: str = "local",
     scheduler: str = "",
     max_failures: int = -1,
+    redo: Iterable[str] = (),
 ) -> BuildReport:
     """Builds features and a manifest from a GRID folder, as `gridprep build` does.
 
     Every clip ends as a row of the manifest or as a failure with stage and reason. Called again, it
-    redoes what changed; interrupted, it goes on where it stopped.
+    redoes what changed; interrupted, it goes on where it stopped. A build of other clips into the same
+    folder adds to it.
 
     Args:
         corpus: folder that holds GRID, or a SynthGRID; it is only read.
@@ -74,6 +76,7 @@ def build(
         backend: `local` or `dask`.
         scheduler: address of a Dask scheduler.
         max_failures: stop when more clips fail; −1 is never.
+        redo: stages that are done anew, with what depends on them.
 
     Returns:
         The balance: `rows + len(failures) == clips`, and the path of the manifest.
@@ -110,6 +113,7 @@ def build(
             backend=backend,
             scheduler=scheduler,
             max_failures=max_failures,
+            redo=redo,
         )
     )
 
@@ -126,6 +130,7 @@ def build_options(
     backend: str = "local",
     scheduler: str = "",
     max_failures: int = -1,
+    redo: Iterable[str] = (),
     targets: tuple[str, ...] = ALL_STAGES,
 ) -> BuildOptions:
     """Options of a build from what a person writes; see `build`. Raises `BadInput`."""
@@ -141,6 +146,7 @@ def build_options(
         scheduler=scheduler,
         max_failures=max_failures,
         targets=targets,
+        redo=tuple(redo),
     )
 
 

@@ -13,6 +13,7 @@ COMMANDS = {
     "mels": "gridprep.commands.build:mels",
     "manifest": "gridprep.commands.build:manifest",
     "build": "gridprep.commands.build:build",
+    "check": "gridprep.commands.check:check",
     "inspect": "gridprep.commands.inspect:inspect",
     "download": "gridprep.commands.download:download",
     "unpack": "gridprep.commands.unpack:unpack",
@@ -25,7 +26,7 @@ COMMANDS = {
 @click.group(cls=LazyGroup, lazy=COMMANDS, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="facetron-toolkit")
 def cli() -> None:
-    """From a GRID folder to features that can be trusted."""
+    """Prepares GRID: from a folder of clips to features, each with its checks and its provenance."""
 
 
 def main() -> None:

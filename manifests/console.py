@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import json
 import os
 import sys
 import time
@@ -199,6 +200,12 @@ class Progress:
             self._bar.close()
         elif self.done and self.total:
             self._log()
+
+
+def print_json(value: dict[str, Any]) -> None:
+    """Prints one JSON object on standard output, for scripts (`--json`). Progress and errors stay on
+    standard error; NaN and names that are no UTF-8 are refused and escaped."""
+    click.echo(json.dumps(value, allow_nan=False))
 
 
 def format_table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> str:

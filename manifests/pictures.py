@@ -33,7 +33,9 @@ def read_pictures(path: str | os.PathLike[str]) -> Pictures:
             return _read_strip(path)
         return _read_video(path)
     except (OSError, EOFError, ValueError, IndexError) as error:
-        raise BadInput(f"{path} cannot be read ({error})", "run `gridprep crop` again") from None
+        raise BadInput(
+            f"{path} cannot be read ({error})", "run `gridprep check BUILD --repair`"
+        ) from None
 
 
 def _read_strip(path: str) -> Pictures:

@@ -173,6 +173,7 @@ class Clip(Record):
     alignment: str = ""
     found_speaker: str = ""
     repairs: tuple[str, ...] = ()
+    sha256: dict[str, str] = field(default_factory=dict)
 
     @property
     def clip_id(self) -> str:
@@ -277,6 +278,7 @@ class ManifestRow(Record):
         extra_mels: further mels of the same clip, preset → path.
         repairs: what the corpus had wrong about the clip and the stem put right (`speaker_folder`,
             `alignment_folder`); nothing is amiss with the clip itself.
+        sha256: artifact → hex SHA-256 of its file, extra mels as `mel:PRESET`; `gridprep check` compares.
     """
 
     speaker: str
@@ -298,6 +300,7 @@ class ManifestRow(Record):
     fingerprints: dict[str, str]
     extra_mels: dict[str, str] = field(default_factory=dict)
     repairs: tuple[str, ...] = ()
+    sha256: dict[str, str] = field(default_factory=dict)
 
     @property
     def clip_id(self) -> str:

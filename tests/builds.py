@@ -11,11 +11,14 @@ import io
 import os
 import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from unittest import mock
+from urllib.parse import quote
 
 import numpy as np
 from clips import write_alignment
@@ -26,6 +29,7 @@ from gridprep.landmarks import registry
 from gridprep.landmarks.base import Frames, empty_points, looked_at
 from gridprep.pipeline.recipe import ClipTask
 from gridprep.pipeline.stages import ClipResult, process_clip
+from gridprep.pipeline.state import STATE_FILE, STATE_FOLDER, ClipState, StateStore
 from manifests.console import run
 from manifests.records import Landmarks
 
@@ -104,9 +108,45 @@ def main() -> None:
     run(cli, "gridprep")
 
 
+def count_states(build: Path) -> int:
+    """How many clips a build remembers, also while it runs: its file is only looked at."""
+    path = build / STATE_FOLDER / STATE_FILE
+    if not path.exists():
+        return 0
+    with contextlib.closing(
+        sqlite3.connect(f"file:{quote(str(path))}?mode=ro&immutable=1", uri=True)
+    ) as database:
+        try:
+            ((count,),) = database.execute("SELECT count(*) FROM clips WHERE state <> ''")
+        except sqlite3.Error:  # caught in the middle of a write
+            return 0
+    return int(count)
+
+
+def load_state(build: str | Path, clip_id: str) -> ClipState:
+    """What a build that does not run remembers of a clip."""
+    with StateStore(build) as store:
+        return store.get(clip_id)
+
+
+def save_state(build: str | Path, clip_id: str, state: ClipState) -> None:
+    with StateStore(build) as store:
+        store.put(clip_id, state)
+
+
+def run_task(task: ClipTask) -> ClipResult:
+    """`process_clip` as a build runs it: with what is remembered of the clip, and remembering."""
+    with StateStore(task.build) as store:
+        text, unsure = store.text(task.clip.clip_id)
+        store.mark_unsure([task.clip.clip_id])
+        result = process_clip(replace(task, remembered=text, unsure=unsure or task.unsure))
+        store.put(result.clip_id, result.state)
+    return result
+
+
 def wait_for_states(build: Path, n: int, process: subprocess.Popen[str]) -> int:
     """Waits until a running build has saved the states of `n` clips, or has ended."""
-    while (found := len(list((build / ".state").rglob("[!.]*.json")))) < n:
+    while (found := count_states(build)) < n:
         if process.poll() is not None:
             break
         time.sleep(0.02)

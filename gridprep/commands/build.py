@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import asdict
 from typing import Any, TypeVar
 
 import click
@@ -13,6 +14,7 @@ from gridprep.landmarks.registry import BACKENDS, DEFAULT
 from gridprep.pipeline.recipe import ALL_STAGES, DEFAULT_MEL
 from gridprep.pipeline.run import BuildReport, estimate, run
 from gridprep.pipeline.selection import BuildOptions
+from manifests.console import print_json
 from manifests.cpus import available_cpus
 from manifests.errors import BadInput
 from manifests.mel import PRESETS
@@ -25,8 +27,15 @@ FINISHED_WITH_FAILURES = 6
 """Exit code when everything ran, the manifest is written, and some clips are failures."""
 
 _SHARED = [
-    click.option("--corpus", required=True, type=click.Path(), help="Folder that holds GRID."),
-    click.option("--out", required=True, type=click.Path(), help="Folder of the build."),
+    click.option(
+        "--corpus", required=True, type=click.Path(), help="Folder of the corpus, in any layout."
+    ),
+    click.option(
+        "--out",
+        required=True,
+        type=click.Path(),
+        help="Folder of the build: new, empty, or a build.",
+    ),
     click.option("--speakers", default="all", show_default=True, help="s1,s2 or s1-s5."),
     click.option(
         "--limit",
@@ -118,11 +127,18 @@ def _options(targets: tuple[str, ...], given: dict[str, Any]) -> BuildOptions:
         recipe_of(**recipe, landmark_options=_pairs(given.get("landmark_options", ()))),
         targets=targets,
         **{name: given[name] for name in BUILD if name in given},
+        redo=tuple(given.get("redo", ())),
     )
 
 
-def _tell(report: BuildReport, what: str, max_failures: int, failures_at: str) -> int:
+def _tell(
+    report: BuildReport, what: str, max_failures: int, failures_at: str, as_json: bool = False
+) -> int:
     """Prints the balance and returns the exit code."""
+    code = FINISHED_WITH_FAILURES if len(report.failures) > max(max_failures, 0) else 0
+    if as_json:
+        print_json(_summary(report, code))
+        return code
     for reason, count in Counter(f.reason for f in report.failures).most_common():
         example = next(f for f in report.failures if f.reason == reason)
         click.echo(f"  {count} × {reason}: e.g. {example.clip_id}: {example.detail}")
@@ -132,12 +148,32 @@ def _tell(report: BuildReport, what: str, max_failures: int, failures_at: str) -
         f" ({report.processed} worked on, {report.reused} unchanged, {report.wall_s:.1f} s,"
         f" {handled / max(report.wall_s, 1e-9):.1f} clips/s)"
     )
+    if report.kept:
+        click.echo(f"{report.kept} of them from earlier builds of this folder")
+    for reason, count in report.dropped.items():
+        click.echo(f"  {count} clips of earlier builds are not listed any more: {reason}")
     if report.manifest:
         click.echo(f"manifest: {report.manifest}")
     if report.failures:
         click.echo(failures_at)
-    allowed = max(max_failures, 0)
-    return FINISHED_WITH_FAILURES if len(report.failures) > allowed else 0
+    return code
+
+
+def _summary(report: BuildReport, code: int) -> dict[str, Any]:
+    """What `--json` prints of a build."""
+    return {
+        "clips": report.clips,
+        "rows": report.rows,
+        "failures": len(report.failures),
+        "reasons": dict(Counter(f.reason for f in report.failures)),
+        "processed": report.processed,
+        "unchanged": report.reused,
+        "kept": report.kept,
+        "dropped": report.dropped,
+        "wall_s": round(report.wall_s, 2),
+        "manifest": report.manifest,
+        "exit_code": code,
+    }
 
 
 def _size(n_bytes: float) -> str:
@@ -160,18 +196,18 @@ def _stage_command(
     return click.command(name, cls=Command, help=help_text)(_with(_SHARED, *groups)(callback))
 
 
-align = _stage_command("align", ("align",), "Find landmarks in every clip.", _LANDMARKS)
+align = _stage_command("align", ("align",), "Finds landmarks in every clip.", _LANDMARKS)
 crop = _stage_command(
-    "crop", ("crop",), "Crop lips (144×144) and faces (160×160).", _LANDMARKS, _CROPS
+    "crop", ("crop",), "Crops lips (144×144) and faces (160×160).", _LANDMARKS, _CROPS
 )
-mels = _stage_command("mels", ("mels",), "Sound, mels, F0 and energy of every clip.", _MELS)
+mels = _stage_command("mels", ("mels",), "Makes sound, mels, F0 and energy of every clip.", _MELS)
 
 
 @click.command(cls=Command)
 @_with(_SHARED, _LANDMARKS, _CROPS, _MELS)
 @click.option("--split", default="large-unseen", show_default=True, help="See `gridprep splits`.")
 def manifest(**given: Any) -> int:
-    """Write the manifest from what is built already."""
+    """Writes the manifest from what is built already."""
     report = run(_options((), given))
     return _tell(report, "rows", given["max_failures"], f"why: {given['out']}/failures.jsonl")
 
@@ -179,9 +215,19 @@ def manifest(**given: Any) -> int:
 @click.command(cls=Command)
 @_with(_SHARED, _LANDMARKS, _CROPS, _MELS)
 @click.option("--split", default="large-unseen", show_default=True, help="See `gridprep splits`.")
+@click.option(
+    "--redo",
+    multiple=True,
+    type=click.Choice(ALL_STAGES),
+    help="Do a stage anew, and what depends on it; may be repeated.",
+)
 @click.option("--dry-run", is_flag=True, help="Only say how many clips, how much time and space.")
-def build(dry_run: bool, **given: Any) -> int:
-    """All stages: from a GRID folder to features and a manifest.
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of text.")
+def build(dry_run: bool, as_json: bool, **given: Any) -> int:
+    """Runs all stages: from a GRID folder to features and a manifest.
+
+    A build adds to what OUT holds: clips of earlier builds stay in the manifest as long as they are
+    what these options would make of them; how many are not is said.
 
     Exit codes: 0 every clip is a row (or no more failures than --max-failures); 6 finished, some
     clips are failures; 5 stopped by --max-failures; 4 another build writes to --out; 2 bad input.
@@ -189,6 +235,9 @@ def build(dry_run: bool, **given: Any) -> int:
     options = _options(ALL_STAGES, given)
     if dry_run:
         expected = estimate(options)
+        if as_json:
+            print_json(asdict(expected))
+            return 0
         click.echo(
             f"{expected.clips} clips, {expected.to_do} to work on, {expected.failures_known} known "
             f"failures; about {_size(expected.size_bytes)} and {_time(expected.wall_s)} with "
@@ -196,4 +245,5 @@ def build(dry_run: bool, **given: Any) -> int:
         )
         return 0
     report = run(options)
-    return _tell(report, "rows", given["max_failures"], f"why: {given['out']}/failures.jsonl")
+    why = f"why: {given['out']}/failures.jsonl"
+    return _tell(report, "rows", given["max_failures"], why, as_json)

@@ -10,7 +10,7 @@ import click
 from gridprep import api
 from gridprep.commands.build import FINISHED_WITH_FAILURES
 from gridprep.verification.report import Finding, SpeakerCounts, Verification
-from manifests.console import format_table
+from manifests.console import format_table, print_json
 from manifests.cpus import available_cpus
 from manifests.errors import BadInput
 from manifests.io import write_json
@@ -46,6 +46,7 @@ NAMED = 12
 @click.option("--quick", is_flag=True, help="Names and presence only, nothing is decoded.")
 @click.option("--faces", is_flag=True, help="Also look for the face in every clip.")
 @click.option("--complete", is_flag=True, help="Clips that are not here count as failures.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of text.")
 def verify(
     corpus: str,
     speakers: str,
@@ -55,6 +56,7 @@ def verify(
     quick: bool,
     faces: bool,
     complete: bool,
+    as_json: bool,
 ) -> int:
     """Checks every clip of CORPUS as a build would, and the folder against GRID's lists.
 
@@ -68,13 +70,19 @@ def verify(
     _check_out(out, corpus)
     result = api.verify(corpus, speakers=speakers, limit=limit, jobs=jobs, quick=quick, faces=faces)
     write_json(out, result.to_dict())
+    incomplete = complete and result.missing > 0
+    code = FINISHED_WITH_FAILURES if result.count("failed") or incomplete else 0
+    if as_json:
+        summary = result.to_dict()
+        del summary["findings"]  # 33,000 of them at worst; the report has them
+        print_json({**summary, "report": str(out), "exit_code": code})
+        return code
     for line in _lines(result):
         # A file name that is no UTF-8 must not end the report.
         click.echo(line.encode("utf-8", "backslashreplace").decode("utf-8"))
     click.echo(_summary(result))
     click.echo(f"report: {out}")
-    incomplete = complete and result.missing > 0
-    return FINISHED_WITH_FAILURES if result.count("failed") or incomplete else 0
+    return code
 
 
 def _check_out(out: Path, corpus: str) -> None:
@@ -116,6 +124,11 @@ def _lines(result: Verification) -> list[str]:
         )
     if result.orphan_alignments:
         lines.append(f"  alignments without a clip here: {result.orphan_alignments}")
+    if result.archives:
+        lines.append(
+            f"  warning: {len(result.archives)} archives lie here that are not unpacked, e.g. "
+            f"{result.archives[0]} (see `gridprep unpack`)"
+        )
     if result.junk_files:
         lines.append(f"  litter passed over (._*, Thumbs.db, …): {result.junk_files}")
     return lines

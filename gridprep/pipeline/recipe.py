@@ -11,12 +11,14 @@ parameters and the versions, chained: a stage's key contains its upstream's.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 from gridprep.features.prosody import ProsodySpec
-from gridprep.pipeline.state import ClipState, chain, files_present
+from gridprep.pipeline.state import ClipState, StageState, chain, decode_state, files_present
+from manifests.errors import ManifestError
 from manifests.mel import PRESETS
-from manifests.records import Clip, ClipFailure
+from manifests.records import Clip, ClipFailure, WordSpan
 from manifests.specs import AudioSpec, CropSpec, LandmarkSpec, MelSpec
 
 DEFAULT_MEL = "facetron"
@@ -45,6 +47,21 @@ UPSTREAM: dict[str, tuple[str, ...]] = {
 
 ALL_STAGES = tuple(UPSTREAM)
 
+STAGE_FILES: dict[str, tuple[str, ...]] = {
+    "audio": ("audio",),
+    "align": ("landmarks",),
+    "crop": ("lips", "face"),
+    "mels": ("mel", "prosody"),
+}
+"""Stage → the artifacts that a row needs from it."""
+
+STAGE_COUNTS: dict[str, tuple[str, ...]] = {
+    "audio": ("samples", "samples_added"),
+    "crop": ("video_frames",),
+    "mels": ("mel_frames",),
+}
+"""Stage → the whole numbers that a row needs from it."""
+
 
 @dataclass(frozen=True)
 class Recipe:
@@ -71,6 +88,32 @@ class Recipe:
     def mel(self) -> MelSpec:
         return PRESETS[self.mels[0]]
 
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values from which `from_dict` makes the recipe again, without the versions: those are
+        of the libraries that are installed when it is used."""
+        return {
+            "audio": self.audio.to_dict(),
+            "landmarks": self.landmarks.to_dict(),
+            "crop": self.crop.to_dict(),
+            "prosody": self.prosody.to_dict(),
+            "mels": list(self.mels),
+            "device": self.device,
+            "landmark_options": dict(self.landmark_options),
+        }
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> Recipe:
+        """Inverse of `to_dict`. Raises `KeyError`, `TypeError`, `ValueError` or `ManifestError`."""
+        return cls(
+            audio=AudioSpec.from_dict(values["audio"]),
+            landmarks=LandmarkSpec.from_dict(values["landmarks"]),
+            crop=CropSpec.from_dict(values["crop"]),
+            prosody=ProsodySpec.from_dict(values["prosody"]),
+            mels=tuple(values["mels"]),
+            device=str(values["device"]),
+            landmark_options=tuple(sorted(dict(values["landmark_options"]).items())),
+        )
+
     def stage_parameters(self) -> dict[str, str]:
         """Stage → one text of its parameters and versions."""
         versions = dict(self.library_versions)
@@ -96,13 +139,31 @@ class Recipe:
 
 @dataclass(frozen=True)
 class ClipTask:
-    """One clip's work, sent to a worker."""
+    """One clip's work, sent to a worker.
+
+    Attributes:
+        targets: stages wanted; their upstreams are implied.
+        remembered: the text of the clip's state, "" where there is none.
+        unsure: whether files of finished stages may be others than the state says, so that their
+            content decides (a build was killed, or the stages are to be checked).
+        redo: stages that are done anew, whatever their keys say, with all that depends on them.
+    """
 
     clip: Clip
     build: str
     recipe: Recipe
     targets: tuple[str, ...]
-    """Stages wanted; their upstreams are implied."""
+    remembered: str = ""
+    unsure: bool = False
+    redo: tuple[str, ...] = ()
+
+    def state(self) -> ClipState:
+        """What is remembered of the clip; the stages to be redone have lost their keys."""
+        state = decode_state(self.remembered)
+        for stage in with_downstreams(self.redo):
+            if stage in state.stages:
+                state.stages[stage] = replace(state.stages[stage], key="")
+        return state
 
 
 def with_upstreams(targets: tuple[str, ...]) -> tuple[str, ...]:
@@ -112,6 +173,32 @@ def with_upstreams(targets: tuple[str, ...]) -> tuple[str, ...]:
         if stage in wanted:
             wanted |= set(UPSTREAM[stage])
     return tuple(stage for stage in ALL_STAGES if stage in wanted)
+
+
+def with_downstreams(stages: tuple[str, ...]) -> tuple[str, ...]:
+    """The stages and everything that is made from their results, in order of work."""
+    found = set(stages)
+    for stage, upstream in UPSTREAM.items():
+        if found & set(upstream):
+            found.add(stage)
+    return tuple(stage for stage in ALL_STAGES if stage in found)
+
+
+def whole(name: str, stage: StageState) -> bool:
+    """Whether a remembered stage holds all that a manifest row needs of it, in the right form."""
+    data = stage.data
+    if any(artifact not in stage.files for artifact in STAGE_FILES.get(name, ())):
+        return False
+    if any(type(data.get(count)) is not int for count in STAGE_COUNTS.get(name, ())):
+        return False
+    if not isinstance(data.get("qc", {}), dict) or not isinstance(data.get("flags", []), list):
+        return False
+    if name == "alignment":
+        try:
+            return bool([WordSpan.from_dict(word) for word in data["words"]])
+        except (KeyError, TypeError, AttributeError, ManifestError):
+            return False
+    return True
 
 
 def expected_keys(state: ClipState, clip: Clip, parameters: dict[str, str]) -> dict[str, str]:
@@ -152,9 +239,17 @@ def failure_stands(state: ClipState, keys: dict[str, str], stages: tuple[str, ..
 
 
 def stale_stages(
-    state: ClipState, keys: dict[str, str], stages: tuple[str, ...], build: str
+    state: ClipState,
+    keys: dict[str, str],
+    stages: tuple[str, ...],
+    build: str,
+    content: bool = False,
 ) -> tuple[str, ...]:
-    """Those of `stages` that must be (re)done; none where a failure stands."""
+    """Those of `stages` that must be (re)done; none where a failure stands.
+
+    Args:
+        content: whether files count as there by their SHA-256 and not by their size alone.
+    """
     if failure_stands(state, keys, stages):
         return ()
     return tuple(
@@ -162,13 +257,14 @@ def stale_stages(
         for stage in stages
         if stage not in state.stages
         or state.stages[stage].key != keys[stage]
-        or not files_present(build, state.stages[stage])
+        or not whole(stage, state.stages[stage])
+        or not files_present(build, state.stages[stage], content)
     )
 
 
 def is_done(task: ClipTask, state: ClipState, parameters: dict[str, str]) -> bool:
     """Whether nothing is to be done for a clip. Reads no media: this is what a rerun costs."""
-    if not sources_current(state, task.clip):
+    if task.unsure or task.redo or not sources_current(state, task.clip):
         return False
     keys = expected_keys(state, task.clip, parameters)
     if failure_among(state, task.targets) and not failure_stands(state, keys, task.targets):

@@ -3,10 +3,15 @@ files that hold all rows and failures."""
 
 from __future__ import annotations
 
+import contextlib
+import csv
+import json
 import os
-from collections.abc import Sequence
+import shutil
+import tempfile
+from collections.abc import Iterator
 from dataclasses import replace
-from typing import Any
+from typing import IO, Any
 
 from gridprep.pipeline.recipe import (
     ALL_STAGES,
@@ -20,10 +25,10 @@ from gridprep.pipeline.state import ClipState
 from manifests.corpus_lists import gender_of
 from manifests.grammar import sentence_of
 from manifests.io import SUBSETS, atomic_open, check_row, write_jsonl
-from manifests.manifest import rows_to_dataframe
-from manifests.records import Clip, ClipFailure, ManifestRow, WordSpan
+from manifests.records import SCHEMA_VERSION, Clip, ClipFailure, ManifestRow, WordSpan
 from manifests.specs import CLIP_SECONDS
 
+MANIFEST = "manifest.jsonl"
 CSV_COLUMNS = (
     "speaker",
     "gender",
@@ -40,10 +45,14 @@ CSV_COLUMNS = (
 
 
 def not_built(
-    clip: Clip, state: ClipState, parameters: dict[str, str], build: str
+    clip: Clip, state: ClipState, parameters: dict[str, str], build: str, content: bool = False
 ) -> ClipFailure | None:
     """The failure of a clip whose features are not there or are not what `parameters` ask for, so
-    that a manifest never says of a file what is not true of it; None where the state can be trusted."""
+    that a manifest never says of a file what is not true of it; None where the state can be trusted.
+
+    Args:
+        content: whether files count as there by their SHA-256 and not by their size alone.
+    """
     if state.source is None:
         if state.failure is not None:
             return None
@@ -52,7 +61,7 @@ def not_built(
         detail = "the source changed since it was built"
     else:
         keys = expected_keys(state, clip, parameters)
-        stale = stale_stages(state, keys, ALL_STAGES, build)
+        stale = stale_stages(state, keys, ALL_STAGES, build, content)
         if failure_stands(state, keys, ALL_STAGES) or not (stale or state.failure):
             return None
         detail = f"not done, or with other parameters: {', '.join(stale) or 'what failed before'}"
@@ -69,7 +78,8 @@ def row_or_failure(
         return replace(state.failure, video=source)
     assert state.source is not None, f"{clip.clip_id} was not built"
     stages = state.stages
-    files = {name: path for s in stages.values() for name, (path, _) in s.files.items()}
+    artifacts = {name: file for stage in stages.values() for name, file in stage.files.items()}
+    files = {name: file.path for name, file in artifacts.items()}
     qc: dict[str, object] = {}
     flags: list[str] = []
     for stage in stages.values():
@@ -90,6 +100,7 @@ def row_or_failure(
         samples_added=stages["audio"].data["samples_added"],
         flags=tuple(flags),
         repairs=clip.repairs,
+        sha256={name: file.sha256 for name, file in artifacts.items()},
         qc=qc,
         source_path=source,
         source_sha256=state.source.sha256,
@@ -120,16 +131,72 @@ def relative_to(root: str, path: str) -> str:
     return path[len(root) + 1 :] if path.startswith(f"{root}/") else os.path.relpath(path, root)
 
 
-def write_rows(
-    out: str, rows: Sequence[ManifestRow], failures: Sequence[ClipFailure], header: dict[str, Any]
-) -> str:
-    """Writes `failures.jsonl`, the CSV of each subset and, last, `manifest.jsonl`; returns its path."""
-    write_jsonl(os.path.join(out, "failures.jsonl"), "failures", failures)
-    table = rows_to_dataframe(rows)
-    for subset in SUBSETS:
-        lines = table.loc[table["subset"] == subset, list(CSV_COLUMNS)]
-        with atomic_open(os.path.join(out, f"{subset}.csv")) as file:
-            lines.to_csv(file, index=False, lineterminator="\n")
-    manifest = os.path.join(out, "manifest.jsonl")
-    write_jsonl(manifest, "manifest", rows, **header)
-    return manifest
+class ManifestWriter:
+    """Takes the rows and failures of a build one by one; see `manifest_writer`.
+
+    Attributes:
+        rows: how many rows were added.
+        failures: the failures that were added.
+    """
+
+    def __init__(self, body: IO[bytes], tables: dict[str, Any]) -> None:
+        self._body, self._tables = body, tables
+        self.rows = 0
+        self.failures: list[ClipFailure] = []
+
+    def add(self, result: ManifestRow | ClipFailure) -> None:
+        """Adds a clip: a row or a failure."""
+        if isinstance(result, ClipFailure):
+            self.failures.append(result)
+            return
+        self.rows += 1
+        text = json.dumps(result.to_dict(), ensure_ascii=False, allow_nan=False)
+        self._body.write(text.encode("utf-8", "backslashreplace") + b"\n")
+        if result.subset in self._tables:
+            self._tables[result.subset].writerow(_csv_row(result))
+
+
+@contextlib.contextmanager
+def manifest_writer(out: str, header: dict[str, Any]) -> Iterator[ManifestWriter]:
+    """Writes a build's lists from rows and failures that are added one by one: `failures.jsonl`, the
+    CSV of each subset and, last, `manifest.jsonl`. They are never in memory as a whole.
+
+    Where the block raises, the old files stay as they were.
+
+    Args:
+        out: the build folder.
+        header: of the manifest; the number of rows is added.
+    """
+    with contextlib.ExitStack() as files:  # closed in reverse order: the manifest last
+        manifest = files.enter_context(atomic_open(os.path.join(out, MANIFEST), "wb"))
+        tables = {}
+        for subset in SUBSETS:
+            file = files.enter_context(atomic_open(os.path.join(out, f"{subset}.csv")))
+            tables[subset] = csv.writer(file, lineterminator="\n")
+            tables[subset].writerow(CSV_COLUMNS)
+        body = files.enter_context(tempfile.TemporaryFile(dir=out))
+        writer = ManifestWriter(body, tables)
+        yield writer
+        write_jsonl(os.path.join(out, "failures.jsonl"), "failures", writer.failures)
+        head = {
+            "schema": "manifest",
+            "schema_version": SCHEMA_VERSION,
+            **header,
+            "rows": writer.rows,
+        }
+        manifest.write(json.dumps(head, ensure_ascii=False, allow_nan=False).encode() + b"\n")
+        body.seek(0)
+        shutil.copyfileobj(body, manifest, 1 << 20)
+
+
+def _csv_row(row: ManifestRow) -> list[Any]:
+    paths = [row.paths[name] for name in ("lips", "face", "audio", "mel", "prosody")]
+    return [
+        row.speaker,
+        row.gender,
+        row.stem,
+        row.sentence,
+        *paths,
+        row.samples_added,
+        " ".join(row.flags),
+    ]

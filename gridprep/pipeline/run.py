@@ -3,22 +3,23 @@ fewer targets; all share this path and one cache.
 
     OUT/lips/s1/bbaf2n.avi   face/…jpg   audio/…wav   mel/…npy   prosody/…npz   landmarks/…npz
         manifest.jsonl  train.csv val.csv test.csv  failures.jsonl  provenance.json
-        .state/s1/bbaf2n.json  .lock
+        .state/clips.sqlite  .lock
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from gridprep.pipeline.execution import create_executor
+from gridprep.pipeline.execution import Shared, create_executor
 from gridprep.pipeline.lock import build_lock, sweep
 from gridprep.pipeline.recipe import (
     ALL_STAGES,
@@ -29,21 +30,45 @@ from gridprep.pipeline.recipe import (
     sources_current,
     with_upstreams,
 )
-from gridprep.pipeline.rows import not_built, row_or_failure, write_rows
+from gridprep.pipeline.rows import (
+    MANIFEST,
+    manifest_writer,
+    not_built,
+    relative_to,
+    row_or_failure,
+)
 from gridprep.pipeline.selection import BuildOptions, Selection, checked, select
 from gridprep.pipeline.stages import ClipResult, process_clip
-from gridprep.pipeline.state import STATE_FOLDER, ClipState, load_state
+from gridprep.pipeline.state import (
+    STATE_FILE,
+    STATE_FOLDER,
+    ClipState,
+    StateStore,
+    decode_state,
+    files_present,
+    safe_id,
+)
 from manifests.console import Progress
 from manifests.errors import TooManyFailures
-from manifests.execution import Died, Executor
+from manifests.execution import Died
 from manifests.io import SUBSETS, sha256_file, write_json
 from manifests.records import Clip, ClipFailure, ManifestRow
 from manifests.versions import ABSENT, versions
 
+PROVENANCE = "provenance.json"
+
 
 @dataclass(frozen=True)
 class BuildReport:
-    """How a build ended. `rows + failures == clips`, always."""
+    """How a build ended. `rows + failures == clips`, always.
+
+    Attributes:
+        processed: clips of the selection that were worked on.
+        reused: clips of the selection that were up to date.
+        kept: clips of earlier builds of the folder that are listed too, though not selected.
+        dropped: reason → clips of earlier builds that are not listed any more.
+        manifest: path of the manifest, "" for a single stage.
+    """
 
     clips: int
     rows: int
@@ -52,6 +77,8 @@ class BuildReport:
     reused: int
     wall_s: float
     manifest: str = ""
+    kept: int = 0
+    dropped: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -66,56 +93,154 @@ class Estimate:
     sampled: int
 
 
-def plan(
-    options: BuildOptions, clips: tuple[Clip, ...]
-) -> tuple[list[ClipTask], dict[str, ClipState]]:
-    """(tasks that have something to do, states of the clips that have not)."""
+@dataclass(frozen=True)
+class Plan:
+    """What a build has to do.
+
+    Attributes:
+        tasks: of the clips that have something to do.
+        current: how many clips have nothing to do.
+        failures: known failures among those.
+        will_change: whether features that are there will be replaced by others.
+    """
+
+    tasks: tuple[ClipTask, ...]
+    current: int
+    failures: tuple[ClipFailure, ...]
+    will_change: bool
+
+
+def plan(options: BuildOptions, clips: Sequence[Clip], store: StateStore) -> Plan:
+    """Compares what is remembered of the clips with what the options ask for."""
     parameters = options.recipe.stage_parameters()
     targets = with_upstreams(options.targets)
-    to_do: list[ClipTask] = []
-    current: dict[str, ClipState] = {}
+    tasks: list[ClipTask] = []
+    failures: list[ClipFailure] = []
+    will_change = False
     for clip in clips:
-        task = ClipTask(clip, options.out, options.recipe, targets)
-        state = load_state(options.out, clip.clip_id)
+        text, unsure = store.text(clip.clip_id)
+        task = ClipTask(clip, options.out, options.recipe, targets, text, unsure, options.redo)
+        state = task.state()
         if is_done(task, state, parameters):
-            current[clip.clip_id] = state
+            failure = failure_among(state, targets)
+            if failure is not None:
+                failures.append(failure)
         else:
-            to_do.append(task)
-    return to_do, current
+            tasks.append(task)
+            will_change = will_change or _replaces(task, state, parameters)
+    return Plan(tuple(tasks), len(clips) - len(tasks), tuple(failures), will_change)
+
+
+def _replaces(task: ClipTask, state: ClipState, parameters: dict[str, str]) -> bool:
+    """Whether a task may replace features that are there by others."""
+    if state.stages and not sources_current(state, task.clip):
+        return True
+    keys = expected_keys(state, task.clip, parameters)
+    return any(done.key != keys[stage] for stage, done in state.stages.items())
+
+
+def run(options: BuildOptions) -> BuildReport:
+    """Runs a build (all stages, then the manifest) or some of its stages.
+
+    A build adds to what the folder holds: the manifest lists the clips of this selection, and of those
+    that it listed before all that are still what these options would make of them. The others are
+    counted in the report, with the reason.
+
+    Raises:
+        Locked: another process writes to the same folder.
+        TooManyFailures: see `BuildOptions.max_failures`; finished clips stay finished.
+        BadInput, ToolkitError: for a corpus, option or folder that cannot be used.
+    """
+    started_s = time.monotonic()
+    options = checked(options)
+    selection = select(options)
+    with build_lock(options.out), StateStore(options.out) as store:
+        if not options.targets:
+            return _write_manifest(options, selection, store, {}, 0, started_s)
+        planned = plan(options, selection.clips, store)
+        overrides: dict[str, ClipFailure] = {}
+        failures = [*selection.find_failures, *planned.failures]
+        _check_failures(options, failures)
+        if planned.tasks:
+            if planned.will_change:
+                _retire_manifest(options.out)
+            for clip_id, failure in _execute(options, planned.tasks, store, len(failures)):
+                if failure is None:
+                    continue
+                failures.append(failure)
+                overrides[clip_id] = failure
+                _check_failures(options, failures)
+            sweep(Path(options.out))  # where a worker died in the middle of a file
+        if set(options.targets) == set(ALL_STAGES):
+            return _write_manifest(
+                options, selection, store, overrides, len(planned.tasks), started_s
+            )
+        total = len(selection.clips) + len(selection.find_failures)
+        order = {clip.clip_id: i for i, clip in enumerate(selection.clips)}
+        failures.sort(key=lambda f: order.get(f.clip_id, -1))
+        return BuildReport(
+            clips=total,
+            rows=total - len(failures),
+            failures=tuple(failures),
+            processed=len(planned.tasks),
+            reused=planned.current,
+            wall_s=time.monotonic() - started_s,
+        )
 
 
 def _execute(
-    options: BuildOptions, executor: Executor, tasks: list[ClipTask], known: list[ClipFailure]
-) -> Iterator[tuple[str, ClipState]]:
-    """Runs the tasks with progress; yields (clip id, new state). Raises `TooManyFailures`."""
+    options: BuildOptions, tasks: Sequence[ClipTask], store: StateStore, n_failures: int
+) -> Iterator[tuple[str, ClipFailure | None]]:
+    """Runs the tasks with progress and stores what comes back; yields (clip id, its failure if the
+    stages asked for have one)."""
     stages = with_upstreams(options.targets)
-    failures = list(known)
-    _check_failures(options, failures)
+    executor = create_executor(
+        options.backend,
+        options.jobs,
+        options.scheduler,
+        Shared(os.path.join(options.out, STATE_FOLDER), tasks[0].clip.video),
+    )
+    store.mark_unsure(task.clip.clip_id for task in tasks)
     results = executor.map(process_clip, tasks)
     with contextlib.closing(results), Progress(len(tasks), "build") as progress:
         for result in results:
-            if isinstance(result, Died):
-                clip_id, state = result.item.clip.clip_id, _died(result)
-            else:
-                clip_id, state = result.clip_id, result.state
-            failure = failure_among(state, stages)
-            if failure is not None:
-                failures.append(failure)
-            progress.update(1, failures=len(failures))
-            yield clip_id, state
-            _check_failures(options, failures)
+            failure = _stored(result, options, store, stages)
+            n_failures += failure is not None
+            progress.update(1, failures=n_failures)
+            clip_id = (result.item.clip if isinstance(result, Died) else result).clip_id
+            yield clip_id, failure
 
 
-def _died(died: Died[ClipTask]) -> ClipState:
-    clip = died.item.clip
-    return ClipState(
-        failure=ClipFailure(
-            clip.speaker, clip.stem, "worker", "worker_died", died.cause, clip.video
+def _stored(
+    result: ClipResult | Died[ClipTask],
+    options: BuildOptions,
+    store: StateStore,
+    stages: tuple[str, ...],
+) -> ClipFailure | None:
+    """Stores a result whose files are really here; the failure of the clip, if it is one now."""
+    if isinstance(result, Died):
+        clip = result.item.clip
+        return ClipFailure(
+            clip.speaker, clip.stem, "worker", "worker_died", result.cause, clip.video
         )
-    )
+    state = result.state
+    for stage in result.done_stages:
+        done = state.stages.get(stage)
+        # A worker on another machine may write to a folder of the same name that is not ours.
+        if done is not None and not files_present(
+            options.out, done, content=options.backend == "dask"
+        ):
+            speaker, stem = result.clip_id.split("/", 1)
+            detail = (
+                f"the worker says that it wrote {', '.join(f.path for f in done.files.values())}, "
+                f"and {options.out} does not hold it (do all workers share --out?)"
+            )
+            return ClipFailure(speaker, stem, "worker", "not_written", detail)
+    store.put(result.clip_id, state)
+    return failure_among(state, stages)
 
 
-def _check_failures(options: BuildOptions, failures: list[ClipFailure]) -> None:
+def _check_failures(options: BuildOptions, failures: Sequence[ClipFailure]) -> None:
     if 0 <= options.max_failures < len(failures):
         reasons = Counter(f.reason for f in failures)
         last = failures[-1]
@@ -127,104 +252,103 @@ def _check_failures(options: BuildOptions, failures: list[ClipFailure]) -> None:
         )
 
 
-def run(options: BuildOptions) -> BuildReport:
-    """Runs a build (all stages, then the manifest) or some of its stages.
-
-    Raises:
-        Locked: another process writes to the same folder.
-        TooManyFailures: see `Options.max_failures`; finished clips stay finished.
-        BadInput, ToolkitError: for a corpus, option or folder that cannot be used.
-    """
-    started_s = time.monotonic()
-    options = checked(options)
-    selection = select(options)
-    with build_lock(options.out):
-        # Marks the folder as a build before anything else is in it; `find_clips` passes over such.
-        os.makedirs(os.path.join(options.out, STATE_FOLDER), exist_ok=True)
-        if not options.targets:
-            states = _states_as_built(options, selection.clips)
-            return _write_manifest(options, selection, states, 0, len(states), started_s)
-        tasks, states = plan(options, selection.clips)
-        reused = len(states)
-        known = [*selection.find_failures, *_failures(states.values(), options.targets)]
-        if tasks:
-            if _will_change(tasks):
-                _retire_manifest(options.out)
-            executor = create_executor(options.backend, options.jobs, options.scheduler)
-            states.update(_execute(options, executor, tasks, known))
-            sweep(Path(options.out))  # where a worker died in the middle of a file
-        if set(options.targets) == set(ALL_STAGES):
-            return _write_manifest(options, selection, states, len(tasks), reused, started_s)
-        ordered = (states[clip.clip_id] for clip in selection.clips)
-        failures = (*selection.find_failures, *_failures(ordered, options.targets))
-        total = len(selection.clips) + len(selection.find_failures)
-        return BuildReport(
-            clips=total,
-            rows=total - len(failures),
-            failures=failures,
-            processed=len(tasks),
-            reused=reused,
-            wall_s=time.monotonic() - started_s,
-        )
-
-
-def _failures(states: Iterable[ClipState], targets: tuple[str, ...]) -> list[ClipFailure]:
-    """The failures that concern the targets."""
-    stages = with_upstreams(targets)
-    return [f for state in states if (f := failure_among(state, stages)) is not None]
-
-
-def _states_as_built(options: BuildOptions, clips: tuple[Clip, ...]) -> dict[str, ClipState]:
-    """The states of all clips, with a failure where the features are not there or are others."""
-    parameters = options.recipe.stage_parameters()
-    states = {}
-    for clip in clips:
-        state = load_state(options.out, clip.clip_id)
-        failure = not_built(clip, state, parameters, options.out)
-        states[clip.clip_id] = state if failure is None else ClipState(failure=failure)
-    return states
-
-
-def _will_change(tasks: list[ClipTask]) -> bool:
-    """Whether features that are there will be replaced by others."""
-    for task in tasks:
-        state = load_state(task.build, task.clip.clip_id)
-        if state.stages and not sources_current(state, task.clip):
-            return True
-        keys = expected_keys(state, task.clip, task.recipe.stage_parameters())
-        if any(done.key != keys[stage] for stage, done in state.stages.items()):
-            return True
-    return False
-
-
 def _retire_manifest(out: str) -> None:
     """Removes a manifest that is about to become untrue: were the run stopped half way, it would
     vouch for a mixture of old and new features."""
-    for name in ("manifest.jsonl", *(f"{subset}.csv" for subset in SUBSETS)):
+    for name in (MANIFEST, *(f"{subset}.csv" for subset in SUBSETS)):
         with contextlib.suppress(FileNotFoundError):
             os.unlink(os.path.join(out, name))
+
+
+class _Lists:
+    """What goes into the manifest: every clip of the selection, and of those listed before all that
+    are still true."""
+
+    def __init__(
+        self,
+        options: BuildOptions,
+        selection: Selection,
+        store: StateStore,
+        overrides: Mapping[str, ClipFailure],
+    ) -> None:
+        self._options, self._selection = options, selection
+        self._store, self._overrides = store, overrides
+        self._parameters = options.recipe.stage_parameters()
+        self.listed: set[str] = set()
+        self.kept = 0
+        self.dropped: Counter[str] = Counter()
+
+    def results(self) -> Iterator[ManifestRow | ClipFailure]:
+        """Rows and failures, those of the corpus first, then by speaker and stem."""
+        before = self._store.listed()
+        selected = {clip.clip_id for clip in self._selection.clips}
+        found = {id(failure) for failure in self._selection.find_failures}
+        for failure in self._selection.corpus.failures:
+            if id(failure) in found or safe_id(failure.clip_id) in before:
+                self._list(failure.clip_id, before, kept=id(failure) not in found)
+                yield failure
+        for clip in self._selection.corpus.clips:
+            if clip.clip_id in selected:
+                self._list(clip.clip_id, before, kept=False)
+                yield self._result(clip)
+            elif clip.clip_id in before:
+                result = self._earlier(clip)
+                before.discard(clip.clip_id)
+                if isinstance(result, str):
+                    self.dropped[result] += 1
+                else:
+                    self._list(clip.clip_id, before, kept=True)
+                    yield result
+        if before:
+            self.dropped["not in the corpus any more"] = len(before)
+
+    def _list(self, clip_id: str, before: set[str], kept: bool) -> None:
+        self.listed.add(safe_id(clip_id))
+        before.discard(safe_id(clip_id))
+        self.kept += kept
+
+    def _subset(self, clip: Clip) -> str:
+        split = self._selection.split
+        return (split.subset_of(clip.speaker, clip.stem) or "") if split else "train"
+
+    def _result(self, clip: Clip) -> ManifestRow | ClipFailure:
+        """A selected clip: it was just built, or `gridprep manifest` finds out whether it is."""
+        if clip.clip_id in self._overrides:
+            failure = self._overrides[clip.clip_id]
+            return replace(failure, video=relative_to(self._selection.corpus.root, clip.video))
+        text, unsure = self._store.text(clip.clip_id)
+        state = decode_state(text)
+        if not self._options.targets:
+            failure_ = not_built(clip, state, self._parameters, self._options.out, unsure)
+            state = state if failure_ is None else ClipState(failure=failure_)
+        return self._row(clip, state)
+
+    def _earlier(self, clip: Clip) -> ManifestRow | ClipFailure | str:
+        """A clip that was listed before and is not selected now; why it is dropped, if it is."""
+        split = self._selection.split
+        if split is not None and split.subset_of(clip.speaker, clip.stem) is None:
+            return f"not in the split {split.name}"
+        text, unsure = self._store.text(clip.clip_id)
+        state = decode_state(text)
+        if not_built(clip, state, self._parameters, self._options.out, unsure) is not None:
+            return "made with other options, from another source, or incomplete"
+        return self._row(clip, state)
+
+    def _row(self, clip: Clip, state: ClipState) -> ManifestRow | ClipFailure:
+        options, root = self._options, self._selection.corpus.root
+        return row_or_failure(clip, state, self._subset(clip), options.recipe, root)
 
 
 def _write_manifest(
     options: BuildOptions,
     selection: Selection,
-    states: dict[str, ClipState],
+    store: StateStore,
+    overrides: Mapping[str, ClipFailure],
     processed: int,
-    reused: int,
     started_s: float,
 ) -> BuildReport:
-    """Rows and failures of the selection, then the files that hold them."""
-    rows: list[ManifestRow] = []
-    failures = list(selection.find_failures)
+    """Rows and failures, then the files that hold them."""
     split, recipe = selection.split, options.recipe
-    for clip in selection.clips:
-        subset = (split.subset_of(clip.speaker, clip.stem) or "") if split else "train"
-        state = states[clip.clip_id]
-        result = row_or_failure(clip, state, subset, recipe, selection.corpus.root)
-        if isinstance(result, ManifestRow):
-            rows.append(result)
-        else:
-            failures.append(result)
     header: dict[str, Any] = {
         "split": split.name if split else "",
         "split_version": split.version if split else 0,
@@ -237,19 +361,24 @@ def _write_manifest(
             "landmarks": recipe.landmarks.to_dict(),
             "prosody": recipe.prosody.to_dict(),
         },
-        "rows": len(rows),
     }
-    manifest = write_rows(options.out, rows, failures, header)
+    lists = _Lists(options, selection, store, overrides)
+    with manifest_writer(options.out, header) as writer:
+        for result in lists.results():
+            writer.add(result)
+    store.set_listed(lists.listed)
     report = BuildReport(
-        clips=len(selection.clips) + len(selection.find_failures),
-        rows=len(rows),
-        failures=tuple(failures),
+        clips=writer.rows + len(writer.failures),
+        rows=writer.rows,
+        failures=tuple(writer.failures),
         processed=processed,
-        reused=reused,
+        reused=len(selection.clips) - processed,
+        kept=lists.kept,
+        dropped=dict(lists.dropped),
         wall_s=time.monotonic() - started_s,
-        manifest=manifest,
+        manifest=os.path.join(options.out, MANIFEST),
     )
-    provenance = os.path.join(options.out, "provenance.json")
+    provenance = os.path.join(options.out, PROVENANCE)
     write_json(provenance, _provenance(options, selection, report))
     return report
 
@@ -269,6 +398,7 @@ def _provenance(options: BuildOptions, selection: Selection, report: BuildReport
     found = {n: v for n, v in versions(*libraries).items() if v != ABSENT}
     return {
         "corpus": options.corpus,
+        "recipe": options.recipe.to_dict(),
         "split": options.split,
         "speakers": list(options.speakers),
         "limit": options.limit,
@@ -282,6 +412,8 @@ def _provenance(options: BuildOptions, selection: Selection, report: BuildReport
         "failures": dict(Counter(f.reason for f in report.failures)),
         "processed": report.processed,
         "reused": report.reused,
+        "kept": report.kept,
+        "dropped": report.dropped,
         "repairs": [vars(claim) for claim in selection.corpus.claims],
         "duplicates": [list(pair) for pair in selection.corpus.duplicates],
         "junk_files": selection.corpus.junk_files,
@@ -290,27 +422,42 @@ def _provenance(options: BuildOptions, selection: Selection, report: BuildReport
     }
 
 
+def _planned_without_writing(options: BuildOptions, clips: Sequence[Clip]) -> Plan:
+    """The plan of a build that is not to be run: its folder is read if it is there, and never written."""
+    with tempfile.TemporaryDirectory() as folder:
+        state = os.path.join(options.out, STATE_FOLDER, STATE_FILE)
+        if os.path.exists(state):
+            os.mkdir(os.path.join(folder, STATE_FOLDER))
+            shutil.copyfile(state, os.path.join(folder, STATE_FOLDER, STATE_FILE))
+        with StateStore(folder) as store:
+            return plan(options, clips, store)
+
+
 def estimate(options: BuildOptions, sample: int = 4) -> Estimate:
     """What a build would do, by doing it for a few clips in a temporary folder."""
     options = checked(options)
     selection = select(options)
-    tasks, states = plan(options, selection.clips)
+    planned = _planned_without_writing(options, selection.clips)
+    tasks = planned.tasks
     size = wall_s = 0.0
     chosen = tasks[:: max(1, len(tasks) // sample)][:sample]
     with tempfile.TemporaryDirectory() as folder:
         for i, task in enumerate([*chosen[:1], *chosen]):
             started_s = time.monotonic()
-            result: ClipResult = process_clip(replace(task, build=os.path.join(folder, str(i))))
+            scratch = replace(task, build=os.path.join(folder, str(i)), remembered="")
+            result: ClipResult = process_clip(scratch)
             if i:  # the first run loads libraries and models
                 wall_s += time.monotonic() - started_s
                 size += sum(
-                    s for stage in result.state.stages.values() for _, s in stage.files.values()
+                    file.size
+                    for stage in result.state.stages.values()
+                    for file in stage.files.values()
                 )
     share = len(tasks) / max(len(chosen), 1)
     return Estimate(
         clips=len(selection.clips),
         to_do=len(tasks),
-        failures_known=len(_failures(states.values(), options.targets)),
+        failures_known=len(planned.failures),
         size_bytes=size * share,
         wall_s=wall_s * share / options.jobs,
         sampled=len(chosen),

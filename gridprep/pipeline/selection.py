@@ -30,6 +30,8 @@ class BuildOptions:
         split: name of a frozen split; "" for the single-stage commands, which take every clip.
         limit: at most this many clips, dealt over the speakers in turn; 0 is all.
         max_failures: stop when more clips fail; -1 never.
+        redo: stages that are done anew for every clip of the selection, with what depends on them.
+        only: identifiers of clips; others are left alone. () is no restriction.
     """
 
     corpus: str
@@ -43,6 +45,8 @@ class BuildOptions:
     scheduler: str = ""
     max_failures: int = -1
     targets: tuple[str, ...] = ALL_STAGES
+    redo: tuple[str, ...] = ()
+    only: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -90,6 +94,9 @@ def checked(options: BuildOptions) -> BuildOptions:
         raise BadInput(f"--out {out} is the corpus", "choose a folder of its own for the build")
     check_own(out, (STATE_FOLDER,), "a build")
     create_executor(options.backend, options.jobs, options.scheduler)
+    for stage in options.redo:
+        if stage not in ALL_STAGES:
+            raise BadInput(f"there is no stage {stage!r}", f"use one of {', '.join(ALL_STAGES)}")
     for codec in (options.recipe.crop.lips_codec, options.recipe.crop.face_codec):
         suffix_of(codec)
     stages = with_upstreams(options.targets or ALL_STAGES)
@@ -100,14 +107,17 @@ def select(options: BuildOptions) -> Selection:
     """Finds the corpus and picks the clips. Raises `BadInput` when none is left."""
     split = load(options.split) if options.split else None
     corpus = find_clips(options.corpus)
-    wanted = set(options.speakers)
+    wanted, only = set(options.speakers), set(options.only)
     clips = [
         clip
         for clip in corpus.clips
         if (not wanted or clip.speaker in wanted)
+        and (not only or clip.clip_id in only)
         and (split is None or split.subset_of(clip.speaker, clip.stem) is not None)
     ]
     failures = [f for f in corpus.failures if not wanted or f.speaker in wanted]
+    if only:
+        failures = []
     if options.limit:
         clips = dealt(clips, options.limit)
         failures = []

@@ -37,12 +37,19 @@ from gridprep.pipeline.recipe import (
     stale_stages,
     with_upstreams,
 )
-from gridprep.pipeline.state import ClipState, FileStamp, StageState, load_state, save_state, stamp
+from gridprep.pipeline.state import (
+    Artifact,
+    ClipState,
+    FileStamp,
+    StageState,
+    encode_state,
+    stamp,
+)
 from manifests.errors import BadInput, ClipError, ToolkitError
 from manifests.features import read_landmarks
-from manifests.io import atomic_path
+from manifests.io import atomic_path, sha256_file
 from manifests.mel import DEFAULT, PRESETS, mel_spectrogram
-from manifests.records import Clip, ClipFailure
+from manifests.records import Clip, ClipFailure, Landmarks
 from manifests.specs import MelSpec
 from manifests.sync import av_offset, lip_height_px, loudness
 
@@ -58,7 +65,7 @@ _FOLDER_ERRNOS = {
 
 @dataclass
 class ClipResult:
-    """What a worker sends back."""
+    """What a worker sends back: what is to be remembered of the clip, and the stages it did."""
 
     clip_id: str
     state: ClipState
@@ -105,15 +112,18 @@ class _Work:
         return os.path.join(self.task.build, relative)
 
     def finish(self, stage: str, files: dict[str, str], **data: Any) -> None:
-        sizes = {name: (path, os.path.getsize(self.full(path))) for name, path in files.items()}
+        artifacts = {}
+        for name, path in files.items():
+            full = self.full(path)
+            artifacts[name] = Artifact(path, os.path.getsize(full), sha256_file(full))
         old = self.state.stages.get(stage)
         if old is not None:
             # A changed format leaves a file of another name behind.
-            for path, _ in old.files.values():
-                if path not in files.values():
+            for artifact in old.files.values():
+                if artifact.path not in files.values():
                     with contextlib.suppress(FileNotFoundError):
-                        os.unlink(self.full(path))
-        self.state.stages[stage] = StageState(self.keys[stage], sizes, data)
+                        os.unlink(self.full(artifact.path))
+        self.state.stages[stage] = StageState(self.keys[stage], artifacts, data)
         self.done.append(stage)
 
 
@@ -199,9 +209,18 @@ def _align(work: _Work) -> None:
     )
 
 
+def _read_landmarks(work: _Work) -> Landmarks:
+    """The landmarks that an earlier stage wrote. Damaged ones are no fault of the user's: they are
+    made anew, with the rest of the clip (see `process_clip`)."""
+    try:
+        return read_landmarks(work.full(work.state.stages["align"].files["landmarks"].path))
+    except BadInput as error:
+        raise RuntimeError(str(error)) from error
+
+
 def _crop(work: _Work) -> None:
     recipe = work.task.recipe
-    landmarks = read_landmarks(work.full(work.state.stages["align"].files["landmarks"][0]))
+    landmarks = _read_landmarks(work)
     geometry = crops.track(landmarks, recipe.landmarks, recipe.crop)
     frames = work.video.frames
     lips, lips_border_px = crops.crop_lips(frames, geometry, recipe.crop)
@@ -236,7 +255,7 @@ def _crop(work: _Work) -> None:
 
 def _read_audio(work: _Work) -> NDArray[np.float32]:
     samples, _ = soundfile.read(
-        work.full(work.state.stages["audio"].files["audio"][0]), dtype="float32"
+        work.full(work.state.stages["audio"].files["audio"].path), dtype="float32"
     )
     return np.asarray(samples, np.float32)
 
@@ -278,8 +297,8 @@ def _prosody_grid(recipe: Recipe) -> MelSpec:
 
 
 def _sync(work: _Work) -> None:
-    recipe, stages = work.task.recipe, work.state.stages
-    landmarks = read_landmarks(work.full(stages["align"].files["landmarks"][0]))
+    recipe = work.task.recipe
+    landmarks = _read_landmarks(work)
     geometry = crops.track(landmarks, recipe.landmarks, recipe.crop)
     # Always the default mel: the offset must not depend on which preset a build stores.
     samples = quality.to_mono(
@@ -311,7 +330,7 @@ _RUN = {
 
 
 def _stamp_again(old: FileStamp | None, path: str, stage: str) -> FileStamp:
-    """The stamp of a source, read again only where its size or time changed. Raises `ClipError`."""
+    """The stamp of a source, read again only where its metadata changed. Raises `ClipError`."""
     if old is not None and old.path == path and old.is_current():
         return old
     try:
@@ -320,8 +339,14 @@ def _stamp_again(old: FileStamp | None, path: str, stage: str) -> FileStamp:
         raise ClipError(stage, "unreadable", f"{path}: {error.strerror}") from None
 
 
+def _changed(state: ClipState) -> str:
+    """The path of a source that is not, or no longer, the file that was stamped; else ""."""
+    stamps = (state.source, state.alignment)
+    return next((s.path for s in stamps if s is not None and not s.is_current()), "")
+
+
 def _stamp_sources(state: ClipState, clip: Clip, stages: tuple[str, ...]) -> None:
-    """Reads size, time and hash of the sources where they changed. Raises `ClipError`."""
+    """Reads metadata and hash of the sources where they changed. Raises `ClipError`."""
     video, words, state.source, state.alignment = state.source, state.alignment, None, None
     state.source = _stamp_again(video, clip.video, "decode")
     if not clip.alignment:
@@ -333,6 +358,10 @@ def _stamp_sources(state: ClipState, clip: Clip, stages: tuple[str, ...]) -> Non
             raise
 
 
+class _SourceChanged(Exception):
+    """A source is not the file any more that the stages were made from; the message is its path."""
+
+
 class _Crash(Exception):
     """An error that nobody foresaw, with the stage in which it came; its cause is the error."""
 
@@ -342,8 +371,8 @@ class _Crash(Exception):
 
 
 def _update(task: ClipTask, state: ClipState, afresh: bool) -> tuple[str, ...]:
-    """Does what is stale, or everything when `afresh`, and saves the state; a `ClipError` is recorded
-    in it. Returns the stages done. Raises `_Crash`, and what `process_clip` raises."""
+    """Does what is stale, or everything when `afresh`; a `ClipError` is recorded in the state.
+    Returns the stages done. Raises `_Crash`, `_SourceChanged`, and what `process_clip` raises."""
     clip = task.clip
     stages = with_upstreams(task.targets)
     parameters = task.recipe.stage_parameters()
@@ -353,10 +382,10 @@ def _update(task: ClipTask, state: ClipState, afresh: bool) -> tuple[str, ...]:
         try:
             _stamp_sources(state, clip, stages)
             keys = expected_keys(state, clip, parameters)
-            stale = stages if afresh else stale_stages(state, keys, stages, task.build)
+            stale = stages if afresh else stale_stages(state, keys, stages, task.build, task.unsure)
             if failure_among(state, stages) and (afresh or not failure_stands(state, keys, stages)):
                 state.failure, state.failure_key = None, ""
-            _disown(task, state, stale)
+            _disown(state, stale)
             work = _Work(task, state, keys, stale, done)
             for at in stale:
                 _RUN[at](work)
@@ -365,8 +394,11 @@ def _update(task: ClipTask, state: ClipState, afresh: bool) -> tuple[str, ...]:
             # Permissions come back without a trace in a file's time: such a clip is tried every time.
             lasting = error.reason != "unreadable"
             state.failure_key = expected_keys(state, clip, parameters)[at] if lasting else ""
-        save_state(task.build, clip.clip_id, state)
-    except ToolkitError:
+        if changed := _changed(state):
+            _disown(state, tuple(done))
+            raise _SourceChanged(changed)
+        encode_state(state)  # numbers that nobody can store crash this clip, not the build
+    except (ToolkitError, _SourceChanged):
         raise
     except Exception as error:
         if isinstance(error, OSError) and error.errno in _FOLDER_ERRNOS:
@@ -384,25 +416,23 @@ def _failure(
     return ClipFailure(clip.speaker, clip.stem, stage, reason, detail, clip.video, evidence)
 
 
-def _disown(task: ClipTask, state: ClipState, stale: tuple[str, ...]) -> None:
-    """Takes the keys off finished stages before their files are replaced, on disk too.
-
-    Else a kill -9 after the files changed and before the new state is saved would leave new files
-    under an old key, and going back to the old parameters would take them for done.
-    """
-    disowned = [name for name in stale if name in state.stages and state.stages[name].key]
-    for name in disowned:
-        state.stages[name] = replace(state.stages[name], key="")
-    if disowned:
-        save_state(task.build, task.clip.clip_id, state)
+def _disown(state: ClipState, names: tuple[str, ...]) -> None:
+    """Takes the keys off finished stages whose files are about to be replaced, or which were made from
+    a file that has changed since: going back to old parameters must not take them for done."""
+    for name in names:
+        if name in state.stages:
+            state.stages[name] = replace(state.stages[name], key="")
 
 
 def process_clip(task: ClipTask) -> ClipResult:
-    """Brings one clip's target stages up to date and saves its state.
+    """Brings one clip's target stages up to date; what is to be remembered comes back in the result.
 
     An error that nobody foresaw is first taken for the fault of an artifact that was damaged under
     way: the clip is done once more from its source. If that crashes too it is recorded as `crashed`
     with the end of the traceback, and tried again by the next run: one clip never takes a build down.
+
+    A source that was replaced while it was read is read once more. Where it changes again the clip
+    fails as `source_changed`, and is tried again by the next run.
 
     Raises:
         BadInput: when the build folder cannot be written (full disk, read-only): that is no fault of
@@ -410,19 +440,20 @@ def process_clip(task: ClipTask) -> ClipResult:
         ToolkitError: when a library or a file of weights is missing.
     """
     clip = task.clip
-    state = load_state(task.build, clip.clip_id)
+    state = task.state()
     done: tuple[str, ...] = ()
     try:
-        done = _update(task, state, afresh=False)
-    except _Crash:
         try:
+            done = _update(task, state, afresh=False)
+        except (_Crash, _SourceChanged):
             done = _update(task, state, afresh=True)
-        except _Crash as crash:
-            error = crash.__cause__
-            trace = traceback.format_exception(error)[-4:]
-            detail = f"{type(error).__name__}: {error}"
-            state = ClipState(
-                failure=_failure(clip, crash.stage, "crashed", detail, {"trace": trace})
-            )
-            save_state(task.build, clip.clip_id, state)
+    except _Crash as crash:
+        error = crash.__cause__
+        trace = traceback.format_exception(error)[-4:]
+        detail = f"{type(error).__name__}: {error}"
+        state = ClipState(failure=_failure(clip, crash.stage, "crashed", detail, {"trace": trace}))
+    except _SourceChanged as changed:
+        detail = f"{changed} was replaced while it was read, twice"
+        state.failure = _failure(clip, "decode", "source_changed", detail, {})
+        state.failure_key = ""
     return ClipResult(clip.clip_id, state, done)

@@ -116,6 +116,7 @@ class Verification:
     orphan_alignments: int
     junk_files: int
     wall_s: float
+    archives: tuple[str, ...] = ()
 
     def count(self, verdict: str) -> int:
         return sum(f.verdict == verdict for f in self.findings)
@@ -149,6 +150,7 @@ class Verification:
             "findings": [f.to_dict() for f in self.findings if f.verdict != "ok"],
             "repairs": [r.to_dict() for r in self.repairs],
             "duplicates": [{"used": used, "passed_over": other} for used, other in self.duplicates],
+            "archives": list(self.archives),
             "versions": versions("av", "numpy", "soxr"),
             "wall_s": round(self.wall_s, 2),
         }

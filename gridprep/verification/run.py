@@ -186,6 +186,7 @@ def verify(options: VerifyOptions) -> Verification:
         orphan_alignments=corpus.orphan_alignments,
         junk_files=corpus.junk_files,
         wall_s=time.monotonic() - started_s,
+        archives=corpus.archives,
     )
 
 

@@ -16,6 +16,7 @@ import pytest
 from builds import (
     STUB,
     add_clip,
+    count_states,
     die_on,
     digests,
     gridprep,
@@ -50,7 +51,7 @@ def corpus(synth_corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path
 
 def contents(out: Path) -> dict[str, str]:
     """Every byte of a build but the record of how long it took."""
-    names = digests(out, ".state", "lips", "face", "audio", "mel", "prosody", "landmarks")
+    names = digests(out, "lips", "face", "audio", "mel", "prosody", "landmarks")
     texts = [*out.glob("*.jsonl"), *out.glob("*.csv")]
     return names | {path.name: path.read_text(encoding="utf-8") for path in texts}
 
@@ -92,7 +93,7 @@ def test_kill_minus_nine_then_resume_gives_the_same_bytes(
         process.communicate(timeout=60)
     assert kills == 2
     assert not (out / "manifest.jsonl").exists()
-    done = len(list((out / ".state").rglob("[!.]*.json")))
+    done = count_states(out)
     before = times_ns(out)
     code, printed, _ = gridprep("build", "--corpus", corpus, "--out", out, "--jobs", "2")
     assert code == 0
@@ -206,7 +207,7 @@ def test_two_builds_into_one_folder_and_an_interrupt(corpus: Path, tmp_path: Pat
     assert the_line(error) == (
         "gridprep: interrupted; what was finished is kept, run it again to go on"
     )
-    done = len(list((out / ".state").rglob("[!.]*.json")))
+    done = count_states(out)
     assert 1 <= done < 8
     second = start_slow_build(*arguments)
     printed, error = second.communicate(timeout=120)

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from gridprep.pipeline import execution
-from gridprep.pipeline.execution import DaskExecutor, create_executor
+from gridprep.pipeline.execution import DaskExecutor, Shared, create_executor
 from manifests.errors import BadInput, MissingDependency, ToolkitError
 from manifests.execution import Died, LocalExecutor
 
@@ -159,3 +159,89 @@ def test_whom_dask_blames_wrongly_is_tried_again_alone(monkeypatch: pytest.Monke
     monkeypatch.setattr(executor._distributed, "as_completed", list)
     results = list(executor.map(abs, [0, 1, 2, 3]))
     assert results == [0, 3, Died(1, "several Dask workers died on it"), 2]
+
+
+# -- workers elsewhere ------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def cluster() -> Any:
+    """A scheduler of its own with one worker in this process."""
+    import distributed
+
+    with distributed.LocalCluster(
+        n_workers=1, threads_per_worker=1, processes=False, dashboard_address=None
+    ) as cluster:
+        yield cluster
+
+
+def test_workers_show_that_they_share_the_folders(
+    cluster: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = tmp_path / "clip.mpg"
+    source.write_bytes(b"clip")
+    out = tmp_path / "out"
+    out.mkdir()
+    shared = Shared(str(out), str(source))
+    results = create_executor("dask", 1, cluster.scheduler_address, shared).map(abs, [-1])
+    assert list(results) == [1]
+    assert list(out.iterdir()) == [], "the token is gone"
+
+    def refused(answer: Any) -> str:
+        monkeypatch.setattr(execution, "_answer", answer)
+        executor = create_executor("dask", 1, cluster.scheduler_address, shared)
+        with pytest.raises(BadInput) as caught:
+            list(executor.map(abs, [-1]))
+        assert list(out.iterdir()) == []
+        return str(caught.value)
+
+    real = execution._answer
+    absent = str(tmp_path / "absent")
+    said = refused(lambda token, source: real(os.path.join(absent, "token"), source))
+    assert said.startswith("1 of 1 Dask workers do not share the folders of this build, e.g. ")
+    assert "No such file or directory; put --corpus and --out on a file system" in said
+    assert f"{absent}: No such file" in refused(lambda token, source: real(token, absent))
+    assert "it sees other files there" in refused(lambda *_: ("another token", 4))
+    assert "it sees other files there" in refused(
+        lambda token, source: (Path(token).read_text(), 5)
+    )
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_a_worker_that_may_not_write_says_so(tmp_path: Path) -> None:
+    (tmp_path / "token").write_text("t")
+    tmp_path.chmod(0o500)
+    try:
+        said, size = execution._answer(str(tmp_path / "token"), str(tmp_path / "token"))
+    finally:
+        tmp_path.chmod(0o700)
+    assert "cannot be written to" in said
+    assert size == -1
+
+
+def test_a_scheduler_without_workers_is_given_up(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import distributed
+
+    monkeypatch.setattr(execution, "WORKERS_TIMEOUT_S", 0.5)
+    with distributed.LocalCluster(n_workers=0, processes=False, dashboard_address=None) as cluster:
+        address = cluster.scheduler_address
+        with pytest.raises(ToolkitError, match=f"0 workers at {address}") as caught:
+            list(create_executor("dask", 1, address).map(abs, [-1]))
+    assert f"start some with `dask worker {address}`" in str(caught.value)
+    assert f"0 workers at {address}; waiting up to" in capsys.readouterr().err
+
+
+def test_workers_that_all_go_away_are_given_up(
+    cluster: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(execution, "WORKERS_TIMEOUT_S", 0.6)
+    results = create_executor("dask", 1, cluster.scheduler_address).map(
+        time.sleep, [0.0, *[0.3] * 20]
+    )
+    next(results)
+    cluster.scale(0)
+    with pytest.raises(ToolkitError, match="0 workers at"):
+        list(results)
+    assert "giving up in" in capsys.readouterr().err

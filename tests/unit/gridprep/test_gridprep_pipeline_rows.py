@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import os
 from dataclasses import replace
 from pathlib import Path
@@ -10,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from gridprep.pipeline.recipe import ALL_STAGES, Recipe, expected_keys
-from gridprep.pipeline.rows import not_built, relative_to, row_or_failure, write_rows
-from gridprep.pipeline.state import ClipState, FileStamp, StageState
+from gridprep.pipeline.rows import manifest_writer, not_built, relative_to, row_or_failure
+from gridprep.pipeline.state import Artifact, ClipState, StageState, stamp
 from manifests.io import read_jsonl, read_manifest, validate
 from manifests.records import Clip, ClipFailure, ManifestRow
 from manifests.specs import CropSpec
@@ -31,8 +32,7 @@ def clip(tmp_path: Path) -> Clip:
 
 def finished(clip: Clip, build: Path) -> ClipState:
     """A state with every stage done, and its files."""
-    stat = os.stat(clip.video)
-    state = ClipState(source=FileStamp(clip.video, stat.st_size, stat.st_mtime_ns, "c0ffee"))
+    state = ClipState(source=replace(stamp(clip.video), sha256="c0ffee"))
     keys = expected_keys(state, clip, PARAMETERS)
     files = {
         "audio": {"audio": "audio/s1/bbaf2n.wav"},
@@ -66,7 +66,7 @@ def finished(clip: Clip, build: Path) -> ClipState:
         for name, path in files.get(stage, {}).items():
             (build / path).parent.mkdir(parents=True, exist_ok=True)
             (build / path).write_bytes(b"123")
-            sizes[name] = (path, 3)
+            sizes[name] = Artifact(path, 3, hashlib.sha256(b"123").hexdigest())
         state.stages[stage] = StageState(keys[stage], sizes, data.get(stage, {}))
     return state
 
@@ -85,6 +85,8 @@ def test_a_finished_clip_is_a_row(clip: Clip, tmp_path: Path) -> None:
     )
     assert row.qc == {"source_frames": 74, "peak": 0.5, "f0_median_hz": None}
     assert set(row.paths) == {"lips", "face", "audio", "mel", "prosody", "landmarks"}
+    assert set(row.sha256) == {*row.paths, "mel:lip2wav"}
+    assert set(row.sha256.values()) == {hashlib.sha256(b"123").hexdigest()}
     assert row.extra_mels == {"lip2wav": "mel-lip2wav/s1/bbaf2n.npy"}
     assert row.source_path == "s1/bbaf2n.mpg"
     assert row.source_sha256 == "c0ffee"
@@ -105,6 +107,13 @@ def test_broken_physics_are_a_failure(clip: Clip, tmp_path: Path) -> None:
         "74 video frames, not 75; 47999 samples, not 48000 at 16000 Hz"
     )
     assert "149 mel frames, not 150" in failure.detail
+
+
+def test_lists_that_are_not_finished_leave_the_old_ones(tmp_path: Path) -> None:
+    (tmp_path / "manifest.jsonl").write_text("old")
+    with pytest.raises(AttributeError), manifest_writer(str(tmp_path), {}) as writer:
+        writer.add(None)  # type: ignore[arg-type]
+    assert [(p.name, p.read_text()) for p in tmp_path.iterdir()] == [("manifest.jsonl", "old")]
 
 
 def test_mel_frames_are_judged_by_the_builds_own_mel(clip: Clip, tmp_path: Path) -> None:
@@ -173,8 +182,11 @@ def test_files_hold_rows_and_failures(clip: Clip, tmp_path: Path) -> None:
     row = row_or_failure(clip, state, "test", RECIPE, str(tmp_path / "corpus"))
     assert isinstance(row, ManifestRow)
     failure = ClipFailure("s1", "bbaf3s", "decode", "grey_frames", "grey", "s1/x", {"n": 12})
-    manifest = write_rows(str(out), [row], [failure], {"split": "large-unseen", "rows": 1})
-    header, rows = read_manifest(manifest)
+    with manifest_writer(str(out), {"split": "large-unseen"}) as writer:
+        writer.add(failure)
+        writer.add(row)
+    assert (writer.rows, writer.failures) == (1, [failure])
+    header, rows = read_manifest(out)
     assert (header["schema"], header["split"], header["rows"]) == ("manifest", "large-unseen", 1)
     assert rows == [row]
     assert read_jsonl(out / "failures.jsonl", "failures", ClipFailure)[1] == [failure]

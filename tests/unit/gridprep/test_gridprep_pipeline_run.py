@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 import shutil
+import sqlite3
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-from builds import STUB, add_clip, digests, gridprep, times_ns
+from builds import STUB, add_clip, count_states, digests, gridprep, times_ns
 from clips import pictures, tiny_clip
 
 from gridprep.pipeline import run as build
@@ -19,7 +21,7 @@ from gridprep.pipeline.recipe import ALL_STAGES, ClipTask, Recipe
 from gridprep.pipeline.run import estimate, plan, run
 from gridprep.pipeline.selection import BuildOptions, Selection, select, with_versions
 from gridprep.pipeline.stages import process_clip
-from gridprep.pipeline.state import STATE_FOLDER
+from gridprep.pipeline.state import STATE_FOLDER, StateStore
 from manifests.corpus_lists import stems_of
 from manifests.errors import BadInput, MissingDependency, TooManyFailures
 from manifests.execution import Died
@@ -322,7 +324,7 @@ def test_max_failures_stops_and_what_is_done_is_kept(corpus: Path) -> None:
     assert line.endswith("--max-failures is 1; what is done is kept: raise it to go on")
     assert not (out / "manifest.jsonl").exists()
     assert gridprep(*arguments, "1")[0] == 5  # not one clip more
-    assert len(list((out / STATE_FOLDER).rglob("*.json"))) == 2
+    assert count_states(out) == 2
     code, printed, _ = gridprep(*arguments, "2")
     assert code == 0
     assert "4 rows + 2 failures = 6 clips (4 worked on, 2 unchanged" in printed
@@ -348,10 +350,10 @@ def test_a_clip_that_kills_workers_is_a_failure_and_is_tried_again(
     (failure,) = report.failures
     assert (failure.stage, failure.reason) == ("worker", "worker_died")
     assert failure.clip_id == f"s1/{STEMS['s1'][0]}"
-    tasks, _ = plan(
-        replace(options(corpus), recipe=with_versions(RECIPE)), select(options(corpus)).clips
-    )
-    assert [task.clip.clip_id for task in tasks] == [failure.clip_id]
+    mine = replace(options(corpus), recipe=with_versions(RECIPE))
+    with StateStore(mine.out) as store:
+        planned = plan(mine, select(mine).clips, store)
+    assert [task.clip.clip_id for task in planned.tasks] == [failure.clip_id]
 
 
 @pytest.mark.usefixtures("serial")
@@ -362,3 +364,162 @@ def test_nothing_to_do_touches_nothing(corpus: Path) -> None:
     report = run(options(corpus, limit=3))
     assert (report.processed, report.reused) == (0, 3)
     assert times_ns(out, *{path.split("/")[0] for path in before}) == before
+
+
+# -- what a folder holds already --------------------------------------------------------------------
+
+
+@pytest.mark.usefixtures("serial")
+def test_a_selection_adds_to_the_build(corpus: Path) -> None:
+    out = corpus.parent / "out"
+    (corpus / "s1" / f"{STEMS['s1'][1]}.mpg").write_bytes(b"")
+    (corpus / "s1" / "holiday.mpg").write_bytes(b"x")
+    (corpus / "s30" / "picnic.mpg").write_bytes(b"x")
+    first = run(options(corpus, speakers=("s1",)))
+    assert (first.rows, first.clips, first.kept) == (2, 4, 0)
+    second = run(options(corpus, speakers=("s2",)))
+    assert (second.processed, second.reused, second.kept, second.dropped) == (2, 0, 4, {})
+    assert (second.rows, second.clips) == (4, 6)
+    _, rows = read_manifest(out)
+    assert [row.speaker for row in rows] == ["s1", "s1", "s2", "s2"]
+    assert {f.clip_id for f in second.failures} == {f"s1/{STEMS['s1'][1]}", "s1/holiday"}
+    smaller = run(options(corpus, limit=1))
+    assert (smaller.rows, smaller.clips, smaller.kept) == (4, 6, 5)
+    again = run(replace(options(corpus, speakers=("s2",)), targets=()))
+    assert (again.rows, again.clips) == (4, 6)
+
+
+@pytest.mark.usefixtures("serial")
+def test_what_is_not_listed_any_more_is_said(corpus: Path) -> None:
+    out = corpus.parent / "out"
+    arguments = ("build", "--corpus", corpus, "--out", out, "--landmarks", STUB)
+    assert gridprep(*arguments)[0] == 0
+    (corpus / "s30" / f"{STEMS['s30'][0]}.mpg").unlink()
+    (corpus / "s1" / f"{STEMS['s1'][0]}.mpg").write_bytes(b"another clip")
+    code, printed, _ = gridprep(*arguments, "--speakers", "s2")
+    assert code == 0
+    assert "4 rows + 0 failures = 4 clips (0 worked on, 2 unchanged" in printed
+    assert "2 of them from earlier builds of this folder" in printed
+    assert (
+        "1 clips of earlier builds are not listed any more: not in the corpus any more" in printed
+    )
+    assert "1 clips of earlier builds are not listed any more: made with other options," in printed
+    code, printed, _ = gridprep(*arguments, "--speakers", "s2", "--mel", "lip2wav")
+    assert "2 rows + 0 failures = 2 clips (2 worked on, 0 unchanged" in printed
+    assert "2 clips of earlier builds are not listed any more: made with other options" in printed
+    assert [row.speaker for row in read_manifest(out)[1]] == ["s2", "s2"]
+    assert json.loads((out / "provenance.json").read_text())["dropped"] == {
+        "made with other options, from another source, or incomplete": 2
+    }
+    code, printed, _ = gridprep(*arguments, "--split", "small", "--speakers", "s2")
+    assert code == 0
+
+
+@pytest.mark.usefixtures("serial")
+def test_a_state_without_a_key_makes_one_clip_stale_and_nothing_else(corpus: Path) -> None:
+    out = corpus.parent / "out"
+    run(options(corpus))
+    before = digests(out)
+    clip_id = f"s1/{STEMS['s1'][0]}"
+    path = out / STATE_FOLDER / "clips.sqlite"
+    for key in ("samples", "mel_frames", "words", "sha256", "key"):
+        with contextlib.closing(sqlite3.connect(path)) as database, database:
+            database.execute(
+                "UPDATE clips SET state = replace(state, ?, 'x') WHERE clip_id = ?",
+                (f'"{key}"', clip_id),
+            )
+        report = run(options(corpus))
+        assert (report.rows, report.failures, report.processed) == (6, (), 1)
+    assert digests(out) == before
+
+
+@pytest.mark.usefixtures("serial")
+def test_a_worker_whose_files_are_not_here_is_not_believed(
+    corpus: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on a machine where the build folder's path leads elsewhere."""
+    elsewhere = corpus.parent / "elsewhere"
+
+    def write_elsewhere(task: ClipTask) -> Any:
+        if task.clip.speaker != "s2":
+            return process_clip(task)
+        return process_clip(replace(task, build=str(elsewhere)))
+
+    monkeypatch.setattr(build, "process_clip", write_elsewhere)
+    report = run(options(corpus))
+    assert (report.rows, report.clips) == (4, 6)
+    assert {(f.speaker, f.stage, f.reason) for f in report.failures} == {
+        ("s2", "worker", "not_written")
+    }
+    assert "do all workers share --out?" in report.failures[0].detail
+    monkeypatch.setattr(build, "process_clip", process_clip)
+    report = run(options(corpus))
+    assert (report.rows, report.processed) == (6, 2)
+
+
+@pytest.mark.usefixtures("serial")
+def test_old_files_of_the_same_size_do_not_pass_for_those_of_a_far_worker(
+    corpus: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On Dask the content is compared: what lies here from before has the very name and size."""
+    out = corpus.parent / "out"
+    run(options(corpus, limit=1))
+    (sound,) = (out / "audio" / "s1").iterdir()
+    sound.write_bytes(b"\0" * sound.stat().st_size)
+    elsewhere = str(corpus.parent / "elsewhere")
+    monkeypatch.setattr(
+        build, "process_clip", lambda task: process_clip(replace(task, build=elsewhere))
+    )
+    report = run(options(corpus, limit=1, redo=("audio",), backend="dask"))
+    assert [f.reason for f in report.failures] == ["not_written"]
+
+
+@pytest.mark.usefixtures("serial")
+def test_a_stage_can_be_redone(corpus: Path) -> None:
+    out = corpus.parent / "out"
+    arguments = ("build", "--corpus", corpus, "--out", out, "--landmarks", STUB, "--limit", "2")
+    assert gridprep(*arguments)[0] == 0
+    before, contents = times_ns(out), digests(out)
+    code, printed, _ = gridprep(*arguments, "--redo", "crop")
+    assert code == 0
+    assert "(2 worked on, 0 unchanged" in printed
+    moved = {path.split("/")[0] for path, time in times_ns(out).items() if before[path] != time}
+    assert moved == {"lips", "face"}
+    assert digests(out) == contents
+    code, _, error = gridprep(*arguments, "--redo", "nonsense")
+    assert code == 2
+    assert "'nonsense' is not one of" in error
+
+
+@pytest.mark.usefixtures("serial")
+def test_scripts_get_one_json_object(corpus: Path) -> None:
+    out = corpus.parent / "out"
+    (corpus / "s1" / f"{STEMS['s1'][1]}.mpg").write_bytes(b"")
+    arguments = ("build", "--corpus", corpus, "--out", out, "--landmarks", STUB, "--json")
+    code, printed, _ = gridprep(*arguments)
+    values = json.loads(printed)
+    assert code == values["exit_code"] == 6
+    assert (values["rows"], values["failures"], values["clips"]) == (5, 1, 6)
+    assert values["reasons"] == {"empty_file": 1}
+    assert values["manifest"] == str(out / "manifest.jsonl")
+    code, printed, _ = gridprep(*arguments, "--dry-run", "--limit", "1")
+    assert code == 0
+    assert json.loads(printed)["clips"] == 1
+    code, printed, _ = gridprep(
+        "verify", corpus, "--quick", "--json", "--out", corpus.parent / "verify.json"
+    )
+    values = json.loads(printed)
+    assert code == values["exit_code"] == 6
+    assert values["counts"]["failed"] == 1
+    assert values["report"] == str(corpus.parent / "verify.json")
+
+
+@pytest.mark.usefixtures("serial")
+def test_a_folder_of_somebody_else_is_left_alone(corpus: Path) -> None:
+    out = corpus.parent / "thesis"
+    out.mkdir()
+    (out / "chapter1.tex").touch()
+    code, _, error = gridprep("build", "--corpus", corpus, "--out", out)
+    assert code == 2
+    assert "is not empty (chapter1.tex) and was not made as a build" in error
+    assert [p.name for p in out.iterdir()] == ["chapter1.tex"]

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
-from builds import STUB, add_clip, digests, times_ns
+from builds import STUB, add_clip, digests, load_state, run_task, save_state, times_ns
 from clips import write_alignment
 
 from gridprep.features.crop_store import read_pictures
@@ -29,10 +29,10 @@ from gridprep.pipeline.recipe import (
     stale_stages,
     with_upstreams,
 )
-from gridprep.pipeline.stages import process_clip
-from gridprep.pipeline.state import ClipState, load_state, save_state
+from gridprep.pipeline.state import ClipState
 from manifests.errors import BadInput, MissingDependency
 from manifests.features import read_landmarks
+from manifests.io import sha256_file
 from manifests.records import Clip, ClipFailure
 from manifests.specs import AudioSpec, CropSpec, LandmarkSpec
 
@@ -49,7 +49,7 @@ def built(sound_clip: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("one clip é")
     add_clip(root / "corpus", SPEAKER, STEM, sound_clip)
     register_stub()
-    result = process_clip(task_in(root))
+    result = run_task(task_in(root))
     assert result.done_stages == ALL_STAGES
     return root
 
@@ -59,7 +59,7 @@ def root(built: Path, tmp_path: Path) -> Path:
     """A copy of `built` with its times, in a place of its own."""
     copy = tmp_path / "ä b"
     shutil.copytree(built, copy)
-    process_clip(task_in(copy))  # the paths of its sources are new
+    run_task(task_in(copy))  # the paths of its sources are new
     return copy
 
 
@@ -78,11 +78,11 @@ def task_in(
 
 def done(task: ClipTask) -> tuple[str, ...]:
     """The stages that a run does; a second run does none."""
-    result = process_clip(task)
+    result = run_task(task)
     assert result.state.failure is None, result.state.failure
     assert result.state == load_state(task.build, task.clip.clip_id)
     assert is_done(task, result.state, task.recipe.stage_parameters())
-    assert process_clip(task).done_stages == ()
+    assert run_task(task).done_stages == ()
     return result.done_stages
 
 
@@ -98,7 +98,7 @@ def test_upstreams_are_implied_and_ordered() -> None:
 def test_artifacts_have_the_shapes_that_the_formats_promise(root: Path) -> None:
     out = root / "out"
     state = load_state(str(out), f"{SPEAKER}/{STEM}")
-    files = {n: out / p for s in state.stages.values() for n, (p, _) in s.files.items()}
+    files = {n: out / p for s in state.stages.values() for n, (p, _, _) in s.files.items()}
     assert read_pictures(files["lips"]).shape == (75, 144, 144, 3)
     assert read_pictures(files["face"]).shape == (15, 160, 160, 3)
     samples, rate_hz = soundfile.read(files["audio"])
@@ -204,6 +204,106 @@ def test_a_deleted_artifact_is_made_again(root: Path, folder: str, redone: tuple
     assert digests(root / "out") == before
 
 
+def test_a_stage_remembered_without_what_a_row_needs_is_done_again(root: Path) -> None:
+    """A state that was damaged, or is of a version that did not raise its number."""
+    before = digests(root / "out")
+    task = task_in(root)
+    for stage, damage in (
+        ("alignment", lambda s: s.data.pop("words")),
+        ("alignment", lambda s: s.data["words"][2].pop("end_s")),
+        ("audio", lambda s: s.data.pop("samples")),
+        ("mels", lambda s: s.data.update(mel_frames="150")),
+        ("mels", lambda s: s.data.update(qc=None)),
+        ("decode", lambda s: s.data.update(flags={})),
+        ("crop", lambda s: s.data.pop("video_frames")),
+        ("crop", lambda s: s.files.pop("lips")),
+    ):
+        state = load_state(task.build, task.clip.clip_id)
+        damage(state.stages[stage])  # type: ignore[no-untyped-call]
+        save_state(task.build, task.clip.clip_id, state)
+        assert done(task) == (stage,)
+    assert digests(root / "out") == before
+
+
+def test_other_content_under_the_same_size_and_time_is_noticed(root: Path) -> None:
+    """`cp other clip; touch -r before clip`."""
+    task = task_in(root)
+    video = Path(task.clip.video)
+    stat, data = video.stat(), bytearray(video.read_bytes())
+    data[-1] ^= 1  # after the end of the pictures
+    video.write_bytes(data)
+    os.utime(video, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+    assert (video.stat().st_size, video.stat().st_mtime_ns) == (stat.st_size, stat.st_mtime_ns)
+    assert done(task) == tuple(s for s in ALL_STAGES if s != "alignment")
+
+
+def test_a_source_replaced_while_it_is_read_is_read_again(
+    root: Path, sound_clip: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.rmtree(root / "out")
+    task = task_in(root)
+    video = Path(task.clip.video)
+    crop, replaced = stages._RUN["crop"], []
+
+    def crop_and_replace(work: stages._Work) -> None:
+        crop(work)
+        if not replaced:
+            other = video.with_suffix(".new")
+            other.write_bytes(sound_clip.read_bytes() + b"\0")
+            os.replace(other, video)
+            replaced.append(True)
+
+    monkeypatch.setitem(stages._RUN, "crop", crop_and_replace)
+    result = run_task(task)
+    assert result.state.failure is None
+    assert result.state.source is not None
+    assert result.state.source.sha256 == sha256_file(video)
+    assert done(task) == ()
+
+
+def test_a_source_that_never_keeps_still_is_a_failure(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    task = task_in(root)
+    shutil.rmtree(root / "out" / "lips")
+    crop = stages._RUN["crop"]
+
+    def crop_and_touch(work: stages._Work) -> None:
+        crop(work)
+        Path(task.clip.video).write_bytes(Path(task.clip.video).read_bytes() + b"\0")
+
+    with monkeypatch.context() as patch:
+        patch.setitem(stages._RUN, "crop", crop_and_touch)
+        failure = failure_of(task)
+    assert (failure.stage, failure.reason) == ("decode", "source_changed")
+    assert not stands(task)
+    assert set(done(task)) >= {"decode", "audio", "align", "crop", "mels", "sync"}
+
+
+def test_after_a_kill_content_decides(root: Path) -> None:
+    """A killed build may have put other bytes under the name and size that are remembered."""
+    before = digests(root / "out")
+    task = task_in(root)
+    (mel,) = (root / "out" / "mel" / SPEAKER).iterdir()
+    mel.write_bytes(b"\0" * mel.stat().st_size)
+    assert run_task(task).done_stages == ()
+    assert run_task(replace(task, unsure=True)).done_stages == ("mels",)
+    assert done(task) == ()
+    assert digests(root / "out") == before
+
+
+def test_stages_are_redone_with_what_hangs_on_them(root: Path) -> None:
+    before = digests(root / "out")
+    assert run_task(replace(task_in(root), redo=("align",))).done_stages == (
+        "align",
+        "crop",
+        "sync",
+    )
+    assert run_task(replace(task_in(root), redo=("mels", "crop"))).done_stages == ("crop", "mels")
+    assert run_task(task_in(root)).done_stages == ()
+    assert digests(root / "out") == before
+
+
 def test_sound_alone_lies_on_the_pictures_time_axis(tmp_path: Path) -> None:
     """A container whose pictures start at 1 s: decoding sound alone must not shift it."""
     from clips import tiny_clip
@@ -228,7 +328,7 @@ def test_an_artifact_damaged_in_place_heals_when_a_stage_stumbles_over_it(root: 
         (path,) = (root / "out" / folder / SPEAKER).iterdir()
         path.write_bytes(b"\0" * path.stat().st_size)
         recipe = replace(RECIPE, library_versions=((changed, f"new {folder}"),))
-        result = process_clip(task_in(root, recipe))
+        result = run_task(task_in(root, recipe))
         assert result.state.failure is None
         assert result.done_stages == ALL_STAGES
     assert digests(root / "out") == before
@@ -248,7 +348,7 @@ def test_an_unforeseen_error_costs_one_clip_and_is_tried_again(
     shutil.rmtree(root / "out" / "lips")
     with monkeypatch.context() as patch:
         patch.setitem(stages._RUN, "crop", fail_with(RuntimeError("odd\nthing")))
-        state = process_clip(task).state
+        state = run_task(task).state
     assert state.failure is not None
     assert (state.failure.stage, state.failure.reason) == ("crop", "crashed")
     assert state.failure.detail == "RuntimeError: odd\nthing"
@@ -266,7 +366,7 @@ def test_numbers_that_json_cannot_hold_cost_one_clip(
         work.finish("crop", {}, qc={"scale": float("nan")})
 
     monkeypatch.setitem(stages._RUN, "crop", not_a_number)
-    state = process_clip(task_in(root, replace(RECIPE, crop=CropSpec(face_every=3)))).state
+    state = run_task(task_in(root, replace(RECIPE, crop=CropSpec(face_every=3)))).state
     assert state.failure is not None
     assert state.failure.reason == "crashed"
     assert load_state(str(root / "out"), f"{SPEAKER}/{STEM}") == state
@@ -280,7 +380,7 @@ def test_a_missing_library_is_no_fault_of_the_clip(
     )
     shutil.rmtree(root / "out" / "landmarks")
     with pytest.raises(MissingDependency):
-        process_clip(task_in(root))
+        run_task(task_in(root))
 
 
 def test_a_kill_between_files_and_state_is_noticed_even_when_going_back(
@@ -294,14 +394,14 @@ def test_a_kill_between_files_and_state_is_noticed_even_when_going_back(
         pass
 
     def write_then_die(work: stages._Work) -> None:
-        path = Path(work.full(work.state.stages["audio"].files["audio"][0]))
+        path = Path(work.full(work.state.stages["audio"].files["audio"].path))
         path.write_bytes(b"RIFF" + b"x" * (path.stat().st_size - 4))
         raise Killed
 
     with monkeypatch.context() as patch:
         patch.setitem(stages._RUN, "audio", write_then_die)
         with pytest.raises(Killed):
-            process_clip(task_in(root, loud))
+            run_task(task_in(root, loud))
     assert digests(root / "out") != before
     assert "audio" in done(task_in(root))
     assert digests(root / "out") == before
@@ -318,18 +418,18 @@ def test_a_full_disk_stops_the_build_and_keeps_what_was_there(
     with monkeypatch.context() as patch:
         patch.setattr(Path, "write_bytes", no_space)
         with pytest.raises(BadInput, match="/out/x: No space left on device; free space") as caught:
-            process_clip(task_in(root, replace(RECIPE, crop=CropSpec(face_every=3))))
+            run_task(task_in(root, replace(RECIPE, crop=CropSpec(face_every=3))))
     assert "\n" not in str(caught.value)
     assert digests(root / "out") == before
     assert not list(root.rglob(".tmp-*"))
-    assert done(task_in(root)) == ("crop",)
+    assert done(task_in(root)) == (), "content shows that nothing was lost"
 
 
 def test_a_folder_that_is_a_file_stops_the_build(root: Path) -> None:
     shutil.rmtree(root / "out" / "mel")
     (root / "out" / "mel").write_text("in the way")
     with pytest.raises(BadInput, match=r"mel.*choose another --out"):
-        process_clip(task_in(root))
+        run_task(task_in(root))
 
 
 # -- failures, and what makes them pass -------------------------------------------------------------
@@ -337,7 +437,7 @@ def test_a_folder_that_is_a_file_stops_the_build(root: Path) -> None:
 
 def failure_of(task: ClipTask) -> ClipFailure:
     """The failure of a clip, which stands when it is run again."""
-    state = process_clip(task).state
+    state = run_task(task).state
     assert state.failure is not None
     assert state == load_state(task.build, task.clip.clip_id)
     return state.failure
@@ -382,7 +482,7 @@ def test_a_failure_of_one_stage_does_not_stop_another(root: Path) -> None:
     shutil.rmtree(root / "out")
     failure_of(task_in(root, words=False))
     mels = task_in(root, targets=("mels",), words=False)
-    result = process_clip(mels)
+    result = run_task(mels)
     assert result.done_stages == ("audio", "mels")
     assert failure_among(result.state, mels.targets) is None
     assert failure_among(result.state, ALL_STAGES) is not None
@@ -440,7 +540,7 @@ def test_a_failure_that_does_not_stand_is_tried_again_though_all_stages_are_done
 def test_an_unreadable_alignment_does_not_stop_mels(root: Path) -> None:
     shutil.rmtree(root / "out")
     make_unreadable(Path(task_in(root).clip.alignment))
-    result = process_clip(task_in(root, targets=("mels",)))
+    result = run_task(task_in(root, targets=("mels",)))
     assert result.done_stages == ("decode", "audio", "mels")
 
 
