@@ -42,6 +42,7 @@ MEASUREMENTS: dict[str, Callable[[Path, int, Path], str]] = {
     "stages": build_speed.stages,
     "workers": build_speed.workers,
     "unchanged": build_speed.unchanged,
+    "growth": build_speed.growth,
     "landmark-steps": landmark_steps.table,
     "landmark-backends": landmark_backends.table,
     "crop-formats": crop_formats.table,

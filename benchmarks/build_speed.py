@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import resource
 import shutil
+import subprocess
+import sys
 import threading
 import time
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
@@ -14,13 +19,19 @@ import psutil
 from gridprep.landmarks.registry import create
 from gridprep.media.decode import decode
 from gridprep.pipeline import stages as stage_module
-from gridprep.pipeline.recipe import ALL_STAGES, Recipe
+from gridprep.pipeline.recipe import ALL_STAGES, Recipe, expected_keys
 from gridprep.pipeline.run import plan, run
 from gridprep.pipeline.selection import BuildOptions, select, with_versions
 from gridprep.pipeline.stages import process_clip
+from gridprep.pipeline.state import ClipState, StageState, StateStore
 from manifests.console import format_table
+from manifests.corpus_lists import SPEAKERS, expected_stems_of
+from manifests.grammar import words_of
+from manifests.records import Clip
 
 SPLIT = "large-unseen"
+
+GROWTH_CLIPS = (2_000, 8_000, 32_870)
 
 
 def _options(
@@ -66,7 +77,8 @@ class PeakMemory:
 def stages(corpus: Path, clips: int, scratch: Path) -> str:
     """Time per stage in one process, beside the floors: decoding alone, landmarks alone."""
     options = _options(corpus, scratch / "stages", min(clips, 60), 1)
-    tasks, _ = plan(options, select(options).clips)
+    with StateStore(options.out) as store:
+        tasks = plan(options, select(options).clips, store).tasks
     spent: dict[str, float] = {}
     original = dict(stage_module._RUN)
 
@@ -184,7 +196,9 @@ def unchanged(corpus: Path, clips: int, scratch: Path) -> str:
     started_s = time.perf_counter()
     repeats = max(1, 3000 // len(selection.clips))
     for _ in range(repeats):
-        to_do, _ = plan(replace(options, out=str(Path(options.out).resolve())), selection.clips)
+        with StateStore(options.out) as store:
+            here = replace(options, out=str(Path(options.out).resolve()))
+            to_do = plan(here, selection.clips, store).tasks
     plan_s = (time.perf_counter() - started_s) / repeats
     n = len(selection.clips)
     return format_table(
@@ -194,6 +208,91 @@ def unchanged(corpus: Path, clips: int, scratch: Path) -> str:
             ("  of it planning alone", n, f"{n / plan_s:.0f}"),
         ],
     ) + ("" if not to_do else f"\nWARNING: {len(to_do)} clips were not up to date")
+
+
+def growth(corpus: Path, clips: int, scratch: Path) -> str:
+    """A build of all of GRID with nothing to do, simulated: a few clips are built, and every clip of
+    GRID's lists gets links to their sources and features, and a state of its own. Each size runs in a
+    process of its own, so that its memory is its own."""
+    del clips
+    few = _options(corpus, scratch / "few", 8, 2)
+    run(few)
+    rows = []
+    for count in GROWTH_CLIPS:
+        folder = scratch / f"grid{count}"
+        _enlarge(select(few).clips, Path(few.out), folder, count)
+        code = f"from benchmarks.build_speed import idle; idle({str(folder)!r})"
+        best: tuple[float, float] | None = None
+        for _ in range(3):
+            printed = subprocess.run(
+                [sys.executable, "-c", code], check=True, capture_output=True, text=True
+            ).stdout
+            wall_s, peak_mb, reused = map(float, printed.split())
+            if int(reused) != count:
+                raise RuntimeError(f"{reused} of {count} clips were up to date")
+            best = min(best or (wall_s, peak_mb), (wall_s, peak_mb))
+        assert best is not None
+        rows.append((f"{count:,}", f"{best[0]:.1f}", f"{count / best[0]:.0f}", f"{best[1]:.0f}"))
+        shutil.rmtree(folder)
+    return format_table(("clips, nothing to do", "s", "clips/s", "peak MB"), rows)
+
+
+def _enlarge(built: Sequence[Clip], out: Path, folder: Path, count: int) -> None:
+    """A corpus of `count` clips and its finished build, by links to the few that were built."""
+    names = [(s, stem) for s in SPEAKERS for stem in expected_stems_of(s)][:count]
+    with StateStore(out) as store:
+        states = [store.get(clip.clip_id) for clip in built]
+    recipe = with_versions(Recipe())
+    parameters = recipe.stage_parameters()
+
+    def states_of_links() -> Iterator[tuple[str, ClipState]]:
+        for i, (speaker, stem) in enumerate(names):
+            clip, old = built[i % len(built)], states[i % len(built)]
+            video = folder / "corpus" / speaker / f"{stem}{Path(clip.video).suffix}"
+            words = folder / "corpus" / "alignments" / speaker / f"{stem}.align"
+            for source, target in ((clip.video, video), (clip.alignment, words)):
+                target.parent.mkdir(parents=True, exist_ok=True)
+                target.symlink_to(source)
+            assert old.source is not None
+            assert old.alignment is not None
+            state = ClipState(
+                replace(old.source, path=str(video)), replace(old.alignment, path=str(words))
+            )
+            here = replace(clip, stem=stem, speaker=speaker, video=str(video), alignment=str(words))
+            keys = expected_keys(state, here, parameters)
+            for stage, done in old.stages.items():
+                files = {}
+                for name, file in done.files.items():
+                    path = file.path.replace(clip.clip_id, f"{speaker}/{stem}")
+                    target = folder / "out" / path
+                    target.parent.mkdir(parents=True, exist_ok=True)
+                    os.link(out / file.path, target)
+                    files[name] = file._replace(path=path)
+                data = done.data
+                if stage == "alignment":
+                    spoken = words_of(stem)
+                    data = {
+                        "words": [
+                            {**w, "word": word}
+                            for w, word in zip(data["words"], spoken, strict=True)
+                        ]
+                    }
+                state.stages[stage] = StageState(keys[stage], files, data)
+            yield f"{speaker}/{stem}", state
+
+    with StateStore(folder / "out") as store:
+        store.put_all(states_of_links())
+
+
+def idle(folder: str) -> None:
+    """Runs a build with nothing to do; prints its seconds, its peak memory in MB, and the clips that
+    were up to date. Run in a process of its own by `growth`."""
+    started_s = time.perf_counter()
+    options = BuildOptions(f"{folder}/corpus", f"{folder}/out", split="all-seen")
+    report = run(options)
+    wall_s = time.perf_counter() - started_s
+    peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3
+    print(wall_s, peak_mb, report.reused)
 
 
 def _timed_run(options: BuildOptions) -> float:

@@ -261,11 +261,15 @@ class StateStore:
 
     def put(self, clip_id: str, state: ClipState) -> None:
         """Stores the state of a clip whose files are known to be what it says."""
+        self.put_all([(clip_id, state)])
+
+    def put_all(self, states: Iterable[tuple[str, ClipState]]) -> None:
+        """Stores several at once, which spares the disk."""
         with self._told(), self._database:
-            self._database.execute(
+            self._database.executemany(
                 "INSERT INTO clips (clip_id, state) VALUES (?, ?) ON CONFLICT (clip_id)"
                 " DO UPDATE SET state = excluded.state, unsure = 0",
-                (clip_id, encode_state(state)),
+                ((clip_id, encode_state(state)) for clip_id, state in states),
             )
 
     def mark_unsure(self, clip_ids: Iterable[str]) -> None:

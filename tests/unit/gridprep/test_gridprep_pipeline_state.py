@@ -180,7 +180,7 @@ def test_a_stamp_holds_until_size_or_time_changes(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         stamp(str(path))
     os.mkfifo(path)
-    with pytest.raises(OSError, match="regular file"):
+    with pytest.raises(OSError, match="named pipe"):
         stamp(str(path))
 
 
