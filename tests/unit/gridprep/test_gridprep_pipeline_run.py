@@ -170,8 +170,8 @@ def test_folders_that_cannot_be_are_one_line(corpus: Path, tmp_path: Path) -> No
         (tmp_path / "empty", "out", "empty holds no video file"),
         (corpus, "file", "file is not a folder; choose an empty folder"),
         (corpus, "file/out", "file/out: Not a directory"),
-        (corpus, "corpus", "is the corpus; choose a folder of its own"),
-        (corpus, "link", "is the corpus; choose a folder of its own"),
+        (corpus, "corpus", "itself; choose another --out"),
+        (corpus, "link", "itself; choose another --out"),
     ):
         code, _, error = gridprep("build", "--corpus", source, "--out", tmp_path / out)
         assert code == 2
