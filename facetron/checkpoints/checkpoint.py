@@ -1,8 +1,8 @@
-"""Checkpoints: one safetensors file with the weights, whose header tells what they are.
+"""Checkpoints: one safetensors file with the weights, whose header says what they are.
 
-The same words lie beside it as JSON for people and other programs; what is loaded is the header, so
-weights and words cannot part. Nothing is unpickled. A file that training is taken up from holds the
-optimizers' state as well, in the same way, so that a kill leaves either the old or the new.
+The header also lies beside it as JSON, for people and other programs; what is loaded is the header in
+the file, so that the two cannot disagree. Nothing is unpickled. The file that training resumes from
+holds the state of the optimizers as well, so that a kill leaves either the old state or the new.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ HEADER = "facetron_checkpoint"
 
 @dataclass(frozen=True)
 class CheckpointInfo(Record):
-    """What weights are.
+    """The header of a checkpoint: what its weights are and where they come from.
 
     Attributes:
         stage: that trained them.

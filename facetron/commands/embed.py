@@ -21,7 +21,7 @@ from manifests.outputs import Command
     "--checkpoint",
     type=click.Path(),
     required=True,
-    help="Of any stage with a face or a prosody encoder, or the name of bundled weights.",
+    help="Checkpoint of any stage with a face or a prosody encoder, or the name of bundled weights.",
 )
 @click.option(
     "--subset",
@@ -39,7 +39,7 @@ from manifests.outputs import Command
     type=click.Choice(["middle", "mean"]),
     default="middle",
     show_default=True,
-    help="A clip's face: its middle still, or the mean over all its stills.",
+    help="The face of a clip: its middle still, or the mean over all its stills.",
 )
 @click.option("--limit", type=click.IntRange(min=0), default=0, help="At most this many clips.")
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:1.")
@@ -53,7 +53,7 @@ def embed(
     limit: int,
     device: str,
 ) -> None:
-    """How each clip's face looks to the model, and how the clip sounds: the points of Figure 2.
+    """Write the face and the prosody embedding of each clip: the points of Figure 2.
 
     Writes plain arrays: face and prosody (clips × size, of length 1), speaker, stem, gender,
     subset, seen, and info, a JSON text of what made them.

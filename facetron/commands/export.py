@@ -26,8 +26,8 @@ from manifests.outputs import Command
 def export(sources: tuple[Path, ...], out: Path, float32: bool, note: str) -> None:
     """Put the trained parts of several stages into one file.
 
-    What `facetron speak`, `synthesize` and `embed` take as --checkpoint; discriminators and
-    optimizers stay behind.
+    `facetron speak`, `synthesize` and `embed` take it as --checkpoint; discriminators and optimizers
+    stay behind. Each part keeps the metrics, options and revision of its own training.
     """
     from facetron.checkpoints.export import export as write
 

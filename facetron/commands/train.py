@@ -14,7 +14,12 @@ from manifests.outputs import Command
 @click.command(cls=Command)
 @click.argument("stage")
 @click.option("--system", default=systems.DEFAULT, show_default=True, help="Which system.")
-@click.option("--manifest", required=True, type=click.Path(path_type=Path), help="Of gridprep.")
+@click.option(
+    "--manifest",
+    required=True,
+    type=click.Path(path_type=Path),
+    help="manifest.jsonl, or the folder of a `gridprep build`.",
+)
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="Folder of the run.")
 @click.option("--size", default=None, help="paper (the default), small or debug.")
 @click.option("--config", "file", type=click.Path(path_type=Path), help="YAML file of options.")

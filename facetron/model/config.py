@@ -1,7 +1,7 @@
-"""What the model is: one section a module, every choice where the paper is silent an option.
+"""Options of the model: one dataclass per module, every choice that the paper leaves open an option.
 
-The defaults are the paper's model (`paper`); `facetron.model.sizes` holds the others. A tuple that speaks
-of stages has one entry a stage. Sections III and IV are the paper's.
+The defaults are the paper's model (`paper`); `facetron.model.sizes` has the other sizes. A tuple that
+belongs to stages of a network has one entry per stage. Sections III and IV are the paper's.
 """
 
 from __future__ import annotations
@@ -44,8 +44,8 @@ class LipConfig:
     """Channel-wise, after every convolution."""
     dropout: float = 0.5
     batch_norm: bool = False
-    """After every convolution. Not in the paper: it takes a tenth of the steps, which is what a CPU
-    has."""
+    """After every convolution. Not in the paper: training takes a tenth of the steps, which is what a
+    CPU can do."""
     gru_hidden: int = 256
     gru_layers: int = 2
     embedding: Literal["fc1", "gru"] = "fc1"
@@ -148,7 +148,7 @@ class DecoderConfig:
 
     @property
     def upsampling(self) -> int:
-        """Mel frames a video frame."""
+        """Mel frames per video frame."""
         return math.prod(self.rates)
 
 
@@ -173,7 +173,7 @@ class DiscriminatorConfig:
         if len({len(layer) for layer in layers}) != 1 or not self.scale_channels:
             raise BadInput(
                 "scale_channels, scale_kernels, scale_strides, scale_groups differ in length",
-                "give one entry a layer",
+                "give one entry per layer",
             )
         inputs = (1, *self.scale_channels[:-1])
         for before, after, groups in zip(
@@ -213,7 +213,7 @@ class VocoderConfig:
     """HiFi-GAN from a mel to a waveform; the default is its V1 at hop 320."""
 
     mel: str = "facetron"
-    """Name of the mel preset that it speaks; its rates multiply to that mel's hop."""
+    """Name of the preset of the mels that it takes; its rates multiply to that mel's hop."""
     channels: int = 512
     """Initial channels, halved by every stage."""
     rates: tuple[int, ...] = (5, 4, 4, 2, 2)
@@ -222,8 +222,9 @@ class VocoderConfig:
     """Samples between the frames of an inverse STFT that ends the network in place of its fastest
     stages (iSTFTNet, Kaneko et al., ICASSP 2022); 0 is HiFi-GAN's own end, a waveform."""
     source: Literal["none", "harmonic"] = "none"
-    """`harmonic`: pulses at the pitch that a small network reads from the mel, and noise, which the
-    inverse STFT's spectrum shapes (`facetron.model.excitation`). Not in the paper; learns on two cores."""
+    """`harmonic`: a source of pulses, at the pitch that a small network reads from the mel, and of
+    noise, which the inverse STFT's spectrum filters (`facetron.model.excitation`). Not in the paper;
+    it learns on two cores."""
     resblock: ResBlock = 1
     resblock_kernels: tuple[int, ...] = ()
     resblock_dilations: tuple[tuple[int, ...], ...] = ()
@@ -340,7 +341,7 @@ def _mrf(
     if len(kernels) != len(dilations):
         raise BadInput(
             f"{section}.resblock_kernels and resblock_dilations differ in length",
-            "give one entry a residual block to both, or to neither",
+            "give one entry per residual block to both, or to neither",
         )
     return tuple(zip(kernels, dilations, strict=True))
 
@@ -351,7 +352,7 @@ def _check_stages(
     if not len(rates) == len(kernels) == stages or not rates:
         raise BadInput(
             f"{section}: {len(rates)} rates, {len(kernels)} kernels, {stages} stages of channels",
-            "give one entry a stage, and the decoder's channels one more",
+            "give one entry per stage, and the decoder's channels one more",
         )
     if any(rate < 1 or kernel < rate for rate, kernel in zip(rates, kernels, strict=True)):
         raise BadInput(

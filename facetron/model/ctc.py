@@ -1,5 +1,5 @@
-"""From frame-wise letters to text: CTC (Graves et al., 2006) decoded greedily, by prefix beam
-search, or by a beam that only spells sentences of GRID's grammar.
+"""Letters of the lip encoder (III): CTC (Graves et al., 2006), decoded greedily, by prefix beam search,
+or by a beam over the sentences of GRID's grammar only.
 
 Everything works on whole batches at once in NumPy. The beams of a batch are arrays (B, K); a prefix
 is known by a 64-bit hash of its letters, so that the two ways to one prefix (a letter repeated, or

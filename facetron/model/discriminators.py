@@ -1,4 +1,4 @@
-"""The discriminators of HiFi-GAN, for waveforms as published and for mels as the paper has them.
+"""Discriminators (III): HiFi-GAN's for waveforms as published, and for mels as the paper describes them.
 
 A waveform has one channel; a mel has its bands as channels, so that both are (B, C, T) and the same
 two networks judge either. Names of parameters are those of the published weights: `mpd` and `msd`

@@ -1,10 +1,11 @@
-"""What a voice's throat gives its mouth to shape: pulses at the pitch that a mel tells, and noise.
+"""Harmonic source excitation of the vocoder: pulses at a pitch that is read from the mel, and noise.
 
-A vocoder that has to find every glottal pulse by itself takes a million steps. Given pulses it only
-shapes them, which thousands of steps on two cores teach, and a mel whose higher harmonics a small
-decoder has blurred still sounds voiced. After the neural source-filter model (Wang, Takaki and
-Yamagishi, ICASSP 2019) and HiFTNet (Li, Han, Jiang and Mesgarani, 2023), which reads the pitch from
-the mel as is done here. Not in the paper.
+A neural source-filter model: the source is a sum of harmonics of F0, in closed form, and white noise;
+the network is the filter, which shapes both (Wang, Takaki and Yamagishi, ICASSP 2019). As in HiFTNet
+(Li, Han, Jiang and Mesgarani, 2023) a small network reads F0 and voicing from the mel. A vocoder
+without a source has to place every glottal pulse by itself, which takes it about a million steps;
+with one it learns in some thousand steps on two cores, and mels with blurred harmonics still sound
+voiced. Not in the paper.
 """
 
 from __future__ import annotations
@@ -20,11 +21,11 @@ from facetron.model.hifigan import SLOPE
 from manifests.precision import full_precision
 
 MIDDLE_HZ = 150.0
-"""Pitches are counted in octaves from here, between men's and women's."""
+"""Pitches are counted in octaves from here; it lies between typical pitches of men and women."""
 OCTAVES = 2.0
-"""Pitches further away than this are brought back to it: 37.5 to 600 Hz."""
+"""Pitches are clamped to so many octaves around `MIDDLE_HZ`: 37.5 to 600 Hz."""
 HIGHEST_SHARE = 0.95
-"""Of half the rate: above it no harmonic is made, so that none folds back."""
+"""Share of half the sampling rate up to which harmonics are made, so that none is aliased."""
 CENTS = 1200.0
 
 
@@ -39,7 +40,8 @@ class Pitch(NamedTuple):
 
 
 class PitchReader(nn.Module):
-    """A log mel → its pitch. In single precision always: half of it knows 0.4 % of an octave."""
+    """Reads F0 and voicing from a log mel. Always in single precision: half precision resolves a pitch
+    to 0.4 % of an octave only."""
 
     def __init__(self, n_mels: int, channels: int = 128) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""Face encoder (III, after FaceNet): one still of a face → how that person sounds."""
+"""Face encoder (III, after FaceNet; f of Eq. 1 and 5): one still of a face → an embedding of the voice."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The whole model, Eq. 1 to 3: silent lips and one still of a face → mel, and on to sound."""
+"""The whole model (III, Figure 1, Eq. 1 to 3): silent lips and one still of a face → mel → waveform."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ class Facetron(nn.Module):
         return embedding
 
     def speak(self, lip_embedding: Tensor, face_embedding: Tensor) -> Tensor:
-        """Eq. 2 and 3: the words of one, the voice of another if one likes.
+        """Eq. 2 and 3: lip embeddings and a face embedding, which may be of two people, become a mel.
 
         Args:
             lip_embedding: (B, T, E).
@@ -112,10 +112,10 @@ class Speech(NamedTuple):
 
 
 class FaceToSpeech(nn.Module):
-    """Figure 1 end to end, what the joint stage trains by Eq. 4: Facetron, then the vocoder.
+    """Figure 1 end to end: Facetron, then the vocoder. The joint stage trains it by Eq. 4.
 
     Raises:
-        SpecMismatch: the vocoder speaks another mel than the decoder makes.
+        SpecMismatch: the vocoder takes other mels than the decoder makes.
     """
 
     def __init__(self, config: ModelConfig) -> None:

@@ -1,4 +1,4 @@
-"""HiFi-GAN's generator (Kong, Kim and Bae, 2020), which is both the decoder and the vocoder.
+"""Generator of HiFi-GAN (Kong, Kim and Bae, 2020; [13] in III): the decoder and the vocoder are both one.
 
 Each stage upsamples by a transposed convolution, then averages parallel residual blocks of different
 kernels and dilations (multi-receptive field fusion, MRF). The names of the parameters are those of

@@ -1,4 +1,4 @@
-"""Which of a speaker's face embeddings speaks for them (IV-B, Eq. 6): inter-to-intra distance.
+"""Inter-to-intra distance (IV-B, Eq. 6): which of a speaker's face embeddings the voice is made from.
 
 As printed, the numerator of Eq. 6 holds no candidate f, so the ratio is largest where the mean
 distance to the speaker's own embeddings is smallest: it selects the medoid (`literal`). The method it

@@ -1,4 +1,4 @@
-"""Lip encoder (III, after LipNet): a silent mouth → what it says, frame by frame."""
+"""Lip encoder (III, after LipNet; l_k of Eq. 1): silent lips → embeddings and letters, frame by frame."""
 
 from __future__ import annotations
 
@@ -231,7 +231,7 @@ class LipEncoder(nn.Module):
                 A clip's output does not depend on how far it was padded.
 
         Returns:
-            `LipOutput`, whose frames beyond a clip's length mean nothing.
+            `LipOutput`; its frames beyond the length of a clip have no meaning.
 
         Raises:
             BadInput: another shape than the config's.

@@ -1,5 +1,7 @@
-"""The losses of the paper (IV-A) as pure functions. Means are over elements, sums over
-discriminators and layers, as in HiFi-GAN."""
+"""Losses of the paper (IV-A, Eq. 4 and 5) as pure functions, and those of ours that it does not have.
+
+Means are over elements, sums over discriminators and layers, as in HiFi-GAN.
+"""
 
 from __future__ import annotations
 

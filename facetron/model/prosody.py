@@ -1,4 +1,5 @@
-"""Prosody encoder (IV-A, Mellotron's): a mel → how the speaker sounds, the target of the face.
+"""Prosody encoder (IV-A, Mellotron's; p of Eq. 5): a mel → an embedding of the voice, which the face
+encoder learns to predict.
 
 Names of parameters are Mellotron's (`encoder.convs.N`, `encoder.bns.N`, `encoder.gru`, `stl.embed`,
 `stl.attention.W_query`). Its code folds a (B, 80, T) mel into (B, 1, T, 80) by `view`, without a
@@ -21,7 +22,7 @@ from manifests.precision import full_precision
 
 
 class ReferenceEncoder(nn.Module):
-    """Six 3×3 convolutions of stride 2, then a GRU whose last state sums up the utterance."""
+    """Reference encoder: six 3×3 convolutions of stride 2, then the last state of a GRU."""
 
     def __init__(self, filters: Sequence[int], gru_size: int, n_mels: int) -> None:
         super().__init__()

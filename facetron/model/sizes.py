@@ -25,7 +25,8 @@ V3 = VocoderConfig(channels=256, rates=(8, 8, 5), kernels=(16, 16, 11), resblock
 SOURCE = VocoderConfig(
     channels=256, rates=(4,), kernels=(8,), istft_hop=80, resblock=2, source="harmonic"
 )
-"""Learns in minutes on two cores what V3 does not in a day; see `VocoderConfig.source`."""
+"""HiFi-GAN with a harmonic source and an inverse STFT: learns in minutes on two cores what V3 does not
+learn in a day; see `VocoderConfig.source`."""
 V1_22K = VocoderConfig("hifigan-22k", 512, (8, 8, 2, 2), (16, 16, 4, 4))
 V2_22K = replace(V1_22K, channels=128)
 V3_22K = VocoderConfig("hifigan-22k", 256, (8, 8, 4), (16, 16, 8), resblock=2)
@@ -64,8 +65,9 @@ SMALL = ModelConfig(
         ),
     ),
 )
-"""Trains on two cores: 56² grey lips, a lip encoder of about a million parameters, everything that
-speaks in about five million. Its discriminators are small too; they are not shipped."""
+"""Small variant that trains on two cores: 56² grey lips, a lip encoder of about a million parameters,
+about five million in all modules that synthesis needs. `facetron info --size small` lists where it
+departs from the paper. Its discriminators are small too; they are not shipped."""
 
 DEBUG = ModelConfig(
     size="debug",

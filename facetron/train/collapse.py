@@ -8,7 +8,7 @@ from torch.nn import functional
 
 
 class Embeddings:
-    """Embeddings of a validation and whose they are.
+    """Embeddings of a validation with their speakers.
 
     Args:
         name: of the metrics, `face`.

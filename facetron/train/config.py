@@ -30,7 +30,7 @@ class TrainConfig:
     generator twice."""
     learning_rate: float = 2e-4
     lr_decay: float = 0.999
-    """Factor an epoch."""
+    """Factor per epoch."""
     warmup_steps: int = 0
     betas: tuple[float, ...] = (0.8, 0.99)
     weight_decay: float = 0.01

@@ -1,4 +1,4 @@
-"""The decoder stage: lips and a face become a mel (IV-A): LSGAN + feature matching + 45 · L1."""
+"""The decoder stage (IV-A, L_Decoder): lips and a face become a mel; LSGAN, feature matching, L1."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The joint stage: everything that speaks, end to end, by Eq. 4."""
+"""The joint stage (IV-A, Eq. 4): lip encoder, face encoder, decoder and vocoder, end to end."""
 
 from __future__ import annotations
 

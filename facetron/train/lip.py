@@ -1,4 +1,4 @@
-"""The lip stage: E_lip learns to read, by CTC (III, IV-A)."""
+"""The lip stage (III, IV-A): the lip encoder learns letters by CTC."""
 
 from __future__ import annotations
 

@@ -47,7 +47,7 @@ class NeuralVocoder:
 
     Raises:
         BadInput: no checkpoint, an unusable one, or one without a vocoder.
-        SpecMismatch: it speaks other mels than `spec`.
+        SpecMismatch: it takes other mels than `spec`.
     """
 
     spec: MelSpec
