@@ -14,7 +14,6 @@ import soundfile
 from numpy.typing import NDArray
 from scipy import signal
 
-from evaluation.commands.options import NOBODY, read_settings
 from evaluation.inputs import pitch
 from evaluation.inputs.pairs import SCORING_RATE_HZ, Pair, Recording, Run, read_run
 from evaluation.metrics import cepstrum
@@ -23,6 +22,7 @@ from evaluation.mos.columns import listening_tables
 from evaluation.reporting import run as reports
 from evaluation.reporting.tables import TableOptions
 from evaluation.scoring.run import score_runs
+from evaluation.scoring.settings import NOBODY, read_settings
 from gridprep.pipeline.recipe import Recipe
 from gridprep.pipeline.run import run as run_build
 from gridprep.pipeline.selection import BuildOptions as BuildOptions

@@ -8,7 +8,6 @@ up, so that one poisonous clip takes neither a build nor a scoring down.
 from __future__ import annotations
 
 import contextlib
-import faulthandler
 import os
 import signal
 import threading
@@ -67,7 +66,6 @@ def _interrupts_held() -> Iterator[None]:
 def start_worker() -> None:
     """Prepares a local worker process."""
     limit_threads()
-    faulthandler.disable()  # loky's: pages of stacks where one clip's failure is a line
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent answers it, by ending this process
     threading.Thread(target=_die_with, args=(os.getppid(),), daemon=True).start()
 
@@ -98,6 +96,8 @@ class LocalExecutor:
     ) -> Generator[ResultT | Died[ItemT], None, None]:
         """See the module for the promise."""
         limit_threads()
+        # loky would print pages of stacks of a worker that crashes; one clip's failure is a line.
+        os.environ.setdefault("PYTHONFAULTHANDLER", "")
         waiting = deque(items)
         stillborn = 0
         while waiting:

@@ -15,12 +15,12 @@ from evaluation.commands.options import (
     metrics_option,
     model_options,
     read_beside,
-    read_settings,
 )
 from evaluation.comparison import run as comparing
 from evaluation.comparison import writers as compare_writers
 from evaluation.metrics.base import select
 from evaluation.scoring.outcome import check_outcome
+from evaluation.scoring.settings import read_settings
 from evaluation.stats import intervals as statistics
 from evaluation.stats import paired
 from manifests.errors import BadInput, MissingDependency

@@ -15,7 +15,6 @@ from evaluation.commands.options import (
     metrics_option,
     model_options,
     read_beside,
-    read_settings,
 )
 from evaluation.embeddings.sets import read_sets
 from evaluation.metrics.base import select
@@ -24,6 +23,7 @@ from evaluation.reporting import run as reports
 from evaluation.reporting.reported import CHOICES
 from evaluation.reporting.tables import TableOptions
 from evaluation.scoring.outcome import check_outcome
+from evaluation.scoring.settings import read_settings
 from evaluation.stats import intervals as statistics
 from manifests.errors import MissingDependency
 from manifests.outputs import Command

@@ -12,12 +12,12 @@ from evaluation.commands.options import (
     jobs_option,
     metrics_option,
     model_options,
-    read_settings,
 )
 from evaluation.inputs.pairs import read_run
 from evaluation.metrics.base import select
 from evaluation.scoring.outcome import check_outcome, reason_lines, summary
 from evaluation.scoring.run import score_runs
+from evaluation.scoring.settings import read_settings
 from manifests.errors import BadInput, MissingDependency
 from manifests.outputs import Command
 

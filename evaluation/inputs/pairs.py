@@ -26,6 +26,8 @@ from manifests.io import read_json, read_jsonl
 from manifests.records import RunClip, RunInfo
 
 Samples = NDArray[np.float64]
+Array = NDArray[Any]
+"""Samples as they are given: (n,) or (n, channels), floats of full scale ±1 or integers."""
 Source = str | os.PathLike[str] | NDArray[Any]
 """A sound: a file, or samples (n,) or (n, channels), floats of full scale ±1 or integers."""
 ValueT = TypeVar("ValueT")
@@ -307,6 +309,25 @@ class Pair:
         reference, degraded = self.reference.samples, self.degraded.samples
         n = min(len(reference), len(degraded))
         return reference[:n], degraded[:n]
+
+
+def paired(
+    reference: Source | None, degraded: Source, rate_hz: int | None = None, *, sentence: str = ""
+) -> Pair:
+    """A pair that belongs to no run.
+
+    Args:
+        reference: the recording, None where there is none.
+        degraded: the speech that is scored.
+        rate_hz: of both, where they are samples.
+        sentence: what is said.
+
+    Raises:
+        BadInput: samples without a rate, or of a shape that is no sound.
+    """
+    clip = RunClip("", "", sentence, "", "")
+    known = None if reference is None else Recording(reference, rate_hz)
+    return Pair(clip, Recording(degraded, rate_hz), known)
 
 
 @dataclass(frozen=True)

@@ -1,1 +1,68 @@
-"""The metrics, one file a family; `base.REGISTRY` names them all."""
+"""The metrics: pure functions of arrays and rates, to be called from Python, and beside each a `Metric`,
+one file per family, which says what a table must print about it (`base.REGISTRY` names them all)."""
+
+from typing import TYPE_CHECKING
+
+from manifests.lazy import lazy_exports
+
+if TYPE_CHECKING:
+    from evaluation.metrics.cepstrum import mcd, mel_l1
+    from evaluation.metrics.gender import female_probability
+    from evaluation.metrics.input_checks import level_dbfs
+    from evaluation.metrics.intelligibility import estoi, stoi
+    from evaluation.metrics.lipsync import lip_sync
+    from evaluation.metrics.naturalness import nisqa_tts
+    from evaluation.metrics.offset import offset_ms
+    from evaluation.metrics.perceptual import pesq
+    from evaluation.metrics.pitch import f0_errors, f0_hz
+    from evaluation.metrics.quality_net import quality
+    from evaluation.metrics.recognition import character_error_rate, transcribe, word_error_rate
+    from evaluation.metrics.speaker import speaker_embedding, speaker_similarity
+    from evaluation.metrics.sync import audio_video_offset
+else:
+    __getattr__, __dir__ = lazy_exports(
+        __name__,
+        {
+            "audio_video_offset": "evaluation.metrics.sync:audio_video_offset",
+            "character_error_rate": "evaluation.metrics.recognition:character_error_rate",
+            "estoi": "evaluation.metrics.intelligibility:estoi",
+            "f0_errors": "evaluation.metrics.pitch:f0_errors",
+            "f0_hz": "evaluation.metrics.pitch:f0_hz",
+            "female_probability": "evaluation.metrics.gender:female_probability",
+            "level_dbfs": "evaluation.metrics.input_checks:level_dbfs",
+            "lip_sync": "evaluation.metrics.lipsync:lip_sync",
+            "mcd": "evaluation.metrics.cepstrum:mcd",
+            "mel_l1": "evaluation.metrics.cepstrum:mel_l1",
+            "nisqa_tts": "evaluation.metrics.naturalness:nisqa_tts",
+            "offset_ms": "evaluation.metrics.offset:offset_ms",
+            "pesq": "evaluation.metrics.perceptual:pesq",
+            "quality": "evaluation.metrics.quality_net:quality",
+            "speaker_embedding": "evaluation.metrics.speaker:speaker_embedding",
+            "speaker_similarity": "evaluation.metrics.speaker:speaker_similarity",
+            "stoi": "evaluation.metrics.intelligibility:stoi",
+            "transcribe": "evaluation.metrics.recognition:transcribe",
+            "word_error_rate": "evaluation.metrics.recognition:word_error_rate",
+        },
+    )
+
+__all__ = [
+    "audio_video_offset",
+    "character_error_rate",
+    "estoi",
+    "f0_errors",
+    "f0_hz",
+    "female_probability",
+    "level_dbfs",
+    "lip_sync",
+    "mcd",
+    "mel_l1",
+    "nisqa_tts",
+    "offset_ms",
+    "pesq",
+    "quality",
+    "speaker_embedding",
+    "speaker_similarity",
+    "stoi",
+    "transcribe",
+    "word_error_rate",
+]

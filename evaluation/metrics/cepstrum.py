@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 from scipy import fft
 
 from evaluation.inputs.mels import MEL, log_mel
-from evaluation.inputs.pairs import Pair
+from evaluation.inputs.pairs import Array, Pair, paired
 from evaluation.metrics.base import Metric, MetricInfo
 
-Array = NDArray[np.floating[Any]]
+Mel = NDArray[np.floating[Any]]
 
 COEFFICIENTS = 13
 K_DB = 10 * math.sqrt(2) / math.log(10)
@@ -31,7 +31,7 @@ PARAMETERS: dict[str, Any] = {
 }
 
 
-def mfcc(mel: Array) -> NDArray[np.float64]:
+def mfcc(mel: Mel) -> NDArray[np.float64]:
     """(n_mels, T) natural-log mel → (13, T) cepstral coefficients 1–13 by the orthonormal DCT-II.
 
     c0, the overall level, is left out.
@@ -40,7 +40,7 @@ def mfcc(mel: Array) -> NDArray[np.float64]:
     return np.asarray(cepstrum[1 : COEFFICIENTS + 1])
 
 
-def mcd(reference_mel: Array, degraded_mel: Array) -> float:
+def mel_mcd(reference_mel: Mel, degraded_mel: Mel) -> float:
     """Mel-cepstral distortion in dB, frame by frame: mean over t of K·‖c_t − ĉ_t‖₂.
 
     Args:
@@ -50,7 +50,7 @@ def mcd(reference_mel: Array, degraded_mel: Array) -> float:
     return float(K_DB * np.sqrt((difference**2).sum(axis=0)).mean())
 
 
-def mcd_dtw(reference_mel: Array, degraded_mel: Array) -> float:
+def mel_mcd_dtw(reference_mel: Mel, degraded_mel: Mel) -> float:
     """MCD in dB along the dynamic-time-warping path that makes its sum least, mean over the path.
 
     Args:
@@ -63,7 +63,7 @@ def mcd_dtw(reference_mel: Array, degraded_mel: Array) -> float:
     return float(K_DB * distances[path[:, 0], path[:, 1]].mean())
 
 
-def mel_l1(reference_mel: Array, degraded_mel: Array) -> float:
+def mel_mean_l1(reference_mel: Mel, degraded_mel: Mel) -> float:
     """Mean absolute difference of two (n_mels, T) natural-log mels."""
     return float(np.abs(np.asarray(reference_mel, np.float64) - degraded_mel).mean())
 
@@ -101,6 +101,63 @@ def paired_mels(pair: Pair) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     return reference[:, :n], degraded[:, :n]
 
 
+def mcd(reference: Array, degraded: Array, rate_hz: int, *, dtw: bool = False) -> float:
+    """Mel-cepstral distortion in dB (Kubichek, 1993), lower is better: coefficients 1–13 of the
+    orthonormal DCT-II of the toolkit's log-mel. Other definitions of MCD give other numbers.
+
+    Args:
+        reference: (n,) or (n, channels) samples of the recording, floats of full scale ±1 or integers.
+        degraded: the same of the speech that is scored, at most 0.25 s shorter or longer; the longer
+            one is cut at its end.
+        rate_hz: of both; they are brought to 16 kHz.
+        dtw: along the dynamic-time-warping path of least sum, on sounds of any lengths.
+
+    Raises:
+        Unscorable: there is no value; its `reason` is stable (`silent`, `length_mismatch`, …).
+        BadInput: arrays that are no sound.
+
+    Example:
+        >>> import numpy as np
+        >>> from evaluation import metrics
+        >>> rng = np.random.default_rng(0)
+        >>> speech = rng.standard_normal(32_000) * np.sin(np.arange(32_000) / 3000) ** 2 / 8
+        >>> noisy = speech + 0.02 * rng.standard_normal(32_000)
+        >>> metrics.mcd(speech, speech, 16_000)
+        0.0
+        >>> metrics.mcd(speech, noisy, 16_000) > 1
+        True
+    """
+    pair = paired(reference, degraded, rate_hz)
+    if dtw:
+        return mel_mcd_dtw(log_mel(pair.reference), log_mel(pair.degraded))
+    return mel_mcd(*paired_mels(pair))
+
+
+def mel_l1(reference: Array, degraded: Array, rate_hz: int) -> float:
+    """Mean absolute difference of the toolkit's natural-log mels, lower is better; sensitive to level.
+
+    Args:
+        reference: (n,) or (n, channels) samples of the recording, floats of full scale ±1 or integers.
+        degraded: the same of the speech that is scored, at most 0.25 s shorter or longer; the longer
+            one is cut at its end.
+        rate_hz: of both; they are brought to 16 kHz.
+
+    Raises:
+        Unscorable: there is no value; its `reason` is stable (`silent`, `length_mismatch`, …).
+        BadInput: arrays that are no sound.
+
+    Example:
+        >>> import numpy as np
+        >>> from evaluation import metrics
+        >>> rng = np.random.default_rng(0)
+        >>> speech = rng.standard_normal(32_000) * np.sin(np.arange(32_000) / 3000) ** 2 / 8
+        >>> noisy = speech + 0.02 * rng.standard_normal(32_000)
+        >>> round(metrics.mel_l1(speech, speech / 2, 16_000), 3)  # ln 2
+        0.693
+    """
+    return mel_mean_l1(*paired_mels(paired(reference, degraded, rate_hz)))
+
+
 class Mcd(Metric):
     info = MetricInfo(
         name="mcd",
@@ -121,7 +178,7 @@ class Mcd(Metric):
     )
 
     def value(self, pair: Pair) -> float:
-        return mcd(*paired_mels(pair))
+        return mel_mcd(*paired_mels(pair))
 
 
 class McdDtw(Metric):
@@ -137,7 +194,7 @@ class McdDtw(Metric):
     )
 
     def value(self, pair: Pair) -> float:
-        return mcd_dtw(log_mel(pair.reference), log_mel(pair.degraded))
+        return mel_mcd_dtw(log_mel(pair.reference), log_mel(pair.degraded))
 
 
 class MelL1(Metric):
@@ -155,4 +212,4 @@ class MelL1(Metric):
     )
 
     def value(self, pair: Pair) -> float:
-        return mel_l1(*paired_mels(pair))
+        return mel_mean_l1(*paired_mels(pair))

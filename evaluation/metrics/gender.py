@@ -9,18 +9,42 @@ import copy
 from pathlib import Path
 from typing import Any
 
-from evaluation.inputs.pairs import Pair, Run, Unscorable
+from evaluation.inputs.pairs import Array, Pair, Recording, Run, Unscorable
 from evaluation.inputs.pitch import LEAST_VOICED_FRAMES
 from evaluation.inputs.pitch import PARAMETERS as PITCH
 from evaluation.inputs.settings import Settings
 from evaluation.metrics.base import Measured, Metric, MetricInfo
 from evaluation.metrics.speaker import stated_parameters
-from evaluation.models.gender import WEIGHTS, Kind, female_probability
+from evaluation.models.gender import WEIGHTS, Kind
+from evaluation.models.gender import female_probability as probability_of
 from evaluation.models.weights import weights_sha256
 from manifests.corpus_lists import SPEAKERS, gender_of
 from manifests.records import RunClip
 
 GENDERS = ("male", "female")
+
+
+def female_probability(samples: Array, rate_hz: int, kind: Kind = "voice") -> float:
+    """Probability that a voice is a woman's, by the toolkit's logistic regression.
+
+    Args:
+        samples: (n,) or (n, channels), floats of full scale ±1 or integers.
+        rate_hz: of the samples; they are brought to 16 kHz.
+        kind: `voice` looks at F0 and the speaker embedding, `f0` at the median F0 alone.
+
+    Raises:
+        Unscorable: there is no value; its `reason` is stable (`silent`, `length_mismatch`, …).
+        BadInput: arrays that are no sound.
+
+    Example:
+        >>> import numpy as np
+        >>> from evaluation import metrics
+        >>> t = np.arange(16_000) / 16_000
+        >>> low = sum(np.sin(2 * np.pi * 110 * k * t) / k for k in range(1, 20)) / 8
+        >>> metrics.female_probability(low, 16_000, "f0") < 0.5
+        True
+    """
+    return probability_of(Recording(samples, rate_hz), kind)
 
 
 class GenderAgreement(Metric):
@@ -77,7 +101,7 @@ class GenderAgreement(Metric):
         return [self.expected(clip)]
 
     def measure(self, pair: Pair) -> Measured:
-        female = female_probability(pair.degraded, self.kind)
+        female = probability_of(pair.degraded, self.kind)
         expected = self.expected(pair.clip)
         if not expected:
             raise Unscorable("no_gender", f"nobody says of which gender {pair.clip.speaker} is")

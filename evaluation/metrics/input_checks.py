@@ -3,8 +3,28 @@ recorded for every clip, since each of them moves some metric."""
 
 from __future__ import annotations
 
-from evaluation.inputs.pairs import FULL_SCALE, LENGTH_TOLERANCE_S, Pair
+from evaluation.inputs.pairs import FULL_SCALE, LENGTH_TOLERANCE_S, Array, Pair, Recording
 from evaluation.metrics.base import Metric, MetricInfo
+
+
+def level_dbfs(samples: Array, rate_hz: int) -> float:
+    """RMS level of a sound in dB relative to full scale.
+
+    Args:
+        samples: (n,) or (n, channels), floats of full scale ±1 or integers.
+        rate_hz: of the samples; they are brought to 16 kHz.
+
+    Raises:
+        Unscorable: there is no value; its `reason` is stable (`silent`, `length_mismatch`, …).
+        BadInput: arrays that are no sound.
+
+    Example:
+        >>> import numpy as np
+        >>> from evaluation import metrics
+        >>> round(metrics.level_dbfs(np.full(16_000, 0.5), 16_000), 2)
+        -6.02
+    """
+    return Recording(samples, rate_hz).sound.level_dbfs
 
 
 class LengthDifference(Metric):

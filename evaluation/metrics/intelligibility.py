@@ -4,27 +4,58 @@ from __future__ import annotations
 
 import warnings
 
-from evaluation.inputs.pairs import SCORING_RATE_HZ, Pair, Samples, Unscorable
+from evaluation.inputs.pairs import SCORING_RATE_HZ, Array, Pair, Samples, Unscorable, paired
 from evaluation.metrics import offset
 from evaluation.metrics.base import Metric, MetricInfo
 
 
-def stoi(reference: Samples, degraded: Samples, sample_rate_hz: int) -> float:
-    """Short-time objective intelligibility, about 0 to 1.
+def stoi(reference: Array, degraded: Array, rate_hz: int, *, aligned: bool = False) -> float:
+    """Short-time objective intelligibility (Taal et al., 2011; pystoi), about 0 to 1, higher is better.
 
     Args:
-        reference, degraded: (n,) both.
-        sample_rate_hz: of both; pystoi resamples to 10 kHz.
+        reference: (n,) or (n, channels) samples of the recording, floats of full scale ±1 or integers.
+        degraded: the same of the speech that is scored, at most 0.25 s shorter or longer; the longer
+            one is cut at its end.
+        rate_hz: of both; they are brought to 16 kHz.
+        aligned: take the constant delay of the speech out first.
 
     Raises:
-        Unscorable: `too_little_speech`, where pystoi warns and returns 1e-5.
+        Unscorable: there is no value; its `reason` is stable (`silent`, `length_mismatch`, …).
+        BadInput: arrays that are no sound.
+
+    Example:
+        >>> import numpy as np
+        >>> from evaluation import metrics
+        >>> rng = np.random.default_rng(0)
+        >>> speech = rng.standard_normal(32_000) * np.sin(np.arange(32_000) / 3000) ** 2 / 8
+        >>> noisy = speech + 0.02 * rng.standard_normal(32_000)
+        >>> round(metrics.stoi(speech, noisy, 16_000), 2)
+        0.98
     """
-    return _pystoi(reference, degraded, sample_rate_hz, extended=False)
+    return _measured(reference, degraded, rate_hz, extended=False, aligned=aligned)
 
 
-def estoi(reference: Samples, degraded: Samples, sample_rate_hz: int) -> float:
-    """Extended STOI; as `stoi`."""
-    return _pystoi(reference, degraded, sample_rate_hz, extended=True)
+def estoi(reference: Array, degraded: Array, rate_hz: int, *, aligned: bool = False) -> float:
+    """Extended STOI (Jensen and Taal, 2016; pystoi), about 0 to 1, higher is better; otherwise as `stoi`.
+
+    Example:
+        >>> import numpy as np
+        >>> from evaluation import metrics
+        >>> rng = np.random.default_rng(0)
+        >>> speech = rng.standard_normal(32_000) * np.sin(np.arange(32_000) / 3000) ** 2 / 8
+        >>> noisy = speech + 0.02 * rng.standard_normal(32_000)
+        >>> metrics.estoi(speech, noisy, 16_000) < metrics.estoi(speech, speech, 16_000)
+        True
+    """
+    return _measured(reference, degraded, rate_hz, extended=True, aligned=aligned)
+
+
+def _measured(
+    reference: Array, degraded: Array, rate_hz: int, *, extended: bool, aligned: bool
+) -> float:
+    pair = paired(reference, degraded, rate_hz)
+    both = offset.aligned(pair) if aligned else pair.trimmed()
+    return _pystoi(*both, SCORING_RATE_HZ, extended=extended)
 
 
 def _pystoi(reference: Samples, degraded: Samples, sample_rate_hz: int, *, extended: bool) -> float:
@@ -61,7 +92,7 @@ class Stoi(Metric):
     )
 
     def value(self, pair: Pair) -> float:
-        return stoi(*pair.trimmed(), SCORING_RATE_HZ)
+        return _pystoi(*pair.trimmed(), SCORING_RATE_HZ, extended=False)
 
 
 class Estoi(Metric):
@@ -73,7 +104,7 @@ class Estoi(Metric):
     )
 
     def value(self, pair: Pair) -> float:
-        return estoi(*pair.trimmed(), SCORING_RATE_HZ)
+        return _pystoi(*pair.trimmed(), SCORING_RATE_HZ, extended=True)
 
 
 ALIGNED_PARAMETERS = {"sample_rate_hz": SCORING_RATE_HZ, "aligned": True, **offset.PARAMETERS}
@@ -89,7 +120,7 @@ class StoiAligned(Metric):
     )
 
     def value(self, pair: Pair) -> float:
-        return stoi(*offset.aligned(pair), SCORING_RATE_HZ)
+        return _pystoi(*offset.aligned(pair), SCORING_RATE_HZ, extended=False)
 
 
 class EstoiAligned(Metric):
@@ -102,4 +133,4 @@ class EstoiAligned(Metric):
     )
 
     def value(self, pair: Pair) -> float:
-        return estoi(*offset.aligned(pair), SCORING_RATE_HZ)
+        return _pystoi(*offset.aligned(pair), SCORING_RATE_HZ, extended=True)

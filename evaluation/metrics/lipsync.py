@@ -3,22 +3,75 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from evaluation.inputs import build_files
 from evaluation.inputs.face_crops import EYES_DOWN, MEDIAN_FRAMES, SCALE, faces_of, video_of
-from evaluation.inputs.pairs import Pair, Unscorable
+from evaluation.inputs.pairs import Array, Pair, Recording, Samples, Unscorable
 from evaluation.inputs.settings import Settings
 from evaluation.metrics.base import Measured, Metric, MetricInfo
 from evaluation.models.weights import weights_sha256
 from manifests.errors import MissingDependency
 from manifests.records import RunClip
 
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from evaluation.models.syncnet import LipSync, SyncNet
+
 HOW = "give the public syncnet_v2.model by --syncnet-weights PATH or FACETRON_SYNCNET_WEIGHTS"
 SHORTEST_FRAMES = 10
 """Fewer windows are too few to search shifts in."""
+
+
+def lip_sync(
+    faces: NDArray[np.uint8], samples: Array, rate_hz: int, weights: Path | str
+) -> LipSync:
+    """LSE-D and LSE-C (Prajwal et al., 2020): the least distance of SyncNet's features of picture and
+    sound over shifts of ±15 frames, and by how much it lies under their median.
+
+    Args:
+        faces: (T, 224, 224, 3) RGB at 25 frames per second, the mouth in the middle
+            (`evaluation.inputs.face_crops` cuts them as the public pipeline does).
+        samples: (n,) or (n, channels), floats of full scale ±1 or integers.
+        rate_hz: of the samples; they are brought to 16 kHz.
+        weights: the public `syncnet_v2.model`.
+
+    Returns:
+        `distance` (lower is better), `confidence` (higher is better) and `offset_frames`.
+
+    Raises:
+        Unscorable: there is no value; its `reason` is stable (`silent`, `length_mismatch`, …).
+        BadInput: arrays that are no sound.
+
+    Example:
+        >>> import numpy as np
+        >>> from evaluation import metrics
+        >>> faces, speech = np.zeros((75, 224, 224, 3), np.uint8), np.zeros(48_000)
+        >>> metrics.lip_sync(faces, speech, 16_000, "syncnet_v2.model").distance  # doctest: +SKIP
+        8.1
+    """
+    from evaluation.models import syncnet
+
+    network = syncnet.load_syncnet(Path(weights))
+    heard = Recording(samples, rate_hz).samples
+    n = syncnet.windows_of(len(faces), len(faces) * syncnet.SAMPLES_A_FRAME)
+    return _search(network, network.lip_features(faces, n), heard)
+
+
+def _search(network: SyncNet, lips: Tensor, samples: Samples) -> LipSync:
+    """The shift at which lips and (n,) samples at 16 kHz fit best. Raises `Unscorable("too_short")`."""
+    from evaluation.models import syncnet
+
+    n = syncnet.windows_of(len(lips) + syncnet.WINDOW_FRAMES, len(samples))
+    if n < SHORTEST_FRAMES:
+        raise Unscorable("too_short", f"{n} windows of 0.2 s are too few")
+    integers = np.clip(np.round(samples * 32768), -32768, 32767).astype(np.int16)
+    sound = network.audio_features(syncnet.mfcc(integers), n)
+    return syncnet.search(lips[: len(sound)], sound)
 
 
 class Lse(Metric):
@@ -75,16 +128,11 @@ class Lse(Metric):
             n = syncnet.windows_of(len(faces), len(faces) * syncnet.SAMPLES_A_FRAME)
             return network.lip_features(faces, n)
 
-        def listen() -> syncnet.LipSync:
+        def listen() -> LipSync:
             # The lips are the recording's: every system of the clip and its floor share them.
             keeper = pair.reference if pair.reference_path else pair.degraded
             lips = keeper.once(f"syncnet lips {self.weights}", look)
-            n = syncnet.windows_of(len(lips) + syncnet.WINDOW_FRAMES, len(samples))
-            if n < SHORTEST_FRAMES:
-                raise Unscorable("too_short", f"{n} windows of 0.2 s are too few")
-            integers = np.clip(np.round(samples * 32768), -32768, 32767).astype(np.int16)
-            sound = network.audio_features(syncnet.mfcc(integers), n)
-            return syncnet.search(lips[: len(sound)], sound)
+            return _search(network, lips, samples)
 
         found = side.once(f"syncnet {self.weights}", listen)
         details = {

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from evaluation.inputs.pairs import Pair, Unscorable
+from evaluation.inputs.pairs import Array, Pair, Unscorable, paired
 from evaluation.inputs.settings import Settings
 from evaluation.metrics.base import Measured, Metric, MetricInfo
 from evaluation.models.weights import weights_sha256
@@ -14,6 +14,31 @@ from manifests.errors import MissingDependency
 OFFICIAL_SHA256 = "c556a954cd9536360b4fe6f524ad432816509cd22f436f345b281a7851360656"
 """Of `nisqa_tts.tar` (`NISQA_TTS_v1`) as its authors publish it."""
 HOW = "give the official nisqa_tts.tar by --nisqa-weights PATH or FACETRON_NISQA_WEIGHTS"
+
+
+def nisqa_tts(samples: Array, rate_hz: int, weights: Path | str) -> float:
+    """Naturalness, about 1 to 5, by NISQA-TTS (Mittag and Möller, 2020) without a reference.
+
+    Args:
+        samples: (n,) or (n, channels), floats of full scale ±1 or integers; level and rate both move
+            the value.
+        rate_hz: of the samples, which are not resampled.
+        weights: the official `nisqa_tts.tar`, which is no part of the toolkit (CC BY-NC-SA 4.0).
+
+    Raises:
+        Unscorable: there is no value; its `reason` is stable (`silent`, `length_mismatch`, …).
+        BadInput: arrays that are no sound.
+
+    Example:
+        >>> import numpy as np
+        >>> from evaluation import metrics
+        >>> rng = np.random.default_rng(0)
+        >>> speech = rng.standard_normal(32_000) * np.sin(np.arange(32_000) / 3000) ** 2 / 8
+        >>> noisy = speech + 0.02 * rng.standard_normal(32_000)
+        >>> metrics.nisqa_tts(speech, 16_000, "nisqa_tts.tar")  # doctest: +SKIP
+        2.3322
+    """
+    return NisqaTts(Path(weights), any_weights=True).value(paired(None, samples, rate_hz))
 
 
 class NisqaTts(Metric):

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import fft
 
-from evaluation.inputs.pairs import SCORING_RATE_HZ, Pair, Recording, Samples
+from evaluation.inputs.pairs import SCORING_RATE_HZ, Array, Pair, Recording, Samples, paired
 from evaluation.metrics.base import Metric, MetricInfo
 from manifests.mel import mel_spectrogram
 from manifests.specs import MelSpec
@@ -90,6 +90,33 @@ def aligned(pair: Pair) -> tuple[Samples, Samples]:
     degraded = pair.degraded.samples[max(0, delay) :]
     n = min(len(reference), len(degraded))
     return reference[:n], degraded[:n]
+
+
+def offset_ms(reference: Array, degraded: Array, rate_hz: int) -> float:
+    """Constant delay of the speech behind the recording in milliseconds, positive when late, within
+    ±200 ms: the maximum of the normalized cross-correlation of band envelopes.
+
+    Args:
+        reference: (n,) or (n, channels) samples of the recording, floats of full scale ±1 or integers.
+        degraded: the same of the speech that is scored, at most 0.25 s shorter or longer; the longer
+            one is cut at its end.
+        rate_hz: of both; they are brought to 16 kHz.
+
+    Raises:
+        Unscorable: there is no value; its `reason` is stable (`silent`, `length_mismatch`, …).
+        BadInput: arrays that are no sound.
+
+    Example:
+        >>> import numpy as np
+        >>> from evaluation import metrics
+        >>> rng = np.random.default_rng(0)
+        >>> speech = rng.standard_normal(32_000) * np.sin(np.arange(32_000) / 3000) ** 2 / 8
+        >>> noisy = speech + 0.02 * rng.standard_normal(32_000)
+        >>> late = np.concatenate([np.zeros(320), speech])  # 20 ms
+        >>> round(metrics.offset_ms(speech, late, 16_000))
+        20
+    """
+    return offset_samples(paired(reference, degraded, rate_hz)) / SCORING_RATE_HZ * 1000
 
 
 class OffsetMs(Metric):

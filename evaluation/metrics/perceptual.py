@@ -4,22 +4,46 @@ from __future__ import annotations
 
 from typing import Literal
 
-from evaluation.inputs.pairs import SCORING_RATE_HZ, Pair, Samples, Unscorable
+from evaluation.inputs.pairs import SCORING_RATE_HZ, Array, Pair, Samples, Unscorable, paired
 from evaluation.metrics.base import Metric, MetricInfo
 
 
 def pesq(
-    reference: Samples, degraded: Samples, sample_rate_hz: int, mode: Literal["wb", "nb"]
+    reference: Array, degraded: Array, rate_hz: int, mode: Literal["wb", "nb"] = "wb"
 ) -> float:
-    """MOS-LQO, 1 to 4.64 (wb, P.862.2) or 4.55 (nb, P.862.1); the two do not compare.
+    """PESQ as MOS-LQO (ITU-T P.862), 1 to 4.64 (`wb`, P.862.2) or 4.55 (`nb`, P.862.1), higher is better;
+    the two do not compare. Needs the optional package `pesq`.
+
+    Args:
+        reference: (n,) or (n, channels) samples of the recording, floats of full scale ±1 or integers.
+        degraded: the same of the speech that is scored, at most 0.25 s shorter or longer; the longer
+            one is cut at its end.
+        rate_hz: of both; they are brought to 16 kHz.
+        mode: wide band, or narrow band as older papers print it.
 
     Raises:
-        Unscorable: `no_utterances`, where PESQ finds no speech in one of the two.
+        Unscorable: there is no value; its `reason` is stable (`silent`, `length_mismatch`, …).
+        BadInput: arrays that are no sound.
+        ImportError: the package is not installed.
+
+    Example:
+        >>> import numpy as np
+        >>> from evaluation import metrics
+        >>> rng = np.random.default_rng(0)
+        >>> speech = rng.standard_normal(32_000) * np.sin(np.arange(32_000) / 3000) ** 2 / 8
+        >>> noisy = speech + 0.02 * rng.standard_normal(32_000)
+        >>> metrics.pesq(speech, noisy, 16_000)  # doctest: +SKIP
+        1.4
     """
+    return _p862(*paired(reference, degraded, rate_hz).trimmed(), mode)
+
+
+def _p862(reference: Samples, degraded: Samples, mode: Literal["wb", "nb"]) -> float:
+    """Of (n,) samples at 16 kHz. Raises `Unscorable`: `no_utterances`, where PESQ finds no speech."""
     import pesq as library
 
     try:
-        return float(library.pesq(sample_rate_hz, reference, degraded, mode))
+        return float(library.pesq(SCORING_RATE_HZ, reference, degraded, mode))
     except (library.PesqError, ValueError) as error:
         # A silent file raises ValueError (NaN), not PesqError.
         text = error.args[0] if error.args else type(error).__name__
@@ -45,7 +69,7 @@ class PesqWideBand(Metric):
     )
 
     def value(self, pair: Pair) -> float:
-        return pesq(*pair.trimmed(), SCORING_RATE_HZ, "wb")
+        return _p862(*pair.trimmed(), "wb")
 
 
 class PesqNarrowBand(Metric):
@@ -61,4 +85,4 @@ class PesqNarrowBand(Metric):
     )
 
     def value(self, pair: Pair) -> float:
-        return pesq(*pair.trimmed(), SCORING_RATE_HZ, "nb")
+        return _p862(*pair.trimmed(), "nb")

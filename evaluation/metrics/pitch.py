@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
-from evaluation.inputs.pairs import Pair, Samples, Unscorable
+from evaluation.inputs.pairs import Array, Pair, Recording, Samples, Unscorable, paired
 from evaluation.inputs.pitch import (
     FMAX_HZ,
     FMIN_HZ,
@@ -62,6 +63,56 @@ def compare(pair: Pair) -> F0Comparison:
         return f0_metrics(f0_of(pair.reference), f0_of(pair.degraded))
 
     return pair.once("f0_comparison", compute)
+
+
+def f0_errors(reference: Array, degraded: Array, rate_hz: int) -> F0Comparison:
+    """F0 RMSE in cents, voicing error in percent and Pearson correlation of log F0, from two pYIN tracks
+    (Mauch and Dixon, 2014; librosa) of a frame every 20 ms.
+
+    Args:
+        reference: (n,) or (n, channels) samples of the recording, floats of full scale ±1 or integers.
+        degraded: the same of the speech that is scored, at most 0.25 s shorter or longer; the longer
+            one is cut at its end.
+        rate_hz: of both; they are brought to 16 kHz.
+
+    Returns:
+        The comparison; RMSE and correlation are None where fewer than 10 frames are voiced in both.
+
+    Raises:
+        Unscorable: there is no value; its `reason` is stable (`silent`, `length_mismatch`, …).
+        BadInput: arrays that are no sound.
+
+    Example:
+        >>> import numpy as np
+        >>> from evaluation import metrics
+        >>> t = np.arange(16_000) / 16_000
+        >>> voice = [sum(np.sin(2 * np.pi * k * f * t) / k for k in range(1, 20)) / 8 for f in (120, 126)]
+        >>> round(metrics.f0_errors(voice[0], voice[1], 16_000).rmse_cents, -1)  # 12 · 100 · log2(1.05) = 84
+        80.0
+    """
+    return compare(paired(reference, degraded, rate_hz))
+
+
+def f0_hz(samples: Array, rate_hz: int) -> NDArray[np.float64]:
+    """F0 in Hz every 20 ms by pYIN (librosa), (T,), NaN where unvoiced.
+
+    Args:
+        samples: (n,) or (n, channels), floats of full scale ±1 or integers.
+        rate_hz: of the samples; they are brought to 16 kHz.
+
+    Raises:
+        Unscorable: there is no value; its `reason` is stable (`silent`, `length_mismatch`, …).
+        BadInput: arrays that are no sound.
+
+    Example:
+        >>> import numpy as np
+        >>> from evaluation import metrics
+        >>> t = np.arange(16_000) / 16_000
+        >>> buzz = sum(np.sin(2 * np.pi * 120 * k * t) / k for k in range(1, 20)) / 8
+        >>> bool(abs(np.nanmedian(metrics.f0_hz(buzz, 16_000)) - 120) < 2)
+        True
+    """
+    return f0_of(Recording(samples, rate_hz))
 
 
 class F0Rmse(Metric):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from evaluation.inputs.pairs import SCORING_RATE_HZ, Pair, Unscorable
+from evaluation.inputs.pairs import SCORING_RATE_HZ, Array, Pair, Unscorable, paired
 from evaluation.metrics.base import Measured, Metric, MetricInfo
 from evaluation.models.shipped import open_shipped
 from evaluation.models.weights import weights_sha256
@@ -13,6 +13,29 @@ from manifests.errors import BadInput, MissingDependency
 WEIGHTS = Path(__file__).parents[1] / "weights" / "quality.safetensors"
 
 CAVEAT = "It hears noise, distortion and vocoders, not whether a voice is natural or the words are right."
+
+
+def quality(samples: Array, rate_hz: int) -> float:
+    """PESQ (wb MOS-LQO) as a network of the toolkit predicts it without a reference, 1.02 to 4.64.
+
+    Args:
+        samples: (n,) or (n, channels), floats of full scale ±1 or integers.
+        rate_hz: of the samples; they are brought to 16 kHz.
+
+    Raises:
+        Unscorable: there is no value; its `reason` is stable (`silent`, `length_mismatch`, …).
+        BadInput: arrays that are no sound.
+
+    Example:
+        >>> import numpy as np
+        >>> from evaluation import metrics
+        >>> rng = np.random.default_rng(0)
+        >>> speech = rng.standard_normal(32_000) * np.sin(np.arange(32_000) / 3000) ** 2 / 8
+        >>> noisy = speech + 0.02 * rng.standard_normal(32_000)
+        >>> 1 < metrics.quality(noisy, 16_000) < 4.65
+        True
+    """
+    return Quality().value(paired(None, samples, rate_hz))
 
 
 class Quality(Metric):

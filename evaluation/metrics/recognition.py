@@ -9,7 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from evaluation.inputs.pairs import Pair, Run, Unscorable
+from evaluation.inputs.pairs import Array, Pair, Run, Unscorable, paired
 from evaluation.inputs.settings import Settings
 from evaluation.inputs.text import NORMALIZER, Comparison, compare
 from evaluation.metrics.base import Measured, Metric, MetricInfo
@@ -21,6 +21,68 @@ from manifests.records import RunClip
 
 KEYWORDS = ("letter", "digit")
 CITATION = "Morris, Maier, Green, Interspeech 2004; jiwer"
+
+
+def transcribe(
+    samples: Array, rate_hz: int, recognizer: str = registry.DEFAULT, weights: Path | None = None
+) -> str:
+    """The words that a recognizer hears, "" for none.
+
+    Args:
+        samples: (n,) or (n, channels), floats of full scale ±1 or integers.
+        rate_hz: of the samples; they are brought to 16 kHz.
+        recognizer: `las` comes with the toolkit and knows GRID's sentences; `las-grammar` can write
+            nothing else; `whisper` and `speechbrain-pretrained` need their weights.
+        weights: a file or a folder, where the recognizer needs any.
+
+    Raises:
+        Unscorable: there is no value; its `reason` is stable (`silent`, `length_mismatch`, …).
+        BadInput: arrays that are no sound.
+        MissingDependency: the recognizer's library or weights are absent.
+
+    Example:
+        >>> import numpy as np
+        >>> from evaluation import metrics
+        >>> rng = np.random.default_rng(0)
+        >>> speech = rng.standard_normal(32_000) * np.sin(np.arange(32_000) / 3000) ** 2 / 8
+        >>> noisy = speech + 0.02 * rng.standard_normal(32_000)
+        >>> isinstance(metrics.transcribe(speech, 16_000), str)
+        True
+    """
+    chosen = registry.create(recognizer, weights)
+    chosen.require()
+    return chosen.transcript(paired(None, samples, rate_hz))
+
+
+def word_error_rate(sentence: str, heard: str) -> float:
+    """Word errors over the words of the sentence, in percent, after GRID's normalization of both texts
+    (lower case, digits as words, z and 0 as zero; jiwer). Above 100 where much was inserted.
+
+    Args:
+        sentence: what was said.
+        heard: what was recognized.
+
+    Raises:
+        ValueError: a sentence without words.
+
+    Example:
+        >>> from evaluation import metrics
+        >>> metrics.word_error_rate("bin blue at f two now", "Bin blue at F2, soon.")
+        16.666666666666668
+    """
+    return compare(sentence, heard).words.rate_percent
+
+
+def character_error_rate(sentence: str, heard: str) -> float:
+    """Character errors over the characters of the sentence, in percent, spaces included; otherwise as
+    `word_error_rate`.
+
+    Example:
+        >>> from evaluation import metrics
+        >>> metrics.character_error_rate("set red in a one now", "set red in a one now")
+        0.0
+    """
+    return compare(sentence, heard).characters.rate_percent
 
 
 class Recognition(Metric):

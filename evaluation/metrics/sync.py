@@ -10,9 +10,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from evaluation.inputs import build_files
 from evaluation.inputs.mels import MEL, log_mel
-from evaluation.inputs.pairs import Pair, Unscorable
+from evaluation.inputs.pairs import Array, Pair, Recording, Unscorable
 from evaluation.inputs.settings import Settings
 from evaluation.metrics.base import Measured, Metric, MetricInfo
 from evaluation.models.weights import weights_sha256
@@ -36,6 +39,35 @@ PARAMETERS: dict[str, Any] = {
     "speech_range": SPEECH_RANGE,
     "lag_cost": LAG_COST,
 }
+
+
+def audio_video_offset(lip_height: NDArray[Any], samples: Array, rate_hz: int) -> AvOffset:
+    """Offset and correlation of the opening of the lips and the loudness of speech (`manifests.sync`).
+
+    Args:
+        lip_height: (T,) opening of the lips at 25 frames per second, in pixels
+            (`manifests.sync.lip_height_px` reads it from landmarks).
+        samples: (n,) or (n, channels), floats of full scale ±1 or integers.
+        rate_hz: of the samples; they are brought to 16 kHz.
+
+    Returns:
+        `frames` by which the sound comes after the lips, `correlation` there, and whether the estimate
+        is `confident`.
+
+    Raises:
+        Unscorable: there is no value; its `reason` is stable (`silent`, `length_mismatch`, …).
+        BadInput: arrays that are no sound.
+
+    Example:
+        >>> import numpy as np
+        >>> from evaluation import metrics
+        >>> opening = np.interp(np.arange(75), np.arange(0, 75, 5), np.random.default_rng(2).random(15))
+        >>> loud = np.repeat(opening, 640) * np.random.default_rng(0).standard_normal(48_000) / 8
+        >>> round(metrics.audio_video_offset(12 * opening, loud, 16_000).frames)
+        0
+    """
+    lips = np.asarray(lip_height, dtype=np.float64)
+    return av_offset(lips, loudness(log_mel(Recording(samples, rate_hz))))
 
 
 class AvSync(Metric):

@@ -23,10 +23,10 @@ from click.testing import CliRunner
 from numpy.typing import NDArray
 
 from evaluation.cli import cli
-from evaluation.commands.options import read_settings
 from evaluation.inputs.pairs import Run, read_run
 from evaluation.metrics.base import REGISTRY, Metric, get_metric
 from evaluation.scoring.run import score_runs
+from evaluation.scoring.settings import read_settings
 from manifests.errors import BadInput, MissingDependency
 from manifests.grammar import words_of
 from manifests.io import read_jsonl, write_json, write_jsonl

@@ -311,8 +311,8 @@ def test_grammar_is_a_second_column() -> None:
 def test_las_listens_where_nobody_is_named(
     tmp_path: Path, make_run: Callable[..., Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from evaluation.commands.options import read_settings
     from evaluation.inputs.pairs import read_run
+    from evaluation.scoring.settings import read_settings
 
     run = read_run(make_run(tmp_path / "run"))
     options = {"recognizer_path": None, "nisqa_weights": None, "any_nisqa_weights": False}

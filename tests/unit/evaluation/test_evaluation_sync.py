@@ -10,12 +10,12 @@ import pytest
 from evaluation_builds import loud_and_open, mouthy, write_build, write_run_on
 from numpy.typing import NDArray
 
-from evaluation.commands.options import read_settings
 from evaluation.inputs import build_files
 from evaluation.inputs.build_files import landmark_points
 from evaluation.inputs.pairs import Run, Unscorable, read_run
 from evaluation.metrics.base import select
 from evaluation.scoring.run import ScoredRun, score_runs
+from evaluation.scoring.settings import read_settings
 from manifests.records import POINT_NAMES
 
 Make = Callable[..., NDArray[np.float64]]

@@ -1,0 +1,73 @@
+"""What the user brings to a scoring, with what the runs themselves hold."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from evaluation.inputs.build_files import has_landmarks
+from evaluation.inputs.pairs import Run
+from evaluation.inputs.settings import Settings
+from evaluation.models.registry import DEFAULT
+from evaluation.models.transcripts import read_transcripts
+from manifests.errors import BadInput
+
+NOBODY = "none"
+"""In place of a recognizer: words are not scored."""
+
+
+def read_settings(
+    runs: Sequence[Run],
+    *,
+    recognizer: str | None = None,
+    recognizer_path: Path | None = None,
+    nisqa_weights: Path | None = None,
+    any_nisqa_weights: bool = False,
+    syncnet_weights: Path | None = None,
+    video_corpus: Path | None = None,
+) -> Settings:
+    """The settings of a scoring, options and what the runs themselves hold.
+
+    Raises:
+        BadInput: transcripts of different recognizers, or options that do not fit.
+        ManifestError: transcripts that cannot be read.
+    """
+    if recognizer_path is not None and recognizer in (None, NOBODY):
+        raise BadInput("--recognizer-path without --recognizer", "name the recognizer")
+    transcripts_by = ""
+    if recognizer in (None, "transcripts"):
+        transcripts_by = _transcripts_by(runs)
+        if recognizer and not transcripts_by:
+            raise BadInput(
+                "no run directory holds transcripts", "put a transcripts.jsonl into each"
+            )
+        recognizer = "transcripts" if transcripts_by else DEFAULT
+    return Settings(
+        recognizer="" if recognizer in (None, NOBODY) else recognizer,
+        recognizer_path=recognizer_path,
+        transcripts_by=transcripts_by,
+        lips=any(clip.transcript for run in runs for clip in run.clips),
+        nisqa_weights=nisqa_weights,
+        any_nisqa_weights=any_nisqa_weights,
+        landmarks=any(map(has_landmarks, runs)),
+        swaps=any(clip.voice not in ("", clip.speaker) for run in runs for clip in run.clips),
+        syncnet_weights=syncnet_weights,
+        video_corpus=video_corpus,
+    )
+
+
+def _transcripts_by(runs: Sequence[Run]) -> str:
+    """The recognizer behind the runs' transcripts, "" where there are none."""
+    authors: dict[str, Path] = {}
+    for run in runs:
+        found = read_transcripts(run.root)
+        if found is not None:
+            found.require_any(run.clips)
+            authors.setdefault(found.recognizer, run.root)
+    if len(authors) > 1:
+        (one, here), (other, there), *_ = authors.items()
+        raise BadInput(
+            f"{here} was transcribed by {one!r}, {there} by {other!r}",
+            "use one recognizer for all: the rates of two do not compare",
+        )
+    return next(iter(authors), "")
