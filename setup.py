@@ -88,6 +88,7 @@ setup(
         # Landmarks in half the time; there is no wheel for Intel Macs, where OpenCV runs the networks.
         "ai-edge-litert>=2.1; sys_platform!='darwin' or platform_machine=='arm64'",
         "librosa>=0.10.2",
+        "pillow>=10",  # pictures that OpenCV does not read
         "soundfile>=0.12",
         "soxr>=0.3.7",
         "scikit-image>=0.22",  # the public-domain photograph that SynthGRID's speakers start from
@@ -108,6 +109,7 @@ setup(
     extras_require={
         "face-alignment": ["face-alignment>=1.5,<2"],
         "dask": ["dask[distributed]>=2024.1"],
+        "heic": ["pillow-heif>=0.16"],  # pictures of telephones as --face
         "pesq": ["pesq>=0.0.4"],  # source only: needs a C compiler
         "tensorboard": ["tensorboard>=2.12"],  # trainings to watch; without it there is the CSV
         "dev": [

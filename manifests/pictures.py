@@ -1,18 +1,20 @@
-"""Reading stored crops: pictures on disk → arrays, the one decoder of whoever takes features.
+"""Reading pictures: stored crops → arrays, the one decoder of whoever takes features; and a picture
+that a user gives.
 
-Readers always decode from the first frame: nothing here seeks. Which formats there are, and writing
+Readers of crops always decode from the first frame: nothing here seeks. Which formats there are, and writing
 them, is gridprep's.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 
 import numpy as np
 from numpy.typing import NDArray
 
 from manifests.errors import BadInput
-from manifests.mediafile import UnreadableMedia, best_stream, opened
+from manifests.mediafile import UnreadableMedia, best_stream, kind_of_file, opened
 
 Pictures = NDArray[np.uint8]
 """(T, H, W, 3) uint8 RGB."""
@@ -74,3 +76,71 @@ def _decode_jpeg(data: bytes) -> Pictures:
     if picture is None:
         raise ValueError("a damaged picture")
     return np.asarray(cv2.cvtColor(picture, cv2.COLOR_BGR2RGB), np.uint8)
+
+
+HEIF_BRANDS = frozenset({b"heic", b"heix", b"heim", b"heis", b"mif1", b"avif"})
+"""What the file says of itself: pictures of telephones (HEIC) and AVIF, which lie in the container of
+MP4. FFmpeg takes them for videos, and a tile of a large one for the picture."""
+
+CONVERT = "convert it to JPEG or PNG"
+WITH_HEIF = f"{CONVERT}, or pip install 'facetron-toolkit[heic]'"
+
+
+def is_heif(path: str | os.PathLike[str]) -> bool:
+    """Whether a file is a single picture in HEIF's container, as HEIC and AVIF are.
+
+    Raises `OSError` where it cannot be read.
+    """
+    with open(path, "rb") as file:
+        head = file.read(12)
+    return head[4:8] == b"ftyp" and head[8:12] in HEIF_BRANDS
+
+
+def read_picture(path: str | os.PathLike[str]) -> Pictures | None:
+    """A picture that a user gives, in any format: (H, W, 3) uint8 RGB, turned as its EXIF says.
+
+    HEIC is read by the optional library pillow-heif.
+
+    Returns: None where the file is no picture, or a moving one.
+
+    Raises:
+        BadInput: the file is absent, is no regular file, cannot be read, or is a picture that nobody
+            here can decode.
+    """
+    path = os.fspath(path)
+    try:
+        if kind := kind_of_file(path):
+            raise BadInput(f"{path} is {kind}, not a file", "give a file")
+        heif = is_heif(path)
+    except FileNotFoundError:
+        raise BadInput(f"{path} does not exist", "check the path") from None
+    except OSError as error:
+        raise BadInput(f"{path} cannot be read ({error.strerror})", "check the file") from None
+    import cv2
+
+    bgr = None if heif else cv2.imread(path, cv2.IMREAD_COLOR)
+    if bgr is not None:
+        return np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB), np.uint8)
+    return _read_by_pillow(path, heif)
+
+
+def _read_by_pillow(path: str, heif: bool) -> Pictures | None:
+    from PIL import Image, ImageOps, UnidentifiedImageError
+
+    if heif:
+        with contextlib.suppress(ImportError):
+            from pillow_heif import register_heif_opener
+
+            register_heif_opener()
+    try:
+        with Image.open(path) as image:
+            if not heif and getattr(image, "n_frames", 1) > 1:
+                return None
+            return np.asarray(ImageOps.exif_transpose(image).convert("RGB"), np.uint8)
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        if heif:
+            why = f"{path} is a HEIC or AVIF picture that cannot be read here"
+            raise BadInput(why, WITH_HEIF) from None
+        if isinstance(error, UnidentifiedImageError):
+            return None
+        raise BadInput(f"{path} is a picture that cannot be read ({error})", CONVERT) from None

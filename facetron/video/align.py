@@ -20,9 +20,11 @@ from numpy.typing import NDArray
 from gridprep.features import crops
 from gridprep.features.crop_store import CODECS
 from gridprep.landmarks import registry
-from gridprep.media.footage import REMEDIES, one_line
 from gridprep.media.footage import Footage as Footage
+from gridprep.media.footage import one_line
+from gridprep.media.scenes import scene_cuts, thumbnail
 from manifests.errors import BadInput, ClipError
+from manifests.pictures import is_heif, read_picture
 from manifests.records import Landmarks
 from manifests.specs import VIDEO_FPS, CropSpec, LandmarkSpec
 
@@ -36,6 +38,8 @@ MAX_STILLS = 60
 """As many as 12 s have; of a longer video they are spread over all of it."""
 MAX_PICTURE_PX = 1920
 """A longer side of a picture is shrunk to this first."""
+NAMED_CUTS = 3
+"""So many cuts are named, the others counted."""
 
 
 @dataclass(frozen=True)
@@ -59,6 +63,8 @@ def open_video(path: str | os.PathLike[str]) -> Iterator[Footage]:
     """The pictures of a file. Raises `BadInput` naming it: no video, damaged, under 0.2 s, over ten
     minutes."""
     with one_line(path):
+        if os.path.isfile(path) and os.access(path, os.R_OK) and is_heif(path):
+            raise BadInput(f"{path} is a picture", "give a video; a picture can be --face")
         footage = Footage(path, MAX_S)
         try:
             if len(footage) < MIN_FRAMES:
@@ -106,25 +112,27 @@ class Aligner:
             track = crops.track(found, self.landmarks, self.crop)
             still_frames = spread(len(footage), self.crop.face_every, MAX_STILLS)
             lips = np.empty((len(footage), self.crop.lips_px, self.crop.lips_px, 3), np.uint8)
-            stills = []
+            stills, thumbnails = [], []
             wanted = set(still_frames.tolist())
             for i in range(len(footage)):
                 frame = footage[i]
+                thumbnails.append(thumbnail(frame))
                 lips[i] = crops.cut(frame, crops.lip_matrix(track, i, self.crop), self.crop.lips_px)
                 if i in wanted:
                     stills.append(
                         crops.cut(frame, crops.face_matrix(track, i, self.crop), self.crop.face_px)
                     )
-        notes = _notes(footage, found, track)
+        notes = (*_notes(footage, found, track), *_cuts(footage.path, scene_cuts(thumbnails)))
         return AlignedVideo(lips, np.stack(stills), still_frames, notes)
 
     def stills(self, path: str | os.PathLike[str]) -> tuple[Pictures, tuple[str, ...]]:
         """Stills of a picture (1) or a video (K): (K, 160, 160, 3), and notes. Raises `BadInput`."""
-        picture = _read_picture(path)
+        picture = read_picture(path)
         if picture is None:
             with open_video(path) as footage:
                 found = self.video(footage)
             return found.stills, found.notes
+        picture = _bounded(picture)
         with one_line(path):
             landmarks = self._backend.detect(picture[None], 1)
             if not landmarks.found.any():
@@ -150,18 +158,14 @@ def spread(frames: int, every: int, most: int) -> NDArray[np.intp]:
     return np.asarray(regular[np.linspace(0, len(regular) - 1, most).round().astype(int)], np.intp)
 
 
-def _read_picture(path: str | os.PathLike[str]) -> Pictures | None:
-    """(H, W, 3) RGB of a picture, turned as its EXIF says; None where it is none."""
-    if not os.path.isfile(path):
-        raise BadInput(f"{path} does not exist", REMEDIES["unreadable"])
-    bgr = cv2.imread(os.fspath(path), cv2.IMREAD_COLOR)
-    if bgr is None:
-        return None
-    longest = max(bgr.shape[:2])
-    if longest > MAX_PICTURE_PX:
-        zoom = MAX_PICTURE_PX / longest
-        bgr = cv2.resize(bgr, None, fx=zoom, fy=zoom, interpolation=cv2.INTER_AREA)
-    return np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB), np.uint8)
+def _bounded(picture: Pictures) -> Pictures:
+    """A picture of any size with its longer side at most `MAX_PICTURE_PX`."""
+    longest = max(picture.shape[:2])
+    if longest <= MAX_PICTURE_PX:
+        return picture
+    zoom = MAX_PICTURE_PX / longest
+    small = cv2.resize(picture, None, fx=zoom, fy=zoom, interpolation=cv2.INTER_AREA)
+    return np.asarray(small, np.uint8)
 
 
 def _notes(footage: Footage, found: Landmarks, track: crops.Track) -> tuple[str, ...]:
@@ -179,6 +183,17 @@ def _notes(footage: Footage, found: Landmarks, track: crops.Track) -> tuple[str,
     if footage.errors:
         notes.append(f"{footage.path} is damaged in {footage.errors} places")
     return tuple(notes)
+
+
+def _cuts(path: str, cuts: tuple[int, ...]) -> tuple[str, ...]:
+    if not cuts:
+        return ()
+    times = ", ".join(f"{frame / VIDEO_FPS:.2f}" for frame in cuts[:NAMED_CUTS])
+    more = f" and {len(cuts) - NAMED_CUTS} more times" if len(cuts) > NAMED_CUTS else ""
+    return (
+        f"{path} cuts to another picture at {times} s{more}: the lips are read straight through, as one "
+        "speaker's; cut the file there if somebody else is seen",
+    )
 
 
 def _several(path: str | os.PathLike[str], found: Landmarks) -> tuple[str, ...]:

@@ -31,6 +31,7 @@ FILE_MAY_IMPORT = {
         "gridprep.features.crops",
         "gridprep.features.crop_store",
         "gridprep.media.footage",
+        "gridprep.media.scenes",
         "gridprep.landmarks",
     ),
 }

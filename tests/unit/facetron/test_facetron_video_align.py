@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from fractions import Fraction
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
-from clips import tiny_clip
+from clips import pictures, tiny_clip
 from facetron_videos import write_h264
 from numpy.typing import NDArray
-from odd_media import turned_in_the_header
+from odd_media import Pictures, renamed_codec, squeezed, turned_in_the_header, write
 
 from facetron.video import align
 from facetron.video.align import Aligner, open_video, spread, takes_crops
@@ -152,9 +153,59 @@ def test_frames_without_the_face_are_guessed_and_said(
     frames[12:20] = 90
     path = write_h264(tmp_path / "x.mp4", frames)
     _, aligned = aligned_of(aligner, path)
-    (note,) = aligned.notes
-    assert "no face in" in note
+    lost, cut = aligned.notes
+    assert "no face in" in lost
+    assert "cuts to another picture at 0.48, 0.80 s" in cut
     assert len(aligned.lips) == 40
+
+
+def test_a_cut_to_another_speaker_is_said(
+    tmp_path: Path, synth_corpus: Path, face: NDArray[np.uint8], aligner: Aligner
+) -> None:
+    other = decode(sorted((synth_corpus / "s4").glob("*.mpg"))[0]).frames
+    path = write_h264(tmp_path / "x.mp4", np.concatenate([face[:30], other[30:60]]))
+    n, aligned = aligned_of(aligner, path)
+    assert n == 60
+    (note,) = (note for note in aligned.notes if "cuts" in note)
+    assert note.startswith(f"{path} cuts to another picture at 1.20 s: the lips are read")
+    assert "; cut the file there" in note
+
+
+def test_oblong_pixels_give_the_same_lips(
+    tmp_path: Path, face: NDArray[np.uint8], aligner: Aligner
+) -> None:
+    """Anamorphic pictures, stored at half their width."""
+    frames = face[:20]
+    _, plain = aligned_of(aligner, write_h264(tmp_path / "plain.mp4", frames))
+    stored = Pictures(squeezed(frames, 180), aspect=Fraction(2))
+    _, oblong = aligned_of(aligner, write(tmp_path / "x.mp4", stored))
+    assert difference(plain, oblong) < 6
+    wrong = Pictures(squeezed(frames, 180))
+    _, as_stored = aligned_of(aligner, write(tmp_path / "y.mp4", wrong))
+    assert difference(plain, as_stored) > 1.5 * difference(plain, oblong)
+
+
+def test_a_size_that_changes_has_a_remedy(tmp_path: Path, aligner: Aligner) -> None:
+    small, large = (
+        write(tmp_path / f"{n}.ts", Pictures(pictures(10, (n, 288)))) for n in (200, 360)
+    )
+    both = tmp_path / "both.ts"
+    both.write_bytes(small.read_bytes() + large.read_bytes())
+    with pytest.raises(BadInput, match=r"200×288 to 360×288; encode it again at one size"):
+        aligned_of(aligner, both)
+
+
+def test_a_codec_without_decoder_has_a_remedy(tmp_path: Path, aligner: Aligner) -> None:
+    path = renamed_codec(write(tmp_path / "x.mov", Pictures(pictures(10))), b"avc1", b"evc1")
+    with pytest.raises(BadInput, match=r"codec that FFmpeg cannot decode; convert it"):
+        aligned_of(aligner, path)
+
+
+def test_a_picture_is_no_video(tmp_path: Path, aligner: Aligner) -> None:
+    path = tmp_path / "IMG_1234.HEIC"
+    path.write_bytes(b"\x00\x00\x00\x1cftypheic\x00\x00\x00\x00mif1heicmiaf" + bytes(99))
+    with pytest.raises(BadInput, match=r"IMG_1234\.HEIC is a picture; give a video"):
+        aligned_of(aligner, path)
 
 
 def wall(path: Path, face: NDArray[np.uint8]) -> None:
