@@ -196,6 +196,7 @@ class _Encode:
                 # 4:2:0, which alone is played everywhere, needs even sides.
                 stream.width, stream.height = (max(n - n % 2, 2) for n in _size(frame))
                 stream.pix_fmt = "yuv420p"
+                stream.codec_context.sample_aspect_ratio = Fraction(1)
                 stream.codec_context.time_base = Fraction(1, CLOCK_HZ)
                 _same_colors(stream.codec_context, frame)
             frame = frame.reformat(stream.width, stream.height, "yuv420p")
