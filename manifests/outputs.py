@@ -20,7 +20,7 @@ from manifests.errors import BadInput
 AnyPath = str | os.PathLike[str]
 Paths = AnyPath | Sequence[AnyPath] | None
 
-OUTPUT_OPTIONS = frozenset({"--out", "--csv", "--wav"})
+OUTPUT_OPTIONS = frozenset({"--out", "--csv", "--wav", "--to"})
 """Options that name what a command writes; an argument called OUT does so too."""
 
 

@@ -50,6 +50,13 @@ FILE = click.Path(path_type=Path)
     help="What turns the mel into sound.",
 )
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:1.")
+@click.option(
+    "--who",
+    default="",
+    metavar="left|right|largest|N",
+    help="Whose lips in VIDEO where it shows several faces, N from the left; the most central and "
+    "large one by default.",
+)
 @click.option("--landmarks", default="", help="Landmark backend; facemesh by default.")
 @click.option(
     "--landmark-option",
@@ -67,6 +74,7 @@ def speak(
     checkpoint: str,
     vocoder: str,
     device: str,
+    who: str,
     landmarks: str,
     landmark_options: tuple[str, ...],
 ) -> None:
@@ -84,7 +92,7 @@ def speak(
     speaking.check(request)
     options = dict(_pair(text) for text in landmark_options)
     synthesizer = load_synthesizer(checkpoint, vocoder, device, decoding)  # type: ignore[arg-type]
-    aligner = Aligner(landmarks, options)
+    aligner = Aligner(landmarks, options, who)
     try:
         outcome = speaking.speak(request, synthesizer, aligner)
     finally:

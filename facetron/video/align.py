@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from gridprep.features import crops
 from gridprep.features.crop_store import CODECS
 from gridprep.landmarks import registry
+from gridprep.landmarks.base import WHO, LandmarkBackend
 from gridprep.media.footage import Footage as Footage
 from gridprep.media.footage import one_line
 from gridprep.media.scenes import scene_cuts, thumbnail
@@ -93,22 +94,35 @@ class Aligner:
     Args:
         backend: landmark backend; gridprep's default where empty.
         options: of the backend.
+        who: which of several faces in a video to follow, as `gridprep.landmarks.base.choose_face`
+            takes it; the most central and large one where empty. Stills for a voice are taken of that
+            one in any case.
 
     Raises:
         BadInput: an unknown backend or option.
         MissingDependency: its library is not installed.
     """
 
-    def __init__(self, backend: str = "", options: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, backend: str = "", options: Mapping[str, str] | None = None, who: str = ""
+    ) -> None:
         name = backend or registry.DEFAULT
         self.crop = CropSpec()
         self.landmarks = LandmarkSpec(backend=name)
-        self._backend = registry.create(name, options=options or {})
+        self._backend = registry.create(name, options=dict(options or {}))
+        self._chooser = self._backend
+        if who:
+            self._chooser = registry.create(name, options={**(options or {}), "who": who})
 
     def video(self, footage: Footage) -> AlignedVideo:
-        """Lips and stills of a video. Raises `BadInput` where there is no face in it."""
+        """Lips and stills of a video, of the face that `who` says. Raises `BadInput` where there is no
+        face in it."""
+        return self._aligned(footage, self._chooser)
+
+    def _aligned(self, footage: Footage, backend: LandmarkBackend) -> AlignedVideo:
         with one_line(footage.path):
-            found = self._detect(footage)
+            frames = registry.frames_for(self.landmarks.backend, footage)
+            found = backend.detect(frames, self.landmarks.every)
             track = crops.track(found, self.landmarks, self.crop)
             still_frames = spread(len(footage), self.crop.face_every, MAX_STILLS)
             lips = np.empty((len(footage), self.crop.lips_px, self.crop.lips_px, 3), np.uint8)
@@ -130,7 +144,7 @@ class Aligner:
         picture = read_picture(path)
         if picture is None:
             with open_video(path) as footage:
-                found = self.video(footage)
+                found = self._aligned(footage, self._backend)
             return found.stills, found.notes
         picture = _bounded(picture)
         with one_line(path):
@@ -141,13 +155,11 @@ class Aligner:
         still = crops.cut(picture, crops.face_matrix(track, 0, self.crop), self.crop.face_px)
         return still[None], _several(path, landmarks)
 
-    def _detect(self, footage: Footage) -> Landmarks:
-        frames = registry.frames_for(self.landmarks.backend, footage)
-        return self._backend.detect(frames, self.landmarks.every)
-
     def close(self) -> None:
-        """Frees the backend."""
+        """Frees the backends."""
         self._backend.close()
+        if self._chooser is not self._backend:
+            self._chooser.close()
 
 
 def spread(frames: int, every: int, most: int) -> NDArray[np.intp]:
@@ -200,4 +212,9 @@ def _several(path: str | os.PathLike[str], found: Landmarks) -> tuple[str, ...]:
     faces = int(found.faces.max(initial=0))
     if faces < 2:
         return ()
-    return (f"{path} shows {faces} faces: took the one that is the most central and large",)
+    if found.choice in ("only", "tracked", "central_largest"):
+        return (
+            f"{path} shows {faces} faces: took the one that is the most central and large; "
+            f"--who {'|'.join(WHO)}|N takes another",
+        )
+    return (f"{path} shows {faces} faces: took --who {found.choice}",)

@@ -71,6 +71,10 @@ _LANDMARKS = [
         help="Landmarks on every k-th frame, the others interpolated.",
     ),
     click.option(
+        "--who", default="", metavar="left|right|largest|N",
+        help="Which of several faces, N from the left; the most central and large one by default.",
+    ),
+    click.option(
         "--landmark-option", "landmark_options", multiple=True, metavar="NAME=VALUE",
         help="Option of the landmark backend, e.g. fan_weights=PATH.",
     ),
@@ -121,10 +125,13 @@ def _options(targets: tuple[str, ...], given: dict[str, Any]) -> BuildOptions:
     recipe = {name: given[name] for name in RECIPE if name in given}
     if "mel_presets" in given:
         recipe["mels"] = given["mel_presets"]
+    landmark_options = _pairs(given.get("landmark_options", ()))
+    if given.get("who"):
+        landmark_options["who"] = given["who"]
     return build_options(
         given["corpus"],
         given["out"],
-        recipe_of(**recipe, landmark_options=_pairs(given.get("landmark_options", ()))),
+        recipe_of(**recipe, landmark_options=landmark_options),
         targets=targets,
         **{name: given[name] for name in BUILD if name in given},
         redo=tuple(given.get("redo", ())),

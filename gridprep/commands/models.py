@@ -7,9 +7,10 @@ from pathlib import Path
 import click
 
 from gridprep.landmarks.models import fetch_models, find_models
+from manifests.outputs import Group
 
 
-@click.group()
+@click.group(cls=Group)
 def models() -> None:
     """The networks that find faces and landmarks: fetched once, checked, kept in a cache."""
 

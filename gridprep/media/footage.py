@@ -31,6 +31,7 @@ REMEDIES = {
     "too_large": "cut it into parts, or choose another backend with --landmarks",
     "size_changes": "encode it again at one size (ffmpeg -i IN -vf scale=1280:720 OUT.mp4), or cut it "
     "there",
+    "too_few_faces": "give --who a smaller number",
     "no_decoder": "convert it to H.264 (ffmpeg -i IN OUT.mp4 on a machine that plays it)",
     "not_a_file": "give a file",
     "no_video": "give a file with pictures",

@@ -141,9 +141,34 @@ def test_of_two_faces_the_central_one_is_taken_and_said(
     path = write_h264(tmp_path / "x.mp4", np.concatenate([beside, face[:20]], axis=2))
     _, both = aligned_of(aligner, path)
     _, alone = aligned_of(aligner, write_h264(tmp_path / "y.mp4", face[:20]))
-    assert both.notes == (f"{path} shows 2 faces: took the one that is the most central and large",)
+    (note,) = both.notes
+    assert note.startswith(
+        f"{path} shows 2 faces: took the one that is the most central and large;"
+    )
     _, those = aligned_of(aligner, write_h264(tmp_path / "z.mp4", other))
     assert difference(both, alone) < 6 < 12 < difference(both, those)
+
+
+@pytest.mark.parametrize(("who", "which"), [("left", 0), ("right", 1), ("largest", 1), ("1", 0)])
+def test_one_of_several_faces_can_be_chosen(
+    tmp_path: Path, synth_corpus: Path, face: NDArray[np.uint8], who: str, which: int
+) -> None:
+    other = decode(sorted((synth_corpus / "s4").glob("*.mpg"))[0]).frames[:20]
+    small = np.stack([cv2.resize(f, (240, 192)) for f in other])
+    beside = np.pad(small, ((0, 0), (48, 48), (0, 0), (0, 0)), mode="edge")
+    path = write_h264(tmp_path / "x.mp4", np.concatenate([beside, face[:20]], axis=2))
+    chooser = Aligner(who=who)
+    _, found = aligned_of(chooser, path)
+    alone = [aligned_of(chooser, write_h264(tmp_path / "y.mp4", f))[1] for f in (other, face[:20])]
+    assert difference(found, alone[which]) < difference(found, alone[1 - which])
+    assert found.notes == (f"{path} shows 2 faces: took --who {who}",)
+    picture = tmp_path / "both.png"
+    cv2.imwrite(str(picture), np.concatenate([beside, face[:20]], axis=2)[0][..., ::-1])
+    stills, _ = chooser.stills(picture)  # whose voice it is does not depend on whose lips
+    default = Aligner()
+    np.testing.assert_array_equal(stills, default.stills(picture)[0])
+    default.close()
+    chooser.close()
 
 
 def test_frames_without_the_face_are_guessed_and_said(

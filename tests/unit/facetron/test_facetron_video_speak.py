@@ -198,7 +198,10 @@ def test_two_faces_are_said_on_standard_error(
         "speak", video, "--out", tmp_path / "out.mp4", "--checkpoint", weights, "--device", "cpu"
     )
     assert code == 0
-    assert error == f"{video} shows 2 faces: took the one that is the most central and large\n"
+    assert error == (
+        f"{video} shows 2 faces: took the one that is the most central and large; "
+        "--who left|right|largest|N takes another\n"
+    )
     assert len(printed.splitlines()) == 3
 
 
@@ -216,6 +219,11 @@ CASES: dict[str, tuple[tuple[str, ...], str]] = {
     "no such device": (("{clip}", "--device", "tpu"), "no device 'tpu'; choose"),
     "no such weights": (("{clip}", "--checkpoint", "x"), "x is no checkpoint file and no bundled"),
     "other crops": (("{clip}", "--checkpoint", "{other}"), "was trained on crops 0123456789abcdef"),
+    "no such face": (("{clip}", "--who", "middle"), "unknown face 'middle'; give left, right,"),
+    "too few faces": (
+        ("{clip}", "--who", "2"),
+        "no face number 2, at most 1 in a frame; give --who a",
+    ),
     "no such backend": (("{clip}", "--landmarks", "dlib"), "unknown landmark backend 'dlib'"),
     "no option": (("{clip}", "--landmark-option", "x"), "--landmark-option 'x'; write NAME=VALUE"),
     "wav is a folder": (("{clip}", "--wav", "{folder}"), "is a folder; name a file"),

@@ -42,12 +42,20 @@ def inputs_of(command: click.Command) -> list[click.Parameter]:
     return [p for p in paths if not is_output(p)]
 
 
+def may_be_one(output: click.Parameter, other: click.Parameter) -> bool:
+    """Whether both take the same kind of thing: a folder cannot be a file."""
+    one, two = output.type, other.type
+    assert isinstance(one, click.Path)
+    assert isinstance(two, click.Path)
+    return (one.file_okay and two.file_okay) or (one.dir_okay and two.dir_okay)
+
+
 READ_AND_WRITE = [
     (name, output.name, other.name)
     for name, command in COMMANDS.items()
     for output in outputs_of(command)
     for other in [*inputs_of(command), *outputs_of(command)]
-    if other is not output
+    if other is not output and may_be_one(output, other)
 ]
 
 
