@@ -6,6 +6,7 @@ import click
 
 from manifests.console import print_json
 from manifests.cpus import available_cpus
+from manifests.outputs import Command
 
 DAMAGED = 1
 """Exit code when artifacts are missing or changed, and were not repaired."""
@@ -14,7 +15,7 @@ NAMED = 12
 """So many damaged files are named on the terminal; `--json` has them all."""
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("build", type=click.Path(exists=True, file_okay=False))
 @click.option("--repair", is_flag=True, help="Make what is damaged again, from the corpus.")
 @click.option(
