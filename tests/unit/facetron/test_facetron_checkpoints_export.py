@@ -127,3 +127,25 @@ def test_numbers_too_large_for_half(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="does not fit float16"):
         export([source], tmp_path / "out.safetensors")
     export([source], tmp_path / "out.safetensors", half=False)
+
+
+def test_each_part_keeps_the_record_of_its_own_training(tmp_path: Path) -> None:
+    """The lips in a decoder's checkpoint were trained by the stage lip, and say so."""
+    of_lip = {
+        "stage": "lip", "epoch": 7, "revision": "abc", "metrics": {"val_cer": 0.1},
+        "training": {"epochs": 7},
+    }  # fmt: skip
+    source = written(
+        tmp_path / "d.safetensors",
+        speaking(),
+        metrics={"val_loss": 2.0},
+        epoch=3,
+        training={"epochs": 3},
+        trained={"lip": of_lip},
+    )
+    info = export([source], tmp_path / "out.safetensors").info
+    assert info.metrics == {"lip.val_cer": 0.1, "face.val_loss": 2.0, "decoder.val_loss": 2.0}
+    assert info.training["lip"] == {"stage": "lip", "epoch": 7, "revision": "abc", "epochs": 7}
+    assert info.training["decoder"]["epochs"] == 3
+    again = export([tmp_path / "out.safetensors"], tmp_path / "again.safetensors").info
+    assert again.metrics == info.metrics

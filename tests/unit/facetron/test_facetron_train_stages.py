@@ -149,3 +149,11 @@ def test_collapse_is_seen() -> None:
     assert collapse_metrics(apart, ["a", "b", "b", "a"])[2] == 2
     assert collapse_metrics(apart[:2], ["a", "a"]) == (None, None, None)
     assert collapse_metrics(apart[1:3], ["a", "b"]) == (0, None, None)
+
+
+def test_a_part_that_is_only_used_keeps_the_record_of_its_training(runs: Path) -> None:
+    joint, lip = last(runs, "joint"), last(runs, "lip")
+    assert {part: joint.trained[part]["stage"] for part in ("lip", "prosody", "decoder")} == {
+        "lip": "lip", "prosody": "prosody", "decoder": "joint",
+    }  # fmt: skip
+    assert joint.trained["lip"]["training"]["epochs"] == lip.training["epochs"]
