@@ -9,20 +9,19 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import html
 import io
 import json
 import re
 from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
-from string import Template
 from typing import Any, Literal
 
 from evaluation.mos.records import SOUNDS, Handout, Session
 from evaluation.mos.scales import ALL_SCALES, HEADPHONES
 from manifests.console import Progress
 from manifests.errors import BadInput
+from manifests.html import render
 from manifests.io import atomic_open, write_csv
 from manifests.tables import csv_text
 
@@ -116,17 +115,16 @@ def page(handout: Handout, session: Session, sounds: Sounds) -> str:
     }
     folder = resources.files("evaluation.mos")
     style, script = ((folder / f"page.{kind}").read_text("utf-8") for kind in ("css", "js"))
-    return Template((folder / "page.html").read_text("utf-8")).substitute(
-        title=html.escape(handout.title),
+    return render(
+        "evaluation.mos",
+        "page.html",
+        title=handout.title,
         style=style,
         style_hash=_hash(style),
         script=script,
         script_hash=_hash(script),
         data=script_json(data),
-        sounds="\n".join(
-            f'<script type="text/plain" id="{key}">{sounds.base64(name)}</script>'
-            for name, key in ids.items()
-        ),
+        sounds=[(key, sounds.base64(name)) for name, key in ids.items()],
     )
 
 

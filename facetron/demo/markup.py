@@ -1,9 +1,7 @@
-"""A clip of the demo page as HTML. Every text from outside passes through `html.escape`."""
+"""What a card of the demo page says of its clip; `page.html` draws it."""
 
 from __future__ import annotations
 
-import html
-from collections.abc import Sequence
 from dataclasses import dataclass
 from difflib import SequenceMatcher
 
@@ -14,18 +12,66 @@ from manifests.specs import VIDEO_FPS
 MEDIA = "media"
 """Folder of the page's files."""
 
-esc = html.escape
-
 
 @dataclass(frozen=True)
 class Side:
-    """One video of a card: its name, its sound, and the files made of it."""
+    """One video of a card: its name, its sound, and the files made of it.
+
+    Attributes:
+        label: what a screen reader says of it.
+    """
 
     name: str
     sound: Sound
     rate_hz: int
     file: str
     mel: str
+    label: str
+
+
+@dataclass(frozen=True)
+class TimedWord:
+    """A word under a mel; its place in percent of the clip."""
+
+    text: str
+    left: float
+    width: float
+
+
+@dataclass(frozen=True)
+class ReadLine:
+    """What a system read: (text, whether it is wrong) in order, and how many words are wrong."""
+
+    label: str
+    words: tuple[tuple[str, bool], ...]
+    verdict: str
+
+
+@dataclass(frozen=True)
+class Card:
+    """A clip on the page.
+
+    Attributes:
+        whose, tags, stem: whose clip it is.
+        voice, still: of a swap: the speaker whose face it has, and the picture of it.
+        said, read: the sentence, and what each system read from the lips.
+        sides: its videos.
+        poster, width, height: the picture before a video plays; "" where there is only sound.
+        times: the words under a mel; the sentence is read out elsewhere.
+    """
+
+    whose: str
+    tags: tuple[str, ...]
+    stem: str
+    voice: str
+    still: str
+    said: str
+    read: tuple[ReadLine, ...]
+    sides: tuple[Side, ...]
+    poster: str
+    width: int
+    height: int
+    times: tuple[TimedWord, ...]
 
 
 def duration_s(item: Shown) -> float:
@@ -33,77 +79,68 @@ def duration_s(item: Shown) -> float:
     return item.row.video_frames / VIDEO_FPS if item.row else 0.0
 
 
-def figure(side: Side, item: Shown, poster: str, shape: Sequence[int] | None) -> str:
-    """One video with its mel and words; without pictures (no `shape`) a sound player."""
+def label_of(name: str, item: Shown) -> str:
+    """What a video or sound is, for those who cannot see it."""
     clip = item.clip
-    label = f"{side.name}, {clip.speaker}: {clip.sentence or clip.stem}"
-    source = f'src="{MEDIA}/{side.file}" aria-label="{esc(label)}"'
-    if shape is None:
-        player = f'<audio controls preload="metadata" {source}></audio>'
-    else:
-        player = (
-            f'<div class="screen"><video controls playsinline preload="none" poster="{MEDIA}/{poster}" '
-            f'width="{shape[2]}" height="{shape[1]}" {source}></video></div>'
-        )
-    return (
-        f'<figure><figcaption title="{esc(side.name)}">{esc(side.name)}</figcaption>{player}'
-        f'<div class="mel"><img src="{MEDIA}/{side.mel}" loading="lazy" '
-        f'alt="log-mel of {esc(label)}"><i></i></div>{_times(item)}</figure>'
-    )
+    return f"{name}, {clip.speaker}: {clip.sentence or clip.stem}"
 
 
-def _times(item: Shown) -> str:
-    """The words at their places under a mel; the sentence is read out elsewhere."""
-    if item.row is None or not item.row.words:
-        return ""
+def times(item: Shown) -> tuple[TimedWord, ...]:
+    """The words at their places under a mel."""
+    if item.row is None:
+        return ()
     whole_s = duration_s(item)
-    places = "".join(
-        f'<li style="left:{100 * word.start_s / whole_s:.2f}%;'
-        f'width:{100 * (word.end_s - word.start_s) / whole_s:.2f}%">{esc(word.word)}</li>'
+    return tuple(
+        TimedWord(
+            word.word, 100 * word.start_s / whole_s, 100 * (word.end_s - word.start_s) / whole_s
+        )
         for word in item.row.words
     )
-    return f'<ol class="times" aria-hidden="true">{places}</ol>'
 
 
-def facts(item: Shown) -> str:
-    """Whose clip it is."""
+def whose(item: Shown) -> tuple[str, tuple[str, ...]]:
+    """(whose clip it is, tags of gender and of seen or unseen)."""
     clip = item.clip
     seen = {True: "seen", False: "unseen", None: ""}[item.seen]
-    whose, tags = f"Speaker {clip.speaker}", [clip.gender, seen]
+    told, tags = f"Speaker {clip.speaker}", [clip.gender, seen]
     if item.swapped:
         genders = {
             row.speaker: row.gender for row in (item.build.rows if item.build else {}).values()
         }
         face = f"{clip.voice} ({genders[clip.voice]})" if clip.voice in genders else clip.voice
-        whose = f"Lips of {clip.speaker} ({clip.gender}), face of {face}"
+        told = f"Lips of {clip.speaker} ({clip.gender}), face of {face}"
         tags = [f"{seen} face" if seen else ""]
-    told = "".join(f' <span class="tag">{esc(tag)}</span>' for tag in tags if tag)
-    return f'<h3>{esc(whose)}{told}</h3><p class="facts">{esc(clip.stem)}</p>'
+    return told, tuple(tag for tag in tags if tag)
 
 
-def words(item: Shown) -> str:
-    """What was said, and what each system read from the lips."""
-    said = item.clip.sentence
-    lines = [f"<dt>said</dt><dd>{esc(said)}</dd>"] if said else []
+def read_lines(item: Shown) -> tuple[ReadLine, ...]:
+    """What each system read from the lips."""
     several = sum(bool(clip.transcript) for _, clip in item.made) > 1
-    for run, clip in item.made:
-        if clip.transcript:
-            label = f"read, {run.info.name}" if several else "read from the lips"
-            lines.append(f"<dt>{esc(label)}</dt><dd>{compared(said, clip.transcript)}</dd>")
-    return f'<dl class="words-of">{"".join(lines)}</dl>' if lines else ""
+    return tuple(
+        ReadLine(
+            f"read, {run.info.name}" if several else "read from the lips",
+            *compared(item.clip.sentence, clip.transcript),
+        )
+        for run, clip in item.made
+        if clip.transcript
+    )
 
 
-def compared(said: str, read: str) -> str:
-    """What was read, its wrong words marked, and how many are wrong or missing."""
+def compared(said: str, read: str) -> tuple[tuple[tuple[str, bool], ...], str]:
+    """(what was read as (text, whether it is wrong), how many words are wrong or missing).
+
+    >>> compared("bin blue now", "bin red now")
+    ((('bin', False), ('red', True), ('now', False)), '1 of 3 words wrong')
+    """
     truth, words = said.split(), read.split()
     if not truth:
-        return esc(read)
+        return ((read, False),), ""
     parts, errors = [], 0
     for tag, a, b, c, d in SequenceMatcher(None, truth, words, autojunk=False).get_opcodes():
-        text = esc(" ".join(words[c:d]))
+        text = " ".join(words[c:d])
         if tag != "equal":
             errors += max(b - a, d - c)
-            text = f"<mark>{text}</mark>" if text else ""
-        parts.append(text)
+        if text:
+            parts.append((text, tag != "equal"))
     verdict = "no word wrong" if not errors else f"{errors} of {len(truth)} words wrong"
-    return f"{' '.join(part for part in parts if part)} <small>({verdict})</small>"
+    return tuple(parts), verdict

@@ -9,23 +9,21 @@ A folder that needs nothing else and works from a disk as well as from a server:
 
 from __future__ import annotations
 
-import html
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib import resources
 from itertools import groupby
 from pathlib import Path
-from string import Template
 
 import numpy as np
 
 from facetron.demo import video
 from facetron.demo.clips import SECTIONS, Builds, Run, Shown, choose, read_runs
-from facetron.demo.markup import MEDIA, Side, duration_s, facts, figure, words
+from facetron.demo.markup import MEDIA, Card, Side, duration_s, label_of, read_lines, times, whose
 from facetron.train.mel_picture import Mel, Picture, color_range, mel_picture
 from manifests.console import Progress
 from manifests.errors import BadInput
+from manifests.html import render
 from manifests.io import atomic_open, atomic_path
 from manifests.mel import DEFAULT, mel_spectrogram
 from manifests.pictures import Pictures, read_pictures
@@ -52,8 +50,6 @@ SECTION_NOTES = {
     "should go with the face. The recording is that of the lips.",
     "speakers": "",
 }
-
-esc = html.escape
 
 
 @dataclass(frozen=True)
@@ -131,8 +127,8 @@ def _prepared(out: Path) -> Path:
 # --- one clip
 
 
-def _card(item: Shown, number: str, media: Path) -> tuple[str, set[str], str]:
-    """(HTML, names of its files in `media`, which pictures it has)."""
+def _card(item: Shown, number: str, media: Path) -> tuple[Card, set[str], str]:
+    """(the card, names of its files in `media`, which pictures it has)."""
     name = re.sub(r"[^A-Za-z0-9-]", "_", f"{number}-{item.clip.speaker}-{item.clip.stem}")
     pictures, kind = _pictures(item)
     sides = _sides(item, name, "m4a" if pictures is None else "mp4")
@@ -143,29 +139,34 @@ def _card(item: Shown, number: str, media: Path) -> tuple[str, set[str], str]:
         _write_picture(media / poster, pictures[len(pictures) // 2])
         files.add(poster)
     scale: tuple[float, float] | None = None
-    figures = []
     for side in sides:
         video.write_mp4(media / side.file, pictures, side.sound, side.rate_hz)
         mel = _mel(side, item)
         scale = scale or color_range(mel)
         _write_picture(media / side.mel, mel_picture(mel, scale))
         files |= {side.file, side.mel}
-        figures.append(figure(side, item, poster, None if pictures is None else pictures.shape))
     face = _voice_still(item)
     still = ""
     if face is not None:
         _write_picture(media / f"{name}-face.jpg", face)
         files.add(f"{name}-face.jpg")
-        still = (
-            f'<img class="still" src="{MEDIA}/{name}-face.jpg" width="54" height="54" '
-            f'alt="face of {esc(item.clip.voice)}">'
-        )
-    body = (
-        f'<article class="card"><header>{still}<div style="flex:1;min-width:0">{facts(item)}</div>'
-        f'</header>{words(item)}<div class="sides" style="--sides:{len(sides)}">'
-        f"{''.join(figures)}</div></article>"
+        still = f"{name}-face.jpg"
+    told, tags = whose(item)
+    card = Card(
+        whose=told,
+        tags=tags,
+        stem=item.clip.stem,
+        voice=item.clip.voice,
+        still=still,
+        said=item.clip.sentence,
+        read=read_lines(item),
+        sides=tuple(sides),
+        poster=poster,
+        width=0 if pictures is None else pictures.shape[2],
+        height=0 if pictures is None else pictures.shape[1],
+        times=times(item),
     )
-    return body, files, kind
+    return card, files, kind
 
 
 def _pictures(item: Shown) -> tuple[Pictures | None, str]:
@@ -185,11 +186,12 @@ def _sides(item: Shown, name: str, suffix: str) -> list[Side]:
     if recording is not None:
         sound, rate_hz = video.read_sound(recording)
         file, mel = f"{name}-recording.{suffix}", f"{name}-recording.png"
-        sides.append(Side("Recording", sound, rate_hz, file, mel))
+        sides.append(Side("Recording", sound, rate_hz, file, mel, label_of("Recording", item)))
     for i, (run, clip) in enumerate(item.made, 1):
         sound, rate_hz = video.read_sound(run.root / clip.wav)
         file, mel = f"{name}-{i}.{suffix}", f"{name}-{i}.png"
-        sides.append(Side(run.info.name, sound, rate_hz, file, mel))
+        label = label_of(run.info.name, item)
+        sides.append(Side(run.info.name, sound, rate_hz, file, mel, label))
     return sides
 
 
@@ -226,35 +228,34 @@ def _write_picture(path: Path, picture: Picture) -> None:
 
 
 def _page(
-    options: DemoPageOptions, runs: Sequence[Run], shown: Sequence[Shown], cards: Sequence[str]
+    options: DemoPageOptions, runs: Sequence[Run], shown: Sequence[Shown], cards: Sequence[Card]
 ) -> str:
-    sections, nav = [], []
+    sections = []
     pairs = list(zip(shown, cards, strict=True))
     for key, group in groupby(pairs, key=lambda pair: pair[0].section):
-        members = list(group)
-        columns = max(len(item.made) + (item.recording is not None) for item, _ in members)
-        note = SECTION_NOTES[key]
+        members = [card for _, card in group]
         sections.append(
-            f'<section id="{key}"><h2>{esc(SECTIONS[key])}</h2>'
-            + (f'<p class="note">{esc(note)}</p>' if note else "")
-            + f'<div class="cards" style="--columns:{columns}">'
-            + "".join(card for _, card in members)
-            + "</div></section>"
+            {
+                "key": key,
+                "title": SECTIONS[key],
+                "note": SECTION_NOTES[key],
+                "columns": max(len(card.sides) for card in members),
+                "cards": members,
+            }
         )
-        nav.append(f'<a href="#{key}">{esc(SECTIONS[key])} <span>{len(members)}</span></a>')
-    systems = "".join(
-        f"<dt>{esc(name)}</dt><dd>{esc(MADE_OF.get(kind, kind))}</dd>"
-        for name, kind in dict.fromkeys((run.info.name, run.info.kind) for run in runs)
-    )
-    template = Template((resources.files("facetron.demo") / "page.html").read_text("utf-8"))
-    return template.substitute(
-        title=esc(options.title),
-        lead=esc(LEAD),
-        notes="".join(f'<p class="note">{esc(note)}</p>' for note in options.notes),
-        nav="".join(nav),
-        body="\n".join(sections),
-        systems=systems,
-        small_print=esc(
+    return render(
+        "facetron.demo",
+        "page.html",
+        title=options.title,
+        lead=LEAD,
+        media=MEDIA,
+        notes=options.notes,
+        sections=sections,
+        systems=[
+            (name, MADE_OF.get(kind, kind))
+            for name, kind in dict.fromkeys((run.info.name, run.info.kind) for run in runs)
+        ],
+        small_print=(
             f"Up to {options.clips_each} clips of each speaker, drawn at random with seed "
             f"{options.seed}, not chosen by ear. Levels are as they came."
         ),

@@ -1,34 +1,83 @@
-"""Small pieces of HTML that the page is put together from, all text escaped."""
+"""What the tables and histograms of the inspection page hold; `page.html` draws them."""
 
 from __future__ import annotations
 
-import base64
-import html
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
 from gridprep.inspection.outliers import Ranking
 
-esc = html.escape
 BARS = 40
+WIDTH, HEIGHT, MARGIN = 300, 74, 2
+"""Of a histogram, in pixels."""
 
 
-def data_uri(jpeg: bytes) -> str:
-    return f"data:image/jpeg;base64,{base64.b64encode(jpeg).decode()}"
+@dataclass(frozen=True)
+class Head:
+    """Head of a column; texts stand to the left."""
+
+    label: str
+    unit: str = ""
+    is_text: bool = False
 
 
-def table(heads: Sequence[str], rows: Sequence[str]) -> str:
-    return (
-        f'<div class="scroll"><table><thead><tr>{"".join(heads)}</tr></thead>'
-        f"<tbody>{''.join(rows)}</tbody></table></div>"
-    )
+@dataclass(frozen=True)
+class Cell:
+    """A cell.
+
+    Attributes:
+        text: what it says.
+        is_bad: in red.
+        kind: `text` to the left, `text wide` with line breaks.
+        link: anchor on the page that the text leads to.
+        image: address of a picture in place of the text.
+        small: a second line.
+        lines: in place of the text: (text, what is said of it in gray).
+    """
+
+    text: str = ""
+    is_bad: bool = False
+    kind: str = ""
+    link: str = ""
+    image: str = ""
+    small: str = ""
+    lines: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def classes(self) -> str:
+        return " ".join(name for name in ("bad" if self.is_bad else "", self.kind) if name)
 
 
-def head(label: str, unit: str = "", text: bool = False) -> str:
-    kind = ' class="text"' if text else ""
-    below = f"<small>{esc(unit)}</small>" if unit else ""
-    return f'<th scope="col"{kind}>{esc(label)}{below}</th>'
+@dataclass(frozen=True)
+class PageTable:
+    """Heads and rows of equal length."""
+
+    heads: tuple[Head, ...]
+    rows: tuple[tuple[Cell, ...], ...]
+
+
+@dataclass(frozen=True)
+class Bar:
+    """A bar of a histogram, in pixels."""
+
+    x: str
+    y: str
+    width: str
+    height: str
+
+
+@dataclass(frozen=True)
+class Histogram:
+    """All values of a criterion as bars, its limits, and what its ends are."""
+
+    bars: tuple[Bar, ...]
+    limits: tuple[str, ...]
+    low: str
+    high: str
+    width: int = WIDTH
+    height: int = HEIGHT
 
 
 def signed(value: float | None, decimals: int, sign: bool = False) -> str:
@@ -40,47 +89,33 @@ def signed(value: float | None, decimals: int, sign: bool = False) -> str:
     return f"{value:{'+' if sign and value else ''}.{decimals}f}".replace("-", "−")
 
 
-def cell(text: str, bad: bool = False, kind: str = "") -> str:
-    classes = " ".join(name for name in ("bad" if bad else "", kind) if name)
-    return f'<td class="{classes}">{esc(text)}</td>'
-
-
-def histogram(ranking: Ranking) -> str:
-    """All values as bars (height by the square root, so that single clips show), the limit in red."""
+def histogram(ranking: Ranking) -> Histogram | None:
+    """Height by the square root, so that single clips show; None where all values are the same."""
     values = np.asarray(ranking.values)
     if len(values) == 0 or np.ptp(values) < 1e-9:
-        return ""
+        return None
     criterion = ranking.criterion
     low, high = float(values.min()), float(values.max())
     if criterion.worst == "far":
         high = max(abs(low), abs(high))
         low = -high
     counts, _ = np.histogram(values, bins=BARS, range=(low, high))
-    width, height, left = 300, 74, 2
-    step = (width - 2 * left) / BARS
+    step = (WIDTH - 2 * MARGIN) / BARS
 
     def x(value: float) -> float:
-        return left + (value - low) / (high - low) * (width - 2 * left)
+        return MARGIN + (value - low) / (high - low) * (WIDTH - 2 * MARGIN)
 
-    bars = "".join(
-        f'<rect x="{left + i * step:.1f}" y="{height - h:.1f}" width="{step - 0.8:.1f}" '
-        f'height="{h:.1f}" fill="#8fb0d6"/>'
+    bars = tuple(
+        Bar(f"{MARGIN + i * step:.1f}", f"{HEIGHT - h:.1f}", f"{step - 0.8:.1f}", f"{h:.1f}")
         for i, count in enumerate(counts)
-        if (h := (height - 8) * float(np.sqrt(count / counts.max())))
+        if (h := (HEIGHT - 8) * float(np.sqrt(count / counts.max())))
     )
-    limits = (-criterion.limit, criterion.limit) if criterion.worst == "far" else (criterion.limit,)
-    marks = "".join(
-        f'<line x1="{x(at):.1f}" x2="{x(at):.1f}" y1="2" y2="{height}" stroke="#b3264a" '
-        'stroke-width="1.5" stroke-dasharray="3 2"/>'
-        for at in limits
-        if low <= at <= high
-    )
-    ends = (
-        f'<text x="0" y="{height + 14}">{signed(low, criterion.decimals)}</text>'
-        f'<text x="{width}" y="{height + 14}" text-anchor="end">'
-        f"{signed(high, criterion.decimals)} {esc(criterion.unit)}</text>"
-    )
-    return (
-        f'<svg viewBox="0 0 {width} {height + 18}" role="img" aria-label="distribution">{bars}{marks}'
-        f'<line x1="0" x2="{width}" y1="{height}" y2="{height}" stroke="#9aa3b0"/>{ends}</svg>'
+    limits: Sequence[float] = (criterion.limit,)
+    if criterion.worst == "far":
+        limits = (-criterion.limit, criterion.limit)
+    return Histogram(
+        bars,
+        tuple(f"{x(at):.1f}" for at in limits if low <= at <= high),
+        signed(low, criterion.decimals),
+        f"{signed(high, criterion.decimals)} {criterion.unit}",
     )

@@ -1,17 +1,16 @@
-"""The HTML page: one file that needs nothing else. Every text from outside is escaped."""
+"""The HTML page: one file that needs nothing else. This module collects what `page.html` prints."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from importlib import resources
-from string import Template
 from typing import Any
 
 from gridprep.inspection.criteria import Criterion, confident_offset, number
-from gridprep.inspection.markup import cell, data_uri, esc, head, histogram, signed, table
+from gridprep.inspection.markup import Cell, Head, PageTable, histogram, signed
 from gridprep.inspection.outliers import FailureGroup, Finding, Ranking, Speaker
+from manifests import html
 from manifests.io import SUBSETS
 from manifests.sync import CONFIDENT_MARGIN
 
@@ -56,30 +55,38 @@ class PageContent:
 
 def render(content: PageContent) -> str:
     """The page's text."""
+    criteria = [_criterion(ranking, content.thumbnails) for ranking in content.rankings]
     sections = [
-        ("speakers", "Speakers", _speakers(content)),
-        ("outliers", "Outliers", _outliers(content)),
-        ("failures", "Failures", _failures(content.failures)),
-        ("sheets", "Sheets", _sheets(content.sheets)),
-        ("provenance", "Provenance", _provenance(content.provenance)),
+        ("speakers", "Speakers", True),
+        ("outliers", "Outliers", criteria),
+        ("failures", "Failures", True),
+        ("sheets", "Sheets", content.sheets),
+        ("provenance", "Provenance", content.provenance),
     ]
-    sections = [section for section in sections if section[2]]
-    body = _tiles(content)
-    body += "".join(f'<p class="note">{esc(note)}</p>' for note in content.notes)
-    body += "\n".join(
-        f'<section id="{key}"><h2>{esc(title)}</h2>{inner}</section>'
-        for key, title, inner in sections
-    )
-    template = Template((resources.files("gridprep.inspection") / "page.html").read_text("utf-8"))
-    return template.substitute(
-        title=esc(content.title),
-        lead=esc("  ·  ".join(content.facts)),
-        nav="".join(f'<a href="#{key}">{esc(title)}</a>' for key, title, _ in sections),
-        body=body,
+    return html.render(
+        "gridprep.inspection",
+        "page.html",
+        title=content.title,
+        lead="  ·  ".join(content.facts),
+        nav=[(key, title) for key, title, there in sections if there],
+        tiles=_tiles(content),
+        notes=content.notes,
+        speakers=_speakers(content),
+        confident_margin=f"{CONFIDENT_MARGIN:g}",
+        criteria=criteria,
+        failures=_failures(content.failures) if content.failures else None,
+        sheets=_sheets(content.sheets),
+        sheet_speakers=list(dict.fromkeys(sheet.speaker for sheet in content.sheets)),
+        provenance=(
+            json.dumps(content.provenance, indent=2, ensure_ascii=False)
+            if content.provenance
+            else ""
+        ),
     )
 
 
-def _tiles(content: PageContent) -> str:
+def _tiles(content: PageContent) -> list[tuple[str, str]]:
+    """(number, what it counts) of the large figures at the top."""
     rows = sum(t.rows for t in content.speakers)
     failed = sum(t.failures for t in content.speakers)
     flagged = sum(t.flagged for t in content.speakers)
@@ -93,28 +100,27 @@ def _tiles(content: PageContent) -> str:
     for subset in SUBSETS:
         count = sum(t.subsets.get(subset, 0) for t in content.speakers)
         tiles.append((f"{count:,}", subset))
-    inner = "".join(f'<div class="tile"><b>{a}</b><span>{esc(b)}</span></div>' for a, b in tiles)
-    return f'<div class="tiles">{inner}</div>'
+    return tiles
 
 
-def _speakers(content: PageContent) -> str:
+def _speakers(content: PageContent) -> PageTable:
     drawn = {sheet.speaker for sheet in content.sheets}
     heads = [
-        head("speaker", text=True),
-        head("gender", text=True),
-        head("subset", text=True),
-        head("rows"),
-        head("failures"),
-        head("flagged"),
-        head("jitter", "px"),
-        head("no face", "% of frames"),
-        head("over border", "clips"),
-        head("face", "× enlarged"),
-        head("level", "dBFS"),
-        head("F0", "Hz"),
-        head("sound after lips", "frames"),
-        head("sure", "% of clips"),
-        head("zeros appended", "samples"),
+        Head("speaker", is_text=True),
+        Head("gender", is_text=True),
+        Head("subset", is_text=True),
+        Head("rows"),
+        Head("failures"),
+        Head("flagged"),
+        Head("jitter", "px"),
+        Head("no face", "% of frames"),
+        Head("over border", "clips"),
+        Head("face", "× enlarged"),
+        Head("level", "dBFS"),
+        Head("F0", "Hz"),
+        Head("sound after lips", "frames"),
+        Head("sure", "% of clips"),
+        Head("zeros appended", "samples"),
     ]
     rows = []
     for t in content.speakers:
@@ -122,126 +128,108 @@ def _speakers(content: PageContent) -> str:
             s if len(t.subsets) == 1 else f"{s} {t.subsets[s]}" for s in SUBSETS if t.subsets.get(s)
         )
         cells = [
-            _link(t.speaker) if t.speaker in drawn else cell(t.speaker, kind="text"),
-            cell(t.gender, kind="text"),
-            cell(subsets, kind="text"),
-            cell(f"{t.rows:,}"),
-            cell(f"{t.failures:,}", bad=t.failures > 0),
-            cell(f"{t.flagged:,}"),
-            cell(signed(t.jitter_px, 2)),
-            cell(signed(t.interpolated_percent, 2)),
-            cell(str(t.over_border)),
-            cell(signed(t.scale, 2)),
-            cell(signed(t.rms_dbfs, 1)),
-            cell(signed(t.f0_hz, 0)),
-            cell(signed(t.av_offset_frames, 1, sign=True)),
-            cell(signed(t.av_confident_percent, 0)),
-            cell(signed(t.samples_added, 0)),
+            Cell(t.speaker, kind="text", link=f"sheet-{t.speaker}" if t.speaker in drawn else ""),
+            Cell(t.gender, kind="text"),
+            Cell(subsets, kind="text"),
+            Cell(f"{t.rows:,}"),
+            Cell(f"{t.failures:,}", is_bad=t.failures > 0),
+            Cell(f"{t.flagged:,}"),
+            Cell(signed(t.jitter_px, 2)),
+            Cell(signed(t.interpolated_percent, 2)),
+            Cell(str(t.over_border)),
+            Cell(signed(t.scale, 2)),
+            Cell(signed(t.rms_dbfs, 1)),
+            Cell(signed(t.f0_hz, 0)),
+            Cell(signed(t.av_offset_frames, 1, sign=True)),
+            Cell(signed(t.av_confident_percent, 0)),
+            Cell(signed(t.samples_added, 0)),
         ]
-        rows.append(f"<tr>{''.join(cells)}</tr>")
-    note = (
-        '<p class="soft">Medians over the speaker’s rows; “no face” is a mean. Flagged: beyond the '
-        "limit of any table under Outliers. Sound after lips: over the clips whose estimate is "
-        f"sure (margin {CONFIDENT_MARGIN:g} or more); one frame is 40 ms.</p>"
-    )
-    return table(heads, rows) + note
+        rows.append(tuple(cells))
+    return PageTable(tuple(heads), tuple(rows))
 
 
-def _link(speaker: str) -> str:
-    return f'<td class="text"><a href="#sheet-{esc(speaker)}">{esc(speaker)}</a></td>'
-
-
-def _outliers(content: PageContent) -> str:
-    return "".join(_criterion(ranking, content.thumbnails) for ranking in content.rankings)
-
-
-def _criterion(ranking: Ranking, thumbnails: dict[str, bytes]) -> str:
+def _criterion(ranking: Ranking, thumbnails: dict[str, bytes]) -> dict[str, Any]:
     criterion = ranking.criterion
     counts = f"{ranking.n_flagged:,} of {ranking.n_judged:,} rows {criterion.rule}"
     if ranking.n_unjudged:
         counts += f"; {ranking.n_unjudged:,} not judged"
-    bad = " bad" if ranking.n_flagged else ""
-    left = (
-        f"<h3>{esc(criterion.title)}</h3><p>{esc(criterion.says)}</p>"
-        f'<p class="count{bad}">{esc(counts)}</p>{histogram(ranking)}'
-    )
     flagged = [f for f in ranking.worst if f.flagged]
     within = [f for f in ranking.worst if not f.flagged]
-    right = _findings(criterion, flagged, thumbnails) if flagged else ""
-    if within:
-        word = "more, within" if flagged else "nearest to"
-        right += (
-            f"<details><summary>{len(within)} {word} the limit</summary>"
-            f"{_findings(criterion, within, thumbnails)}</details>"
-        )
-    if not ranking.worst:
-        right = '<p class="soft">No clip: every value is perfect, or none was measured.</p>'
-    return f'<div class="criterion" id="{criterion.key}"><div>{left}</div><div>{right}</div></div>'
+    return {
+        "key": criterion.key,
+        "title": criterion.title,
+        "says": criterion.says,
+        "counts": counts,
+        "is_bad": bool(ranking.n_flagged),
+        "histogram": histogram(ranking),
+        "flagged": _findings(criterion, flagged, thumbnails) if flagged else None,
+        "within": _findings(criterion, within, thumbnails) if within else None,
+        "within_word": "more, within" if flagged else "nearest to",
+    }
 
 
 def _findings(
     criterion: Criterion, findings: Sequence[Finding], thumbnails: dict[str, bytes]
-) -> str:
+) -> PageTable:
     heads = [
-        head("clip", text=True),
-        head("value", criterion.unit),
-        head("sentence, flags of the build", text=True),
-        head("sound after lips", "frames; (unsure)"),
-        head("", text=True),
+        Head("clip", is_text=True),
+        Head("value", criterion.unit),
+        Head("sentence, flags of the build", is_text=True),
+        Head("sound after lips", "frames; (unsure)"),
+        Head("", is_text=True),
     ]
-    return table(heads, [_finding(criterion, finding, thumbnails) for finding in findings])
+    rows = [_finding(criterion, finding, thumbnails) for finding in findings]
+    return PageTable(tuple(heads), tuple(rows))
 
 
-def _finding(criterion: Criterion, finding: Finding, thumbnails: dict[str, bytes]) -> str:
+def _finding(
+    criterion: Criterion, finding: Finding, thumbnails: dict[str, bytes]
+) -> tuple[Cell, ...]:
     row = finding.row
     picture = thumbnails.get(row.clip_id)
-    image = f'<img src="{data_uri(picture)}" alt="" loading="lazy">' if picture else ""
+    image = html.data_uri("image/jpeg", picture) if picture else ""
     offset = signed(number(row, "av_offset_frames"), 1, sign=True)
     sure = confident_offset(row) is not None
-    flags = f"<small>{esc(', '.join(row.flags))}</small>" if row.flags else ""
-    cells = [
-        cell(row.clip_id, kind="text"),
-        cell(
+    return (
+        Cell(row.clip_id, kind="text"),
+        Cell(
             signed(finding.value, criterion.decimals, sign=criterion.worst == "far"),
-            bad=finding.flagged,
+            is_bad=finding.flagged,
         ),
-        f'<td class="text wide">{esc(row.sentence)}{flags}</td>',
-        cell(offset if sure or offset == "–" else f"({offset})"),
-        f'<td class="text">{image}</td>',
-    ]
-    return f"<tr>{''.join(cells)}</tr>"
+        Cell(row.sentence, kind="text wide", small=", ".join(row.flags)),
+        Cell(offset if sure or offset == "–" else f"({offset})"),
+        Cell(kind="text", image=image),
+    )
 
 
-def _failures(groups: Sequence[FailureGroup]) -> str:
-    if not groups:
-        return '<p class="soft">None.</p>'
+def _failures(groups: Sequence[FailureGroup]) -> PageTable:
     rows = []
     for group in groups:
         speakers = ", ".join(f"{speaker} {n}" for speaker, n in group.speakers.items())
-        examples = "<br>".join(
-            f"{esc(f.clip_id)}: {esc(f.detail)}"
-            + (f' <span class="soft">({esc(_evidence(f.evidence))})</span>' if f.evidence else "")
+        examples = [
+            (f"{f.clip_id}: {f.detail}", f" ({_evidence(f.evidence)})" if f.evidence else "")
             for f in group.examples
-        )
+        ]
         more = group.count - len(group.examples)
         if more > 0:
-            examples += f'<br><span class="soft">and {more:,} more in failures.jsonl</span>'
-        cells = [
-            cell(group.reason, kind="text"),
-            cell(group.stage, kind="text"),
-            cell(f"{group.count:,}", bad=True),
-            cell(speakers, kind="text wide"),
-            f'<td class="text wide">{examples}</td>',
-        ]
-        rows.append(f"<tr>{''.join(cells)}</tr>")
-    heads = [
-        head("reason", text=True),
-        head("stage", text=True),
-        head("clips"),
-        head("speakers", text=True),
-        head("examples", text=True),
-    ]
-    return table(heads, rows)
+            examples.append(("", f"and {more:,} more in failures.jsonl"))
+        rows.append(
+            (
+                Cell(group.reason, kind="text"),
+                Cell(group.stage, kind="text"),
+                Cell(f"{group.count:,}", is_bad=True),
+                Cell(speakers, kind="text wide"),
+                Cell(kind="text wide", lines=tuple(examples)),
+            )
+        )
+    heads = (
+        Head("reason", is_text=True),
+        Head("stage", is_text=True),
+        Head("clips"),
+        Head("speakers", is_text=True),
+        Head("examples", is_text=True),
+    )
+    return PageTable(heads, tuple(rows))
 
 
 def _evidence(evidence: dict[str, Any]) -> str:
@@ -249,27 +237,17 @@ def _evidence(evidence: dict[str, Any]) -> str:
     return text if len(text) <= 160 else text[:157] + "…"
 
 
-def _sheets(sheets: Sequence[SheetPicture]) -> str:
-    if not sheets:
-        return ""
-    parts = []
-    seen: list[str] = []
+def _sheets(sheets: Sequence[SheetPicture]) -> list[dict[str, str]]:
+    shown = []
+    seen: set[str] = set()
     for sheet in sheets:
-        anchor = ""
-        if sheet.speaker not in seen:
-            anchor = f' id="sheet-{esc(sheet.speaker)}"'
-            seen.append(sheet.speaker)
-        parts.append(
-            f'<div class="sheet scroll"{anchor}><img src="{data_uri(sheet.jpeg)}" loading="lazy" '
-            f'alt="{esc(sheet.clip_id)}: {esc(sheet.sentence)}" '
-            f'title="click to enlarge; full picture: {esc(sheet.file)}"></div>'
+        shown.append(
+            {
+                "anchor": "" if sheet.speaker in seen else sheet.speaker,
+                "image": html.data_uri("image/jpeg", sheet.jpeg),
+                "label": f"{sheet.clip_id}: {sheet.sentence}",
+                "file": sheet.file,
+            }
         )
-    links = "".join(f'<a href="#sheet-{esc(s)}">{esc(s)}</a>' for s in seen)
-    return f'<p class="jump">{links}</p>{"".join(parts)}'
-
-
-def _provenance(provenance: dict[str, Any]) -> str:
-    if not provenance:
-        return ""
-    text = json.dumps(provenance, indent=2, ensure_ascii=False)
-    return f"<details><summary>provenance.json</summary><pre>{esc(text)}</pre></details>"
+        seen.add(sheet.speaker)
+    return shown
