@@ -41,10 +41,10 @@ def check_outputs(inputs: Mapping[str, Paths], outputs: Mapping[str, Paths]) -> 
 
     Examples:
         >>> check_outputs({"VIDEO": "clip.mpg"}, {"--out": "spoken.mp4"})
-        >>> check_outputs({"VIDEO": "clip.mp4"}, {"--out": "./Clip.mp4"})
+        >>> check_outputs({"VIDEO": "clip.mp4"}, {"--out": "Clip.mp4"})
         Traceback (most recent call last):
             ...
-        manifests.errors.BadInput: --out ./Clip.mp4 is VIDEO clip.mp4 itself; choose another --out
+        manifests.errors.BadInput: --out Clip.mp4 is VIDEO clip.mp4 itself; choose another --out
     """
     read = [(name, path) for name, paths in inputs.items() for path in _each(paths)]
     written = [(name, path) for name, paths in outputs.items() for path in _each(paths)]

@@ -24,11 +24,9 @@ from facetron.checkpoints import checkpoint
 from facetron.checkpoints.checkpoint import CheckpointInfo
 from facetron.train.collapse import collapse_metrics
 from manifests.console import Progress
-from manifests.errors import BadInput, ManifestError
-from manifests.features import read_mel
-from manifests.io import atomic_path, read_manifest, sha256_file, write_csv
-from manifests.manifest import select
-from manifests.pictures import read_pictures
+from manifests.errors import BadInput
+from manifests.io import atomic_path, sha256_file, write_csv
+from manifests.manifest import FeatureRow, Manifest, select
 from manifests.records import ManifestRow
 from manifests.versions import versions
 
@@ -96,9 +94,8 @@ def embed(
     """
     target = devices.choose(device)
     info, tensors = checkpoint.load(checkpoint_path)
-    _, rows = read_manifest(manifest)
-    file = manifest / "manifest.jsonl" if manifest.is_dir() else manifest
-    chosen = select(rows, subset, limit, file)
+    built = Manifest(manifest)
+    chosen = select(built, subset, limit, built.path)
     for mel, crop in {_prints(row) for row in chosen}:
         checkpoint.require_features(info, checkpoint_path, mel, crop)
     face, prosody = _encoders(info, tensors, checkpoint_path)
@@ -107,16 +104,16 @@ def embed(
         for start in range(0, len(chosen), BATCH_CLIPS):
             batch = chosen[start : start + BATCH_CLIPS]
             if face is not None:
-                found["face"].append(_faces(face.to(target), batch, file.parent, stills))
+                found["face"].append(_faces(face.to(target), batch, stills))
             if prosody is not None:
-                found["prosody"].append(_prosodies(prosody.to(target), batch, file.parent))
+                found["prosody"].append(_prosodies(prosody.to(target), batch))
             progress.update(len(batch))
     return Embeddings(
         rows=tuple(chosen),
         face=np.concatenate(found["face"]) if found["face"] else None,
         prosody=np.concatenate(found["prosody"]) if found["prosody"] else None,
         seen=np.array([info.has_seen(row.speaker) for row in chosen], np.bool_),
-        info=_told(info, checkpoint_path, file, subset, stills, len(chosen)),
+        info=_told(info, checkpoint_path, built.path, subset, stills, len(chosen)),
     )
 
 
@@ -169,10 +166,10 @@ def _encoders(
 
 
 @torch.no_grad()
-def _faces(encoder: Any, rows: Sequence[ManifestRow], root: Path, stills: Stills) -> Floats:
+def _faces(encoder: Any, rows: Sequence[FeatureRow], stills: Stills) -> Floats:
     pictures, counts = [], []
     for row in rows:
-        strip = read_pictures(_path(row, root, "face"))
+        strip = row.faces()
         if stills == "middle":
             strip = strip[len(strip) // 2 :][:1]
         pictures.append(encoder.prepare(torch.from_numpy(strip), encoder.config))
@@ -184,14 +181,13 @@ def _faces(encoder: Any, rows: Sequence[ManifestRow], root: Path, stills: Stills
 
 
 @torch.no_grad()
-def _prosodies(encoder: Any, rows: Sequence[ManifestRow], root: Path) -> Floats:
+def _prosodies(encoder: Any, rows: Sequence[FeatureRow]) -> Floats:
     device = next(encoder.parameters()).device
     found = []
     for row in rows:  # one by one: a prosody embedding depends on its mel's length
-        path = _path(row, root, "mel")
-        mel = np.asarray(read_mel(path), np.float32)
+        mel = np.asarray(row.mel(), np.float32)
         if mel.ndim != 2 or not np.isfinite(mel).all():
-            raise BadInput(f"{path} is no mel", "build this clip again")
+            raise BadInput(f"{row.path('mel')} is no mel", "build this clip again")
         found.append(encoder(torch.from_numpy(mel)[None].to(device)))
     return _unit(torch.cat(found))
 
@@ -199,12 +195,6 @@ def _prosodies(encoder: Any, rows: Sequence[ManifestRow], root: Path) -> Floats:
 def _unit(vectors: Tensor) -> Floats:
     found: Floats = functional.normalize(vectors.float(), dim=-1).cpu().numpy()
     return found
-
-
-def _path(row: ManifestRow, root: Path, kind: str) -> str:
-    if kind not in row.paths:
-        raise ManifestError(f"{row.clip_id} has no {kind} in the manifest", "build it again")
-    return str(root / row.paths[kind])
 
 
 def _told(

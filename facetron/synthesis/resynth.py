@@ -19,8 +19,8 @@ from manifests.audio import wav_key, write_wav
 from manifests.console import Progress
 from manifests.errors import ManifestError, ToolkitError
 from manifests.features import read_mel
-from manifests.io import read_manifest, sha256_file
-from manifests.manifest import select
+from manifests.io import sha256_file
+from manifests.manifest import Manifest, select
 from manifests.records import ClipFailure, ManifestRow, RunClip, RunInfo
 from manifests.runs import (
     close_run,
@@ -85,26 +85,22 @@ def resynthesize(options: ResynthOptions) -> ResynthReport:
         ManifestError, BadInput: the manifest, an option or the output folder cannot be used.
         SpecMismatch: a row's mel was not made with the spec that the manifest states.
     """
-    manifest = (
-        options.manifest / "manifest.jsonl" if options.manifest.is_dir() else options.manifest
-    )
-    header, rows = read_manifest(manifest)
-    rows = select(rows, options.subset, options.limit, manifest)
-    spec = manifest_mel_spec(header, rows, manifest)
+    built = Manifest(options.manifest)
+    rows = select(built, options.subset, options.limit, built.path)
+    spec = required_mel_spec(built, rows)
     vocoder = create(options.vocoder, spec, **dict(options.vocoder_options))
     info = RunInfo(
         name=options.name or f"analysis-synthesis ({vocoder.label})",
         kind="resynthesis",
-        split=str(header.get("split", "")),
+        split=built.split,
         subset=options.subset,
         sample_rate_hz=vocoder.sample_rate_hz,
         n_expected=len(rows),
-        manifest_sha256=sha256_file(manifest),
+        manifest_sha256=sha256_file(built.path),
         parameters={**vocoder.parameters(), "seed": options.seed},
         versions=versions("numpy", "scipy"),
     )
-    build = manifest.parent
-    tasks = [_Task(row, build, options.out, options.seed) for row in rows]
+    tasks = [_Task(row, built.root, options.out, options.seed) for row in rows]
     clips: list[RunClip] = []
     failures: list[ClipFailure] = []
     kept = 0
@@ -121,19 +117,14 @@ def resynthesize(options: ResynthOptions) -> ResynthReport:
     return ResynthReport(len(rows), len(clips) - kept, kept, tuple(failures))
 
 
-def manifest_mel_spec(
-    header: dict[str, Any], rows: Sequence[ManifestRow], manifest: Path
-) -> MelSpec:
+def required_mel_spec(built: Manifest, rows: Sequence[ManifestRow]) -> MelSpec:
     """The spec that every row's mel was made with.
 
     Raises:
         ManifestError: the header names none, or a row has no mel.
         SpecMismatch: a row was made with another.
     """
-    specs = header.get("specs")
-    if not isinstance(specs, dict) or not isinstance(specs.get("mel"), dict):
-        raise ManifestError(f"{manifest} states no mel spec", "run `gridprep build` again")
-    spec = MelSpec.from_dict(specs["mel"])
+    spec, manifest = built.mel_spec, built.path
     for row in rows:
         if "mel" not in row.paths:
             raise ManifestError(

@@ -24,8 +24,8 @@ from facetron.synthesis.tasks import (
 from facetron.vocoders.registry import AUTO
 from manifests.console import Progress
 from manifests.errors import BadInput, ToolkitError
-from manifests.io import read_manifest, sha256_file
-from manifests.manifest import select
+from manifests.io import sha256_file
+from manifests.manifest import Manifest, select
 from manifests.pictures import read_pictures
 from manifests.records import ClipFailure, ManifestRow, RunClip, RunInfo
 from manifests.runs import close_run, running
@@ -103,10 +103,8 @@ def synthesize(options: SynthesisOptions) -> SynthesisReport:
     voice = load_synthesizer(
         options.checkpoint, options.vocoder, options.device, options.decoding, options.seed
     )
-    manifest = (
-        options.manifest / "manifest.jsonl" if options.manifest.is_dir() else options.manifest
-    )
-    header, rows = read_manifest(manifest)
+    built = Manifest(options.manifest)
+    manifest, header, rows = built.path, built.header, list(built)
     tasks = _tasks(options, voice, rows, manifest)
     voice.require([task.row for task in tasks], manifest)
     rule = "i2i" if options.face.startswith(SPEAKER) else options.face
@@ -155,7 +153,7 @@ def _check(options: SynthesisOptions) -> None:
 
 
 def _tasks(
-    options: SynthesisOptions, voice: SpeechSynthesizer, rows: list[ManifestRow], manifest: Path
+    options: SynthesisOptions, voice: SpeechSynthesizer, rows: Sequence[ManifestRow], manifest: Path
 ) -> list[SynthesisTask]:
     limit = 0 if options.swap else options.limit
     chosen = select(rows, options.subset, limit, manifest)

@@ -8,13 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import soundfile
 from numpy.typing import NDArray
 from torch import Tensor
 
 from facetron.train.mel_picture import Picture, above
 from facetron.vocoders.griffin_lim import GriffinLim
-from manifests.errors import BadInput
+from manifests.features import read_sound
 from manifests.manifest import select
 from manifests.records import ManifestRow
 from manifests.specs import MelSpec
@@ -59,12 +58,9 @@ def recordings(rows: Sequence[ManifestRow], root: Path, rate_hz: int) -> list[Ex
         if "audio" not in row.paths:
             continue
         path = root / row.paths["audio"]
-        try:
-            sound, its_rate_hz = soundfile.read(path, dtype="float32", always_2d=True)
-        except (OSError, soundfile.SoundFileError) as error:
-            raise BadInput(f"{path} cannot be read ({error})", "build this clip again") from None
+        sound, its_rate_hz = read_sound(path)
         if its_rate_hz == rate_hz:
-            found.append(Exhibit(row.clip_id, real=sound.mean(axis=1)))
+            found.append(Exhibit(row.clip_id, real=sound))
     return found
 
 

@@ -165,7 +165,7 @@ def test_a_table_needs_texts() -> None:
 
 def test_a_recording_that_is_gone_is_named(build: Path, tmp_path: Path) -> None:
     _, rows = read_manifest(build)
-    with pytest.raises(BadInput, match=r"bbaf2n\.wav cannot be read"):
+    with pytest.raises(BadInput, match=r"bbaf2n\.wav does not exist"):
         recordings(rows[:1], tmp_path, 16_000)
     assert recordings(rows[:1], build, 8_000) == []
 
