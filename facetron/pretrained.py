@@ -56,9 +56,9 @@ class PretrainedModel:
         synthesizer: the engine beneath, for whole batches and for embeddings.
     """
 
-    def __init__(self, synthesizer: SpeechSynthesizer, landmarks: str = "") -> None:
+    def __init__(self, synthesizer: SpeechSynthesizer, landmarks: str = "", who: str = "") -> None:
         self.synthesizer = synthesizer
-        self._landmarks = landmarks
+        self._landmarks, self._who = landmarks, who
         self._aligner: Aligner | None = None
 
     @property
@@ -96,7 +96,7 @@ class PretrainedModel:
         from facetron.video.align import Aligner, open_video
 
         if self._aligner is None:
-            self._aligner = Aligner(self._landmarks)
+            self._aligner = Aligner(self._landmarks, who=self._who)
         for path in (video, face):
             if path is not None and not Path(path).is_file():
                 raise BadInput(f"{os.fspath(path)} does not exist or is no file", "check the path")
@@ -184,6 +184,7 @@ def load(
     device: str = "auto",
     decoding: Decoding = "greedy",
     landmarks: str = "",
+    who: str = "",
     seed: int = 0,
 ) -> PretrainedModel:
     """A trained model, ready to speak.
@@ -195,7 +196,9 @@ def load(
         device: `auto`, `cpu`, `cuda` or `cuda:N`.
         decoding: how lips are spelt out: `greedy`, `beam`, or `grammar`, which knows GRID's sentences
             alone.
-        landmarks: landmark backend for videos; "" is the best that is installed.
+        landmarks: landmark backend for videos; "" is the default one.
+        who: which of several faces in a video: `left`, `right`, `largest`, or the N-th from the left;
+            "" is the most central and large one.
         seed: of Griffin-Lim's first phase.
 
     Raises:
@@ -208,4 +211,4 @@ def load(
         (True, 16000)
     """
     name = checkpoint if isinstance(checkpoint, str) else Path(checkpoint)
-    return PretrainedModel(load_synthesizer(name, vocoder, device, decoding, seed), landmarks)
+    return PretrainedModel(load_synthesizer(name, vocoder, device, decoding, seed), landmarks, who)

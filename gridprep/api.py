@@ -44,6 +44,7 @@ def build(
     landmarks: str = "",
     device: str = "cpu",
     every: int = LandmarkSpec().every,
+    who: str = "",
     landmark_options: Mapping[str, str] | None = None,
     lips_format: str = CropSpec().lips_codec,
     face_every: int = CropSpec().face_every,
@@ -66,9 +67,11 @@ def build(
         speakers: `all`, names such as `s1,s2` or `s1-s5`, or a list of names.
         limit: at most this many clips, dealt over the speakers in turn; 0 is all.
         jobs: worker processes; 0 is one for every processor that this process may use.
-        landmarks: landmark backend; "" is the best that is installed.
+        landmarks: landmark backend; "" is the default one.
         device: `cpu`, `cuda` or `cuda:N`, for the landmark backend.
         every: landmarks on every k-th frame, the others interpolated.
+        who: which of several faces: `left`, `right`, `largest`, or the N-th from the left; "" is the
+            most central and large one.
         landmark_options: options of the landmark backend by name.
         lips_format: storage of the lip crops.
         face_every: a face still on every k-th frame.
@@ -101,6 +104,7 @@ def build(
                 landmarks=landmarks,
                 device=device,
                 every=every,
+                who=who,
                 landmark_options=landmark_options,
                 lips_format=lips_format,
                 face_every=face_every,
@@ -155,6 +159,7 @@ def recipe_of(
     landmarks: str = "",
     device: str = "cpu",
     every: int = LandmarkSpec().every,
+    who: str = "",
     landmark_options: Mapping[str, str] | None = None,
     lips_format: str = CropSpec().lips_codec,
     face_every: int = CropSpec().face_every,
@@ -168,7 +173,7 @@ def recipe_of(
     for preset in presets:
         if preset not in PRESETS:
             raise BadInput(f"unknown mel preset {preset!r}", f"use one of {', '.join(PRESETS)}")
-    options = tuple(sorted((landmark_options or {}).items()))
+    options = tuple(sorted(_with_who(landmark_options, who).items()))
     default = Recipe()
     return replace(
         default,
@@ -261,18 +266,18 @@ def crop(
     landmarks: str = "",
     device: str = "cpu",
     every: int = LandmarkSpec().every,
+    who: str = "",
     landmark_options: Mapping[str, str] | None = None,
     spec: CropSpec = CropSpec(),
 ) -> VideoCrops:
     """Cuts lips and face stills out of a video, by the geometry of a build.
 
     The face is warped by eyes and nose onto the mean face, and the lip crop follows the mouth
-    (auto_avsr's and AV-HuBERT's way). Of several faces the most central and large one is taken, and
-    then followed.
+    (auto_avsr's and AV-HuBERT's way). Of several faces one is taken, see `who`, and then followed.
 
     Args:
         video: any format, size and frame rate, up to ten minutes; frames are taken at 25 per second.
-        landmarks, device, every, landmark_options: as in `build`.
+        landmarks, device, every, who, landmark_options: as in `build`.
         spec: sizes of the crops.
 
     Raises:
@@ -288,7 +293,7 @@ def crop(
         (75, 1, 2)
     """
     name = landmarks or registry.DEFAULT
-    backend = registry.create(name, device, landmark_options or {})
+    backend = registry.create(name, device, _with_who(landmark_options, who))
     try:
         with one_line(video), closing(Footage(video, MAX_VIDEO_S)) as footage:
             found = backend.detect(registry.frames_for(name, footage), every)
@@ -307,6 +312,11 @@ def crop(
         lips_border_px=border_px,
         source_fps=footage.fps,
     )
+
+
+def _with_who(options: Mapping[str, str] | None, who: str) -> dict[str, str]:
+    """Options of a landmark backend, with the choice among faces where there is one."""
+    return {**(options or {}), **({"who": who} if who else {})}
 
 
 def _speakers(given: str | Iterable[str]) -> tuple[str, ...]:

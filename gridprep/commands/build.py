@@ -116,7 +116,7 @@ def _pairs(options: tuple[str, ...]) -> dict[str, str]:
     return pairs
 
 
-RECIPE = ("landmarks", "device", "every", "lips_format", "face_every")
+RECIPE = ("landmarks", "device", "every", "who", "lips_format", "face_every")
 BUILD = ("split", "speakers", "limit", "jobs", "backend", "scheduler", "max_failures")
 """Names of options that are names of parameters of `gridprep.api`."""
 
@@ -125,13 +125,10 @@ def _options(targets: tuple[str, ...], given: dict[str, Any]) -> BuildOptions:
     recipe = {name: given[name] for name in RECIPE if name in given}
     if "mel_presets" in given:
         recipe["mels"] = given["mel_presets"]
-    landmark_options = _pairs(given.get("landmark_options", ()))
-    if given.get("who"):
-        landmark_options["who"] = given["who"]
     return build_options(
         given["corpus"],
         given["out"],
-        recipe_of(**recipe, landmark_options=landmark_options),
+        recipe_of(**recipe, landmark_options=_pairs(given.get("landmark_options", ()))),
         targets=targets,
         **{name: given[name] for name in BUILD if name in given},
         redo=tuple(given.get("redo", ())),

@@ -121,3 +121,8 @@ def test_a_mel_is_that_of_the_contract() -> None:
     wave = np.sin(np.arange(48_000) / 20).astype(np.float32) / 4
     assert toolkit.mel_spectrogram(wave).shape == (80, 150)
     assert toolkit.mel_spectrogram(wave, PRESETS["lip2wav"]).shape == (80, 241)
+
+
+def test_who_is_an_option_of_the_landmark_backend() -> None:
+    assert recipe_of(who="left").landmark_options == (("who", "left"),)
+    assert recipe_of(who="left") == recipe_of(landmark_options={"who": "left"})
