@@ -16,10 +16,11 @@ import av
 import numpy as np
 from numpy.typing import NDArray
 
-from gridprep.media.frames import Shown, VideoReader, check_size
+from gridprep.media.frames import Shown, VideoReader, check_size, thinned
 from gridprep.media.opening import decoded, opened
 from manifests.errors import ClipError
 from manifests.mediafile import best_stream, pixel_aspect, streams_of, turns_of, upright
+from manifests.specs import CLIP_FRAMES
 
 VIDEO_SUFFIXES = (".mpg", ".mpeg", ".mp4", ".mkv", ".avi", ".mov")
 
@@ -156,7 +157,7 @@ def _check_length(path: str, frames: int, sound_s: float) -> None:
 
 
 class _Pictures:
-    """Gathers the pictures of a pass, and lets go of them where they become too many bytes."""
+    """Gathers the pictures of a pass: all of them, or small ones where those would be too many bytes."""
 
     def __init__(self, path: str) -> None:
         self.reader = VideoReader(path)
@@ -165,7 +166,7 @@ class _Pictures:
         self.turns = 0
         self._size: tuple[int, int] = (0, 0)
         self._whole: list[NDArray[np.uint8]] | None = []
-        self._bytes = 0
+        self._thin: list[NDArray[np.uint8]] = []
 
     def add(self, frame: Any) -> None:
         """Takes the next frame (PyAV's)."""
@@ -175,18 +176,21 @@ class _Pictures:
         check_size(self.reader.path, self._size, frame)
         self.times_s.append(frame.time if frame.time is not None else np.nan)
         self.damaged += bool(frame.is_corrupt)
-        if self._whole is not None:
-            self._whole.append(upright(frame, self.reader.aspect))
-            self._bytes += self._whole[-1].nbytes
-            if self._bytes > WHOLE_BYTES:
-                self._whole = None
+        picture = upright(frame, self.reader.aspect)
+        if self._whole is not None and max(number + 1, CLIP_FRAMES) * picture.nbytes > WHOLE_BYTES:
+            self._thin = [thinned(earlier) for earlier in self._whole]
+            self._whole = None
+        if self._whole is None:
+            self._thin.append(thinned(picture))
+        else:
+            self._whole.append(picture)
 
     def frames(self) -> NDArray[np.uint8] | Shown:
         """All of them."""
         if not self.times_s:
             return np.zeros((0, 0, 0, 3), np.uint8)
         if self._whole is None:
-            return Shown(self.reader, np.arange(len(self.times_s)))
+            return Shown(self.reader, np.arange(len(self.times_s)), np.stack(self._thin))
         return np.stack(self._whole)
 
 

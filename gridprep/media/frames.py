@@ -150,6 +150,11 @@ def select(
     return frames.only(indices) if isinstance(frames, Shown) else frames[indices]
 
 
+def thinned(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """(h, w, 3): every eighth pixel of every eighth line of an (H, W, 3) picture, which can be let go."""
+    return picture[::8, ::8].copy()
+
+
 class Shown(Sequence[NDArray[np.uint8]]):
     """Frames of a file in some order, each decoded when it is asked for.
 
@@ -159,13 +164,17 @@ class Shown(Sequence[NDArray[np.uint8]]):
     Args:
         reader: of the file.
         numbers: (T,) which of its frames these are.
+        thin: (T, h, w, 3) of the frames, as `thinned` says, from a pass that was made anyway.
 
     Attributes:
         shape: (T, H, W, 3).
+        thin: as given.
     """
 
-    def __init__(self, reader: VideoReader, numbers: NDArray[np.intp]) -> None:
-        self._reader, self._numbers = reader, numbers
+    def __init__(
+        self, reader: VideoReader, numbers: NDArray[np.intp], thin: NDArray[np.uint8]
+    ) -> None:
+        self._reader, self._numbers, self.thin = reader, numbers, thin
         height, width = reader.rgb(int(numbers[0])).shape[:2]
         self.shape: tuple[int, ...] = (len(numbers), height, width, 3)
 
@@ -183,6 +192,7 @@ class Shown(Sequence[NDArray[np.uint8]]):
         """Some of these frames, in the order given; none is decoded yet."""
         chosen = Shown.__new__(Shown)
         chosen._reader, chosen._numbers = self._reader, self._numbers[indices]
+        chosen.thin = self.thin[indices]
         chosen.shape = (len(chosen._numbers), *self.shape[1:])
         return chosen
 

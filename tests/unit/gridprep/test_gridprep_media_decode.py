@@ -305,6 +305,7 @@ def test_large_pictures_are_not_held_in_memory(
     for i in (0, 37, 3, 74):
         np.testing.assert_array_equal(checked.frames[i], whole[i])
     np.testing.assert_array_equal(clip.frames[np.array([5, 2])], whole[[5, 2]])
+    np.testing.assert_array_equal(clip.frames.thin, whole[:, ::8, ::8])
     with pytest.raises(IndexError):
         clip.frames[75]
 
