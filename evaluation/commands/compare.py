@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from evaluation.commands.options import (
     format_option,
     interval_option,
     jobs_option,
+    json_option,
     metrics_option,
     model_options,
     read_beside,
@@ -44,6 +46,7 @@ from manifests.outputs import Command
 )
 @model_options
 @jobs_option
+@json_option
 def compare(
     run_a: Path,
     run_b: Path,
@@ -55,6 +58,7 @@ def compare(
     seed: int,
     resamples: int,
     jobs: int,
+    as_json: bool,
     **models: Any,
 ) -> int:
     """Is RUN_B better than RUN_A? Paired differences with intervals, tests and effect sizes."""
@@ -68,8 +72,12 @@ def compare(
     options = comparing.ComparisonOptions(interval, resamples, seed=seed)
     first, second = scored
     found = comparing.compare(first, second, chosen, options, beside.notes)
-    click.echo(compare_writers.terminal(found))
-    for path in compare_writers.write(found, out, formats):
-        click.echo(path)
+    paths = compare_writers.write(found, out, formats)
+    if as_json:
+        click.echo(json.dumps(compare_writers.values(found), indent=2, ensure_ascii=False))
+    else:
+        click.echo(compare_writers.terminal(found))
+        for path in paths:
+            click.echo(path)
     check_outcome(scored)
     return MissingDependency.exit_code if absent else 0

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import itertools
+import json
 from pathlib import Path
 
 import click
 
+from evaluation.commands.options import json_option
 from evaluation.importing import run as importing
 from evaluation.importing.matching import OUTCOMES, ImportOptions
 from evaluation.inputs.pairs import KINDS
@@ -61,6 +63,7 @@ SHOWN = 3
     show_default=True,
     help="Files that may fail before the exit code says so.",
 )
+@json_option
 def import_run(
     wavs: Path,
     pattern: str,
@@ -74,6 +77,7 @@ def import_run(
     split: str,
     kind: str,
     max_failures: int,
+    as_json: bool,
 ) -> None:
     """Make a run directory of other people's speech, in any format and of any rate.
 
@@ -94,6 +98,27 @@ def import_run(
         sentences=sentences,
     )
     report = importing.import_run(options)
+    if as_json:
+        told = {
+            "out": str(out),
+            "asked": report.asked,
+            "imported": report.imported,
+            "failed": report.failed,
+            "missing": list(report.missing),
+            "files": {outcome: report.count(outcome) for outcome in OUTCOMES},
+        }
+        click.echo(json.dumps(told, indent=2, ensure_ascii=False))
+    else:
+        _tell(out, report)
+    if report.failed > max_failures:
+        raise TooManyFailures(
+            f"{report.failed} of {report.asked} files failed, --max-failures is {max_failures}",
+            f"see {out / 'failures.jsonl'}",
+        )
+
+
+def _tell(out: Path, report: importing.ImportReport) -> None:
+    """Counts, what was found, and a few files of every kind that is no clip."""
     click.echo(
         f"{out}: imported {report.imported} + failed {report.failed} + missing "
         f"{len(report.missing)} = asked {report.asked}"
@@ -110,11 +135,6 @@ def import_run(
             names = _some([repr(line.file) for line in found])
             what = outcome.replace("_", " ")
             click.echo(f"  {len(found)} {what}{where}: {names}{why}", err=True)
-    if report.failed > max_failures:
-        raise TooManyFailures(
-            f"{report.failed} of {report.asked} files failed, --max-failures is {max_failures}",
-            f"see {out / 'failures.jsonl'}",
-        )
 
 
 def _some(names: list[str] | tuple[str, ...]) -> str:

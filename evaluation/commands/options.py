@@ -71,6 +71,9 @@ common_option = click.option(
     help="Score only the clips that all runs hold, of equal recordings, instead of refusing runs of "
     "different clips.",
 )
+json_option = click.option(
+    "--json", "as_json", is_flag=True, help="Print the outcome as JSON, for scripts."
+)
 metrics_option = click.option(
     "--metrics",
     callback=name_list(tuple(REGISTRY), "metric"),

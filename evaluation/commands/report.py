@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from evaluation.commands.options import (
     format_option,
     interval_option,
     jobs_option,
+    json_option,
     metrics_option,
     model_options,
     read_beside,
@@ -22,7 +24,7 @@ from evaluation.mos.columns import listening_tables
 from evaluation.reporting import run as reports
 from evaluation.reporting.reported import CHOICES
 from evaluation.reporting.tables import TableOptions
-from evaluation.scoring.outcome import check_outcome
+from evaluation.scoring.outcome import check_outcome, summary
 from evaluation.scoring.settings import read_settings
 from evaluation.stats import intervals as statistics
 from manifests.errors import MissingDependency
@@ -61,6 +63,7 @@ from manifests.outputs import Command
 )
 @model_options
 @jobs_option
+@json_option
 def report(
     run_dirs: tuple[Path, ...],
     out: Path | None,
@@ -75,6 +78,7 @@ def report(
     rank_by: str | None,
     clips: int,
     jobs: int,
+    as_json: bool,
     **models: Any,
 ) -> int:
     """Tables, figures and a page from one or several RUN_DIRS of the same clips."""
@@ -101,6 +105,16 @@ def report(
     paths = reports.write_report(
         made, out or reports.default_out(runs), formats, rank_by=ranking, n_clips=clips
     )
+    if as_json:
+        told = {
+            "runs": [summary(item) for item in scored],
+            "files": list(map(str, paths)),
+            "notes": list(made.notes),
+            "absent": absent,
+        }
+        click.echo(json.dumps(told, indent=2, ensure_ascii=False))
+        check_outcome(scored)
+        return MissingDependency.exit_code if absent else 0
     click.echo(reports.terminal_table(made))
     for item in scored:
         total = len(item.scores)

@@ -10,6 +10,7 @@ import click
 
 from evaluation.commands.options import (
     jobs_option,
+    json_option,
     metrics_option,
     model_options,
 )
@@ -27,7 +28,7 @@ from manifests.outputs import Command
 @metrics_option
 @model_options
 @jobs_option
-@click.option("--json", "as_json", is_flag=True, help="Print the counts as JSON.")
+@json_option
 def score(
     run_dirs: tuple[Path, ...],
     metrics: tuple[str, ...] | None,

@@ -197,24 +197,26 @@ def _csv_cell(value: object) -> object:
     return csv_text(value) if isinstance(value, str) else value
 
 
-def _json(path: Path, compared: Compared) -> None:
+def values(compared: Compared) -> dict[str, Any]:
+    """The comparison as `compare.json` holds it."""
     options = compared.options
-    write_json(
-        path,
-        {
-            "schema": "comparison",
-            "schema_version": SCHEMA_VERSION,
-            "a": compared.a.info.name,
-            "b": compared.b.info.name,
-            "split": compared.a.info.split,
-            "subset": compared.a.info.subset,
-            "n_asked": compared.n_asked,
-            "n_speakers": compared.n_speakers,
-            "method": options.method,
-            "n_resamples": options.n_resamples,
-            "seed": options.seed,
-            "significant": SIGNIFICANT,
-            "metrics": [_values(compared, d) for d in compared.differences],
-            "notes": list(compared.notes),
-        },
-    )
+    return {
+        "schema": "comparison",
+        "schema_version": SCHEMA_VERSION,
+        "a": compared.a.info.name,
+        "b": compared.b.info.name,
+        "split": compared.a.info.split,
+        "subset": compared.a.info.subset,
+        "n_asked": compared.n_asked,
+        "n_speakers": compared.n_speakers,
+        "method": options.method,
+        "n_resamples": options.n_resamples,
+        "seed": options.seed,
+        "significant": SIGNIFICANT,
+        "metrics": [_values(compared, d) for d in compared.differences],
+        "notes": list(compared.notes),
+    }
+
+
+def _json(path: Path, compared: Compared) -> None:
+    write_json(path, values(compared))

@@ -251,3 +251,13 @@ def test_common_needs_a_common_clip(tmp_path: Path, make_run: Make) -> None:
     result = CliRunner().invoke(cli, ["report", str(a), str(b), "--common"], standalone_mode=False)
     assert isinstance(result.exception, BadInput)
     assert "have no clip in common" in str(result.exception)
+
+
+def test_outcomes_as_json(runs: tuple[Path, Path], tmp_path: Path) -> None:
+    asked = ("--metrics", "stoi", "--out", tmp_path / "o", "--jobs", 1, "--json")
+    told = json.loads("{" + invoke("compare", *runs, *asked).partition("{")[2])
+    assert told == json.loads((tmp_path / "o" / "compare.json").read_text())
+    report = invoke("report", *runs, *asked, "--format", "csv")
+    told = json.loads("{" + report.partition("{")[2])
+    assert len(told["runs"]) == 2
+    assert str(tmp_path / "o" / "report.csv") in told["files"]

@@ -538,3 +538,12 @@ def test_speech_is_not_written_over_itself(tmp_path: Path, sound: Sound) -> None
     (tmp_path / "run" / "run.json").write_text('{"name": "Them", "parameters": {"imported": true}}')
     done = bring(tmp_path / "run" / "wavs", tmp_path / "run")
     assert "which is written to; choose another --out" in str(done.exception)
+
+
+def test_the_outcome_as_json(tmp_path: Path, sound: Sound) -> None:
+    write_clips(tmp_path / "wavs", sound, "s1/bbaf2n.wav")
+    (tmp_path / "wavs" / "notes.txt").touch()
+    result = bring(tmp_path / "wavs", tmp_path / "run", "--json")
+    told = json.loads("{" + result.output.partition("{")[2])
+    assert (told["asked"], told["imported"], told["failed"]) == (1, 1, 0)
+    assert told["files"]["unmatched"] == 1
