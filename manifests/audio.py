@@ -12,6 +12,9 @@ from numpy.typing import NDArray
 from manifests.errors import BadInput
 from manifests.io import atomic_path
 
+ADD_PEAK_CHUNK = 0x1050
+"""libsndfile's SFC_SET_ADD_PEAK_CHUNK."""
+
 
 def write_wav(
     path: Path,
@@ -45,6 +48,8 @@ def write_wav(
         atomic_path(path) as temporary,
         soundfile.SoundFile(temporary, "w", rate_hz, 1, encoding, format="WAV") as file,
     ):
+        # libsndfile's chunk of peaks holds the time of writing: equal sound would be other bytes.
+        soundfile._snd.sf_command(file._file, ADD_PEAK_CHUNK, soundfile._ffi.NULL, 0)
         if key:
             file.comment = key
         file.write(stored)
