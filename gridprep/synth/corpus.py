@@ -25,8 +25,9 @@ VERSION = 1
 """Raised whenever the same seed gives different clips."""
 MARK = "synth.json"
 """The file that says that a folder is a SynthGRID, with its seed and version."""
-BATCH_CLIPS = 10
-"""Of one speaker, given to a worker at a time."""
+BATCH_CLIPS = 20
+"""Of one speaker, given to a worker at a time. A worker prepares a face and a voice for the first of
+them, which takes as long as two clips."""
 
 
 @dataclass(frozen=True)

@@ -169,15 +169,24 @@ class Mouth:
         t_chin = self.chin_y + jaw * self.jaw_fade
         first = np.maximum(t_uo - self.top_y, tiny)
         second = np.maximum(t_ui - t_uo, tiny)
+        # Every pixel is of the upper or of the lower lip's side; only rows that the middle of the
+        # mouth crosses hold both.
+        middle = (t_ui + t_li) / 2
+        above, below = np.searchsorted(y[:, 0], (middle.min(), middle.max()))
+        whole_y, y = y, y[:below]
         upper = self.top_y + np.minimum(y - self.top_y, first) * ((s_uo - self.top_y) / first)
         upper += np.clip(y - t_uo, 0, second) * ((s_ui - s_uo) / second)
         third = np.maximum(t_lo - t_li, tiny)
         fourth = np.maximum(t_chin - t_lo, tiny)
         fifth = self.neck_y - t_chin
+        y = whole_y[above:]
         lower = s_li + np.clip(y - t_li, 0, third) * ((s_lo - s_li) / third)
         lower += np.clip(y - t_lo, 0, fourth) * ((self.chin_y - s_lo) / fourth)
         lower += np.maximum(y - t_chin, 0) * ((self.neck_y - self.chin_y) / fifth)
-        return np.asarray(np.where(y < (t_ui + t_li) / 2, upper, lower), np.float32)
+        mixed = whole_y[above:below] < middle
+        both = np.where(mixed, upper[above:], lower[: below - above])
+        bent = np.concatenate([upper[:above], both, lower[below - above :]])
+        return np.asarray(bent, np.float32)
 
     def _fill(
         self, picture: NDArray[np.uint8], edges: Edges, u: Floats, target: list[Floats]
