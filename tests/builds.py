@@ -123,6 +123,12 @@ def count_states(build: Path) -> int:
     return int(count)
 
 
+def stored_states(build: Path) -> int:
+    """How many clips a build that was ended remembers: what it was writing then does not count."""
+    with StateStore(build) as store:
+        return store.count()
+
+
 def load_state(build: str | Path, clip_id: str) -> ClipState:
     """What a build that does not run remembers of a clip."""
     with StateStore(build) as store:

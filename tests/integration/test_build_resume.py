@@ -16,11 +16,11 @@ import pytest
 from builds import (
     STUB,
     add_clip,
-    count_states,
     die_on,
     digests,
     gridprep,
     start_slow_build,
+    stored_states,
     temporaries,
     times_ns,
     wait_for_states,
@@ -93,7 +93,7 @@ def test_kill_minus_nine_then_resume_gives_the_same_bytes(
         process.communicate(timeout=60)
     assert kills == 2
     assert not (out / "manifest.jsonl").exists()
-    done = count_states(out)
+    done = stored_states(out)
     before = times_ns(out)
     code, printed, _ = gridprep("build", "--corpus", corpus, "--out", out, "--jobs", "2")
     assert code == 0
@@ -207,7 +207,7 @@ def test_two_builds_into_one_folder_and_an_interrupt(corpus: Path, tmp_path: Pat
     assert the_line(error) == (
         "gridprep: interrupted; what was finished is kept, run it again to go on"
     )
-    done = count_states(out)
+    done = stored_states(out)
     assert 1 <= done < 8
     second = start_slow_build(*arguments)
     printed, error = second.communicate(timeout=120)
