@@ -1,5 +1,5 @@
-"""What a build of `gridprep` keeps of a clip beside its recording: where the picture side of a run's
-clips is found. A run names only recordings; those that lie in a build lead to everything else of it.
+"""Files of a build of `gridprep` that belong to a run's clips: landmarks, faces, source videos. A run
+names only recordings; those that lie in a build lead to everything else of it.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Whose voice is whose in a run: the speakers' real recordings, by which a clip's speaker is told."""
+"""Enrollment: embeddings of the speakers' real recordings, with which a clip's voice is compared."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Enrollment:
 
     Attributes:
         root: the run directory.
-        sha256: of the recordings' content and whose they are.
+        sha256: of the recordings' content and their speakers.
     """
 
     root: Path
@@ -51,7 +51,7 @@ class Trials:
     """Cosines of one voice with each speaker of the run.
 
     Attributes:
-        target: whose voice it should be.
+        target: the speaker whom the voice should resemble.
         own: cosine with the target.
         others: speaker → cosine, of all the others.
     """

@@ -26,7 +26,7 @@ EYES_DOWN = 0.4
 MEDIAN_FRAMES = 13
 EYES = ("right_eye_outer", "right_eye_inner", "left_eye_inner", "left_eye_outer")
 GREY = 110
-"""What the pipeline continues a picture with."""
+"""Gray level beyond the borders of a picture, as in the public pipeline."""
 
 
 def boxes(points_px: NDArray[np.float64]) -> NDArray[np.float64]:

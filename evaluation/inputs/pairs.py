@@ -1,4 +1,4 @@
-"""What is scored: run directories, and the pairs of recordings in them, checked before any metric.
+"""Run directories, and the pairs of recordings in them, checked before any metric sees them.
 
 A run directory holds `run.json` (`RunInfo`), `clips.jsonl` (kind `run-clips`, `RunClip` lines) and
 the wavs that they name. Nothing here knows which model made it.
@@ -49,7 +49,7 @@ RULES = {
     "length_tolerance_s": LENGTH_TOLERANCE_S,
     "resampler": "soxr_hq",
 }
-"""What the checks above decide with: part of every score's cache key."""
+"""Parameters of the input checks: part of every score's cache key."""
 
 KINDS = ("model", "control", "resynthesis", "recording")
 """What a run's sound is: a system's, that of a control (as lips of another clip), recorded mels through
@@ -108,8 +108,8 @@ def load_sound(path: Path) -> Sound:
         stored, rate_hz = soundfile.read(path, dtype="float64", always_2d=True)
     except (soundfile.SoundFileError, OSError) as error:
         # Without the folder, which would be in the scores and differ from machine to machine.
-        told = str(error).replace(str(path), path.name)
-        raise Unscorable("unreadable", f"{path.name} is no sound file ({told})") from None
+        message = str(error).replace(str(path), path.name)
+        raise Unscorable("unreadable", f"{path.name} is no sound file ({message})") from None
     return sound_of(stored, int(rate_hz), path.name)
 
 
@@ -237,7 +237,7 @@ class Pair:
     """One synthesized clip and, where there is one, the recording of the same clip.
 
     Attributes:
-        clip: what is said, by whom, with whose voice.
+        clip: speaker, stem, sentence and, of a swap, the speaker who gave the voice.
         root: the run directory, None where the clip belongs to none.
         of_recording: whether the recording stands in the place of the speech (`floor`).
     """
@@ -274,7 +274,7 @@ class Pair:
 
     @property
     def degraded(self) -> Recording:
-        """What is scored. Raises `Unscorable` where that is a recording which is not there."""
+        """The side that is scored. Raises `Unscorable` where that is a recording which is not there."""
         return self.reference if self.of_recording else self._degraded
 
     @property

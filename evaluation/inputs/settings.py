@@ -1,4 +1,4 @@
-"""What the user brings to the scoring: recognizers and weights that metrics need and we do not ship."""
+"""Settings of a scoring: recognizers and weights that metrics need and the toolkit does not ship."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a metric is, and the registry of all of them.
+"""The interface of metrics, and the registry of all of them.
 
 A metric is a pure function of arrays first (`intelligibility.stoi`), and a thin class second that
 declares what a table has to print about it and turns whatever goes wrong into a failed score.
@@ -93,7 +93,7 @@ OPTIONAL = ("pesq_wb", "pesq_nb", "nisqa_tts", *RECOGNITION, *SYNC, *SWAP)
 
 @dataclass(frozen=True)
 class MetricInfo:
-    """What a table prints about a metric, and what its cache key covers.
+    """Description of a metric: what a table prints about it and what its cache key covers.
 
     Attributes:
         name: as in the registry and in `scores.jsonl`.
@@ -111,7 +111,7 @@ class MetricInfo:
         has_floor: whether the same measure on the recordings says something (a recording's STOI
             against itself does not).
         pool: how the set's number is made of the clips' scores (`pooling.POOLS`), "" for their mean.
-        note: what a caption must say of this configuration (which recognizer, whose weights).
+        note: what a caption must say of this configuration (the recognizer, the weights).
         libraries: distributions whose version changes the value.
         extra: pip extra that brings them, "" where the toolkit itself does.
         revision: raised when our code changes the value.
@@ -152,7 +152,7 @@ class MetricInfo:
         return f"{self.label}{unit} {self.arrow}".rstrip()
 
     def identity(self) -> dict[str, Any]:
-        """What decides the value beside the files' content: part of the cache key."""
+        """Everything that decides the value beside the files' content: part of the cache key."""
         return {
             "metric": self.name,
             "revision": self.revision,
@@ -164,7 +164,7 @@ class MetricInfo:
         return dataclasses.replace(self, **changes)
 
     def of_recordings(self) -> MetricInfo:
-        """What a table prints about the floor of this metric."""
+        """The description of this metric's floor."""
         return self.variant(
             name=self.floor,
             label=f"{self.label} of the recordings",
@@ -214,7 +214,7 @@ class Metric(ABC):
         return Measured(self.value(pair))
 
     def clip_inputs(self, root: Path, clip: RunClip) -> list[Any]:
-        """What decides the value beside both files and the parameters: plain values.
+        """Everything else that decides the value of one clip, as plain values: part of the cache key.
 
         Args:
             root: the run directory.

@@ -1,4 +1,4 @@
-"""What the files are, beside how good they sound: level, clipping, length, rate. Never ranked, but
+"""Properties of the files: level, clipping, length, rate. Never ranked, but
 recorded for every clip, since each of them moves some metric."""
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ from evaluation.models.weights import weights_sha256
 from manifests.errors import MissingDependency
 
 OFFICIAL_SHA256 = "c556a954cd9536360b4fe6f524ad432816509cd22f436f345b281a7851360656"
-"""Of `nisqa_tts.tar` (`NISQA_TTS_v1`) as its authors publish it."""
+"""SHA-256 of `nisqa_tts.tar` (`NISQA_TTS_v1`) as its authors publish it."""
 HOW = "give the official nisqa_tts.tar by --nisqa-weights PATH or FACETRON_NISQA_WEIGHTS"
 
 

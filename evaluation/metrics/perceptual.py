@@ -39,7 +39,7 @@ def pesq(
 
 
 def _p862(reference: Samples, degraded: Samples, mode: Literal["wb", "nb"]) -> float:
-    """Of (n,) samples at 16 kHz. Raises `Unscorable`: `no_utterances`, where PESQ finds no speech."""
+    """PESQ of (n,) samples at 16 kHz. Raises `Unscorable`: `no_utterances`, where PESQ finds no speech."""
     import pesq as library
 
     try:

@@ -1,4 +1,4 @@
-"""What PESQ would say, predicted without the recording by a network that the toolkit ships."""
+"""PESQ predicted without the recording, by a network that the toolkit ships."""
 
 from __future__ import annotations
 

@@ -195,7 +195,7 @@ def character_errors(found: Comparison) -> Measured:
 
 
 class GrammarWordErrorRate(WordErrorRate):
-    """Of the same recognizer, when only sentences of GRID can come out of it."""
+    """WER of the same recognizer when only sentences of GRID can come out of it."""
 
     info = WordErrorRate.info.variant(
         name="wer_grammar",
@@ -307,7 +307,7 @@ class Keywords(Recognition):
 
 
 class LipWordErrorRate(Metric):
-    """Of what the system's own lip reader wrote: no speech and no recognizer is involved."""
+    """WER of the text that the system's own lip reader wrote: no speech and no recognizer is involved."""
 
     info = WordErrorRate.info.variant(
         name="lip_wer",

@@ -82,7 +82,7 @@ def speaker_similarity(reference: Array, degraded: Array, rate_hz: int) -> float
 
 
 class Speaker(Metric):
-    """A comparison of one side of a clip with the run's speakers."""
+    """Base of the metrics that compare a voice with the run's speakers."""
 
     def __init__(self) -> None:
         parameters = {**stated_parameters(), "enrollment_clips": CLIPS}
@@ -106,10 +106,10 @@ class Speaker(Metric):
         return [self.target(clip), clip.clip_id, known]
 
     def trials(self, pair: Pair) -> Trials:
-        """Of one side of a clip, once for all scores. Raises `Unscorable`."""
+        """Cosines of the clip's voice with every speaker, computed once. Raises `Unscorable`."""
         voice = embedding_of(pair.degraded)
         if self.enrollment is None:
-            raise Unscorable("no_enrollment", "no run was given whose speakers are to be compared")
+            raise Unscorable("no_enrollment", "no run with speakers to compare was given")
         voices = enrolled(self.enrollment)
         clip, target = pair.clip, self.target(pair.clip)
         return pair.once("speakers", lambda: trials(voice, target, clip.clip_id, voices))
@@ -184,8 +184,8 @@ class SpeakerEer(Speaker):
         unit="%",
         direction="lower",
         definition=(
-            "Equal error rate of telling the target speaker (one trial a clip) from the others (one "
-            "trial a clip and speaker) by those cosines, one threshold for the whole run. A clip's "
+            "Equal error rate of telling the target speaker (one trial per clip) from the others (one "
+            "trial per clip and speaker) by those cosines, one threshold for the whole run. A clip's "
             "own row is the share of the other speakers that are at least as near. Chance: 50 %."
         ),
         decimals=1,

@@ -1,5 +1,5 @@
 """Swaps (Table III of the paper): lips of one speaker, face of another. The words must stay with the
-lips, which the WER against the lips' sentence tells; the voice must go with the face, told here.
+lips, which the WER against the lips' sentence measures; the voice must go with the face, measured here.
 """
 
 from __future__ import annotations

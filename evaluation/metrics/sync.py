@@ -71,7 +71,7 @@ def audio_video_offset(lip_height: NDArray[Any], samples: Array, rate_hz: int) -
 
 
 class AvSync(Metric):
-    """What one of the two sides makes of the clip's lips."""
+    """Base of the metrics that compare the loudness of speech with the opening of the clip's lips."""
 
     @classmethod
     def wanted(cls, settings: Settings) -> bool:

@@ -1,4 +1,4 @@
-"""Who speaks: SpeechBrain's ECAPA-TDNN, small, and what it is fed.
+"""Speaker embeddings by a small ECAPA-TDNN of SpeechBrain, and its features.
 
 Desplanques, Thienpondt and Demuynck, "ECAPA-TDNN: emphasized channel attention, propagation and
 aggregation in TDNN based speaker verification", Interspeech 2020. The network is
@@ -64,7 +64,7 @@ PARAMETERS: dict[str, Any] = {
 
 @dataclass(frozen=True)
 class Size:
-    """Of the network; 0.6 M parameters as it is."""
+    """Widths of the network; 0.6 M parameters by default."""
 
     channels: int = 128
     attention_channels: int = 64

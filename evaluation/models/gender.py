@@ -1,4 +1,4 @@
-"""Whether a voice is a woman's or a man's: logistic regression, its numbers trained here.
+"""Gender of a voice by logistic regression, trained by `evaluation.training.speaker_gender`.
 
 `voice` looks at pitch and at the speaker network's embedding, `f0` at the median pitch alone: the
 baseline that a claim about voices has to beat.
@@ -32,13 +32,13 @@ def pitch_features(f0_hz: Features) -> Features:
 
 
 def features(f0_hz: Features, embedding: Features, kind: Kind) -> Features:
-    """What the classifier sees: (1,) pitch, or pitch and embedding (1 + E,)."""
+    """Features of the classifier: pitch (1,), or pitch and embedding (1 + E,)."""
     pitch = pitch_features(f0_hz)
     return pitch if kind == "f0" else np.concatenate([pitch, embedding])
 
 
 def probability(values: Features, numbers: dict[str, NDArray[Any]], kind: Kind) -> float:
-    """Of a woman's voice. The numbers are of `fit`, named `KIND.mean`, `.scale`, `.weight`, `.bias`."""
+    """Probability of a woman's voice, by the numbers `KIND.mean`, `.scale`, `.weight` and `.bias`."""
     seen = (values - numbers[f"{kind}.mean"]) / numbers[f"{kind}.scale"]
     logit = float(seen @ numbers[f"{kind}.weight"] + numbers[f"{kind}.bias"][0])
     return float(1 / (1 + np.exp(-np.clip(logit, -50, 50))))
@@ -51,7 +51,7 @@ def load_gender() -> dict[str, NDArray[Any]]:
 
 
 def female_probability(recording: Recording, kind: Kind) -> float:
-    """Of one recording, once for all that ask. Raises `Unscorable`."""
+    """Probability of a woman's voice in a recording, computed once. Raises `Unscorable`."""
 
     def compute() -> float:
         # Silence and other faults first: they are named better there.

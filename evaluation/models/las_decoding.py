@@ -165,7 +165,7 @@ class GrammarScorer:
 
 
 def _spelling(model: Las, states: Tensor) -> dict[str, Any]:
-    """What SpeechBrain's searchers are told of the speller, for (1, S, states)."""
+    """Interface of the speller for SpeechBrain's searchers, for (1, S, states)."""
     return {
         "embedding": model.embedding,
         "decoder": model.speller,

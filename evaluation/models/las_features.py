@@ -1,4 +1,4 @@
-"""What the recognizer LAS hears: log-mels that do not depend on level or color of the sound, and the
+"""Features of the recognizer LAS: log-mels that do not depend on level or color of the sound, and the
 characters that it writes.
 """
 

@@ -1,4 +1,4 @@
-"""What the quality network sees: the mel of a clip at one active level, cut into segments."""
+"""Features of the quality network: the mel of a clip at one active level, cut into segments."""
 
 from __future__ import annotations
 

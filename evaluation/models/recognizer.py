@@ -1,4 +1,4 @@
-"""What a recognizer of speech is to the metrics."""
+"""The interface of speech recognizers."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Recognizer(Protocol):
         """
 
     def clip_inputs(self, root: Path, clip: RunClip, *, of_recording: bool) -> list[Any]:
-        """What decides a clip's text beside the sound and `parameters`: plain values."""
+        """Everything else that decides a clip's text, beside the sound and `parameters`: plain values."""
 
 
 class AcousticRecognizer(ABC):

@@ -32,7 +32,7 @@ class Transcript(Record):
     Attributes:
         speaker, stem: the clip.
         text: as the recognizer wrote it; "" where it heard nothing.
-        voice: whose face gave the voice, in runs of swaps; "" is the speaker.
+        voice: in runs of swaps the speaker of the face that gave the voice; "" is the speaker.
         of: `system` or `recording`.
     """
 
@@ -63,7 +63,7 @@ class Transcripts:
     folded: dict[Place, str]
 
     def text(self, clip: RunClip, *, of_recording: bool) -> str | None:
-        """What was heard in a clip or in its recording; None where no line says so."""
+        """The text heard in a clip or in its recording; None where no line holds it."""
         place: Place
         if of_recording:
             place = ("recording", clip.speaker, clip.stem, "")

@@ -1,5 +1,4 @@
-"""What became of a scoring, for the person who asked for it: reasons of failures, and what is wrong with
-a run as a whole."""
+"""The outcome of a scoring: reasons of failures, faults of a run as a whole, counts for scripts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the user brings to a scoring, with what the runs themselves hold."""
+"""The settings of a scoring: options of the user, and transcripts, landmarks and swaps of the runs."""
 
 from __future__ import annotations
 

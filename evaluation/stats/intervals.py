@@ -83,7 +83,7 @@ def intervals(
     """Weighted means over clips with confidence intervals.
 
     Args:
-        values: (N, M), a row a clip, a column a metric of a system; NaN where there is none.
+        values: (N, M), a row per clip, a column per metric of a system; NaN where there is none.
         speakers: N names.
         weights: (N, M) positive, or None for ones.
         method: `bootstrap` or `t`.

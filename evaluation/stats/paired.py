@@ -72,7 +72,7 @@ def paired_means(
     """Compares b with a.
 
     Args:
-        a, b: (N, M) scores, a row a clip, a column a metric; NaN where there is none.
+        a, b: (N, M) scores, a row per clip, a column per metric; NaN where there is none.
         speakers: N speakers.
         weights_a, weights_b: (N, M) positive: a clip's share in each system's mean.
         method: `bootstrap` or `t`; the latter takes both systems' mean weight for a clip.

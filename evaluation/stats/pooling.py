@@ -33,7 +33,7 @@ def equal_error_rates(
     on which of them a single trial falls.
 
     Args:
-        cosines, clip, is_target: (M,) trials: their score, whose clip, whether of the target.
+        cosines, clip, is_target: (M,) trials: score, index of the clip, whether of the target.
         counts: (R, N) how often each of N clips counts.
 
     Returns:

@@ -1,4 +1,4 @@
-"""What all trainings here share: schedules, averaged weights, and states to take training up from."""
+"""Parts that all trainings here share: schedules, averaged weights, and states to take training up from."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def write_state(path: Path, state: dict[str, Any]) -> None:
 
 
 def read_state(path: Path) -> dict[str, Any] | None:
-    """What `write_state` wrote, None where there is nothing. Runs no code of the file.
+    """The state that `write_state` wrote, None where there is nothing. Runs no code of the file.
 
     Raises:
         BadInput: the file is damaged.

@@ -42,7 +42,7 @@ REAL_SHARE = 0.5
 LEVELS_DBOV = (-36.0, -16.0)
 SHARD = 100
 CLEAN_MOS = 4.64
-"""What PESQ (wb) gives a file against itself."""
+"""PESQ (wb) of a file against itself."""
 
 
 @dataclass(frozen=True)

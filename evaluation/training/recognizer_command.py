@@ -30,7 +30,7 @@ WATCHED, MEASURED = 40, 60
 
 
 def read_material(real: Path, synthetic: Path, seed: int) -> tuple[Material, dict[str, list[Clip]]]:
-    """What is trained on, and the held-out sets by name.
+    """Training set, and the held-out sets by name.
 
     Raises:
         BadInput: a build without clips to train on.

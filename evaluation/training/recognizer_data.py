@@ -1,8 +1,8 @@
-"""What the recognizer learns from: recordings and synthetic speech cut into words, and new sentences
+"""Training data of the recognizer: recordings and synthetic speech cut into words, and new sentences
 put together from them.
 
 GRID has 1,000 sentences a speaker of 64,000, so a recognizer can learn sentences by heart. Words of one
-speaker are therefore cut apart and joined into sentences that he never said.
+speaker are therefore cut apart and joined into sentences that this speaker never said.
 """
 
 from __future__ import annotations

@@ -95,7 +95,7 @@ def measure(
 
 
 def clips_per_second(model: Las, clips: Sequence[Clip]) -> float:
-    """Of free decoding, in CPU time of this process: what else the machine does is left out."""
+    """Clips per second of free decoding, in CPU time of this process, whatever else the machine does."""
     start_s = time.process_time()
     for clip in clips:
         with torch.inference_mode():

@@ -1,4 +1,4 @@
-"""What the speaker network learns from: mels of real and synthetic speakers, some of them degraded.
+"""Training data of the speaker network: mels of real and synthetic speakers, some of them degraded.
 
 GRID's few real speakers in reach are made more: a recording played faster or slower has another pitch
 and another vocal tract, so it is another speaker, a class of its own (as in the recipes of VoxCeleb).

@@ -27,7 +27,7 @@ from manifests.io import atomic_open
 from manifests.outputs import Command
 
 REAL_CLIPS, SYNTHETIC_CLIPS = 24, 8
-"""Of a speaker at most."""
+"""Largest number of clips of one speaker."""
 KINDS: tuple[Kind, ...] = ("voice", "f0")
 PENALTY, PITCH_GAIN = 1.0, 3.0
 """C of the regression, and how much less pitch is held small than each of the embedding's numbers.

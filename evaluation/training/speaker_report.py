@@ -48,7 +48,7 @@ class Found:
 
 @dataclass(frozen=True)
 class Heard:
-    """What the network makes of a build.
+    """Scores of the network on a build.
 
     Attributes:
         known: speaker → all clips that it may be known by.
