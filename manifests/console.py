@@ -82,7 +82,7 @@ def _code_of(group: click.Command, program: str) -> int:
         _discard_output()
         return 141
     except ModuleNotFoundError as error:
-        line = install_line(error.name or "")
+        line = install_line(error.name or "", program)
         if line is None:
             raise
         click.echo(f"{program}: {error.name} is not installed; {line}", err=True)

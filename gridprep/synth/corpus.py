@@ -43,7 +43,7 @@ class SynthReport:
 
 
 def _versions() -> dict[str, str]:
-    names = ("av", "espeakng-loader", "numpy", "opencv", "scikit-image", "soxr")
+    names = ("av", "espeakng-loader", "numpy", "opencv", "soxr")
     return {name: library_version(name) for name in names}
 
 

@@ -68,15 +68,15 @@ class Portrait:
 
 @lru_cache(maxsize=1)
 def portrait() -> Portrait:
-    """Loads the photograph (scikit-image's `astronaut`, NASA, public domain) and its points."""
-    from skimage.data import astronaut
+    """Loads the head of the photograph (NASA, public domain), its points and masks.
 
+    `gridprep.synth.make_portrait` says where they come from.
+    """
     with (files("gridprep.synth") / "portrait.npz").open("rb") as file, np.load(file) as stored:
         mesh = stored["points"].astype(np.float64)
         head, hair = (stored[k].astype(np.float32) / 255 for k in ("head", "hair"))
-        x0, y0, x1, y1 = (int(v) for v in stored["box_px"])
-    image = np.ascontiguousarray(astronaut()[y0:y1, x0:x1])
-    mesh -= (x0, y0)
+        image = stored["image"]
+        mesh -= stored["box_px"][:2]
     right, left = mesh[[33, 133]].mean(0), mesh[[263, 362]].mean(0)
     angle = np.arctan2(*(left - right)[::-1])
     rotation = np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])

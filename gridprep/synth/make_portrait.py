@@ -1,8 +1,11 @@
 """Measures the photograph that all speakers are warped from and writes `portrait.npz` beside this file.
 
-Run once: `python -m gridprep.synth.make_portrait`. The photograph itself
-(`skimage.data.astronaut()`, NASA's public-domain portrait of Eileen Collins) is not copied: it comes
-with scikit-image. Stored are FaceMesh's points on it and the outlines of head and hair.
+The photograph is NASA's official portrait of Eileen Collins, a work of the United States government
+and in the public domain; it was taken from `skimage.data.astronaut()`, which ships it. Stored are its
+head (`image`, 220×220), FaceMesh's points on it (`points`, in pixels of the whole photograph), the
+outlines of head and hair (`head`, `hair`) and where the head was (`box_px`).
+
+Run once, with scikit-image installed: `python -m gridprep.synth.make_portrait`.
 """
 
 from __future__ import annotations
@@ -119,7 +122,15 @@ def main() -> None:
     image = astronaut()
     points = mesh_points(image)
     head, hair = head_masks(image, points)
-    np.savez_compressed(TARGET, points=points, head=head, hair=hair, box_px=np.array(BOX_PX))
+    x0, y0, x1, y1 = BOX_PX
+    np.savez_compressed(
+        TARGET,
+        image=image[y0:y1, x0:x1],
+        points=points,
+        head=head,
+        hair=hair,
+        box_px=np.array(BOX_PX),
+    )
 
 
 if __name__ == "__main__":

@@ -1,5 +1,5 @@
 """The house rules that a reader would otherwise have to trust: who imports whom, where heavy
-libraries live, what is packaged, and what no file may hold. Lazy imports count like any other.
+libraries live, and what no file may hold. Lazy imports count like any other.
 
 Every rule is a function over source text, and each is shown below to find what it forbids.
 """
@@ -171,29 +171,6 @@ def forbidden_text(path: str, text: str) -> list[str]:
     ]
 
 
-def listed_in_setup(source: str) -> dict[str, Any]:
-    """The literal arguments of `setup(...)`, by name."""
-    for node in ast.walk(ast.parse(source)):
-        if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "setup":
-            return {
-                keyword.arg: ast.literal_eval(keyword.value)
-                for keyword in node.keywords
-                if keyword.arg in ("packages", "package_data", "entry_points")
-            }
-    return {}
-
-
-def packaging_faults(listed: list[str], present: list[str]) -> list[str]:
-    """Packages that are listed and absent, or present and not listed."""
-    absent = [f"{name} is listed in setup.py but is no package" for name in listed]
-    unlisted = [f"{name} is a package but not listed in setup.py" for name in present]
-    return [
-        fault
-        for fault, name in zip(absent + unlisted, listed + present, strict=True)
-        if (name in listed) != (name in present)
-    ]
-
-
 def missing_targets(path: str, source: str, root: Path) -> list[str]:
     """Registry entries "module:Name" whose module or name does not exist."""
     found = []
@@ -295,52 +272,10 @@ def test_no_text_speaks_of_one_machine() -> None:
     assert not faults, "\n".join(faults)
 
 
-def test_setup_lists_exactly_the_packages() -> None:
-    arguments = listed_in_setup((ROOT / "setup.py").read_text(encoding="utf-8"))
-    present = [
-        file.parent.relative_to(ROOT).as_posix().replace("/", ".")
-        for package in MAY_IMPORT
-        for file in (ROOT / package).rglob("__init__.py")
-    ]
-    faults = packaging_faults(arguments["packages"], present)
-    assert not faults, "\n".join(faults)
-    assert set(arguments["package_data"]) <= set(arguments["packages"])
-
-
 def test_every_folder_with_modules_is_a_package() -> None:
     folders = {str(Path(path).parent) for path in sources()}
     bare = [folder for folder in sorted(folders) if not (ROOT / folder / "__init__.py").is_file()]
     assert not bare
-
-
-def test_package_data_is_there() -> None:
-    arguments = listed_in_setup((ROOT / "setup.py").read_text(encoding="utf-8"))
-    shipped = {
-        file.relative_to(ROOT).as_posix()
-        for package, patterns in arguments["package_data"].items()
-        for pattern in patterns
-        for file in (ROOT / package.replace(".", "/")).glob(pattern)
-    }
-    tracked = [
-        path
-        for path in [*texts(), *_binary_files()]
-        if path.split("/")[0] in MAY_IMPORT and not path.endswith(".py")
-    ]
-    forgotten = [path for path in tracked if path not in shipped]
-    assert not forgotten, f"not in package_data of setup.py: {forgotten}"
-
-
-def _binary_files() -> list[str]:
-    known = texts()
-    return [
-        name
-        for package in MAY_IMPORT
-        for file in (ROOT / package).rglob("*")
-        if file.is_file()
-        and "__pycache__" not in file.parts
-        and (name := file.relative_to(ROOT).as_posix()) not in known
-        and not file.name.startswith(".")
-    ]
 
 
 # --- the rules find what they forbid -------------------------------------------------------------
@@ -435,13 +370,6 @@ def test_swallowed_errors_are_found() -> None:
 def test_forbidden_text_is_found(text: str) -> None:
     assert len(forbidden_text("README.md", f"fine\n{text}\n")) == 1
     assert forbidden_text("README.md", "https://a.example/work/x framework/ ./home/") == []
-
-
-def test_packaging_faults_are_found() -> None:
-    assert len(packaging_faults(["a", "b"], ["a"])) == 1
-    assert len(packaging_faults(["a"], ["a", "a.c"])) == 1
-    assert packaging_faults(["a"], ["a"]) == []
-    assert listed_in_setup("setup(name=f(), packages=['a'])") == {"packages": ["a"]}
 
 
 def test_missing_targets_are_found(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ import pytest
 
 from gridprep.landmarks import registry, weights
 from gridprep.landmarks.base import LandmarkBackend
+from gridprep.synth.geometry import portrait
 from manifests.errors import MissingDependency
 from manifests.records import POINT_NAMES
 
@@ -24,9 +25,8 @@ STAND_IN = "face-alignment (stand-in network)"
 
 def portrait_clip(n_frames: int) -> np.ndarray:
     """(T, 288, 360, 3): a public-domain portrait in GRID's size that drifts a little."""
-    data = pytest.importorskip("skimage.data")
-    picture = np.ascontiguousarray(data.astronaut()[:230, 80:367])
-    picture = cv2.resize(picture, (360, 288), interpolation=cv2.INTER_AREA)
+    picture = cv2.resize(portrait().image, (288, 288), interpolation=cv2.INTER_AREA)
+    picture = cv2.copyMakeBorder(picture, 0, 0, 36, 36, cv2.BORDER_REPLICATE)
     moves = [np.float32([[1, 0, 0.8 * t], [0, 1, 0.4 * t]]) for t in range(n_frames)]
     return np.stack([cv2.warpAffine(picture, m, (360, 288)) for m in moves])
 
