@@ -21,7 +21,7 @@ from tqdm import tqdm
 
 from manifests import interrupts
 from manifests.errors import BadInput, MissingDependency, ToolkitError, remedy_of
-from manifests.libraries import install_line
+from manifests.libraries import install_line, system_line
 
 LOG_EVERY_S = 10.0
 _warned: set[str] = set()
@@ -86,6 +86,12 @@ def _code_of(group: click.Command, program: str) -> int:
         if line is None:
             raise
         click.echo(f"{program}: {error.name} is not installed; {line}", err=True)
+        return MissingDependency.exit_code
+    except ImportError as error:
+        line = system_line(error)
+        if line is None:
+            raise
+        click.echo(f"{program}: {line}", err=True)
         return MissingDependency.exit_code
     except OSError as error:
         if error.errno is None:

@@ -89,7 +89,7 @@ def speak(text: str, voice: str, rate_wpm: int, pitch: int, pitch_range: int) ->
         path, data = espeakng_loader.get_library_path(), espeakng_loader.get_data_path()
     except ImportError as error:
         raise MissingDependency(
-            f"espeak-ng cannot be loaded ({error})", "pip install espeakng-loader"
+            f"espeak-ng cannot be loaded ({error})", "pip install 'facetron-toolkit[prep]'"
         ) from None
     pieces: list[NDArray[np.int16]] = []
     words: list[float] = []

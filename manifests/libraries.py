@@ -6,6 +6,8 @@ need signal processing alone; `pyproject.toml` lists what each extra brings.
 
 from __future__ import annotations
 
+import re
+
 PROJECT = "facetron-toolkit"
 EXTRAS = {
     "ai_edge_litert": ("prep",),
@@ -32,7 +34,7 @@ def install_line(module: str, program: str = "") -> str | None:
     """What to type for a module that could not be imported, or None for one that is not ours to name.
 
     Args:
-        module: dotted name, as `ModuleNotFoundError.name` gives it.
+        module: dotted name, as `ModuleNotFoundError.name` gives it, or name of a distribution.
         program: which program needs it; its own extra is preferred where several bring the library.
 
     Example:
@@ -43,7 +45,8 @@ def install_line(module: str, program: str = "") -> str | None:
         >>> install_line("os") is None
         True
     """
-    library = module.split(".")[0]
+    library = module.split(".")[0].replace("-", "_")
+    library = {"scikit_learn": "sklearn"}.get(library, library)
     if library in EXTRAS:
         extras = EXTRAS[library]
         own = EXTRA_OF_PROGRAM.get(program, "")
@@ -56,3 +59,29 @@ REQUIRED = frozenset(
      "scipy", "soundfile", "soxr", "threadpoolctl", "torch", "tqdm", "yaml")
 )  # fmt: skip
 """What comes without extras: absent only where somebody installed without dependencies."""
+
+SYSTEM_PACKAGES = {
+    "libGL.so.1": "libgl1",
+    "libEGL.so.1": "libegl1",
+    "libGLESv2.so.2": "libgles2",
+    "libgthread-2.0.so.0": "libglib2.0-0",
+    "libgomp.so.1": "libgomp1",
+    "libstdc++.so.6": "libstdc++6",
+}
+"""Library of the system that a wheel links against → Debian's package of it."""
+
+
+def system_line(error: ImportError) -> str | None:
+    """One line for a wheel that could not be loaded because the system lacks a library, or None.
+
+    Example:
+        >>> system_line(ImportError("libGL.so.1: cannot open shared object file: No such file"))
+        'libGL.so.1 is missing on this system; apt-get install libgl1'
+    """
+    found = re.match(r"(lib\S+\.so\S*): cannot open shared object file", str(error))
+    if found is None:
+        return None
+    library = found.group(1)
+    package = SYSTEM_PACKAGES.get(library)
+    remedy = f"apt-get install {package}" if package else "install the system's package that has it"
+    return f"{library} is missing on this system; {remedy}"

@@ -20,6 +20,7 @@ from typing import Any, Literal, get_args
 from evaluation.inputs.pairs import Pair, Run, Unscorable
 from evaluation.inputs.settings import Settings
 from manifests.errors import BadInput, MissingDependency, ToolkitError
+from manifests.libraries import install_line
 from manifests.records import RunClip, Score
 from manifests.versions import library_version
 
@@ -252,11 +253,8 @@ class Metric(ABC):
         """Raises `MissingDependency` when an optional library or its weights are absent."""
         missing = [n for n in self.info.libraries if library_version(n) == "absent"]
         if missing:
-            remedy = (
-                f"pip install 'facetron-toolkit[{self.info.extra}]'"
-                if self.info.extra
-                else f"pip install {' '.join(missing)}"
-            )
+            known = install_line(missing[0], "facetron-eval")
+            remedy = known or f"pip install {' '.join(missing)}"
             raise MissingDependency(f"{self.info.name} needs {', '.join(missing)}", remedy)
 
     def score(self, pair: Pair) -> Score:

@@ -40,7 +40,8 @@ class LasRecognizer(AcousticRecognizer):
     def require(self) -> None:
         if library_version("speechbrain") == "absent":
             raise MissingDependency(
-                f"the recognizer {self.name} needs speechbrain", "pip install speechbrain"
+                f"the recognizer {self.name} needs speechbrain",
+                "pip install 'facetron-toolkit[eval]'",
             )
         load_las(self.path)
 

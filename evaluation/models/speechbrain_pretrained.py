@@ -44,7 +44,8 @@ class SpeechBrainPretrained(AcousticRecognizer):
             )
         if library_version("speechbrain") == "absent":
             raise MissingDependency(
-                f"the recognizer {self.name} needs speechbrain", "pip install speechbrain"
+                f"the recognizer {self.name} needs speechbrain",
+                "pip install 'facetron-toolkit[eval]'",
             )
 
     def transcribe(self, sounds: Sequence[Samples]) -> list[str]:

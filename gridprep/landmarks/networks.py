@@ -45,7 +45,7 @@ def resolved(runtime: str = "auto") -> str:
             return "opencv"
         raise MissingDependency(
             f"LiteRT cannot be imported ({error})",
-            "pip install ai-edge-litert, or drop --landmark-option runtime=litert",
+            "pip install 'facetron-toolkit[prep]', or drop --landmark-option runtime=litert",
         ) from None
     return "litert"
 
@@ -92,7 +92,7 @@ def _by_opencv(path: Path) -> Network:
     if len(names) < OUTPUTS:
         raise MissingDependency(
             f"OpenCV {cv2.__version__} gives {len(names)} of {OUTPUTS} outputs of {path.name}",
-            "pip install ai-edge-litert",
+            "pip install 'facetron-toolkit[prep]'",
         )
 
     def run(picture: NDArray[np.float32]) -> tuple[NDArray[np.float32], ...]:

@@ -64,6 +64,16 @@ def code_of(callback: Callable[[], object], monkeypatch: pytest.MonkeyPatch) -> 
             3,
             "prog: librosa.sequence is not installed; pip install 'facetron-toolkit[eval]'\n",
         ),
+        (
+            ImportError("libGL.so.1: cannot open shared object file: No such file or directory"),
+            3,
+            "prog: libGL.so.1 is missing on this system; apt-get install libgl1\n",
+        ),
+        (
+            ImportError("libodd.so.9: cannot open shared object file: No such file or directory"),
+            3,
+            "prog: libodd.so.9 is missing on this system; install the system's package that has it\n",
+        ),
         (BrokenPipeError(), 141, ""),
     ],
 )
@@ -99,6 +109,8 @@ def test_a_module_of_ours_that_is_gone_is_a_defect(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(sys, "argv", ["prog", "do"])
     with pytest.raises(ModuleNotFoundError):
         run(group_of(fails(ModuleNotFoundError("gone", name="gridprep.gone"))), "prog")
+    with pytest.raises(ImportError):
+        run(group_of(fails(ImportError("cannot import name 'x'"))), "prog")
 
 
 PROGRAM = """
