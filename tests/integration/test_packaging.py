@@ -12,6 +12,7 @@ import sysconfig
 import tarfile
 import venv
 import zipfile
+from collections.abc import Iterable
 from pathlib import Path
 
 import builds
@@ -163,35 +164,54 @@ def test_installed_programs_do_a_small_job(
 # -- without libraries ------------------------------------------------------------------------------
 
 WITHOUT = """
-import importlib.machinery, runpy, sys
+import importlib.machinery, importlib.metadata, os
 
-absent = set(sys.argv[1].split(","))
-find = importlib.machinery.PathFinder.find_spec
+absent = set(os.environ["ABSENT"].split(","))
+find, from_name = importlib.machinery.PathFinder.find_spec, importlib.metadata.Distribution.from_name
 
 def find_spec(name, path=None, target=None):
     return None if name.split(".")[0] in absent else find(name, path, target)
 
+def named(name):
+    if name.replace("-", "_") in absent:
+        raise importlib.metadata.PackageNotFoundError(name)
+    return from_name(name)
+
 importlib.machinery.PathFinder.find_spec = staticmethod(find_spec)
-sys.argv = sys.argv[2:]
-if sys.argv[0] == "every --help":
-    from click.testing import CliRunner
-    for package in sys.argv[1:]:
-        cli = __import__(package + ".cli", fromlist=["cli"]).cli
-        for command in ([], *([name] for name in cli.lazy)):
-            ended = CliRunner().invoke(cli, [*command, "--help"])
-            assert ended.exit_code == 0, (package, command, ended.output, ended.exception)
-            print(package, *command)
-else:
-    runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
+importlib.metadata.Distribution.from_name = staticmethod(named)
+"""
+"""Read by every Python process at its start, so by workers too."""
+
+EVERY_HELP = """
+import sys
+from click.testing import CliRunner
+for package in sys.argv[1:]:
+    cli = __import__(package + ".cli", fromlist=["cli"]).cli
+    for command in ([], *([name] for name in cli.lazy)):
+        ended = CliRunner().invoke(cli, [*command, "--help"])
+        assert ended.exit_code == 0, (package, command, ended.output, ended.exception)
+        print(package, *command)
 """
 
 
+@pytest.fixture(scope="module")
+def hook(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("hook")
+    (folder / "sitecustomize.py").write_text(WITHOUT)
+    return folder
+
+
 def without(
-    libraries: object, package: str, *arguments: object
+    hook: Path, libraries: Iterable[str], *arguments: object
 ) -> subprocess.CompletedProcess[str]:
-    absent = ",".join(libraries) if not isinstance(libraries, str) else libraries  # type: ignore[arg-type]
+    """Python where some libraries cannot be imported."""
     return subprocess.run(
-        [sys.executable, "-c", WITHOUT, absent, package, *map(str, arguments)],
+        [sys.executable, *map(str, arguments)],
+        env={
+            **os.environ,
+            "PYTHONPATH": os.pathsep.join((str(hook), str(ROOT))),
+            "ABSENT": ",".join(libraries),
+        },
         capture_output=True,
         text=True,
         timeout=600,
@@ -210,7 +230,7 @@ def small_build(synth_corpus: Path, tmp_path_factory: pytest.TempPathFactory) ->
 
 
 @pytest.fixture(scope="module")
-def small_run(small_build: Path) -> Path:
+def small_run(small_build: Path, hook: Path) -> Path:
     """A run directory whose speech is the recordings with a little noise."""
     folder = small_build.parent / "wavs"
     noise = np.random.default_rng(0)
@@ -220,33 +240,35 @@ def small_run(small_build: Path) -> Path:
         target.parent.mkdir(parents=True, exist_ok=True)
         soundfile.write(target, sound + 0.001 * noise.standard_normal(len(sound)), rate)
     ended = without(
-        "none", "evaluation", "import", "--wavs", folder, "--pattern", "{speaker}/{stem}.wav",
+        hook, (), "-m", "evaluation", "import", "--wavs", folder, "--pattern", "{speaker}/{stem}.wav",
         "--name", "noisy", "--manifest", small_build, "--subset", "all", "--out", small_build.parent / "run",
     )  # fmt: skip
     assert ended.returncode == 0, ended.stderr
     return small_build.parent / "run"
 
 
-def test_help_needs_no_extra() -> None:
-    ended = without(EXTRAS, "every --help", *PROGRAMS.values())
+def test_help_needs_no_extra(hook: Path) -> None:
+    ended = without(hook, EXTRAS, "-c", EVERY_HELP, *PROGRAMS.values())
     assert ended.returncode == 0, ended.stderr
     assert len(ended.stdout.splitlines()) > 20
 
 
 def test_the_main_jobs_need_no_extra(
-    small_build: Path, small_run: Path, synth_corpus: Path, tmp_path: Path
+    hook: Path, small_build: Path, small_run: Path, synth_corpus: Path, tmp_path: Path
 ) -> None:
     built = without(
-        EXTRAS, "gridprep", "build", "--corpus", synth_corpus, "--out", tmp_path / "build",
+        hook, EXTRAS, "-m", "gridprep", "build", "--corpus", synth_corpus, "--out", tmp_path / "build",
         "--split", "all-seen", "--speakers", "s1", "--jobs", "1",
     )  # fmt: skip
     assert built.returncode == 0, built.stderr
     spoken = without(
-        EXTRAS, "facetron", "synthesize", "--manifest", small_build, "--subset", "all",
+        hook, EXTRAS, "-m", "facetron", "synthesize", "--manifest", small_build, "--subset", "all",
         "--checkpoint", "synthgrid", "--out", tmp_path / "spoken",
     )  # fmt: skip
     assert spoken.returncode == 0, spoken.stderr
-    scored = without(EXTRAS, "evaluation", "score", small_run, "--metrics", "mcd,stoi,estoi")
+    scored = without(
+        hook, EXTRAS, "-m", "evaluation", "score", small_run, "--metrics", "mcd,stoi,estoi"
+    )
     assert scored.returncode == 0, scored.stderr
 
 
@@ -274,6 +296,7 @@ def test_a_missing_library_is_one_line_that_names_its_extra(
     package: str,
     arguments: tuple[str, ...],
     extra: str,
+    hook: Path,
     small_build: Path,
     small_run: Path,
     synth_corpus: Path,
@@ -285,7 +308,9 @@ def test_a_missing_library_is_one_line_that_names_its_extra(
         "run": small_run,
         "corpus": synth_corpus,
     }
-    ended = without(library, package, *(word.format(**names) for word in arguments))
+    ended = without(
+        hook, library.split(","), "-m", package, *(word.format(**names) for word in arguments)
+    )
     assert ended.returncode == 3, ended.stdout + ended.stderr
     assert f"pip install 'facetron-toolkit[{extra}]'" in ended.stderr.splitlines()[-1]
     assert "Traceback" not in ended.stderr
