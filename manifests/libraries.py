@@ -21,6 +21,7 @@ EXTRAS = {
     "dask": ("dask",),
     "distributed": ("dask",),
     "face_alignment": ("face-alignment",),
+    "pillow_heif": ("heic",),
     "pesq": ("pesq",),
     "tensorboard": ("tensorboard",),
     "psutil": ("dev",),
@@ -55,7 +56,7 @@ def install_line(module: str, program: str = "") -> str | None:
 
 
 REQUIRED = frozenset(
-    ("av", "click", "cv2", "jinja2", "joblib", "numpy", "pandas", "pystoi", "rapidfuzz", "safetensors",
+    ("av", "click", "cv2", "jinja2", "joblib", "numpy", "pandas", "PIL", "pystoi", "rapidfuzz", "safetensors",
      "scipy", "soundfile", "soxr", "threadpoolctl", "torch", "tqdm", "yaml")
 )  # fmt: skip
 """What comes without extras: absent only where somebody installed without dependencies."""

@@ -24,6 +24,7 @@ PACKAGES = ("manifests", "gridprep", "facetron", "evaluation")
 DISTRIBUTIONS = {
     "cv2": "opencv-python",
     "yaml": "pyyaml",
+    "PIL": "pillow",
     "sklearn": "scikit-learn",
     "distributed": "dask",
 }
