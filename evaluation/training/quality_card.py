@@ -8,6 +8,7 @@ from typing import Any
 
 from evaluation.training.quality_data import HELD_OUT_SPEAKERS, Item
 from evaluation.training.quality_degradations import HELD_OUT, SEEN
+from manifests.ordering import natural
 
 SETS = {
     "val": "trained speakers' other clips, trained families",
@@ -93,7 +94,7 @@ def _material(items: Sequence[Item]) -> str:
         own = [item for item in items if item.corpus == corpus]
         speakers = Counter(item.speaker for item in own)
         clips = len({item.path for item in own})
-        who = ", ".join(sorted(speakers, key=lambda s: int(s[1:])))
+        who = ", ".join(sorted(speakers, key=natural))
         parts.append(f"{len(own)} examples of {clips} clips of {name}, speakers {who}")
     return "; ".join(parts)
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from manifests.errors import BadInput, ManifestError
 from manifests.io import read_json, read_manifest
+from manifests.ordering import natural
 from manifests.records import ManifestRow, RunClip, RunInfo
 from manifests.runs import read_run
 
@@ -186,7 +187,9 @@ def choose(runs: Sequence[Run], builds: Builds, clips_each: int, seed: int) -> l
     if not shown:
         raise BadInput("the runs hold no clips", "give run directories with speech in them")
     order = list(SECTIONS)
-    return sorted(shown, key=lambda s: (order.index(s.section), _number(s.clip), s.clip.stem))
+    return sorted(
+        shown, key=lambda s: (order.index(s.section), natural(s.clip.speaker), s.clip.stem)
+    )
 
 
 def _drawn(
@@ -222,7 +225,3 @@ def _section(run: Run, clip: RunClip, seen: bool | None) -> str:
 
 def _key(clip: RunClip) -> tuple[str, str, str]:
     return clip.speaker, clip.stem, clip.voice or clip.speaker
-
-
-def _number(clip: RunClip) -> tuple[int, str]:
-    return int("".join(c for c in clip.speaker if c.isdecimal()) or 0), clip.speaker
