@@ -113,6 +113,12 @@ def _walk(root: str) -> Iterator[tuple[str, str, str, bool]]:
                 yield folder, entry.name, claimed, _is_plain(entry)
 
 
+def _relative(path: str, root: str) -> str:
+    """`os.path.relpath` for what lies below `root`, as everything that is walked does; ten times as
+    quick, which 33,000 clips feel."""
+    return path[len(root) :].lstrip("/") or "."
+
+
 def _is_plain(entry: os.DirEntry[str]) -> bool:
     """False for a named pipe, a socket or a device, which would be waited for and never end. A link
     to nowhere is plain: the clip behind it is missing, and is reported as such."""
@@ -147,7 +153,7 @@ def _preference(path: str, claimed: str, speaker: str) -> tuple[bool, bool, int,
 
 def _strange(root: str, path: str, claimed: str, reason: str, why: str) -> ClipFailure:
     """A file that has the name of a video and cannot be a clip."""
-    relative = os.path.relpath(path, root)
+    relative = _relative(path, root)
     base = os.path.splitext(os.path.basename(path))[0]
     return ClipFailure(claimed or "?", base, "find", reason, f"{relative}: {why}", relative)
 
@@ -186,7 +192,7 @@ def find_clips(corpus: str | os.PathLike[str]) -> Corpus:
         is_video = suffix in VIDEO_SUFFIXES
         path = os.path.join(folder, name)
         if suffix == ".zip" and not name.startswith("."):
-            archives.append(os.path.relpath(path, root))
+            archives.append(_relative(path, root))
             continue
         if name.startswith(".") or not (is_video or suffix == ".align"):
             junk += _is_litter(name)
@@ -215,8 +221,8 @@ def find_clips(corpus: str | os.PathLike[str]) -> Corpus:
         speaker = speaker_of(stem)
         found.sort(key=lambda f: _preference(f[0], f[1], speaker or ""))
         path, claimed = found[0]
-        relative = os.path.relpath(path, root)
-        duplicates += [(relative, os.path.relpath(other, root)) for other, _ in found[1:]]
+        relative = _relative(path, root)
+        duplicates += [(relative, _relative(other, root)) for other, _ in found[1:]]
         if speaker is None:
             why = f"no speaker of GRID has a clip {stem}"
             failures.append(
@@ -234,7 +240,7 @@ def find_clips(corpus: str | os.PathLike[str]) -> Corpus:
             path_of_words, claimed_words = aligned[0]
             if claimed_words not in ("", speaker):
                 repairs.append("alignment_folder")
-            folder = os.path.relpath(os.path.dirname(path_of_words), root)
+            folder = _relative(os.path.dirname(path_of_words), root)
             used["alignment_folder", folder, claimed_words, speaker] += 1
         clips.append(
             Clip(
