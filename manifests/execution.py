@@ -8,6 +8,7 @@ up, so that one poisonous clip takes neither a build nor a scoring down.
 from __future__ import annotations
 
 import contextlib
+import multiprocessing.resource_tracker
 import os
 import signal
 import threading
@@ -140,7 +141,8 @@ class LocalExecutor:
         from joblib.externals.loky.process_executor import BrokenProcessPool
 
         jobs = min(jobs, len(waiting))
-        # Starting loky's tracker lets Ctrl-C through again, so that must be over before workers start.
+        # Starting either tracker lets Ctrl-C through again, so that must be over before workers start.
+        multiprocessing.resource_tracker.ensure_running()
         resource_tracker.ensure_running()
         pool = ProcessPoolExecutor(max_workers=jobs, initializer=start_worker)
         flying: dict[Future[ResultT], ItemT] = {}

@@ -6,6 +6,7 @@ vocoder (and as a check of the whole walk before there is a model).
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,7 @@ from facetron.vocoders.registry import Vocoder, create
 from manifests.audio import wav_key, write_wav
 from manifests.console import Progress
 from manifests.errors import ManifestError, ToolkitError
+from manifests.execution import Died, LocalExecutor
 from manifests.features import read_mel
 from manifests.io import sha256_file
 from manifests.manifest import Manifest, select
@@ -137,24 +139,17 @@ def required_mel_spec(built: Manifest, rows: Sequence[ManifestRow]) -> MelSpec:
 def _map(
     vocoder: Vocoder, tasks: list[_Task], jobs: int
 ) -> Iterator[tuple[RunClip | ClipFailure, bool]]:
+    work = functools.partial(_one_clip, vocoder)
     if jobs <= 1 or len(tasks) < 2:
-        # As in the processes below: with more threads the last bits of a matrix product differ.
-        with threadpool_limits(1):
-            for task in tasks:
-                yield _one_clip(vocoder, task)
+        yield from map(work, tasks)
         return
-    from joblib import Parallel, delayed
-    from joblib.externals.loky.process_executor import TerminatedWorkerError
-
-    # One thread a process: parallelism is over clips, and more threads only fight for the cores.
-    parallel = Parallel(n_jobs=jobs, return_as="generator_unordered", inner_max_num_threads=1)
-    try:
-        yield from parallel(delayed(_one_clip)(vocoder, task) for task in tasks)
-    except TerminatedWorkerError:
-        raise ToolkitError(
-            "a worker process was killed (out of memory?)",
-            "run it again with a smaller --jobs; finished clips are kept",
-        ) from None
+    for result in LocalExecutor(jobs).map(work, tasks):
+        if isinstance(result, Died):
+            row = result.item.row
+            reason = f"{result.cause}: out of memory, or a defect in a library"
+            yield ClipFailure(row.speaker, row.stem, STAGE, "worker_died", reason), False
+        else:
+            yield result
 
 
 def _one_clip(vocoder: Vocoder, task: _Task) -> tuple[RunClip | ClipFailure, bool]:
@@ -163,6 +158,12 @@ def _one_clip(vocoder: Vocoder, task: _Task) -> tuple[RunClip | ClipFailure, boo
     What is wrong with this clip becomes a failure; what is wrong with the output folder (full disk)
     ends the run, since every other clip would fail with it.
     """
+    # One thread everywhere: with more, the last bits of a matrix product differ.
+    with threadpool_limits(1):
+        return _vocoded(vocoder, task)
+
+
+def _vocoded(vocoder: Vocoder, task: _Task) -> tuple[RunClip | ClipFailure, bool]:
     row = task.row
     source = task.build / row.paths["mel"]
     try:

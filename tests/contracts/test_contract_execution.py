@@ -86,6 +86,15 @@ def test_nothing_to_do_starts_nothing(executor: Executor, monkeypatch: pytest.Mo
         list(executor.map(square, [1]))
 
 
+def interrupts_blocked(_: int) -> bool:
+    return signal.SIGINT in signal.pthread_sigmask(signal.SIG_BLOCK, ())
+
+
+def test_workers_here_never_see_an_interrupt_not_even_while_they_start() -> None:
+    """The mask is inherited: the first worker of a program is no exception."""
+    assert list(create_executor("local", jobs=2).map(interrupts_blocked, range(4))) == [True] * 4
+
+
 def test_a_worker_that_dies_loses_nothing(executor: Executor, tmp_path: Path) -> None:
     results = list(executor.map(functools.partial(die_once, tmp_path), range(8)))
     assert sorted(r for r in results if not isinstance(r, Died)) == list(range(8))
