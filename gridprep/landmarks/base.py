@@ -6,7 +6,7 @@ what a point is (68, 468, 5), so each maps its own points to these names and one
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -61,6 +61,16 @@ class LandmarkBackend(Protocol):
 
     def close(self) -> None:
         """Releases native memory."""
+        ...
+
+
+@runtime_checkable
+class TellsUpright(Protocol):
+    """A backend that can tell a face from one on its head."""
+
+    def upright_margin(self, picture: NDArray[np.uint8]) -> float | None:
+        """How much surer it is of the face as it stands than of the face turned by 180°: below 0 the
+        (H, W, 3) picture is upside down. None where no face is seen."""
         ...
 
 

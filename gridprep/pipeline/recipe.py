@@ -4,6 +4,7 @@
             └─ audio ── mels        (sound)
     alignment                       (words)
     align + audio ── sync           (A/V offset)
+    alignment + crop + mels ── content   (is what is stored a mouth that says these words?)
 
 A stage is done when its key is the one expected now and its files are there. Keys hash the source, the
 parameters and the versions, chained: a stage's key contains its upstream's.
@@ -28,10 +29,11 @@ STAGE_VERSIONS = {
     "decode": "2",
     "alignment": "1",
     "audio": "1",
-    "align": "2",
+    "align": "3",
     "crop": "2",
     "mels": "1",
     "sync": "2",
+    "content": "1",
 }
 
 UPSTREAM: dict[str, tuple[str, ...]] = {
@@ -42,6 +44,7 @@ UPSTREAM: dict[str, tuple[str, ...]] = {
     "crop": ("align",),
     "mels": ("audio",),
     "sync": ("align", "audio"),
+    "content": ("alignment", "crop", "mels"),
 }
 """Stage → the stages whose keys its own contains; also the order of work."""
 
@@ -130,6 +133,7 @@ class Recipe:
                 ]
             ),
             "sync": "",
+            "content": "",
         }
         return {
             stage: f"{stage} {STAGE_VERSIONS[stage]} {own[stage]} {versions.get(stage, '')}"

@@ -38,6 +38,7 @@ from gridprep.pipeline.rows import (
     row_or_failure,
 )
 from gridprep.pipeline.selection import BuildOptions, Selection, checked, select
+from gridprep.pipeline.speakers import Patterns, Result, compared
 from gridprep.pipeline.stages import ClipResult, process_clip
 from gridprep.pipeline.state import (
     STATE_FILE,
@@ -52,7 +53,7 @@ from manifests.console import Progress
 from manifests.errors import TooManyFailures
 from manifests.execution import Died
 from manifests.io import SUBSETS, sha256_file, write_json
-from manifests.records import Clip, ClipFailure, ManifestRow
+from manifests.records import Clip, ClipFailure
 from manifests.versions import ABSENT, versions
 
 PROVENANCE = "provenance.json"
@@ -278,7 +279,7 @@ class _Lists:
         self.kept = 0
         self.dropped: Counter[str] = Counter()
 
-    def results(self) -> Iterator[ManifestRow | ClipFailure]:
+    def results(self) -> Iterator[Result]:
         """Rows and failures, those of the corpus first, then by speaker and stem."""
         before = self._store.listed()
         selected = {clip.clip_id for clip in self._selection.clips}
@@ -286,7 +287,7 @@ class _Lists:
         for failure in self._selection.corpus.failures:
             if id(failure) in found or safe_id(failure.clip_id) in before:
                 self._list(failure.clip_id, before, kept=id(failure) not in found)
-                yield failure
+                yield failure, None
         for clip in self._selection.corpus.clips:
             if clip.clip_id in selected:
                 self._list(clip.clip_id, before, kept=False)
@@ -311,11 +312,13 @@ class _Lists:
         split = self._selection.split
         return (split.subset_of(clip.speaker, clip.stem) or "") if split else "train"
 
-    def _result(self, clip: Clip) -> ManifestRow | ClipFailure:
+    def _result(self, clip: Clip) -> Result:
         """A selected clip: it was just built, or `gridprep manifest` finds out whether it is."""
         if clip.clip_id in self._overrides:
             failure = self._overrides[clip.clip_id]
-            return replace(failure, video=relative_to(self._selection.corpus.root, clip.video))
+            return replace(
+                failure, video=relative_to(self._selection.corpus.root, clip.video)
+            ), None
         text, unsure = self._store.text(clip.clip_id)
         state = decode_state(text)
         if not self._options.targets:
@@ -323,7 +326,7 @@ class _Lists:
             state = state if failure_ is None else ClipState(failure=failure_)
         return self._row(clip, state)
 
-    def _earlier(self, clip: Clip) -> ManifestRow | ClipFailure | str:
+    def _earlier(self, clip: Clip) -> Result | str:
         """A clip that was listed before and is not selected now; why it is dropped, if it is."""
         split = self._selection.split
         if split is not None and split.subset_of(clip.speaker, clip.stem) is None:
@@ -334,9 +337,10 @@ class _Lists:
             return "made with other options, from another source, or incomplete"
         return self._row(clip, state)
 
-    def _row(self, clip: Clip, state: ClipState) -> ManifestRow | ClipFailure:
+    def _row(self, clip: Clip, state: ClipState) -> Result:
         options, root = self._options, self._selection.corpus.root
-        return row_or_failure(clip, state, self._subset(clip), options.recipe, root)
+        row = row_or_failure(clip, state, self._subset(clip), options.recipe, root)
+        return row, Patterns.of_stages(state.stages)
 
 
 def _write_manifest(
@@ -364,7 +368,7 @@ def _write_manifest(
     }
     lists = _Lists(options, selection, store, overrides)
     with manifest_writer(options.out, header) as writer:
-        for result in lists.results():
+        for result in compared(lists.results()):
             writer.add(result)
     store.set_listed(lists.listed)
     report = BuildReport(

@@ -12,8 +12,10 @@ import errno
 import io
 import os
 import traceback
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,10 +23,10 @@ import soundfile
 from numpy.typing import NDArray
 
 from gridprep.corpora.alignment import read_alignment
-from gridprep.features import crops
+from gridprep.features import content, crops
 from gridprep.features.crop_store import suffix_of, write_pictures
 from gridprep.features.prosody import prosody
-from gridprep.landmarks.base import LandmarkBackend
+from gridprep.landmarks.base import LandmarkBackend, TellsUpright
 from gridprep.landmarks.registry import create, frames_for
 from gridprep.media import quality
 from gridprep.media.decode import Media, decode
@@ -46,10 +48,11 @@ from gridprep.pipeline.state import (
     stamp,
 )
 from manifests.errors import BadInput, ClipError, ToolkitError
-from manifests.features import read_landmarks
+from manifests.features import read_landmarks, read_prosody
 from manifests.io import atomic_path, sha256_file
 from manifests.mel import DEFAULT, PRESETS, mel_spectrogram
-from manifests.records import Clip, ClipFailure, Landmarks
+from manifests.pictures import read_pictures
+from manifests.records import Clip, ClipFailure, Landmarks, WordSpan
 from manifests.specs import MelSpec
 from manifests.sync import av_offset, lip_height_px, loudness
 
@@ -174,12 +177,30 @@ def _audio(work: _Work) -> None:
     )
 
 
+def _require_upright(backend: LandmarkBackend, pictures: Sequence[NDArray[np.uint8]]) -> None:
+    """Raises `ClipError` for pictures that are all on their head: landmarks look upright there all the
+    same, and the lip crops show hair."""
+    if not isinstance(backend, TellsUpright):
+        return
+    margins = [backend.upright_margin(picture) for picture in pictures]
+    margin = max((value for value in margins if value is not None), default=0.0)
+    if margin < 0:
+        raise ClipError(
+            "align",
+            "upside_down",
+            "the face is upside down",
+            {"upright_margin": round(margin, 2)},
+        )
+
+
 def _align(work: _Work) -> None:
     recipe = work.task.recipe
     spec = recipe.landmarks
     backend = _backend(spec.backend, recipe.device, recipe.landmark_options)
-    landmarks = backend.detect(frames_for(spec.backend, work.video.frames), spec.every)
+    frames = frames_for(spec.backend, work.video.frames)
+    landmarks = backend.detect(frames, spec.every)
     geometry = crops.track(landmarks, spec, recipe.crop)
+    _require_upright(backend, [frames[i] for i in (len(frames) // 6, 5 * len(frames) // 6)])
     path = work.path("landmarks", ".npz")
     arrays = {
         "points_px": landmarks.points_px,
@@ -318,6 +339,34 @@ def _sync(work: _Work) -> None:
     )
 
 
+def _content(work: _Work) -> None:
+    recipe, stages = work.task.recipe, work.state.stages
+    lips = read_pictures(work.full(stages["crop"].files["lips"].path))
+    stills = read_pictures(work.full(stages["crop"].files["face"].path))
+    landmarks = _read_landmarks(work)
+    pitch = read_prosody(Path(work.full(stages["mels"].files["prosody"].path)))
+    words = [WordSpan.from_dict(word) for word in stages["alignment"].data["words"]]
+    samples = quality.to_mono(
+        _read_audio(work), recipe.audio.sample_rate_hz, DEFAULT.sample_rate_hz
+    )
+    mel = mel_spectrogram(samples, DEFAULT)
+    geometry = crops.track(landmarks, recipe.landmarks, recipe.crop)
+    reports = (
+        content.check_lips(content.lip_motion(lips), landmarks.found),
+        content.check_sound(samples, DEFAULT.sample_rate_hz, mel, words),
+        content.check_direction(lip_height_px(geometry.points_px), loudness(mel)),
+    )
+    voice = content.voice_pattern(mel, pitch.voiced)
+    work.finish(
+        "content",
+        {},
+        flags=[flag for report in reports for flag in report.flags],
+        qc={name: value for report in reports for name, value in report.qc.items()},
+        face_pattern=content.face_pattern(stills).tobytes().hex(),
+        voice_pattern=None if voice is None else voice.round(2).tolist(),
+    )
+
+
 _RUN = {
     "decode": _decode,
     "alignment": _alignment,
@@ -326,6 +375,7 @@ _RUN = {
     "crop": _crop,
     "mels": _mels,
     "sync": _sync,
+    "content": _content,
 }
 
 
