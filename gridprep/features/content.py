@@ -36,8 +36,6 @@ HIDDEN_CONTRAST = 12.0
 HIDDEN_SHARE = 0.5
 """The same beside the clip's median. (Real: at least 0.76.)"""
 HIDDEN_FAIL_FRAMES = 3
-CUT_LIKENESS = 0.5
-"""Correlation of one crop with the next under which the scene was cut. (Real: at least 0.71.)"""
 LOST_FLAG_FRAMES, LOST_FAIL_FRAMES = 6, 25
 """Longest time without a face seen. (Real: the 2 frames of `--every 2`.)"""
 DROPOUT_FLAG_S, DROPOUT_FAIL_S = 0.01, 0.1
@@ -57,13 +55,11 @@ class LipMotion:
     Attributes:
         contrast: (T,) standard deviation of the gray levels of each crop.
         change: (T − 1,) mean absolute difference of gray levels from one crop to the next.
-        likeness: (T − 1,) correlation of one crop with the next.
         grain: (T,) mean absolute Laplacian of each crop: fine detail, and noise above all.
     """
 
     contrast: Array
     change: Array
-    likeness: Array
     grain: Array
 
 
@@ -84,14 +80,8 @@ def lip_motion(lips: NDArray[np.uint8]) -> LipMotion:
     """Measures (T, H, W, 3) uint8 RGB lip crops."""
     gray = np.stack([cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) for frame in lips]).astype(np.float32)
     grain = [float(np.abs(cv2.Laplacian(frame, cv2.CV_32F)).mean()) for frame in gray]
-    small = np.stack([cv2.resize(f, (36, 36), interpolation=cv2.INTER_AREA) for f in gray])
-    flat = small.reshape(len(small), -1).astype(np.float64)
-    centered = flat - flat.mean(1, keepdims=True)
-    norm = np.linalg.norm(centered, axis=1)
-    product = (centered[1:] * centered[:-1]).sum(1)
-    likeness = product / np.maximum(norm[1:] * norm[:-1], 1e-9)
     change = np.abs(np.diff(gray, axis=0)).mean((1, 2)).astype(np.float64)
-    return LipMotion(gray.std((1, 2)).astype(np.float64), change, likeness, np.array(grain))
+    return LipMotion(gray.std((1, 2)).astype(np.float64), change, np.array(grain))
 
 
 def longest_run(mask: NDArray[np.bool_]) -> tuple[int, int]:
@@ -129,7 +119,8 @@ def check_lips(motion: LipMotion, found: NDArray[np.bool_]) -> ContentReport:
             that it looks at count as not seen.
 
     Raises:
-        ClipError: stage `content`, reasons `noise_frames`, `lips_hidden`, `frozen_frames`, `face_lost`.
+        ClipError: stage `content`, reasons `noise_frames`, `lips_hidden`, `frozen_frames`,
+            `face_unseen`.
     """
     grain = motion.grain / max(float(np.median(motion.grain)), 1e-9)
     noise = np.flatnonzero(grain > NOISE_GRAIN)
@@ -138,7 +129,6 @@ def check_lips(motion: LipMotion, found: NDArray[np.bool_]) -> ContentReport:
     start, still = longest_run(motion.change < FROZEN_CHANGE)
     seen = np.flatnonzero(found)
     gap = int(np.diff(seen, prepend=-1, append=len(found)).max()) if len(seen) else len(found)
-    cuts = np.flatnonzero(motion.likeness < CUT_LIKENESS) + 1
     qc: dict[str, object] = {
         "lips_still_frames": still + 1 if still else 0,
         "lips_grain": round(float(grain.max()), 3),
@@ -156,19 +146,16 @@ def check_lips(motion: LipMotion, found: NDArray[np.bool_]) -> ContentReport:
         detail = f"the picture stands still for {still + 1} frames (from frame {start})"
         raise ClipError("content", "frozen_frames", detail, qc)
     if gap >= LOST_FAIL_FRAMES:
-        raise ClipError("content", "face_lost", f"no face is seen for {gap} frames", qc)
+        raise ClipError("content", "face_unseen", f"no face is seen for {gap} frames", qc)
     flags = [
         name
         for name, odd in (
             ("noise_frame", len(noise) > 0),
             ("frames_frozen", still >= FROZEN_FLAG_FRAMES),
-            ("face_lost", gap >= LOST_FLAG_FRAMES),
-            ("scene_cut", len(cuts) > 0),
+            ("face_unseen", gap >= LOST_FLAG_FRAMES),
         )
         if odd
     ]
-    if len(cuts):
-        qc["scene_cut_frame"] = int(cuts[0])
     return ContentReport(tuple(flags), qc)
 
 
