@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from gridprep.features import crops
 from gridprep.landmarks import registry
 from gridprep.media.footage import Footage, one_line
-from gridprep.pipeline.recipe import ALL_STAGES, DEFAULT_MEL, Recipe
+from gridprep.pipeline.recipe import ALL_STAGES, DEFAULT_MEL, ContentPolicy, Recipe
 from gridprep.pipeline.run import BuildReport, run
 from gridprep.pipeline.selection import BuildOptions
 from gridprep.verification.report import Verification, VerifyOptions
@@ -49,6 +49,7 @@ def build(
     lips_format: str = CropSpec().lips_codec,
     face_every: int = CropSpec().face_every,
     mels: Iterable[str] = (DEFAULT_MEL,),
+    content: ContentPolicy = "fail",
     backend: str = "local",
     scheduler: str = "",
     max_failures: int = -1,
@@ -76,6 +77,8 @@ def build(
         lips_format: storage of the lip crops.
         face_every: a face still on every k-th frame.
         mels: presets of `manifests.mel.PRESETS`; the first is the build's own mel.
+        content: `fail`: a clip whose pictures, sound, words or speaker are wrong is a failure; `flag`:
+            it is a row with flags; `off`: nobody looks.
         backend: `local` or `dask`.
         scheduler: address of a Dask scheduler.
         max_failures: stop when more clips fail; −1 is never.
@@ -109,6 +112,7 @@ def build(
                 lips_format=lips_format,
                 face_every=face_every,
                 mels=mels,
+                content=content,
             ),
             split=split,
             speakers=speakers,
@@ -164,6 +168,7 @@ def recipe_of(
     lips_format: str = CropSpec().lips_codec,
     face_every: int = CropSpec().face_every,
     mels: Iterable[str] = (DEFAULT_MEL,),
+    content: ContentPolicy = "fail",
 ) -> Recipe:
     """The recipe of a build from what a person writes; see `build`. Raises `BadInput` for unknown
     names."""
@@ -187,6 +192,7 @@ def recipe_of(
         crop=replace(default.crop, lips_codec=lips_format, face_every=face_every),
         mels=presets or default.mels,
         device=device,
+        content=content,
     )
 
 

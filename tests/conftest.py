@@ -16,6 +16,11 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+# The clips of most tests are colored noise and tones, which is no content; tests of the checks of
+# content ask for them.
+os.environ.setdefault("GRIDPREP_CONTENT", "off")
+
+
 @pytest.fixture(scope="session")
 def sound_clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A clip in GRID's form with nothing wrong; made once, to be copied or linked."""

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import asdict
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
 import click
 
 from gridprep.api import build_options, recipe_of
 from gridprep.landmarks.registry import BACKENDS, DEFAULT
-from gridprep.pipeline.recipe import ALL_STAGES, DEFAULT_MEL
+from gridprep.pipeline.recipe import ALL_STAGES, DEFAULT_MEL, ContentPolicy
 from gridprep.pipeline.run import BuildReport, estimate, run
 from gridprep.pipeline.selection import BuildOptions
 from manifests.console import print_json
@@ -95,6 +95,13 @@ _MELS = [
         help=f"Mel preset, the build's own first; repeat for more: {', '.join(PRESETS)}.",
     ),
 ]  # fmt: skip
+_CONTENT = [
+    click.option(
+        "--content", default="fail", show_default=True, type=click.Choice(get_args(ContentPolicy)),
+        envvar="GRIDPREP_CONTENT",
+        help="What becomes of clips whose pictures, sound, words or speaker are wrong.",
+    ),
+]  # fmt: skip
 
 
 def _with(*groups: list[Callable[[CommandT], CommandT]]) -> Callable[[CommandT], CommandT]:
@@ -116,7 +123,7 @@ def _pairs(options: tuple[str, ...]) -> dict[str, str]:
     return pairs
 
 
-RECIPE = ("landmarks", "device", "every", "who", "lips_format", "face_every")
+RECIPE = ("landmarks", "device", "every", "who", "lips_format", "face_every", "content")
 BUILD = ("split", "speakers", "limit", "jobs", "backend", "scheduler", "max_failures")
 """Names of options that are names of parameters of `gridprep.api`."""
 
@@ -208,7 +215,7 @@ mels = _stage_command("mels", ("mels",), "Makes sound, mels, F0 and energy of ev
 
 
 @click.command(cls=Command)
-@_with(_SHARED, _LANDMARKS, _CROPS, _MELS)
+@_with(_SHARED, _LANDMARKS, _CROPS, _MELS, _CONTENT)
 @click.option("--split", default="large-unseen", show_default=True, help="See `gridprep splits`.")
 def manifest(**given: Any) -> int:
     """Writes the manifest from what is built already."""
@@ -217,7 +224,7 @@ def manifest(**given: Any) -> int:
 
 
 @click.command(cls=Command)
-@_with(_SHARED, _LANDMARKS, _CROPS, _MELS)
+@_with(_SHARED, _LANDMARKS, _CROPS, _MELS, _CONTENT)
 @click.option("--split", default="large-unseen", show_default=True, help="See `gridprep splits`.")
 @click.option(
     "--redo",

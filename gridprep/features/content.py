@@ -10,7 +10,7 @@ the table.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import cv2
@@ -208,6 +208,16 @@ def check_direction(height_px: Array, loud: Array) -> ContentReport:
     return ContentReport(
         ("lips_backwards",) if gain > REVERSED else (), {"backwards_gain": round(gain, 3)}
     )
+
+
+def checked(check: Callable[[], ContentReport], policy: str) -> ContentReport:
+    """What a check reports; under the policy `flag` a ruined content is a flag of that name."""
+    try:
+        return check()
+    except ClipError as error:
+        if policy == "fail":
+            raise
+        return ContentReport((error.reason,), {**error.evidence, error.reason: error.detail})
 
 
 FACE_SIDE_PX = 12

@@ -13,7 +13,7 @@ parameters and the versions, chained: a stage's key contains its upstream's.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Literal, cast, get_args
 
 from gridprep.features.prosody import ProsodySpec
 from gridprep.pipeline.state import ClipState, StageState, chain, decode_state, files_present
@@ -58,12 +58,23 @@ STAGE_FILES: dict[str, tuple[str, ...]] = {
 }
 """Stage → the artifacts that a row needs from it."""
 
+ContentPolicy = Literal["fail", "flag", "off"]
+"""What becomes of a clip whose content is ruined: a failure, a row with a flag, or nobody looks."""
+
 STAGE_COUNTS: dict[str, tuple[str, ...]] = {
     "audio": ("samples", "samples_added"),
     "crop": ("video_frames",),
     "mels": ("mel_frames",),
 }
 """Stage → the whole numbers that a row needs from it."""
+
+
+def content_policy(text: str) -> ContentPolicy:
+    """A policy by name. Raises `ValueError` for another word."""
+    for policy in get_args(ContentPolicy):
+        if text == policy:
+            return cast(ContentPolicy, policy)
+    raise ValueError(f"{text!r} is no policy of content")
 
 
 @dataclass(frozen=True)
@@ -76,6 +87,7 @@ class Recipe:
         landmark_options: every option of the landmark backend as (name, value) pairs; those that
             change the points are in `landmarks.options` too.
         library_versions: of the libraries whose change would change bytes, stage → version text.
+        content: what becomes of a clip whose content is ruined.
     """
 
     audio: AudioSpec = AudioSpec()
@@ -86,6 +98,7 @@ class Recipe:
     device: str = "cpu"
     landmark_options: tuple[tuple[str, str], ...] = ()
     library_versions: tuple[tuple[str, str], ...] = ()
+    content: ContentPolicy = "fail"
 
     @property
     def mel(self) -> MelSpec:
@@ -102,6 +115,7 @@ class Recipe:
             "mels": list(self.mels),
             "device": self.device,
             "landmark_options": dict(self.landmark_options),
+            "content": self.content,
         }
 
     @classmethod
@@ -115,6 +129,7 @@ class Recipe:
             mels=tuple(values["mels"]),
             device=str(values["device"]),
             landmark_options=tuple(sorted(dict(values["landmark_options"]).items())),
+            content=content_policy(values.get("content", "fail")),
         )
 
     def stage_parameters(self) -> dict[str, str]:
@@ -133,7 +148,7 @@ class Recipe:
                 ]
             ),
             "sync": "",
-            "content": "",
+            "content": self.content,
         }
         return {
             stage: f"{stage} {STAGE_VERSIONS[stage]} {own[stage]} {versions.get(stage, '')}"

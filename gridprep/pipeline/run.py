@@ -368,7 +368,7 @@ def _write_manifest(
     }
     lists = _Lists(options, selection, store, overrides)
     with manifest_writer(options.out, header) as writer:
-        for result in compared(lists.results()):
+        for result in compared(lists.results(), options.recipe.content):
             writer.add(result)
     store.set_listed(lists.listed)
     report = BuildReport(

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from gridprep.pipeline.recipe import ContentPolicy
 from manifests.records import ClipFailure, ManifestRow
 
 Array = NDArray[np.float64]
@@ -62,16 +63,21 @@ class Patterns:
 Result = tuple[ManifestRow | ClipFailure, Patterns | None]
 
 
-def compared(results: Iterable[Result]) -> Iterator[ManifestRow | ClipFailure]:
+def compared(
+    results: Iterable[Result], policy: ContentPolicy = "fail"
+) -> Iterator[ManifestRow | ClipFailure]:
     """Results in their order, clips that stand out among their speaker's flagged or failed.
 
     Holds the rows of one speaker at a time, so results must come speaker by speaker.
+
+    Args:
+        policy: whether a clip of another speaker is a failure or a row with flags.
     """
     for _, group in groupby(results, key=lambda result: result[0].speaker):
-        yield from _speaker(list(group))
+        yield from _speaker(list(group), policy)
 
 
-def _speaker(results: list[Result]) -> Iterator[ManifestRow | ClipFailure]:
+def _speaker(results: list[Result], policy: ContentPolicy) -> Iterator[ManifestRow | ClipFailure]:
     known = [p for result, p in results if p is not None and isinstance(result, ManifestRow)]
     if len(known) < LEAST_CLIPS:
         yield from (result for result, _ in results)
@@ -95,7 +101,7 @@ def _speaker(results: list[Result]) -> Iterator[ManifestRow | ClipFailure]:
             qc |= {"pitch_octaves": round(octaves, 3), "voice_distance": round(distance, 3)}
             other_voice = abs(octaves) > PITCH_OCTAVES and distance > VOICE_DISTANCE
         other_face = likeness < FACE_LIKENESS
-        if other_face and other_voice:
+        if other_face and other_voice and policy == "fail":
             yield ClipFailure(
                 result.speaker,
                 result.stem,

@@ -341,6 +341,9 @@ def _sync(work: _Work) -> None:
 
 def _content(work: _Work) -> None:
     recipe, stages = work.task.recipe, work.state.stages
+    if recipe.content == "off":
+        work.finish("content", {})
+        return
     lips = read_pictures(work.full(stages["crop"].files["lips"].path))
     stills = read_pictures(work.full(stages["crop"].files["face"].path))
     landmarks = _read_landmarks(work)
@@ -351,11 +354,12 @@ def _content(work: _Work) -> None:
     )
     mel = mel_spectrogram(samples, DEFAULT)
     geometry = crops.track(landmarks, recipe.landmarks, recipe.crop)
-    reports = (
-        content.check_lips(content.lip_motion(lips), landmarks.found),
-        content.check_sound(samples, DEFAULT.sample_rate_hz, mel, words),
-        content.check_direction(lip_height_px(geometry.points_px), loudness(mel)),
+    checks = (
+        lambda: content.check_lips(content.lip_motion(lips), landmarks.found),
+        lambda: content.check_sound(samples, DEFAULT.sample_rate_hz, mel, words),
+        lambda: content.check_direction(lip_height_px(geometry.points_px), loudness(mel)),
     )
+    reports = [content.checked(check, recipe.content) for check in checks]
     voice = content.voice_pattern(mel, pitch.voiced)
     work.finish(
         "content",

@@ -148,7 +148,7 @@ def command(pid: int) -> str:
 
 
 def stub_options(corpus: Path, out: Path, **more: object) -> BuildOptions:
-    recipe = Recipe(landmarks=LandmarkSpec(backend=STUB))
+    recipe = Recipe(landmarks=LandmarkSpec(backend=STUB), content="off")
     return BuildOptions(str(corpus), str(out), recipe, "large-unseen", jobs=2, **more)  # type: ignore[arg-type]
 
 

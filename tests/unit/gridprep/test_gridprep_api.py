@@ -34,6 +34,7 @@ def test_a_build_is_that_of_the_command(corpus: Path, tmp_path: Path) -> None:
         tmp_path / "a",
         split="all-seen",
         landmarks=STUB,
+        content="off",
         jobs=1,
         mels=["facetron", "vca-gan"],
     )
@@ -51,6 +52,7 @@ def test_a_build_is_that_of_the_command(corpus: Path, tmp_path: Path) -> None:
         tmp_path / "a",
         split="all-seen",
         landmarks=STUB,
+        content="off",
         jobs=1,
         mels=["facetron", "vca-gan"],
     )
@@ -82,7 +84,7 @@ def test_what_cannot_be_built_is_one_line(corpus: Path, tmp_path: Path) -> None:
 
 
 def test_crops_are_those_of_a_build(corpus: Path, tmp_path: Path) -> None:
-    toolkit.build(corpus, tmp_path, landmarks=STUB, jobs=1, split="all-seen")
+    toolkit.build(corpus, tmp_path, landmarks=STUB, content="off", jobs=1, split="all-seen")
     row = Manifest(tmp_path)[0]
     cut = toolkit.crop(corpus / row.source_path, landmarks=STUB)
     np.testing.assert_array_equal(cut.landmarks.points_px, row.landmarks().points_px)

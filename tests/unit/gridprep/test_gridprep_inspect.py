@@ -57,7 +57,7 @@ def made(sound_clip: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     builds.register_stub()
     try:
         with mock.patch("gridprep.pipeline.run.create_executor", return_value=Serial()):
-            recipe = Recipe(landmarks=LandmarkSpec(backend=STUB))
+            recipe = Recipe(landmarks=LandmarkSpec(backend=STUB), content="off")
             report = run(
                 BuildOptions(
                     str(root / "corpus"), str(root / "build"), recipe, split="large-unseen"

@@ -147,7 +147,7 @@ def test_only_what_is_true_counts_as_built(clip: Clip, tmp_path: Path) -> None:
     assert why(state) is None
     assert why(ClipState()) == "not built yet"
     other = replace(RECIPE, crop=CropSpec(face_every=25))
-    assert why(state, other) == "not done, or with other parameters: crop"
+    assert why(state, other) == "not done, or with other parameters: crop, content"
     (tmp_path / "out" / "mel" / "s1" / "bbaf2n.npy").unlink()
     assert why(state) == "not done, or with other parameters: mels"
     Path(clip.video).write_bytes(b"another video")

@@ -29,7 +29,7 @@ from manifests.io import read_jsonl, read_manifest, validate
 from manifests.records import ClipFailure
 from manifests.specs import CropSpec, LandmarkSpec
 
-RECIPE = Recipe(landmarks=LandmarkSpec(backend=STUB))
+RECIPE = Recipe(landmarks=LandmarkSpec(backend=STUB), content="off")
 STEMS = {"s1": stems_of("s1")[:3], "s2": stems_of("s2")[:2], "s30": stems_of("s30")[:1]}
 
 
@@ -267,7 +267,7 @@ def test_stage_commands_share_the_cache(corpus: Path) -> None:
     assert code == 6
     assert "0 rows + 2 failures = 2 clips" in printed
     assert "2 × not_built: e.g. " in printed
-    assert "not done, or with other parameters: alignment, sync" in printed
+    assert "not done, or with other parameters: alignment, sync, content" in printed
     done: list[tuple[str, ...]] = []
 
     def remember(task: ClipTask) -> Any:
@@ -278,7 +278,7 @@ def test_stage_commands_share_the_cache(corpus: Path) -> None:
     build.process_clip = remember  # type: ignore[assignment]  # the stub fixture puts it back
     code, printed, _ = gridprep("build", *common, *marks)
     assert code == 0
-    assert done == [("alignment", "sync")] * 2
+    assert done == [("alignment", "sync", "content")] * 2
     assert times_ns(out) == before
     code, printed, _ = gridprep("manifest", *common, *marks)
     assert code == 0

@@ -37,7 +37,7 @@ from manifests.records import Clip, ClipFailure
 from manifests.specs import AudioSpec, CropSpec, LandmarkSpec
 
 pytestmark = pytest.mark.usefixtures("stub")
-RECIPE = Recipe(landmarks=LandmarkSpec(backend=STUB))
+RECIPE = Recipe(landmarks=LandmarkSpec(backend=STUB), content="off")
 SPEAKER, STEM = "s1", "bbaf2n"
 
 
@@ -124,13 +124,16 @@ def test_the_same_source_gives_the_same_bytes(root: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "redone"),
     [
-        ({"mels": ("hifigan-22k",)}, ("mels",)),
-        ({"mels": ("facetron", "lip2wav")}, ("mels",)),
-        ({"crop": CropSpec(face_every=25)}, ("crop",)),
-        ({"landmarks": LandmarkSpec(backend=STUB, every=5)}, ("align", "crop", "sync")),
-        ({"audio": AudioSpec(sample_rate_hz=8000, clip_samples=24_000)}, ("audio", "mels", "sync")),
+        ({"mels": ("hifigan-22k",)}, ("mels", "content")),
+        ({"mels": ("facetron", "lip2wav")}, ("mels", "content")),
+        ({"crop": CropSpec(face_every=25)}, ("crop", "content")),
+        ({"landmarks": LandmarkSpec(backend=STUB, every=5)}, ("align", "crop", "sync", "content")),
+        (
+            {"audio": AudioSpec(sample_rate_hz=8000, clip_samples=24_000)},
+            ("audio", "mels", "sync", "content"),
+        ),
         ({"library_versions": (("decode", "av 99"),)}, tuple(s for s in ALL_STAGES if s != "alignment")),
-        ({"library_versions": (("crop", "cv2 99"),)}, ("crop",)),
+        ({"library_versions": (("crop", "cv2 99"),)}, ("crop", "content")),
         ({"device": "cuda", "landmark_options": (("batch_size", "4"),)}, ()),
     ],
 )  # fmt: skip
@@ -151,7 +154,7 @@ def test_going_back_redoes_too_and_gives_the_first_bytes(root: Path) -> None:
     before = digests(root / "out")
     done(task_in(root, replace(RECIPE, mels=("lip2wav", "facetron"))))
     assert (root / "out" / "mel-facetron" / SPEAKER / f"{STEM}.npy").exists()
-    assert done(task_in(root)) == ("mels",)
+    assert done(task_in(root)) == ("mels", "content")
     assert digests(root / "out") == before
     assert not (root / "out" / "mel-facetron" / SPEAKER / f"{STEM}.npy").exists()
 
@@ -163,7 +166,7 @@ def test_a_changed_source_redoes_all_but_the_words(root: Path) -> None:
     video.write_bytes(video.read_bytes() + b"\0")
     assert done(task) == tuple(s for s in ALL_STAGES if s != "alignment")
     write_alignment(Path(task.clip.alignment), STEM, line_end="\r\n")
-    assert done(task) == ("alignment",)
+    assert done(task) == ("alignment", "content")
 
 
 def test_a_touched_or_moved_source_redoes_nothing(root: Path) -> None:
@@ -298,8 +301,10 @@ def test_stages_are_redone_with_what_hangs_on_them(root: Path) -> None:
         "align",
         "crop",
         "sync",
+        "content",
     )
-    assert run_task(replace(task_in(root), redo=("mels", "crop"))).done_stages == ("crop", "mels")
+    again = run_task(replace(task_in(root), redo=("mels", "crop")))
+    assert again.done_stages == ("crop", "mels", "content")
     assert run_task(task_in(root)).done_stages == ()
     assert digests(root / "out") == before
 
