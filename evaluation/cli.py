@@ -1,4 +1,4 @@
-"""The `facetron-eval` program: one subcommand a file in `evaluation.commands`."""
+"""The `facetron-eval` program: one file per subcommand in `evaluation.commands`."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ COMMANDS = {
 @click.group(cls=LazyGroup, lazy=COMMANDS, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="facetron-toolkit")
 def cli() -> None:
-    """From a run directory (anybody's speech beside its recordings) to scores and tables."""
+    """Score synthesized speech against its recordings: from run directories to scores and tables."""
 
 
 def main() -> None:

@@ -1,1 +1,1 @@
-"""One file a subcommand of `facetron-eval`."""
+"""The subcommands of `facetron-eval`, one file each."""

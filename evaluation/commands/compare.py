@@ -1,4 +1,4 @@
-"""`facetron-eval compare`: scores what is missing, then tests one run against another."""
+"""`facetron-eval compare`: computes missing scores, then tests one run against another."""
 
 from __future__ import annotations
 
@@ -32,17 +32,24 @@ from manifests.outputs import Command
 @click.command(cls=Command)
 @click.argument("run_a", type=click.Path(path_type=Path))
 @click.argument("run_b", type=click.Path(path_type=Path))
-@click.option("--out", type=click.Path(path_type=Path), default=Path("compare"), show_default=True)
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    default=Path("compare"),
+    show_default=True,
+    help="Folder to write the comparison to.",
+)
 @format_option(compare_writers.FORMATS)
 @metrics_option
 @common_option
 @interval_option
-@click.option("--seed", default=0, show_default=True, help="Of the bootstrap.")
+@click.option("--seed", default=0, show_default=True, help="Seed of the bootstrap.")
 @click.option(
     "--resamples",
     type=click.IntRange(min=100),
     default=paired.RESAMPLES,
     show_default=True,
+    help="Resamples of the bootstrap.",
 )
 @model_options
 @jobs_option
@@ -61,13 +68,13 @@ def compare(
     as_json: bool,
     **models: Any,
 ) -> int:
-    """Is RUN_B better than RUN_A? Paired differences with intervals, tests and effect sizes."""
+    """Test RUN_B against RUN_A: paired differences with intervals, p-values and effect sizes."""
     beside = read_beside((run_a, run_b), common=common)
     chosen, absent = select(metrics, read_settings(beside.runs, **models))
     for line in absent:
         click.echo(line, err=True)
     if not any(m.info.direction != "none" and m.info.group != "floor" for m in chosen):
-        raise BadInput("no metric asked for ranks systems", "name others with --metrics")
+        raise BadInput("none of the chosen metrics ranks systems", "name others with --metrics")
     scored = beside.score(chosen, jobs)
     options = comparing.ComparisonOptions(interval, resamples, seed=seed)
     first, second = scored

@@ -1,4 +1,4 @@
-"""`facetron-eval embeddings`: Figure 2 with numbers, from what `facetron embed` wrote."""
+"""`facetron-eval embeddings`: Figure 2 and its numbers from files of `facetron embed`."""
 
 from __future__ import annotations
 
@@ -15,18 +15,30 @@ from manifests.outputs import Command
 @click.argument("with_cs", type=click.Path(path_type=Path))
 @click.argument("without_cs", type=click.Path(path_type=Path), required=False)
 @click.option(
-    "--out", type=click.Path(path_type=Path), default=Path("embeddings"), show_default=True
+    "--out",
+    type=click.Path(path_type=Path),
+    default=Path("embeddings"),
+    show_default=True,
+    help="Folder to write the figure and its numbers to.",
 )
-@click.option("--seed", default=0, show_default=True, help="Of t-SNE, and of --limit.")
+@click.option(
+    "--seed",
+    default=0,
+    show_default=True,
+    help="Seed of t-SNE and of the choice of clips under --limit.",
+)
 @click.option(
     "--limit",
     type=click.IntRange(min=10),
     default=LIMIT,
     show_default=True,
-    help="At most this many clips, as many of each speaker.",
+    help="Largest number of clips, equally many per speaker.",
 )
 def embeddings(with_cs: Path, without_cs: Path | None, out: Path, seed: int, limit: int) -> None:
-    """t-SNE and cluster numbers of face and prosody embeddings: WITH_CS, and WITHOUT_CS beside it."""
+    """Draw the t-SNE of face and prosody embeddings and measure their clusters.
+
+    WITH_CS is the file of a model trained with the CS loss, WITHOUT_CS of one trained without it.
+    """
     paths = [with_cs] if without_cs is None else [with_cs, without_cs]
     sets = read_sets(paths, limit, seed, report=lambda line: click.echo(line, err=True))
     click.echo(embedding_report.terminal(sets))

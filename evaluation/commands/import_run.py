@@ -1,4 +1,4 @@
-"""`facetron-eval import`: anybody's folder of speech as a run directory."""
+"""`facetron-eval import`: turns any folder of speech files into a run directory."""
 
 from __future__ import annotations
 
@@ -25,8 +25,9 @@ SHOWN = 3
 @click.option(
     "--pattern",
     required=True,
-    help="How paths in it name the clips: '{speaker}/{stem}.wav', '{speaker}_{stem}/lip2wav.wav', "
-    "with {voice} for swaps; * is any text, **/ any folders.",
+    help="Pattern of the paths in that folder, by which files are matched to clips: "
+    "'{speaker}/{stem}.wav', '{speaker}_{stem}/lip2wav.wav', with {voice} for swaps; * stands for "
+    "any text, **/ for any folders.",
 )
 @click.option("--name", required=True, help="The system's name in tables.")
 @click.option(
@@ -35,33 +36,45 @@ SHOWN = 3
 @click.option(
     "--manifest",
     type=click.Path(path_type=Path),
-    help="A `gridprep build` (or its manifest.jsonl): which clips there should be, and their "
+    help="A `gridprep build` (or its manifest.jsonl) that lists the expected clips and their "
     "recordings.",
 )
 @click.option(
-    "--references", type=click.Path(path_type=Path), help="Without a build: folder of recordings."
+    "--references",
+    type=click.Path(path_type=Path),
+    help="Without a build: folder of the recordings.",
 )
-@click.option("--reference-pattern", default="", help="As --pattern, which is the default.")
+@click.option(
+    "--reference-pattern",
+    default="",
+    help="Pattern of the paths of the recordings. Default: the value of --pattern.",
+)
 @click.option(
     "--sentences",
     type=click.Path(path_type=Path),
-    help="Without a build: a CSV of what is said, with the columns stem and text and, where they are "
-    "known, speaker and gender. For corpora that are not GRID.",
+    help="Without a build: a CSV of the sentences, with the columns stem and text and, where they "
+    "are known, speaker and gender. For corpora other than GRID.",
 )
 @click.option(
     "--subset",
     default="test",
     show_default=True,
-    help="Of the manifest's split (train, val, test, all); without one, a label.",
+    help="Subset of the manifest's split (train, val, test, all). Without a manifest, a label only.",
 )
-@click.option("--split", default="", help="Without a manifest: which split this is, for captions.")
-@click.option("--kind", type=click.Choice(KINDS), default="model", show_default=True)
+@click.option("--split", default="", help="Without a manifest: name of the split, for captions.")
+@click.option(
+    "--kind",
+    type=click.Choice(KINDS),
+    default="model",
+    show_default=True,
+    help="Kind of the system. Only models compete for bold numbers.",
+)
 @click.option(
     "--max-failures",
     type=click.IntRange(min=0),
     default=0,
     show_default=True,
-    help="Files that may fail before the exit code says so.",
+    help="Number of files that may fail before the exit code is non-zero.",
 )
 @json_option
 def import_run(
@@ -79,10 +92,10 @@ def import_run(
     max_failures: int,
     as_json: bool,
 ) -> None:
-    """Make a run directory of other people's speech, in any format and of any rate.
+    """Make a run directory from the speech of any system, in any audio format and at any rate.
 
-    Nothing is resampled or cut. What became of every file stands in OUT/import.jsonl; clips without
-    a file count as missing.
+    Nothing is resampled or cut. OUT/import.jsonl records the outcome of every file; clips without a
+    file count as missing.
     """
     options = ImportOptions(
         wavs=wavs,
@@ -118,7 +131,7 @@ def import_run(
 
 
 def _tell(out: Path, report: importing.ImportReport) -> None:
-    """Counts, what was found, and a few files of every kind that is no clip."""
+    """Prints the counts, the matches, and a few files of every outcome other than imported."""
     click.echo(
         f"{out}: imported {report.imported} + failed {report.failed} + missing "
         f"{len(report.missing)} = asked {report.asked}"

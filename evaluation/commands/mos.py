@@ -26,7 +26,7 @@ CommandT = TypeVar("CommandT", bound=Callable[..., Any])
 
 @click.group(cls=Group, context_settings={"help_option_names": ["-h", "--help"]})
 def mos() -> None:
-    """Listening tests (MOS, SMOS): design, pages, score."""
+    """Design listening tests (MOS, SMOS), write their pages and score the answers."""
 
 
 def _parts(_context: click.Context, _parameter: click.Parameter, value: str | None) -> Any:
@@ -37,7 +37,7 @@ def _parts(_context: click.Context, _parameter: click.Parameter, value: str | No
 
 
 def _speakers(value: str | None) -> dict[str, Any]:
-    """`4` is how many, `s1,s2` which."""
+    """Returns the options of `--speakers`: `4` is a number of speakers, `s1,s2` are their names."""
     if value is None:
         return {}
     if value.strip().isdecimal():
@@ -61,45 +61,62 @@ def _text(path: Path | None) -> str | None:
 
 @mos.command()
 @click.argument("run_dirs", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option("--out", required=True, type=click.Path(path_type=Path), help="A new folder.")
+@click.option("--out", required=True, type=click.Path(path_type=Path), help="New folder.")
 @click.option(
     "--preset",
     type=click.Choice(list(PRESETS)),
     default="paper",
     show_default=True,
-    help="paper: 10 clips of 4 speakers, 15 subjects. paper-swaps: 30 clips with another speaker's "
-    "face, MOS and SMOS of the speaker. all: every clip.",
+    help="Preset of the design. paper: 10 clips of 4 speakers, 15 subjects. paper-swaps: 30 clips "
+    "with another speaker's face, MOS and SMOS of the speaker. all: every clip.",
 )
-@click.option("--parts", callback=_parts, help=f"Comma-separated, of: {', '.join(SCALES)}.")
-@click.option("--subjects", type=int, help="Listeners. Multiples of the number of systems balance.")
-@click.option("--speakers", help="How many, or which, comma-separated.")
-@click.option("--clips-per-speaker", type=int)
-@click.option("--n-clips", type=int, help="Altogether, speakers in turn.")
+@click.option("--parts", callback=_parts, help=f"Comma-separated parts, from: {', '.join(SCALES)}.")
+@click.option(
+    "--subjects",
+    type=int,
+    help="Number of listeners; a multiple of the number of systems makes the design balanced.",
+)
+@click.option("--speakers", help="Number of speakers, or their names, comma-separated.")
+@click.option("--clips-per-speaker", type=int, help="Number of clips per speaker.")
+@click.option(
+    "--n-clips", type=int, help="Number of clips in all, drawn from the speakers in turn."
+)
 @click.option(
     "--clips",
     type=click.Choice(["own", "swapped"]),
-    help="With the speaker's own face, or with another's.",
+    help="Clips with the speaker's own face, or with another speaker's face.",
 )
-@click.option("--per-subject", type=int, help="A balanced subset of the sentences for each.")
+@click.option(
+    "--per-subject", type=int, help="Number of sentences per subject, a balanced selection."
+)
 @click.option(
     "--blocks",
     type=int,
-    help="Times that a subject hears each sentence, each time by another system; 0: by every one.",
+    help="Number of times that a subject hears each sentence, each time by another system; "
+    "0: by every system.",
 )
-@click.option("--practice", type=int, help="Practice trials in each part.")
-@click.option("--traps", type=int, help="Trapping questions in each part.")
-@click.option("--golds", type=int, help="Gold questions in each part.")
-@click.option("--repeats", type=int, help="Repeated trials in each part.")
-@click.option("--reference/--no-reference", default=None, help="Recordings, unannounced.")
-@click.option("--anchor/--no-anchor", default=None, help="Something surely bad, unannounced.")
-@click.option("--headphones/--no-headphones", default=None, help="Check for headphones first.")
-@click.option("--max-plays", type=int, help="Of each sound; 0 for any number.")
-@click.option("--level", "level_dbov", type=float, help="Active speech level, dBov. Default: -26.")
-@click.option("--title", help="Of the page.")
+@click.option("--practice", type=int, help="Number of practice trials per part.")
+@click.option("--traps", type=int, help="Number of trapping questions per part.")
+@click.option("--golds", type=int, help="Number of gold questions per part.")
+@click.option("--repeats", type=int, help="Number of repeated trials per part.")
 @click.option(
-    "--consent", type=click.Path(path_type=Path), help="Text file, paragraphs apart by blank lines."
+    "--reference/--no-reference", default=None, help="Include the recordings as a hidden reference."
 )
-@click.option("--seed", type=int, help="Decides everything random.")
+@click.option(
+    "--anchor/--no-anchor", default=None, help="Include a degraded sound as a hidden low anchor."
+)
+@click.option("--headphones/--no-headphones", default=None, help="Start with a headphone check.")
+@click.option(
+    "--max-plays", type=int, help="Number of times that a sound may be played; 0: no limit."
+)
+@click.option("--level", "level_dbov", type=float, help="Active speech level, dBov. Default: -26.")
+@click.option("--title", help="Title of the page.")
+@click.option(
+    "--consent",
+    type=click.Path(path_type=Path),
+    help="Text file of the consent; blank lines separate paragraphs.",
+)
+@click.option("--seed", type=int, help="Seed of all random choices.")
 def design(
     run_dirs: tuple[Path, ...],
     out: Path,
@@ -111,8 +128,8 @@ def design(
 ) -> None:
     """Draw a listening test on RUN_DIRS and their recordings.
 
-    Writes OUT/handout (sounds under meaningless names, who hears what) and OUT/key.json (what they
-    are): keep the key to yourself, `mos score` needs it.
+    Writes OUT/handout (sounds under anonymous names and the trials of each subject) and
+    OUT/key.json (the system and clip of every sound). Keep the key secret; `mos score` needs it.
     """
     from evaluation.mos.design import make_design
     from evaluation.mos.handout import write_design
@@ -137,7 +154,7 @@ def design(
                 roles.count("practice") // n,
             ]
         )
-    heads = ["Part", "systems", "sentences", "ratings a subject", "controls", "practice"]
+    heads = ["Part", "systems", "sentences", "ratings per subject", "controls", "practice"]
     click.echo(format_table(heads, rows))
     for part in key.conditions:
         names = ", ".join(condition.name for condition in key.conditions_of(part))
@@ -145,8 +162,8 @@ def design(
     for note in key.notes:
         click.echo(note, err=True)
     click.echo(f"test {key.design}: {len(made.sessions)} subjects, {len(key.sounds)} sounds")
-    click.echo(f"{out / HANDOUT}   to hand out, once `facetron-eval mos pages {out}` has run")
-    click.echo(f"{out / 'key.json'}   the key: keep it apart")
+    click.echo(f"{out / HANDOUT}   to hand out after `facetron-eval mos pages {out}`")
+    click.echo(f"{out / 'key.json'}   the key: keep it secret")
 
 
 @mos.command()
@@ -156,7 +173,7 @@ def design(
     type=click.Choice(list(TYPES)),
     default="flac",
     show_default=True,
-    help="Of the sounds in the pages. FLAC is half as large; wav suits very old browsers.",
+    help="Encoding of the sounds in the pages. FLAC is half as large; very old browsers need wav.",
 )
 def pages(test: Path, encoding: Encoding) -> None:
     """Write a page and a printable sheet for each subject of TEST."""
@@ -174,42 +191,57 @@ def pages(test: Path, encoding: Encoding) -> None:
 
 def _rule(name: str, kind: type, default: float, text: str) -> Callable[[CommandT], CommandT]:
     return click.option(
-        f"--{name}", type=kind, default=default, show_default=True, help=f"{text} -1: no such rule."
+        f"--{name}",
+        type=kind,
+        default=default,
+        show_default=True,
+        help=f"{text} -1 switches the rule off.",
     )
 
 
 @mos.command()
 @click.argument("key", type=click.Path(path_type=Path))
 @click.argument("results", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option("--out", required=True, type=click.Path(path_type=Path), help="For the outcome.")
-@click.option("--test", type=click.Choice(TESTS), default="wilcoxon", show_default=True)
+@click.option("--out", required=True, type=click.Path(path_type=Path), help="Folder to write to.")
+@click.option(
+    "--test",
+    type=click.Choice(TESTS),
+    default="wilcoxon",
+    show_default=True,
+    help="Test of the paired differences between systems.",
+)
 @click.option(
     "--over",
     type=click.Choice(UNITS),
     default="subjects",
     show_default=True,
-    help="What the pairs of the tests are.",
+    help="Unit of the paired tests.",
 )
-@_rule("min-complete", float, 0.95, "Share of the trials that must be answered.")
-@_rule("min-headphones", int, 5, "Tones of 6 that must be right.")
-@_rule("max-trap-failures", int, 0, "Trapping questions that may be missed.")
-@_rule("min-gold-share", float, 0.5, "Share of the gold questions answered in range.")
-@_rule("max-repeat-difference", float, 1.5, "Mean difference of repeated ratings.")
+@_rule("min-complete", float, 0.95, "Least share of trials answered.")
+@_rule("min-headphones", int, 5, "Least number of the 6 headphone trials answered correctly.")
+@_rule("max-trap-failures", int, 0, "Largest number of trapping questions missed.")
+@_rule("min-gold-share", float, 0.5, "Least share of gold questions answered in range.")
+@_rule("max-repeat-difference", float, 1.5, "Largest mean difference of repeated ratings.")
 @_rule("max-same-share", float, 0.95, "Largest share of one rating in a part with an anchor.")
 @click.option(
     "--min-correlation",
     type=float,
     default=0.25,
     show_default=True,
-    help="With the other subjects. -1: no such rule.",
+    help="Least correlation with the other subjects' ratings. -1 switches the rule off.",
 )
-@click.option("--resamples", type=click.IntRange(min=100), default=statistics.RESAMPLES)
-@click.option("--seed", default=0, show_default=True, help="Of the bootstrap.")
+@click.option(
+    "--resamples",
+    type=click.IntRange(min=100),
+    default=statistics.RESAMPLES,
+    help="Resamples of the bootstrap.",
+)
+@click.option("--seed", default=0, show_default=True, help="Seed of the bootstrap.")
 @click.option(
     "--publish/--no-publish",
     default=True,
     show_default=True,
-    help="Leave the scores in the run directories, for `facetron-eval report`.",
+    help="Write the scores into the run directories, for `facetron-eval report`.",
 )
 def score(
     key: Path,

@@ -1,4 +1,4 @@
-"""Options that `score` and `report` share."""
+"""Options that `score`, `report` and `compare` share."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ CommandT = TypeVar("CommandT", bound=Callable[..., Any])
 def name_list(
     choices: Sequence[str], what: str
 ) -> Callable[[click.Context, click.Parameter, str | None], tuple[str, ...] | None]:
-    """A callback that reads `a,b,c` as a tuple of names, each of them known."""
+    """Returns a callback that parses `a,b,c` into a tuple of names and refuses unknown ones."""
 
     def read(
         _context: click.Context, _parameter: click.Parameter, value: str | None
@@ -45,13 +45,14 @@ def name_list(
 
 
 def format_option(formats: Sequence[str]) -> Callable[[CommandT], CommandT]:
-    """`--format a,b`, as the argument `formats`; all of them by default."""
+    """Returns the option `--format a,b`, passed as `formats`; the default is all formats."""
     return click.option(
         "--format",
         "formats",
         callback=name_list(formats, "format"),
         default=",".join(formats),
         show_default=True,
+        help="Comma-separated formats to write.",
     )
 
 
@@ -60,16 +61,16 @@ interval_option = click.option(
     type=click.Choice(statistics.CHOICES),
     default="auto",
     show_default=True,
-    help="How intervals are made. auto: Student's t over speakers where there are fewer than "
-    f"{statistics.FEW_SPEAKERS}, else the bootstrap of speakers and their clips.",
+    help="Method of the confidence intervals. auto: Student's t over speakers where there are fewer "
+    f"than {statistics.FEW_SPEAKERS}, else the bootstrap over speakers and their clips.",
 )
 
 
 common_option = click.option(
     "--common",
     is_flag=True,
-    help="Score only the clips that all runs hold, of equal recordings, instead of refusing runs of "
-    "different clips.",
+    help="Score only the clips that all runs hold with equal recordings, instead of refusing runs "
+    "that hold different clips.",
 )
 json_option = click.option(
     "--json", "as_json", is_flag=True, help="Print the outcome as JSON, for scripts."
@@ -78,56 +79,56 @@ metrics_option = click.option(
     "--metrics",
     callback=name_list(tuple(REGISTRY), "metric"),
     help=(
-        f"Comma-separated, of: {', '.join(REGISTRY)}. "
-        f"Default: all but {', '.join(OPTIONAL)}, of which "
-        "those are added that a recognizer, weights or lip transcripts are given for."
+        f"Comma-separated metrics, from: {', '.join(REGISTRY)}. "
+        f"Default: all except {', '.join(OPTIONAL)}; these are added where their recognizer, "
+        "weights or lip transcripts are given."
     ),
 )
 jobs_option = click.option(
     "--jobs",
     type=click.IntRange(min=0),
     default=available_cpus,
-    help="Worker processes; 0 scores in this one. Default: all CPUs.",
+    help="Worker processes; 0 scores in the main process. Default: all CPUs.",
 )
 
 
 def model_options(command: CommandT) -> CommandT:
-    """Recognizers and weights that the user brings; they arrive as keywords for `read_settings`."""
+    """Adds the options for recognizers and weights of the user, the keywords of `read_settings`."""
     for option in (
         click.option(
             "--recognizer",
             type=click.Choice([*RECOGNIZERS, NOBODY]),
             help=(
-                "Who listens for WER and CER. Default: the runs' transcripts, where there are any, "
-                f"else {DEFAULT}, which comes with the toolkit."
+                "Speech recognizer for WER and CER. Default: the runs' transcripts where there are "
+                f"any, else {DEFAULT}, which comes with the toolkit."
             ),
         ),
         click.option(
             "--recognizer-path",
             type=click.Path(path_type=Path),
-            help="Its weights: a file or a folder.",
+            help="Weights of the recognizer: a file or a folder.",
         ),
         click.option(
             "--nisqa-weights",
             type=click.Path(path_type=Path),
             envvar="FACETRON_NISQA_WEIGHTS",
-            help="The official nisqa_tts.tar, for the metric nisqa_tts.",
+            help="Path of the official nisqa_tts.tar, for the metric nisqa_tts.",
         ),
         click.option(
             "--any-nisqa-weights",
             is_flag=True,
-            help="Accept other weights of that network; the report says so.",
+            help="Accept other weights of the NISQA network; the report names them as such.",
         ),
         click.option(
             "--syncnet-weights",
             type=click.Path(path_type=Path),
             envvar="FACETRON_SYNCNET_WEIGHTS",
-            help="The public syncnet_v2.model, for the metrics lse_c and lse_d.",
+            help="Path of the public syncnet_v2.model, for the metrics lse_c and lse_d.",
         ),
         click.option(
             "--video-corpus",
             type=click.Path(path_type=Path),
-            help="Where the clips' videos lie, for lse_c and lse_d. Default: as the build knew it.",
+            help="Folder of the clips' videos, for lse_c and lse_d. Default: the corpus of the build.",
         ),
     ):
         command = option(command)
@@ -136,7 +137,7 @@ def model_options(command: CommandT) -> CommandT:
 
 @dataclass(frozen=True)
 class RunsBeside:
-    """Runs that may stand in one table.
+    """Runs that may be shown in one table.
 
     Attributes:
         runs: as read.
@@ -148,11 +149,11 @@ class RunsBeside:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What a reader must know of the choice of clips."""
+        """Returns the notes for the reader on the choice of clips."""
         return self.shared.notes if self.shared else ()
 
     def score(self, metrics: Sequence[Metric], jobs: int) -> list[ScoredRun]:
-        """The runs with their scores, of the shared clips alone where these are wanted."""
+        """Returns the runs with their scores, restricted to the shared clips if `--common` was given."""
         if self.shared is None:
             return score_runs(self.runs, metrics, jobs)
         scored = score_runs(self.runs, metrics, jobs, only=self.shared.labels)
@@ -160,13 +161,13 @@ class RunsBeside:
 
 
 def read_beside(paths: Sequence[Path], *, common: bool) -> RunsBeside:
-    """Run directories for one table or comparison, held to the same clips and recordings.
+    """Reads run directories for one table or comparison; checks that clips and recordings agree.
 
     Args:
-        common: take the clips that all of them hold instead of refusing others.
+        common: keep the clips that all runs hold instead of refusing runs of different clips.
 
     Raises:
-        BadInput: no run directory, one given twice, or runs that do not compare.
+        BadInput: a path is no run directory, is given twice, or the runs are not comparable.
     """
     runs = tuple(read_run(path) for path in paths)
     roots = [run.root.resolve() for run in runs]

@@ -1,4 +1,4 @@
-"""`facetron-eval report`: scores what is missing, then writes tables and the page."""
+"""`facetron-eval report`: computes missing scores, then writes tables and the HTML page."""
 
 from __future__ import annotations
 
@@ -33,33 +33,44 @@ from manifests.outputs import Command
 
 @click.command(cls=Command)
 @click.argument("run_dirs", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option("--out", type=click.Path(path_type=Path), help="Default: RUN_DIR/report or ./report.")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    help="Folder to write the report to. Default: RUN_DIR/report for one run, else ./report.",
+)
 @format_option(reports.FORMATS)
 @metrics_option
 @common_option
 @interval_option
-@click.option("--seed", default=0, show_default=True, help="Of the bootstrap.")
-@click.option("--resamples", type=click.IntRange(min=100), default=statistics.RESAMPLES)
+@click.option("--seed", default=0, show_default=True, help="Seed of the bootstrap.")
+@click.option(
+    "--resamples",
+    type=click.IntRange(min=100),
+    default=statistics.RESAMPLES,
+    help="Resamples of the bootstrap.",
+)
 @click.option(
     "--table",
     type=click.Choice(CHOICES),
-    help="Add the paper's Table I, II or III, its rows as reported beside the measured ones.",
+    help="Add the paper's Table I, II or III: its reported rows beside the measured ones.",
 )
 @click.option(
     "--embeddings",
     "embeddings",
     multiple=True,
     type=click.Path(path_type=Path),
-    help="What `facetron embed` wrote: adds Figure 2 with its numbers to the page. Twice: with and "
-    "without the CS loss.",
+    help="File of `facetron embed`: adds Figure 2 and its numbers to the page. Given twice: with "
+    "the CS loss, then without it.",
 )
-@click.option("--rank-by", help="Metric that chooses the clips shown. Default: estoi.")
+@click.option(
+    "--rank-by", help="Metric that selects the best and worst clips to show. Default: estoi."
+)
 @click.option(
     "--clips",
     type=click.IntRange(min=0),
     default=3,
     show_default=True,
-    help="Best and worst clips of each system in the page.",
+    help="Number of best and of worst clips per system on the page.",
 )
 @model_options
 @jobs_option
@@ -81,7 +92,7 @@ def report(
     as_json: bool,
     **models: Any,
 ) -> int:
-    """Tables, figures and a page from one or several RUN_DIRS of the same clips."""
+    """Write tables, figures and an HTML page from one or several RUN_DIRS of the same clips."""
     sets = read_sets(embeddings, seed=seed)
     beside = read_beside(run_dirs, common=common)
     runs = beside.runs

@@ -1,4 +1,4 @@
-"""`facetron-eval score`: scores what is missing, prints counts."""
+"""`facetron-eval score`: computes missing scores and prints counts."""
 
 from __future__ import annotations
 
@@ -36,10 +36,10 @@ def score(
     as_json: bool,
     **models: Any,
 ) -> int:
-    """Score the clips of RUN_DIRS into RUN_DIR/scores.jsonl; what is known stays."""
+    """Score the clips of RUN_DIRS into RUN_DIR/scores.jsonl; valid scores are kept."""
     runs = [read_run(path) for path in run_dirs]
     if len({run.root.resolve() for run in runs}) < len(runs):
-        raise BadInput("a run directory was given twice", "name each once")
+        raise BadInput("a run directory was given twice", "name each run directory once")
     chosen, absent = select(metrics, read_settings(runs, **models))
     for line in absent:
         click.echo(line, err=True)

@@ -1,4 +1,4 @@
-"""`facetron-eval train`: the networks that come with the evaluation, made again from data."""
+"""`facetron-eval train`: trains the networks that come with the evaluation."""
 
 from __future__ import annotations
 

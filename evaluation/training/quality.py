@@ -131,11 +131,13 @@ def train(
 
 @click.command(cls=Command)
 @click.option("--real", type=click.Path(path_type=Path), required=True, help="A build of GRID.")
-@click.option("--synthetic", type=click.Path(path_type=Path), required=True, help="Of SynthGRID.")
-@click.option("--out", type=click.Path(path_type=Path), required=True)
-@click.option("--threads", type=int, default=1, show_default=True)
+@click.option(
+    "--synthetic", type=click.Path(path_type=Path), required=True, help="A build of SynthGRID."
+)
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder to write to.")
+@click.option("--threads", type=int, default=1, show_default=True, help="CPU threads.")
 def main(real: Path, synthetic: Path, out: Path, threads: int) -> None:
-    """Train the quality network; see the module's text."""
+    """Train the quality network: OUT/quality.safetensors, .json and .md."""
     get_metric("pesq_wb").require()
     torch.set_num_threads(threads)
     shards = build(plan(real, synthetic), out)

@@ -116,17 +116,27 @@ def card_of(
 
 @click.command(cls=Command)
 @click.option("--real", type=click.Path(path_type=Path), required=True, help="A build of GRID.")
-@click.option("--synthetic", type=click.Path(path_type=Path), required=True, help="Of SynthGRID.")
-@click.option("--out", type=click.Path(path_type=Path), required=True, help="Taken up if there.")
+@click.option(
+    "--synthetic", type=click.Path(path_type=Path), required=True, help="A build of SynthGRID."
+)
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    required=True,
+    help="Folder to write to; an interrupted training there is resumed.",
+)
 @click.option(
     "--steps",
     type=click.IntRange(min=1),
     default=RecognizerTrainingOptions.steps,
     show_default=True,
+    help="Optimizer steps.",
 )
-@click.option("--bf16", is_flag=True, help="Half precision; quicker on CPUs that have it.")
-@click.option("--threads", type=click.IntRange(min=1), default=1, show_default=True)
-@click.option("--seed", default=0, show_default=True)
+@click.option("--bf16", is_flag=True, help="Train in bfloat16; faster on CPUs that support it.")
+@click.option(
+    "--threads", type=click.IntRange(min=1), default=1, show_default=True, help="CPU threads."
+)
+@click.option("--seed", default=0, show_default=True, help="Seed of the training.")
 def main(
     real: Path, synthetic: Path, out: Path, steps: int, bf16: bool, threads: int, seed: int
 ) -> None:

@@ -198,12 +198,26 @@ def describe(path: Path, real: Build, synthetic: Build) -> str:
 
 @click.command(cls=Command)
 @click.option("--real", type=click.Path(path_type=Path), required=True, help="A build of GRID.")
-@click.option("--synthetic", type=click.Path(path_type=Path), required=True, help="Of SynthGRID.")
-@click.option("--out", type=click.Path(path_type=Path), required=True)
-@click.option("--steps", type=click.IntRange(min=1), default=Recipe.steps, show_default=True)
-@click.option("--threads", type=click.IntRange(min=1), default=1, show_default=True)
-@click.option("--seed", default=0, show_default=True)
-@click.option("--measure-only", is_flag=True, help="OUT holds weights: write their card again.")
+@click.option(
+    "--synthetic", type=click.Path(path_type=Path), required=True, help="A build of SynthGRID."
+)
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder to write to.")
+@click.option(
+    "--steps",
+    type=click.IntRange(min=1),
+    default=Recipe.steps,
+    show_default=True,
+    help="Optimizer steps.",
+)
+@click.option(
+    "--threads", type=click.IntRange(min=1), default=1, show_default=True, help="CPU threads."
+)
+@click.option("--seed", default=0, show_default=True, help="Seed of the training.")
+@click.option(
+    "--measure-only",
+    is_flag=True,
+    help="Measure the weights in OUT and write their card again, without training.",
+)
 def main(
     real: Path, synthetic: Path, out: Path, steps: int, threads: int, seed: int, measure_only: bool
 ) -> None:

@@ -192,8 +192,10 @@ def card_text(card: dict[str, Any]) -> str:
 
 @click.command(cls=Command)
 @click.option("--real", type=click.Path(path_type=Path), required=True, help="A build of GRID.")
-@click.option("--synthetic", type=click.Path(path_type=Path), required=True, help="Of SynthGRID.")
-@click.option("--out", type=click.Path(path_type=Path), required=True)
+@click.option(
+    "--synthetic", type=click.Path(path_type=Path), required=True, help="A build of SynthGRID."
+)
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder to write to.")
 def main(real: Path, synthetic: Path, out: Path) -> None:
     """Fit and measure the gender classifier: OUT/gender.safetensors, .json and .md."""
     torch.set_num_threads(1)

@@ -197,7 +197,7 @@ def test_names_stay_text(runs: tuple[Path, Path], tmp_path: Path) -> None:
 def test_what_cannot_be_compared(runs: tuple[Path, Path]) -> None:
     for arguments, message in (
         ((runs[0], runs[0]), "given twice"),
-        ((*runs, "--metrics", "level_dbfs"), "no metric asked for ranks systems"),
+        ((*runs, "--metrics", "level_dbfs"), "none of the chosen metrics ranks systems"),
     ):
         result = CliRunner().invoke(cli, ["compare", *map(str, arguments)], standalone_mode=False)
         assert isinstance(result.exception, BadInput)
