@@ -64,14 +64,14 @@ def best_runs(
     }  # fmt: skip
     table = [[_scores(scored[i], info, labels) for i in rivals] for info in infos]
     values, weights = _arrays(table)  # (rivals, clips, metrics)
-    everywhere = np.isfinite(values).all(axis=0)
+    everywhere = np.asarray(np.isfinite(values).all(axis=0))
     values = np.where(everywhere, values, np.nan)
     means = _means(values, weights, table, everywhere, infos)
     signs = np.array([1.0 if info.direction == "higher" else -1.0 for info in infos])
     ranked = np.argsort(-np.nan_to_num(means * signs[:, None], nan=-np.inf), axis=1, kind="stable")
     columns = np.arange(len(infos))
     of_best = values[ranked[:, 0], :, columns].T, weights[ranked[:, 0], :, columns].T
-    wins = np.isfinite(means).all(axis=1)
+    wins = np.asarray(np.isfinite(means).all(axis=1))
     for place in range(1, len(rivals)):
         other = ranked[:, place]
         of_other = values[other, :, columns].T, weights[other, :, columns].T
@@ -133,7 +133,7 @@ def _means(
         kept = np.flatnonzero(everywhere[:, j])
         if info.pool and len(kept):
             for i, run in enumerate(table[j]):
-                estimate = pooling.POOLS[info.pool]([run[k] for k in kept])
+                estimate = pooling.POOLS[info.pool]([run[int(k)] for k in kept])
                 means[i, j] = estimate(np.ones((1, len(kept))))[0]
     return np.asarray(means.T)
 
@@ -146,7 +146,7 @@ def _both(
     speakers: Sequence[str],
 ) -> list[tuple[str, Score, Score]]:
     found = []
-    for k in np.flatnonzero(kept):
+    for k in np.flatnonzero(kept).tolist():
         first, second = runs[a][k], runs[b][k]
         if first is not None and second is not None:
             found.append((speakers[k], first, second))

@@ -133,7 +133,7 @@ def repool(
         low[column], high[column] = np.nan, np.nan
         if len(known) < 2:
             continue
-        _, group = np.unique([speakers[i] for i in known], return_inverse=True)
+        _, group = np.unique(np.array([speakers[int(i)] for i in known]), return_inverse=True)
         if method == "bootstrap":
             drawn = _drawn(estimate, group, n_resamples, np.random.default_rng(seed))
             tail = 50 * (1 - confidence)

@@ -204,7 +204,7 @@ def wobble(sound: Samples, strength: float, rng: np.random.Generator) -> Samples
     rate_hz = geometric(rng.random(), 2, 30)
     depth_s = geometric(strength, 2e-5, 4e-3) * np.sqrt(2 / rate_hz)
     warped = t + depth_s * np.sin(2 * np.pi * rate_hz * t + rng.uniform(0, 6.3))
-    return np.interp(warped, t, sound)
+    return np.asarray(np.interp(warped, t, sound), np.float64)
 
 
 @dataclass(frozen=True)

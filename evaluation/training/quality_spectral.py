@@ -32,7 +32,7 @@ def synthesis(spectrum: NDArray[np.complex128], n_samples: int) -> Samples:
 def _bank(n_mels: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Mel filter bank (n_mels, 257) and its pseudo-inverse."""
     basis = mel_basis(MelSpec(n_fft=N_FFT, win_samples=N_FFT, hop_samples=HOP, n_mels=n_mels))
-    return basis, np.linalg.pinv(basis)
+    return basis, np.asarray(np.linalg.pinv(basis), np.float64)
 
 
 def _phase_for(

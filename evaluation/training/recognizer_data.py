@@ -72,7 +72,8 @@ class Clip:
         """Samples of [start, end) in ±1, zeros beyond the clip."""
         inside = self.samples[max(start, 0) : max(min(end, len(self.samples)), 0)]
         padding = (max(-start, 0), max(end - max(len(self.samples), start), 0))
-        return np.pad(inside.astype(np.float32) / 32768, padding)[: end - start]
+        sound = np.pad(inside.astype(np.float32) / 32768, padding)[: end - start]
+        return np.asarray(sound, np.float32)
 
 
 def _levelled(samples: NDArray[np.floating[Any]], edges: Sequence[int]) -> NDArray[np.int16]:

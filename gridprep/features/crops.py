@@ -121,10 +121,10 @@ def fill_gaps(points_px: Points, found: NDArray[np.bool_]) -> Points:
 
 def smooth(values: NDArray[np.floating[Any]], sigma_frames: float) -> NDArray[np.float64]:
     """Symmetric Gaussian over axis 0, edges copied; 0 is off."""
-    values = values.astype(np.float64)
-    if sigma_frames <= 0 or len(values) < 2:
-        return values
-    smoothed: NDArray[np.float64] = gaussian_filter1d(values, sigma_frames, axis=0, mode="nearest")
+    exact: NDArray[np.float64] = values.astype(np.float64)
+    if sigma_frames <= 0 or len(exact) < 2:
+        return exact
+    smoothed: NDArray[np.float64] = gaussian_filter1d(exact, sigma_frames, axis=0, mode="nearest")
     return smoothed
 
 

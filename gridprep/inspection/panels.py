@@ -106,7 +106,7 @@ def band_of_hz(hz: NDArray[np.floating[Any]], spec: MelSpec) -> NDArray[np.float
     basis = mel_basis(spec)
     bins_hz = np.arange(basis.shape[1]) * spec.sample_rate_hz / spec.n_fft
     centers_hz = (basis @ bins_hz) / basis.sum(1)
-    return np.interp(hz, centers_hz, np.arange(len(centers_hz)))
+    return np.asarray(np.interp(hz, centers_hz, np.arange(len(centers_hz))), np.float64)
 
 
 def draw_mel(axes: Any, view: ClipView) -> None:

@@ -224,7 +224,8 @@ def _fit(jpegs: Sequence[NDArray[np.uint8]]) -> list[bytes]:
 
 
 def _smaller(jpeg: NDArray[np.uint8], width_px: int, quality: int) -> bytes:
-    return _jpeg(cv2.imdecode(jpeg, cv2.IMREAD_COLOR)[..., ::-1], width_px, quality)
+    picture: Any = cv2.imdecode(jpeg, cv2.IMREAD_COLOR)
+    return _jpeg(picture[..., ::-1], width_px, quality)
 
 
 def _jpeg(rgb: NDArray[np.uint8], width_px: int, quality: int) -> bytes:

@@ -7,6 +7,8 @@ and it closes the portrait's smile as well as it opens the jaw.
 
 from __future__ import annotations
 
+from typing import Any
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -23,7 +25,7 @@ from gridprep.synth.geometry import (
 )
 from gridprep.synth.texture import Texture
 
-Floats = NDArray[np.float32]
+Floats = NDArray[np.floating[Any]]
 
 FULL_GAP = 0.150
 """Opening of the lips at gap 1, in face widths."""
@@ -137,8 +139,8 @@ class Mouth:
         source_x = np.where(away < limit, np.copysign(reach, x), x)
         u = np.clip(x / half, -1, 1)
         fade = np.where(inside, 1.0, 1 - _smooth((away - half) / (0.38 - half)))
-        target = [rest.corner_y + e * fade for e in edges.at(u)]
-        source = [
+        target: list[Floats] = [rest.corner_y + e * fade for e in edges.at(u)]
+        source: list[Floats] = [
             rest.corner_y + lip_edge(u, height, power)
             for height, power in (
                 (rest.upper_outer, UPPER_POWER),

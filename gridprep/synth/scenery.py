@@ -24,7 +24,7 @@ def soft(polygon: NDArray[np.float64], blur_px: float) -> Floats:
     cv2.fillPoly(mask, [np.rint(polygon * 16).astype(np.int32)], 255, cv2.LINE_AA, 4)
     if blur_px > 0:
         mask = cv2.GaussianBlur(mask, (0, 0), blur_px)
-    return mask.astype(np.float32) / 255
+    return np.asarray(mask.astype(np.float32) / 255, np.float32)
 
 
 def over(base: Floats, color: Floats, mask: Floats) -> Floats:

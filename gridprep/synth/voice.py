@@ -46,7 +46,7 @@ def pitch_setting(voice: Voice) -> int:
         for stem in CALIBRATION_STEMS:
             said = speak(spelled(stem), voice.espeak, 180, setting, voice.pitch_range)
             f0_hz = track_f0(said.samples, said.rate_hz, target_hz, 0.01)
-            medians.append(np.median(f0_hz[f0_hz > 0]) if (f0_hz > 0).any() else 0.0)
+            medians.append(float(np.median(f0_hz[f0_hz > 0])) if (f0_hz > 0).any() else 0.0)
         return float(np.mean(medians))
 
     low, high = 0, 99
