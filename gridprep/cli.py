@@ -1,4 +1,4 @@
-"""The `gridprep` program: one subcommand a file in `gridprep.commands`."""
+"""The `gridprep` program; each subcommand has its file in `gridprep.commands`."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ COMMANDS = {
 @click.group(cls=LazyGroup, lazy=COMMANDS, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="facetron-toolkit")
 def cli() -> None:
-    """Prepares GRID: from a folder of clips to features, each with its checks and its provenance."""
+    """Prepares GRID for training: from a folder of clips to checked features with provenance."""
 
 
 def main() -> None:

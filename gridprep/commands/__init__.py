@@ -1,1 +1,1 @@
-"""The subcommands of `gridprep`: options in, calls out, no logic of their own."""
+"""The subcommands of `gridprep`: they parse options and call the library."""

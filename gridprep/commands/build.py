@@ -34,14 +34,16 @@ _SHARED = [
         "--out",
         required=True,
         type=click.Path(),
-        help="Folder of the build: new, empty, or a build.",
+        help="Folder of the build: a new or empty folder, or an existing build.",
     ),
-    click.option("--speakers", default="all", show_default=True, help="s1,s2 or s1-s5."),
+    click.option(
+        "--speakers", default="all", show_default=True, help="Speakers: s1,s2 or s1-s5 or all."
+    ),
     click.option(
         "--limit",
         default=0,
         type=click.IntRange(0),
-        help="At most so many clips, dealt over the speakers; 0: all.",
+        help="Build at most this many clips, spread evenly over the speakers; 0: all.",
     ),
     click.option(
         "--jobs",
@@ -50,13 +52,18 @@ _SHARED = [
         type=click.IntRange(1),
         help="Worker processes.",
     ),
-    click.option("--backend", default="local", show_default=True, help="local or dask."),
+    click.option(
+        "--backend",
+        default="local",
+        show_default=True,
+        help="Where the workers run: local (this machine) or dask (a cluster).",
+    ),
     click.option("--scheduler", default="", help="Address of a Dask scheduler, tcp://host:8786."),
     click.option(
         "--max-failures",
         default=-1,
         type=click.IntRange(-1),
-        help="Stop when more clips fail; -1: never.",
+        help="Stop when more than this many clips fail; -1: never stop.",
         show_default=True,
     ),
 ]
@@ -65,14 +72,18 @@ _LANDMARKS = [
         "--landmarks", default=DEFAULT, show_default=True,
         help=f"Landmark backend: {', '.join(BACKENDS)}.",
     ),
-    click.option("--device", default="cpu", show_default=True, help="cpu, cuda or cuda:1."),
+    click.option(
+        "--device", default="cpu", show_default=True,
+        help="Device of the landmark backend: cpu, cuda or cuda:N.",
+    ),
     click.option(
         "--every", default=LandmarkSpec().every, show_default=True, type=click.IntRange(1, 25),
-        help="Landmarks on every k-th frame, the others interpolated.",
+        help="Find landmarks on every k-th frame and interpolate the others.",
     ),
     click.option(
         "--who", default="", metavar="left|right|largest|N",
-        help="Which of several faces, N from the left; the most central and large one by default.",
+        help="Face to use where there are several; N counts from the left. By default the most "
+        "central and largest face is used.",
     ),
     click.option(
         "--landmark-option", "landmark_options", multiple=True, metavar="NAME=VALUE",
@@ -82,24 +93,26 @@ _LANDMARKS = [
 _CROPS = [
     click.option(
         "--lips-format", default=CropSpec().lips_codec, show_default=True,
-        help="Storage of the lip crops; docs/formats.md compares them.",
+        help="File format of the lip crops; docs/formats.md compares the formats.",
     ),
     click.option(
         "--face-every", default=CropSpec().face_every, show_default=True, type=click.IntRange(1, 75),
-        help="A face still on every k-th frame.",
+        help="Store a face still of every k-th frame.",
     ),
 ]  # fmt: skip
 _MELS = [
     click.option(
         "--mel", "mel_presets", multiple=True, default=(DEFAULT_MEL,), show_default=True,
-        help=f"Mel preset, the build's own first; repeat for more: {', '.join(PRESETS)}.",
+        help=f"Mel preset: {', '.join(PRESETS)}. Repeat the option for further presets; the first "
+        "is the build's own mel.",
     ),
 ]  # fmt: skip
 _CONTENT = [
     click.option(
         "--content", default="fail", show_default=True, type=click.Choice(get_args(ContentPolicy)),
         envvar="GRIDPREP_CONTENT",
-        help="What becomes of clips whose pictures, sound, words or speaker are wrong.",
+        help="Clips whose pictures, sound, words or speaker are wrong: record a failure, write a row "
+        "with a flag, or do not check the content.",
     ),
 ]  # fmt: skip
 
@@ -160,9 +173,9 @@ def _tell(
         f" {handled / max(report.wall_s, 1e-9):.1f} clips/s)"
     )
     if report.kept:
-        click.echo(f"{report.kept} of them from earlier builds of this folder")
+        click.echo(f"{report.kept} of them are from earlier builds of this folder")
     for reason, count in report.dropped.items():
-        click.echo(f"  {count} clips of earlier builds are not listed any more: {reason}")
+        click.echo(f"  {count} clips of earlier builds are no longer listed: {reason}")
     if report.manifest:
         click.echo(f"manifest: {report.manifest}")
     if report.failures:
@@ -171,7 +184,7 @@ def _tell(
 
 
 def _summary(report: BuildReport, code: int) -> dict[str, Any]:
-    """What `--json` prints of a build."""
+    """The JSON object that `--json` prints for a build."""
     return {
         "clips": report.clips,
         "rows": report.rows,
@@ -207,38 +220,58 @@ def _stage_command(
     return click.command(name, cls=Command, help=help_text)(_with(_SHARED, *groups)(callback))
 
 
-align = _stage_command("align", ("align",), "Finds landmarks in every clip.", _LANDMARKS)
+align = _stage_command("align", ("align",), "Finds the facial landmarks of every clip.", _LANDMARKS)
 crop = _stage_command(
-    "crop", ("crop",), "Crops lips (144×144) and faces (160×160).", _LANDMARKS, _CROPS
+    "crop",
+    ("crop",),
+    "Cuts lip crops (144×144) and face stills (160×160) out of every clip.",
+    _LANDMARKS,
+    _CROPS,
 )
-mels = _stage_command("mels", ("mels",), "Makes sound, mels, F0 and energy of every clip.", _MELS)
+mels = _stage_command(
+    "mels", ("mels",), "Computes audio, mels, F0 and energy of every clip.", _MELS
+)
 
 
 @click.command(cls=Command)
 @_with(_SHARED, _LANDMARKS, _CROPS, _MELS, _CONTENT)
-@click.option("--split", default="large-unseen", show_default=True, help="See `gridprep splits`.")
+@click.option(
+    "--split",
+    default="large-unseen",
+    show_default=True,
+    help="Frozen split that assigns clips to subsets; see `gridprep splits`.",
+)
 def manifest(**given: Any) -> int:
-    """Writes the manifest from what is built already."""
+    """Writes the manifest from the features that are already built."""
     report = run(_options((), given))
     return _tell(report, "rows", given["max_failures"], f"why: {given['out']}/failures.jsonl")
 
 
 @click.command(cls=Command)
 @_with(_SHARED, _LANDMARKS, _CROPS, _MELS, _CONTENT)
-@click.option("--split", default="large-unseen", show_default=True, help="See `gridprep splits`.")
+@click.option(
+    "--split",
+    default="large-unseen",
+    show_default=True,
+    help="Frozen split that assigns clips to subsets; see `gridprep splits`.",
+)
 @click.option(
     "--redo",
     multiple=True,
     type=click.Choice(ALL_STAGES),
-    help="Do a stage anew, and what depends on it; may be repeated.",
+    help="Run this stage and all stages that depend on it again; may be repeated.",
 )
-@click.option("--dry-run", is_flag=True, help="Only say how many clips, how much time and space.")
+@click.option(
+    "--dry-run",
+    is_flag=True,
+    help="Build nothing; print the number of clips and the time and disk space needed.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of text.")
 def build(dry_run: bool, as_json: bool, **given: Any) -> int:
-    """Runs all stages: from a GRID folder to features and a manifest.
+    """Runs all stages of preprocessing: from a GRID folder to features and a manifest.
 
-    A build adds to what OUT holds: clips of earlier builds stay in the manifest as long as they are
-    what these options would make of them; how many are not is said.
+    A build adds to the content of OUT: clips of earlier builds stay in the manifest as long as their
+    features are those that these options would give; the number of clips dropped is printed.
 
     Exit codes: 0 every clip is a row (or no more failures than --max-failures); 6 finished, some
     clips are failures; 5 stopped by --max-failures; 4 another build writes to --out; 2 bad input.

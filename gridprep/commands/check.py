@@ -1,4 +1,4 @@
-"""`gridprep check`: is a build still what its manifest says, byte for byte?"""
+"""`gridprep check`: compares the files of a build with the SHA-256 hashes in its manifest."""
 
 from __future__ import annotations
 
@@ -12,33 +12,33 @@ DAMAGED = 1
 """Exit code when artifacts are missing or changed, and were not repaired."""
 
 NAMED = 12
-"""So many damaged files are named on the terminal; `--json` has them all."""
+"""Number of damaged files that are named on the terminal; `--json` lists all of them."""
 
 
 @click.command(cls=Command)
 @click.argument("build", type=click.Path(exists=True, file_okay=False))
-@click.option("--repair", is_flag=True, help="Make what is damaged again, from the corpus.")
+@click.option("--repair", is_flag=True, help="Build damaged files again from the corpus.")
 @click.option(
     "--corpus",
     default="",
     type=click.Path(),
-    help="Where the corpus is now, for --repair.  [default: where it was]",
+    help="Folder of the corpus, for --repair.  [default: the folder that the build used]",
 )
 @click.option(
     "--jobs",
     default=available_cpus,
     show_default="all that this process may use",
     type=click.IntRange(1),
-    help="Threads that read, and processes that repair.",
+    help="Number of reading threads and of worker processes for --repair.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of text.")
 def check(build: str, repair: bool, corpus: str, jobs: int, as_json: bool) -> int:
-    """Compares every file of BUILD with the SHA-256 that its manifest holds.
+    """Compares every file of BUILD with its SHA-256 in the manifest.
 
-    Reads the whole build: about as long as copying it. With --repair the stages whose files are
-    missing or changed are done again with the recipe of the build, and the rest is left alone.
+    The whole build is read, which takes about as long as copying it. With --repair, the stages
+    whose files are missing or changed run again with the recipe of the build; all other files stay.
 
-    Exit codes: 0 everything is as it was written, or was repaired; 1 files are damaged; 2 bad input.
+    Exit codes: 0 all files are intact or were repaired; 1 files are damaged; 2 bad input.
     """
     from gridprep.pipeline import check as checking
 

@@ -1,4 +1,4 @@
-"""`gridprep download`: GRID from Zenodo into a corpus folder."""
+"""`gridprep download`: fetches GRID from Zenodo into a corpus folder."""
 
 from __future__ import annotations
 
@@ -25,18 +25,35 @@ def _say(line: str) -> None:
     "--out",
     type=click.Path(file_okay=False, path_type=Path),
     required=True,
-    help="Corpus folder to make or to complete.",
+    help="Corpus folder to create or to complete.",
 )
-@click.option("--speakers", default="all", show_default=True, help="s1,s2 or s30-s34 or all.")
 @click.option(
-    "--alignments/--no-alignments", default=True, help="Word alignments too.", show_default=True
+    "--speakers", default="all", show_default=True, help="Speakers: s1,s2 or s30-s34 or all."
+)
+@click.option(
+    "--alignments/--no-alignments",
+    default=True,
+    help="Whether to fetch the word alignments as well.",
+    show_default=True,
 )
 @click.option("--keep-zips", is_flag=True, help="Keep the archives in OUT/.download.")
-@click.option("--dry-run", is_flag=True, help="Show sizes, license and space, fetch nothing.")
-@click.option("--base-url", default=BASE_URL, show_default=True, help="Server of the record.")
-@click.option("--record", "number", default=GRID_RECORD, show_default=True, help="Record number.")
 @click.option(
-    "--retries", type=click.IntRange(0), default=6, show_default=True, help="Tries after the first."
+    "--dry-run",
+    is_flag=True,
+    help="Fetch nothing; print sizes, license and the disk space needed.",
+)
+@click.option(
+    "--base-url", default=BASE_URL, show_default=True, help="Server that holds the record."
+)
+@click.option(
+    "--record", "number", default=GRID_RECORD, show_default=True, help="Number of the record."
+)
+@click.option(
+    "--retries",
+    type=click.IntRange(0),
+    default=6,
+    show_default=True,
+    help="Number of retries after a failed request.",
 )
 @click.option(
     "--timeout",
@@ -44,7 +61,7 @@ def _say(line: str) -> None:
     type=click.FloatRange(0.1),
     default=60.0,
     show_default=True,
-    help="Seconds of silence after which a connection is given up.",
+    help="Seconds without data after which a connection is closed.",
 )
 @click.pass_context
 def download(
@@ -59,11 +76,11 @@ def download(
     retries: int,
     timeout_s: float,
 ) -> None:
-    """Fetches GRID from its Zenodo record: video by speaker, and the word alignments.
+    """Fetches GRID from its Zenodo record: the videos of each speaker and the word alignments.
 
-    Interrupted, it goes on where it stopped. Every archive is verified against the record's
-    checksum, and unpacked only if nothing in it leads out of its folder. The record's
-    audio_25k.zip is left alone: its silence is trimmed, so it does not align with the video.
+    An interrupted download resumes where it stopped. Every archive is verified against the
+    checksum in the record, and is refused if an entry points outside its folder. The archive
+    audio_25k.zip is not fetched: its silence is trimmed, so it does not align with the video.
     """
     network = Network(timeout_s=timeout_s, retries=retries, say=_say)
     chosen = parse_speakers(speakers)

@@ -1,4 +1,4 @@
-"""`gridprep inspect`: a page and sheets that show what a build made, and which clips stand out."""
+"""`gridprep inspect`: a page and sheets that show the features of a build and its outliers."""
 
 from __future__ import annotations
 
@@ -17,30 +17,42 @@ DAMAGED = 1
 @click.command(cls=Command)
 @click.argument("build", type=click.Path(exists=True, file_okay=False))
 @click.option(
-    "--out", type=click.Path(file_okay=False), help="Folder of the page.  [default: BUILD/inspect]"
+    "--out",
+    type=click.Path(file_okay=False),
+    help="Folder in which the page is written.  [default: BUILD/inspect]",
 )
 @click.option(
-    "--per-speaker", default=1, show_default=True, type=click.IntRange(0), help="Sheets a speaker."
+    "--per-speaker",
+    default=1,
+    show_default=True,
+    type=click.IntRange(0),
+    help="Number of sheets per speaker.",
 )
-@click.option("--speakers", default="all", show_default=True, help="s1,s2 or s1-s5.")
 @click.option(
-    "--seed", default=0, show_default=True, type=click.IntRange(0), help="Which clips get a sheet."
+    "--speakers", default="all", show_default=True, help="Speakers: s1,s2 or s1-s5 or all."
+)
+@click.option(
+    "--seed",
+    default=0,
+    show_default=True,
+    type=click.IntRange(0),
+    help="Seed of the random choice of clips that get a sheet.",
 )
 @click.option(
     "--worst",
     default=12,
     show_default=True,
     type=click.IntRange(1),
-    help="Clips in each outlier table.",
+    help="Number of clips in each outlier table.",
 )
 def inspect(
     build: str, out: str | None, per_speaker: int, speakers: str, seed: int, worst: int
 ) -> int:
-    """Show what BUILD made: a page with sheets per speaker, outliers and failures.
+    """Writes an HTML page about BUILD: sheets per speaker, outliers and failures.
 
     Exit codes: 0 written; 1 written, but artifacts of some clips are damaged or missing; 2 bad input.
     """
-    # matplotlib and OpenCV are not for `--help` to wait for.
+    # Imported here, so that `--help` does not load matplotlib and OpenCV.
     from gridprep.inspection.run import inspect_build
 
     found = inspect_build(

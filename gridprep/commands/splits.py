@@ -1,4 +1,4 @@
-"""`gridprep splits`: the frozen splits, listed, explained and counted."""
+"""`gridprep splits`: lists, explains and counts the frozen splits."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def _genders(speakers: tuple[str, ...]) -> str:
 @click.group(cls=Group, invoke_without_command=True)
 @click.pass_context
 def splits(context: click.Context) -> None:
-    """Lists and explains the frozen splits; `show NAME` counts one."""
+    """Lists and explains the frozen splits; `show NAME` counts the clips of one split."""
     if context.invoked_subcommand is not None:
         return
     loaded = [frozen.load(name) for name in frozen.names()]
@@ -51,10 +51,10 @@ def splits(context: click.Context) -> None:
         click.echo(textwrap.indent(_paragraph("rule", split.rule), "  "))
     places = next(split.places_rule for split in loaded if split.places_rule)
     click.echo("\n" + _paragraph("Places", places))
-    click.echo("\nNot here:")
+    click.echo("\nNot included:")
     for name, reason in frozen.left_out().items():
         click.echo(textwrap.indent(_paragraph(name, reason), "  "))
-    click.echo("\ngridprep splits show NAME counts speakers, genders and clips of one.")
+    click.echo("\n`gridprep splits show NAME` counts the speakers, genders and clips of a split.")
 
 
 @splits.command()
@@ -63,7 +63,7 @@ def splits(context: click.Context) -> None:
     "--csv",
     "csv_path",
     type=click.Path(dir_okay=False, path_type=Path),
-    help="Also write its clips (speaker, stem, subset, gender) to this file.",
+    help="Also write the clips of the split (speaker, stem, subset, gender) to this CSV file.",
 )
 def show(name: str, csv_path: Path | None) -> None:
     """Counts the speakers, genders and clips of the split NAME."""

@@ -1,4 +1,4 @@
-"""`gridprep synth`: makes SynthGRID, a corpus in GRID's form."""
+"""`gridprep synth`: makes SynthGRID, a synthetic corpus in the form of GRID."""
 
 from __future__ import annotations
 
@@ -10,10 +10,12 @@ from manifests.outputs import Command
 
 @click.command(cls=Command)
 @click.argument("out", type=click.Path(file_okay=False))
-@click.option("--sentences", default=20, show_default=True, help="Sentences per speaker.")
-@click.option("--speakers", default="all", show_default=True, help="s1,s2,… or s1-s5 or all.")
+@click.option("--sentences", default=20, show_default=True, help="Number of sentences per speaker.")
 @click.option(
-    "--seed", default=0, show_default=True, help="Decides speakers, sentences, everything."
+    "--speakers", default="all", show_default=True, help="Speakers: s1,s2 or s1-s5 or all."
+)
+@click.option(
+    "--seed", default=0, show_default=True, help="Seed of all speakers, sentences and clips."
 )
 @click.option(
     "--jobs",
@@ -22,15 +24,19 @@ from manifests.outputs import Command
     type=int,
     help="Worker processes.",
 )
-@click.option("--faults", is_flag=True, help="Add clips broken in every way that verify catches.")
-@click.option("--force", is_flag=True, help="Make clips again that are there already.")
+@click.option(
+    "--faults",
+    is_flag=True,
+    help="Add damaged clips, one or more for every fault that `gridprep verify` finds.",
+)
+@click.option("--force", is_flag=True, help="Make existing clips again.")
 def synth(
     out: str, sentences: int, speakers: str, seed: int, jobs: int, faults: bool, force: bool
 ) -> None:
-    """Makes a synthetic GRID in OUT: talking faces and voices, alignments, and the truth beside them.
+    """Makes a synthetic GRID in OUT: videos of speaking faces, voices, alignments and ground truth.
 
-    OUT is a new or empty folder, or a SynthGRID; in a folder of other clips nothing is written, with
-    --force neither. An interrupted run goes on where it stopped; finished clips are kept.
+    OUT is a new or empty folder, or a SynthGRID; nothing is written to a folder of other clips, not
+    even with --force. An interrupted run resumes where it stopped; finished clips are kept.
     """
     from gridprep.synth.corpus import make_corpus
     from manifests.corpus_lists import parse_speakers

@@ -1,4 +1,4 @@
-"""`gridprep unpack`: archives of GRID that are here already, into a corpus folder."""
+"""`gridprep unpack`: unpacks archives of GRID on this machine into a corpus folder."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ def _say(line: str) -> None:
     "--out",
     type=click.Path(file_okay=False, path_type=Path),
     required=True,
-    help="Corpus folder to make or to complete.",
+    help="Corpus folder to create or to complete.",
 )
 @click.pass_context
 def unpack(context: click.Context, archives: tuple[Path, ...], out: Path) -> None:
     """Unpacks zip files of GRID: s1.zip, s2.zip, …, alignments.zip, or a folder that holds them.
 
-    Each becomes a folder of its name in OUT, and is left where it is. An archive whose entries lead
-    out of its folder, or which is damaged, is refused; one without clips and alignments
-    (audio_25k.zip) is passed over. Run again, it goes on where it stopped.
+    Each archive becomes a folder of the same name in OUT; the archive itself is kept. A damaged
+    archive, or one with entries that point outside its folder, is refused; an archive without clips
+    and alignments (audio_25k.zip) is skipped. An interrupted run resumes where it stopped.
 
-    Exit codes: 0 all are unpacked; 1 some are not; 2 bad input.
+    Exit codes: 0 all archives are unpacked; 1 some are not; 2 bad input.
     """
     from gridprep.download.archives import archives_in, unpack_archives
 
@@ -40,10 +40,10 @@ def unpack(context: click.Context, archives: tuple[Path, ...], out: Path) -> Non
     with Progress(len(found), "unpack", "archive") as progress:
         report = unpack_archives(found, out, _say, progress.update)
     for name in report.passed_over:
-        click.echo(f"{name}: no clips and no alignments in it, passed over")
+        click.echo(f"{name}: holds no clips and no alignments, skipped")
     click.echo(
         f"{len(found)} archives: {len(report.unpacked)} unpacked, {len(report.already)} there "
-        f"already, {len(report.passed_over)} passed over, {len(report.failed)} failed"
+        f"already, {len(report.passed_over)} skipped, {len(report.failed)} failed"
     )
     if report.failed:
         context.exit(1)

@@ -1,4 +1,4 @@
-"""`gridprep verify`: is this GRID complete and sound?"""
+"""`gridprep verify`: checks that a GRID folder is complete and that its clips are usable."""
 
 from __future__ import annotations
 
@@ -17,17 +17,19 @@ from manifests.io import write_json
 from manifests.outputs import Command
 
 NAMED = 12
-"""So many clips of a reason are named on the terminal; the report has them all."""
+"""Number of clips that are named per reason on the terminal; the report lists all of them."""
 
 
 @click.command(cls=Command)
 @click.argument("corpus", type=click.Path())
-@click.option("--speakers", default="all", show_default=True, help="s1,s2 or s1-s5.")
+@click.option(
+    "--speakers", default="all", show_default=True, help="Speakers: s1,s2 or s1-s5 or all."
+)
 @click.option(
     "--limit",
     default=0,
     type=click.IntRange(0),
-    help="At most so many clips, dealt over the speakers; 0: all.",
+    help="Check at most this many clips, spread evenly over the speakers; 0: all.",
 )
 @click.option(
     "--jobs",
@@ -41,11 +43,11 @@ NAMED = 12
     default="verify.json",
     show_default=True,
     type=click.Path(dir_okay=False, path_type=Path),
-    help="Where the report goes; never into CORPUS.",
+    help="File of the report; it must not lie inside CORPUS.",
 )
-@click.option("--quick", is_flag=True, help="Names and presence only, nothing is decoded.")
+@click.option("--quick", is_flag=True, help="Check file names and presence only; decode no clip.")
 @click.option("--faces", is_flag=True, help="Also look for the face in every clip.")
-@click.option("--complete", is_flag=True, help="Clips that are not here count as failures.")
+@click.option("--complete", is_flag=True, help="Count missing clips as failures.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of text.")
 def verify(
     corpus: str,
@@ -58,14 +60,14 @@ def verify(
     complete: bool,
     as_json: bool,
 ) -> int:
-    """Checks every clip of CORPUS as a build would, and the folder against GRID's lists.
+    """Checks every clip of CORPUS as a build would, and compares the folder with GRID's lists.
 
-    Each clip is decoded to its end: number, rate and size of the pictures, grey or black ones, sound
-    there, long enough and not silent, name and speaker, alignment there and spelling the sentence.
-    CORPUS is only read. Swapped folders and strays are told; a build repairs them by itself.
+    Each clip is decoded to its end. Checked are: number, rate and size of the frames; gray and black
+    frames; presence, length and level of the sound; file name and speaker; presence of the alignment
+    and its sentence. CORPUS is only read. Clips in a wrong folder are reported; a build repairs them.
 
-    Exit codes: 0 every clip is usable (flags and repairs allowed); 6 some are not, or with --complete
-    some are not here; 2 bad input.
+    Exit codes: 0 every clip is usable (flags and repairs allowed); 6 some are not usable, or are
+    missing with --complete; 2 bad input.
     """
     _check_out(out, corpus)
     result = api.verify(corpus, speakers=speakers, limit=limit, jobs=jobs, quick=quick, faces=faces)
@@ -91,7 +93,7 @@ def _check_out(out: Path, corpus: str) -> None:
     root = Path(corpus).resolve()
     if folder == root or root in folder.parents:
         raise BadInput(
-            f"{out} lies inside the corpus, which is never written to",
+            f"{out} lies inside the corpus, to which nothing is ever written",
             "name another place with --out",
         )
     folder.mkdir(parents=True, exist_ok=True)
@@ -104,14 +106,14 @@ def _check_out(out: Path, corpus: str) -> None:
 
 
 def _lines(result: Verification) -> list[str]:
-    """The table, then what is to be known, most important first."""
+    """The table of speakers, then the findings, most important first."""
     lines = [_table(result.speakers, result.options.limit > 0)]
     if result.missing:
         absent = len(result.absent_speakers)
         whole = f", among them all of {absent} speakers" if absent else ""
         lines.append(
-            f"  warning: {result.missing} clips of GRID's lists are not here{whole} (a part of GRID is "
-            "fine; --complete makes it a failure)"
+            f"  warning: {result.missing} clips of GRID's lists are missing{whole} (a part of GRID is "
+            "fine; with --complete missing clips count as failures)"
         )
     lines += _grouped(result, "failed")
     lines += _grouped(result, "flagged")
@@ -119,18 +121,18 @@ def _lines(result: Verification) -> list[str]:
     if result.duplicates:
         used, other = result.duplicates[0]
         lines.append(
-            f"  {len(result.duplicates)} further files of clips that are here already are passed "
-            f"over: e.g. {other}, for {used} is used"
+            f"  {len(result.duplicates)} duplicate files are ignored: e.g. {other}, because {used} "
+            "is used"
         )
     if result.orphan_alignments:
-        lines.append(f"  alignments without a clip here: {result.orphan_alignments}")
+        lines.append(f"  alignments without a clip: {result.orphan_alignments}")
     if result.archives:
         lines.append(
-            f"  warning: {len(result.archives)} archives lie here that are not unpacked, e.g. "
+            f"  warning: {len(result.archives)} archives in the folder are not unpacked, e.g. "
             f"{result.archives[0]} (see `gridprep unpack`)"
         )
     if result.junk_files:
-        lines.append(f"  litter passed over (._*, Thumbs.db, …): {result.junk_files}")
+        lines.append(f"  system files ignored (._*, Thumbs.db, …): {result.junk_files}")
     return lines
 
 
@@ -147,7 +149,7 @@ def _table(speakers: tuple[SpeakerCounts, ...], limited: bool) -> str:
 
 
 def _grouped(result: Verification, verdict: str) -> list[str]:
-    """`11 × grey_frames: s1/bbizzn (12 of 75 frames …), s1/brwa4p, …`, the commonest first."""
+    """Lines such as `11 × grey_frames: s1/bbizzn (12 of 75 frames …), s1/…`, most frequent first."""
     groups: dict[str, list[tuple[Finding, str]]] = {}
     for finding in result.findings:
         if finding.verdict == verdict == "failed":
@@ -173,8 +175,8 @@ def _summary(result: Verification) -> str:
     parts = [
         f"{result.count('ok')} ok + {result.count('flagged')} flagged + "
         f"{result.count('failed')} failed = {here} clips",
-        f"{result.missing} not here",
+        f"{result.missing} missing",
         f"{len(result.repairs)} repairs",
     ]
-    how = "names and presence only, " if result.options.quick else ""
+    how = "file names and presence only, " if result.options.quick else ""
     return f"{', '.join(parts)} ({how}{result.wall_s:.1f} s, {rate:.1f} clips/s)"

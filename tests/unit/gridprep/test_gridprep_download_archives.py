@@ -37,15 +37,15 @@ def test_a_folder_of_archives_becomes_a_corpus(zips: Path, tmp_path: Path) -> No
     out = tmp_path / "grid"
     code, printed, error = gridprep("unpack", zips, "--out", out)
     assert code == 1
-    assert "4 archives: 2 unpacked, 0 there already, 1 passed over, 1 failed" in printed
-    assert "audio_25k.zip: no clips and no alignments in it" in printed
+    assert "4 archives: 2 unpacked, 0 there already, 1 skipped, 1 failed" in printed
+    assert "audio_25k.zip: holds no clips and no alignments" in printed
     assert "s2.zip cannot be read as a zip file" in error
     (clip,) = find_clips(out).clips
     assert (clip.clip_id, bool(clip.alignment)) == (f"s1/{STEM}", True)
     (zips / "s2.zip").unlink()
     code, printed, _ = gridprep("unpack", zips, "--out", out)
     assert code == 0
-    assert "3 archives: 0 unpacked, 2 there already, 1 passed over, 0 failed" in printed
+    assert "3 archives: 0 unpacked, 2 there already, 1 skipped, 0 failed" in printed
 
 
 def test_the_build_says_what_to_do_with_a_folder_of_archives(zips: Path, tmp_path: Path) -> None:

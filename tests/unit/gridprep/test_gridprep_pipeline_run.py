@@ -399,14 +399,12 @@ def test_what_is_not_listed_any_more_is_said(corpus: Path) -> None:
     code, printed, _ = gridprep(*arguments, "--speakers", "s2")
     assert code == 0
     assert "4 rows + 0 failures = 4 clips (0 worked on, 2 unchanged" in printed
-    assert "2 of them from earlier builds of this folder" in printed
-    assert (
-        "1 clips of earlier builds are not listed any more: not in the corpus any more" in printed
-    )
-    assert "1 clips of earlier builds are not listed any more: made with other options," in printed
+    assert "2 of them are from earlier builds of this folder" in printed
+    assert "1 clips of earlier builds are no longer listed: not in the corpus any more" in printed
+    assert "1 clips of earlier builds are no longer listed: made with other options," in printed
     code, printed, _ = gridprep(*arguments, "--speakers", "s2", "--mel", "lip2wav")
     assert "2 rows + 0 failures = 2 clips (2 worked on, 0 unchanged" in printed
-    assert "2 clips of earlier builds are not listed any more: made with other options" in printed
+    assert "2 clips of earlier builds are no longer listed: made with other options" in printed
     assert [row.speaker for row in read_manifest(out)[1]] == ["s2", "s2"]
     assert json.loads((out / "provenance.json").read_text())["dropped"] == {
         "made with other options, from another source, or incomplete": 2

@@ -163,7 +163,7 @@ def test_a_good_part_of_grid(corpus: Path, run: Run) -> None:
     assert one["missing"] == 997
     assert one["missing_stems"][:2] == list(expected_stems_of("s1")[3:5])
     assert {"python", "av", "facetron-toolkit"} <= set(report["versions"])
-    assert "5 ok + 0 flagged + 0 failed = 5 clips, 32865 not here, 0 repairs" in result.output
+    assert "5 ok + 0 flagged + 0 failed = 5 clips, 32865 missing, 0 repairs" in result.output
     assert "warning: 32865 clips" in result.output
 
 
@@ -179,7 +179,7 @@ def test_missing_clips_fail_only_where_all_is_asked_for(corpus: Path, run: Run) 
     arguments = (corpus, "--quick", "--complete", "--speakers", "s15")
     result = run(*arguments)
     assert result.return_value == 0
-    assert "983 ok + 0 flagged + 0 failed = 983 clips, 0 not here" in result.output
+    assert "983 ok + 0 flagged + 0 failed = 983 clips, 0 missing" in result.output
     path.unlink()
     assert run(*arguments).return_value == 6
 
