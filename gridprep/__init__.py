@@ -1,4 +1,4 @@
-"""From a GRID folder to features that can be trusted."""
+"""Preprocessing of GRID: from a folder of clips to checked features with a manifest."""
 
 from typing import TYPE_CHECKING
 

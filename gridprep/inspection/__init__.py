@@ -1,1 +1,1 @@
-"""`gridprep inspect`: a page and sheets that let a person judge a build at a glance."""
+"""`gridprep inspect`: an HTML page and sheets for the visual inspection of a build."""

@@ -1,4 +1,4 @@
-"""What a clip can stand out by: one number each, its limit, and what it means."""
+"""Criteria by which a clip is an outlier: for each a number per clip, a limit and an explanation."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from manifests.sync import CONFIDENT_MARGIN
 
 @dataclass(frozen=True)
 class Norm:
-    """What is usual for a speaker; None where too few clips tell."""
+    """The medians of a speaker's clips; None where there are too few clips."""
 
     scale: float | None
     f0_hz: float | None
@@ -23,16 +23,16 @@ class Norm:
 
 @dataclass(frozen=True)
 class Criterion:
-    """One way to stand out.
+    """A criterion by which clips are ranked and outliers are flagged.
 
     Attributes:
         title: heading of its table.
-        says: what a high (or low) value means, for a person.
-        unit: of the value, as printed behind it.
+        says: explanation of a high (or low) value for the reader of the page.
+        unit: unit of the value, as printed after it.
         worst: which values are bad: `high`, `low`, or those `far` from 0 either way.
         limit: values beyond it are flagged (for `far`: beyond ± limit).
-        value: of a clip; None where it was not measured or is not to be trusted.
-        decimals: to print.
+        value: the value of a clip; None where it was not measured or is not reliable.
+        decimals: number of decimals to print.
     """
 
     key: str
@@ -45,12 +45,12 @@ class Criterion:
     decimals: int = 2
 
     def of(self, row: ManifestRow, norm: Norm) -> float | None:
-        """The value, free of the last digits of floating point: 49.999… ms are 50."""
+        """The value of a clip without floating-point noise in the last digits: 49.999… ms are 50."""
         value = self.value(row, norm)
         return None if value is None else round(value, 6)
 
     def badness(self, value: float) -> float:
-        """Larger is worse, whichever way."""
+        """How bad a value is: larger is worse, for all three kinds of `worst`."""
         return {"high": value, "low": -value, "far": abs(value)}[self.worst]
 
     def is_flagged(self, value: float) -> bool:

@@ -1,4 +1,4 @@
-"""What the tables and histograms of the inspection page hold; `page.html` draws them."""
+"""Content of the tables and histograms of the inspection page; `page.html` draws them."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from gridprep.inspection.outliers import Ranking
 
 BARS = 40
 WIDTH, HEIGHT, MARGIN = 300, 74, 2
-"""Of a histogram, in pixels."""
+"""Size of a histogram in pixels."""
 
 
 @dataclass(frozen=True)
 class Head:
-    """Head of a column; texts stand to the left."""
+    """The head of a column; columns of text are aligned to the left."""
 
     label: str
     unit: str = ""
@@ -25,16 +25,16 @@ class Head:
 
 @dataclass(frozen=True)
 class Cell:
-    """A cell.
+    """A cell of a table.
 
     Attributes:
-        text: what it says.
-        is_bad: in red.
-        kind: `text` to the left, `text wide` with line breaks.
-        link: anchor on the page that the text leads to.
+        text: the text of the cell.
+        is_bad: whether the text is printed in red.
+        kind: `text` for text aligned to the left, `text wide` for text with line breaks.
+        link: anchor on the page to which the text links.
         image: address of a picture in place of the text.
-        small: a second line.
-        lines: in place of the text: (text, what is said of it in gray).
+        small: a second line in small print.
+        lines: lines in place of the text: (text, remark in gray).
     """
 
     text: str = ""
@@ -70,7 +70,7 @@ class Bar:
 
 @dataclass(frozen=True)
 class Histogram:
-    """All values of a criterion as bars, its limits, and what its ends are."""
+    """All values of a criterion as bars, its limits, and the labels of both ends."""
 
     bars: tuple[Bar, ...]
     limits: tuple[str, ...]
@@ -90,7 +90,8 @@ def signed(value: float | None, decimals: int, sign: bool = False) -> str:
 
 
 def histogram(ranking: Ranking) -> Histogram | None:
-    """Height by the square root, so that single clips show; None where all values are the same."""
+    """A histogram with heights on a square-root scale, so that single clips are visible; None where
+    all values are equal."""
     values = np.asarray(ranking.values)
     if len(values) == 0 or np.ptp(values) < 1e-9:
         return None

@@ -1,4 +1,4 @@
-"""Which clips stand out, and what each speaker is like: numbers only, from the manifest's rows."""
+"""Outliers per criterion and summaries per speaker, computed from the rows of a manifest."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from manifests.ordering import natural
 from manifests.records import ClipFailure, ManifestRow
 
 MIN_CLIPS_FOR_NORM = 3
-"""A speaker's median of fewer clips says nothing about one of them."""
+"""Number of clips below which no median of a speaker is computed."""
 
 
 @dataclass(frozen=True)
@@ -34,11 +34,11 @@ class Finding:
 
 @dataclass(frozen=True)
 class Ranking:
-    """A criterion over a build.
+    """The clips of a build, ranked by one criterion.
 
     Attributes:
         worst: the worst clips, worst first; values that are perfect (0) are left out.
-        values: of all clips that were judged, in the order of the manifest.
+        values: the values of all judged clips, in the order of the manifest.
         n_flagged, n_judged, n_unjudged: clips beyond the limit, with a value, and without.
     """
 
@@ -88,13 +88,13 @@ class FailureGroup:
 
 
 def median(values: Iterable[float | None]) -> float | None:
-    """Of the values that are there; None when there is none."""
+    """The median of the values that are not None; None when there is no value."""
     known = [v for v in values if v is not None]
     return float(np.median(known)) if known else None
 
 
 def norms(rows: Sequence[ManifestRow]) -> dict[str, Norm]:
-    """Speaker → what is usual."""
+    """Speaker → medians of the speaker's clips."""
     found = {}
     for speaker, own in by_speaker(rows).items():
         enough = len(own) >= MIN_CLIPS_FOR_NORM
@@ -114,7 +114,7 @@ def by_speaker(rows: Iterable[ManifestRow]) -> dict[str, list[ManifestRow]]:
 
 
 def rank(rows: Sequence[ManifestRow], worst: int) -> tuple[Ranking, ...]:
-    """Every criterion's `worst` clips."""
+    """Ranks the rows by every criterion and keeps the `worst` clips of each."""
     usual = norms(rows)
     rankings = []
     for criterion in CRITERIA:
@@ -178,7 +178,7 @@ def speaker_summaries(
 
 
 def mean(values: Iterable[float | None]) -> float | None:
-    """Of the values that are there; None when there is none."""
+    """The mean of the values that are not None; None when there is no value."""
     known = [v for v in values if v is not None]
     return float(np.mean(known)) if known else None
 

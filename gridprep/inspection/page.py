@@ -1,4 +1,4 @@
-"""The HTML page: one file that needs nothing else. This module collects what `page.html` prints."""
+"""The self-contained HTML page of an inspection: collects the values that `page.html` prints."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class SheetPicture:
 
     Attributes:
         file: name of the full PNG beside the page.
-        jpeg: what the page itself carries.
+        jpeg: the smaller picture that is embedded in the page.
     """
 
     speaker: str
@@ -33,13 +33,13 @@ class SheetPicture:
 
 @dataclass(frozen=True)
 class PageContent:
-    """All that the page shows.
+    """The content of the page.
 
     Attributes:
-        facts: what to print in the lead, in order.
+        facts: the facts about the build in the lead, in order.
         thumbnails: clip → JPEG of a few of its pictures.
-        notes: what could not be shown, and why.
-        provenance: of the build, shown as it is.
+        notes: parts that could not be shown, and why.
+        provenance: provenance of the build, shown unchanged.
     """
 
     title: str
@@ -54,7 +54,7 @@ class PageContent:
 
 
 def render(content: PageContent) -> str:
-    """The page's text."""
+    """Renders the page as HTML text."""
     criteria = [_criterion(ranking, content.thumbnails) for ranking in content.rankings]
     sections = [
         ("speakers", "Speakers", True),

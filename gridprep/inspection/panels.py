@@ -43,7 +43,7 @@ def frame_ticks(axes: Any) -> None:
     above.set_xticks(np.arange(0, CLIP_FRAMES + 1), minor=True)
     above.tick_params(labelsize=9, colors=SOFT, length=5)
     above.tick_params(which="minor", length=3, colors=LINE)
-    above.set_xlabel("video frame (25 a second)", color=INK, fontsize=10)
+    above.set_xlabel("video frame (25 per second)", color=INK, fontsize=10)
 
 
 def _to_frames(seconds: Any) -> Any:

@@ -1,4 +1,4 @@
-"""An inspection from build folder to page: picks the clips, draws, writes."""
+"""An inspection of a build: chooses the clips, draws the sheets and writes the page."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ from manifests.records import ClipFailure, ManifestRow
 PAGE = "index.html"
 SHEETS = "sheets"
 MARK = ".inspect"
-"""An empty file that says that a folder is ours to write into again."""
+"""An empty file that marks a folder as made by `gridprep inspect`."""
 
 SHEET_BUDGET_BYTES = 5_000_000
 """JPEG bytes of all sheets on the page; base64 makes them 6.7 MB, which leaves the page under 8."""
@@ -48,7 +48,7 @@ THUMBNAIL_LIPS = 4
 
 @dataclass(frozen=True)
 class Inspection:
-    """What was written, and what it found.
+    """The files that an inspection wrote, and its findings.
 
     Attributes:
         page: path of the page.
@@ -76,10 +76,10 @@ def inspect_build(
 
     Args:
         build: folder with `manifest.jsonl`.
-        per_speaker: sheets a speaker; 0 for none.
-        speakers: speakers to look at, all if empty.
+        per_speaker: number of sheets per speaker; 0 for none.
+        speakers: speakers to inspect, all if empty.
         seed: decides which clips get a sheet; a speaker's clips do not depend on the other speakers.
-        worst: clips shown in each outlier table.
+        worst: number of clips in each outlier table.
 
     Raises `BadInput` for a folder without a manifest, a damaged file of the build, or speakers that
     it does not have. A clip whose artifacts are damaged is noted, not fatal.
@@ -152,7 +152,7 @@ def _provenance(build: str) -> dict[str, Any]:
 
 
 def _chosen(rows: Sequence[ManifestRow], per_speaker: int, seed: int) -> list[ManifestRow]:
-    """`per_speaker` rows of each speaker, by chance."""
+    """Chooses `per_speaker` rows of each speaker at random."""
     chosen: list[ManifestRow] = []
     for speaker, own in by_speaker(rows).items():
         generator = np.random.default_rng([seed, *speaker.encode()])
@@ -176,7 +176,7 @@ def _facts(
         facts.append(f"landmarks by {backend} {version}, every {landmarks.get('every', 1)} frames")
     if rows:
         facts.append(f"sound at {rows[0].sample_rate_hz:,} Hz")
-    facts.append(f"sheets drawn by lot with seed {seed}")
+    facts.append(f"sheets chosen at random with seed {seed}")
     return tuple(facts)
 
 

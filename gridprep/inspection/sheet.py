@@ -1,4 +1,4 @@
-"""A sheet: one clip on one picture, everything that has a time on one time axis.
+"""A sheet: one picture that shows a clip and its features on a common time axis.
 
 Laid out in pixels, because the lip crops tile the time axis: each stands where its frame is shown.
 """

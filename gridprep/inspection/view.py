@@ -1,4 +1,4 @@
-"""Everything of one clip that a sheet shows, read back from a build."""
+"""The features of one clip that a sheet shows, read from a build."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class BuildSpecs:
 
     @classmethod
     def from_header(cls, header: dict[str, Any]) -> BuildSpecs:
-        """From the manifest's header line. Raises `BadInput` for specs of another version."""
+        """Reads the specs in the manifest's header line. Raises `BadInput` for another version."""
         specs = header.get("specs", {})
         return cls(
             MelSpec.from_dict(specs.get("mel", {})),
@@ -86,10 +86,10 @@ def source_frames(row: ManifestRow, corpus: str) -> tuple[FrameSource | None, st
     """The clip's 75 source pictures, (T, H, W, 3), or None and the reason.
 
     Args:
-        corpus: folder that `row.source_path` is relative to; "" when nobody knows it.
+        corpus: folder that `row.source_path` is relative to; "" when it is unknown.
     """
     if not corpus:
-        return None, "the build does not say where its corpus was"
+        return None, "the build does not record the folder of its corpus"
     path = os.path.join(corpus, row.source_path)
     if not os.path.exists(path):
         return None, f"the corpus is no longer at {corpus}"

@@ -1,7 +1,8 @@
-"""Whether a build still holds what its manifest says, byte for byte; and the repair of what does not.
+"""Integrity check of a build against the hashes in its manifest, and repair of damaged files.
 
 Sizes and times say nothing about a disk that loses bits, a copy that was cut short, or an editor that
-saved over a file. Every row of a manifest carries the SHA-256 of its artifacts; here they are compared.
+saved over a file. Every row of a manifest carries the SHA-256 of its artifacts; this module compares
+them with the files.
 """
 
 from __future__ import annotations
@@ -25,12 +26,12 @@ from manifests.io import read_json, read_manifest, sha256_file
 from manifests.records import ManifestRow, Record
 
 AHEAD = 256
-"""Rows given to the reading threads at a time."""
+"""Number of rows given to the reading threads at a time."""
 
 
 @dataclass(frozen=True)
 class Damage(Record):
-    """An artifact that is not what the manifest says.
+    """An artifact that differs from its entry in the manifest.
 
     Attributes:
         problem: `missing`, `changed` (another content than when it was written) or `unreadable`.
@@ -49,11 +50,11 @@ class Damage(Record):
 
 @dataclass(frozen=True)
 class CheckReport:
-    """What was found in a build.
+    """The result of checking a build.
 
     Attributes:
-        rows, files: how many were looked at.
-        damage: what is wrong, in the order of the manifest.
+        rows, files: numbers of rows and files that were checked.
+        damage: the damaged artifacts, in the order of the manifest.
     """
 
     rows: int
@@ -79,7 +80,7 @@ def check(build: str | os.PathLike[str], jobs: int = 1) -> CheckReport:
     if unhashed is not None:
         raise BadInput(
             f"{root}: {unhashed.clip_id} has no SHA-256 of its files",
-            "run `gridprep build` again: this manifest is of an older version",
+            "run `gridprep build` again: this manifest is from an older version",
         )
     damage: list[Damage] = []
     files = 0
@@ -93,7 +94,7 @@ def check(build: str | os.PathLike[str], jobs: int = 1) -> CheckReport:
 
 
 def _damage(root: str, row: ManifestRow) -> tuple[int, list[Damage]]:
-    """(files looked at, what is wrong with them) of a row."""
+    """(number of files, damaged artifacts) of a row."""
     found = []
     artifacts = list(_artifacts(row))
     for artifact, path in artifacts:
@@ -118,11 +119,11 @@ def _artifacts(row: ManifestRow) -> Iterator[tuple[str, str]]:
 def repair(
     build: str | os.PathLike[str], damage: Sequence[Damage], jobs: int = 1, corpus: str = ""
 ) -> BuildReport:
-    """Makes the damaged artifacts again from the corpus, with the recipe that the build was made with.
+    """Builds the damaged artifacts again from the corpus, with the recipe of the build.
 
     Args:
-        damage: what `check` found.
-        corpus: where the corpus is now; "" is where `provenance.json` says it was.
+        damage: the damaged artifacts that `check` found.
+        corpus: folder of the corpus; "" is the folder in `provenance.json`.
 
     Raises:
         BadInput: no or another provenance, no corpus, or libraries of other versions than those that
@@ -136,7 +137,7 @@ def repair(
     if others:
         raise BadInput(
             f"{root} was made with other versions than are installed here ({', '.join(others)})",
-            "install those that provenance.json names, or run `gridprep build` to make all anew",
+            "install the versions in provenance.json, or run `gridprep build` to build all features anew",
         )
     clips = {d.clip_id: None for d in damage}
     paths = {d.path for d in damage}
@@ -159,7 +160,7 @@ def repair(
 
 
 def _options(root: Path, jobs: int, corpus: str) -> tuple[BuildOptions, dict[str, str]]:
-    """(what the build was asked for, its parameters by stage), from its provenance."""
+    """(options of the build, its parameters by stage), read from its provenance."""
     path = root / PROVENANCE
     values: Any = read_json(path)
     try:

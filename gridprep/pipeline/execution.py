@@ -24,15 +24,15 @@ from manifests.execution import Died, Executor, ItemT, LocalExecutor, ResultT, l
 CONNECT_TIMEOUT = "10s"
 
 WORKERS_TIMEOUT_S = 60.0
-"""A scheduler without a single worker is waited for so long."""
+"""How long a scheduler without workers is waited for."""
 
 WORKERS_EVERY_S = 5.0
-"""So often it is looked whether there are workers still."""
+"""Interval of the checks whether any worker is left."""
 
 
 @dataclass(frozen=True)
 class Shared:
-    """What workers on other machines must see under the same paths as the main process.
+    """Files that workers on other machines must see under the same paths as the main process.
 
     Attributes:
         folder: a folder of the build; a token is written there and read back by every worker.
@@ -148,7 +148,7 @@ class DaskExecutor:
         )
 
     def _wait_for_workers(self, client: Any) -> None:
-        """Raises `ToolkitError` where none comes."""
+        """Waits for a first worker. Raises `ToolkitError` where none comes."""
         if self._workers(client):
             return
         self._say(f"0 workers at {self.scheduler}; waiting up to {WORKERS_TIMEOUT_S:.0f} s for one")
@@ -180,7 +180,7 @@ class DaskExecutor:
             )
 
     def _watch(self, client: Any, gone: threading.Event) -> None:
-        """Gives the work up, by cancelling it, when all workers stay away."""
+        """Cancels the work when all workers stay away."""
         empty_since_s: float | None = None
         while not gone.wait(min(WORKERS_EVERY_S, WORKERS_TIMEOUT_S / 3)):
             try:
@@ -238,10 +238,10 @@ class DaskExecutor:
 def create_executor(
     backend: str, jobs: int, scheduler: str = "", shared: Shared | None = None
 ) -> Executor:
-    """`local` or `dask`. Raises `BadInput` for anything else.
+    """The executor `local` or `dask`. Raises `BadInput` for another name.
 
     Args:
-        shared: what workers on other machines must see too.
+        shared: files that workers on other machines must see too.
     """
     if jobs < 1:
         raise BadInput(f"--jobs {jobs}", "use at least one")

@@ -1,4 +1,4 @@
-"""One writer per build folder, and what a killed one left behind."""
+"""The lock of a build folder (one writer at a time), and removal of files left by a killed build."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ RUNNING = ".running"
 
 @contextlib.contextmanager
 def build_lock(folder: str | os.PathLike[str]) -> Iterator[None]:
-    """Holds the folder, and sweeps what a killed run left behind. Raises `Locked`."""
+    """Locks the folder and removes files that a killed run left behind. Raises `Locked`."""
     root = Path(folder)
     with held(root, "wait for it or choose another --out"):
         running = root / RUNNING

@@ -1,4 +1,4 @@
-"""What a build makes of a clip, in which order, and when a stage counts as done.
+"""The recipe of a build: stages of a clip, their order and parameters, and when a stage is done.
 
     decode ─┬─ align ── crop        (pictures)
             └─ audio ── mels        (sound)
@@ -59,7 +59,7 @@ STAGE_FILES: dict[str, tuple[str, ...]] = {
 """Stage → the artifacts that a row needs from it."""
 
 ContentPolicy = Literal["fail", "flag", "off"]
-"""What becomes of a clip whose content is ruined: a failure, a row with a flag, or nobody looks."""
+"""Policy for clips with ruined content: a failure, a row with a flag, or no check at all."""
 
 STAGE_COUNTS: dict[str, tuple[str, ...]] = {
     "audio": ("samples", "samples_added"),
@@ -70,7 +70,7 @@ STAGE_COUNTS: dict[str, tuple[str, ...]] = {
 
 
 def content_policy(text: str) -> ContentPolicy:
-    """A policy by name. Raises `ValueError` for another word."""
+    """The policy of that name. Raises `ValueError` for an unknown name."""
     for policy in get_args(ContentPolicy):
         if text == policy:
             return cast(ContentPolicy, policy)
@@ -86,8 +86,8 @@ class Recipe:
         device: `cpu`, `cuda` or `cuda:N`, for the landmark backend.
         landmark_options: every option of the landmark backend as (name, value) pairs; those that
             change the points are in `landmarks.options` too.
-        library_versions: of the libraries whose change would change bytes, stage → version text.
-        content: what becomes of a clip whose content is ruined.
+        library_versions: stage → versions of the libraries that decide the bytes of its files.
+        content: policy for clips with ruined content.
     """
 
     audio: AudioSpec = AudioSpec()
@@ -177,7 +177,7 @@ class ClipTask:
     redo: tuple[str, ...] = ()
 
     def state(self) -> ClipState:
-        """What is remembered of the clip; the stages to be redone have lost their keys."""
+        """The remembered state of the clip, without the keys of the stages to be redone."""
         state = decode_state(self.remembered)
         for stage in with_downstreams(self.redo):
             if stage in state.stages:
@@ -253,7 +253,7 @@ def failure_among(state: ClipState, stages: tuple[str, ...]) -> ClipFailure | No
 
 
 def failure_stands(state: ClipState, keys: dict[str, str], stages: tuple[str, ...]) -> bool:
-    """Whether a stage failed on this very source with these parameters, and so would again."""
+    """Whether a stage failed on this same source with these parameters, so that it would again."""
     return state.failure is not None and any(state.failure_key == keys[stage] for stage in stages)
 
 
@@ -264,7 +264,7 @@ def stale_stages(
     build: str,
     content: bool = False,
 ) -> tuple[str, ...]:
-    """Those of `stages` that must be (re)done; none where a failure stands.
+    """The stages among `stages` that must run; none where a recorded failure still holds.
 
     Args:
         content: whether files count as there by their SHA-256 and not by their size alone.
@@ -282,7 +282,7 @@ def stale_stages(
 
 
 def is_done(task: ClipTask, state: ClipState, parameters: dict[str, str]) -> bool:
-    """Whether nothing is to be done for a clip. Reads no media: this is what a rerun costs."""
+    """Whether a clip has no stale stage. Reads no media, so a rerun of a finished build is quick."""
     if task.unsure or task.redo or not sources_current(state, task.clip):
         return False
     keys = expected_keys(state, task.clip, parameters)

@@ -1,5 +1,4 @@
-"""From a clip's state to its manifest row, or to the failure that explains why there is none; and the
-files that hold all rows and failures."""
+"""Manifest rows and failures: made from the states of clips, and written to the files of a build."""
 
 from __future__ import annotations
 
@@ -71,8 +70,8 @@ def not_built(
 def row_or_failure(
     clip: Clip, state: ClipState, subset: str, recipe: Recipe, corpus_root: str
 ) -> ManifestRow | ClipFailure:
-    """The manifest row of a clip whose stages are up to date, or its failure. Breaking the physics is
-    a failure, not a warning. Paths of sources are relative to the corpus."""
+    """The manifest row of a clip whose stages are up to date, or its failure. A row that breaks the
+    physics is a failure, not a warning. Paths of sources are relative to the corpus."""
     source = relative_to(corpus_root, clip.video)
     if state.failure is not None:
         return replace(state.failure, video=source)

@@ -1,4 +1,4 @@
-"""A build: find the clips, do what is stale, write the manifest. The stage commands are builds with
+"""A build: finds the clips, runs stale stages, writes the manifest. The stage commands are builds with
 fewer targets; all share this path and one cache.
 
     OUT/lips/s1/bbaf2n.avi   face/…jpg   audio/…wav   mel/…npy   prosody/…npz   landmarks/…npz
@@ -61,13 +61,13 @@ PROVENANCE = "provenance.json"
 
 @dataclass(frozen=True)
 class BuildReport:
-    """How a build ended. `rows + failures == clips`, always.
+    """The result of a build. `rows + failures == clips` always holds.
 
     Attributes:
         processed: clips of the selection that were worked on.
         reused: clips of the selection that were up to date.
         kept: clips of earlier builds of the folder that are listed too, though not selected.
-        dropped: reason → clips of earlier builds that are not listed any more.
+        dropped: reason → number of clips of earlier builds that are no longer listed.
         manifest: path of the manifest, "" for a single stage.
     """
 
@@ -84,7 +84,7 @@ class BuildReport:
 
 @dataclass(frozen=True)
 class Estimate:
-    """What `--dry-run` tells."""
+    """The result of `--dry-run`: clips, expected size and expected time of a build."""
 
     clips: int
     to_do: int
@@ -96,13 +96,13 @@ class Estimate:
 
 @dataclass(frozen=True)
 class Plan:
-    """What a build has to do.
+    """The work of a build.
 
     Attributes:
-        tasks: of the clips that have something to do.
-        current: how many clips have nothing to do.
-        failures: known failures among those.
-        will_change: whether features that are there will be replaced by others.
+        tasks: tasks of the clips that have stale stages.
+        current: number of clips that are up to date.
+        failures: number of known failures among those.
+        will_change: whether existing features will be replaced by others.
     """
 
     tasks: tuple[ClipTask, ...]
@@ -112,7 +112,7 @@ class Plan:
 
 
 def plan(options: BuildOptions, clips: Sequence[Clip], store: StateStore) -> Plan:
-    """Compares what is remembered of the clips with what the options ask for."""
+    """Compares the stored states of the clips with the options of the build."""
     parameters = options.recipe.stage_parameters()
     targets = with_upstreams(options.targets)
     tasks: list[ClipTask] = []
@@ -133,7 +133,7 @@ def plan(options: BuildOptions, clips: Sequence[Clip], store: StateStore) -> Pla
 
 
 def _replaces(task: ClipTask, state: ClipState, parameters: dict[str, str]) -> bool:
-    """Whether a task may replace features that are there by others."""
+    """Whether a task may replace existing features by others."""
     if state.stages and not sources_current(state, task.clip):
         return True
     keys = expected_keys(state, task.clip, parameters)
@@ -254,16 +254,16 @@ def _check_failures(options: BuildOptions, failures: Sequence[ClipFailure]) -> N
 
 
 def _retire_manifest(out: str) -> None:
-    """Removes a manifest that is about to become untrue: were the run stopped half way, it would
-    vouch for a mixture of old and new features."""
+    """Removes a manifest that is about to become outdated: if the run stopped half way, it would
+    describe a mixture of old and new features."""
     for name in (MANIFEST, *(f"{subset}.csv" for subset in SUBSETS)):
         with contextlib.suppress(FileNotFoundError):
             os.unlink(os.path.join(out, name))
 
 
 class _Lists:
-    """What goes into the manifest: every clip of the selection, and of those listed before all that
-    are still true."""
+    """The clips of the manifest: every selected clip, and every clip listed before that is still
+    current."""
 
     def __init__(
         self,
@@ -301,7 +301,7 @@ class _Lists:
                     self._list(clip.clip_id, before, kept=True)
                     yield result
         if before:
-            self.dropped["not in the corpus any more"] = len(before)
+            self.dropped["no longer in the corpus"] = len(before)
 
     def _list(self, clip_id: str, before: set[str], kept: bool) -> None:
         self.listed.add(safe_id(clip_id))
@@ -438,7 +438,7 @@ def _planned_without_writing(options: BuildOptions, clips: Sequence[Clip]) -> Pl
 
 
 def estimate(options: BuildOptions, sample: int = 4) -> Estimate:
-    """What a build would do, by doing it for a few clips in a temporary folder."""
+    """Estimates size and time of a build by building a few clips in a temporary folder."""
     options = checked(options)
     selection = select(options)
     planned = _planned_without_writing(options, selection.clips)

@@ -1,4 +1,4 @@
-"""What a build is asked for, checked before anything is written, and the clips that it takes."""
+"""Options of a build, checked before anything is written, and the selection of its clips."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ from manifests.versions import library_version
 
 @dataclass(frozen=True)
 class BuildOptions:
-    """What a build is asked for. `recipe` decides the features, the rest which clips and how.
+    """Options of a build. `recipe` decides the features, the others which clips and how they run.
 
     Attributes:
         split: name of a frozen split; "" for the single-stage commands, which take every clip.
-        limit: at most this many clips, dealt over the speakers in turn; 0 is all.
-        max_failures: stop when more clips fail; -1 never.
-        redo: stages that are done anew for every clip of the selection, with what depends on them.
+        limit: at most this many clips, spread evenly over the speakers; 0 is all.
+        max_failures: stop when more than this many clips fail; -1 is never.
+        redo: stages that run again for every selected clip, with the stages that depend on them.
         only: identifiers of clips; others are left alone. () is no restriction.
     """
 
@@ -51,7 +51,7 @@ class BuildOptions:
 
 @dataclass(frozen=True)
 class Selection:
-    """The clips of a build and what the corpus said about them."""
+    """The selected clips of a build, and the findings about their corpus."""
 
     corpus: Corpus
     split: Split | None

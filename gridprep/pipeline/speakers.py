@@ -1,4 +1,4 @@
-"""Comparison of each clip with the other clips of its speaker: is it this speaker's face and voice?
+"""Comparison of the face and voice of each clip with the other clips of its speaker.
 
 A clip under the name of another speaker passes every check of the clip alone. Beside the speaker's
 other clips it stands out by its picture (face, clothes, background: GRID recorded each speaker in
@@ -21,7 +21,7 @@ from manifests.records import ClipFailure, ManifestRow
 Array = NDArray[np.float64]
 
 LEAST_CLIPS = 5
-"""Clips of a speaker, this one included, below which nobody can say what is usual."""
+"""Least number of clips of a speaker, this one included, for a comparison."""
 FACE_LIKENESS = 0.6
 """Correlation of the face pattern with the speaker's median. (1,036 real clips: at least 0.76; of
 clips of others under 0.6 in four of five.)"""
@@ -33,7 +33,7 @@ VOICE_DISTANCE = 0.4
 
 @dataclass(frozen=True)
 class Patterns:
-    """What a clip looks and sounds like.
+    """The face pattern and the voice pattern of a clip.
 
     Attributes:
         face: (144,) gray levels (`gridprep.features.content.face_pattern`).
@@ -47,7 +47,7 @@ class Patterns:
 
     @classmethod
     def of_stages(cls, stages: Mapping[str, Any]) -> Patterns | None:
-        """From the finished stages of a clip; None where a build of another version made them."""
+        """Patterns from the finished stages of a clip; None where another version built them."""
         content, mels = stages.get("content"), stages.get("mels")
         if content is None or mels is None or "face_pattern" not in content.data:
             return None

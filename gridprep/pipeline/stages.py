@@ -1,4 +1,4 @@
-"""One clip through the stages: what is done already is kept, what changed is redone.
+"""Processing of one clip through the stages: finished stages are kept, stale ones are redone.
 
 `process_clip` is what `build` and the single-stage commands run for every clip, in a worker
 process; it never raises for a bad clip, only for a build folder that cannot be written.
@@ -63,12 +63,12 @@ _FOLDER_ERRNOS = {
         *("EEXIST", "ENOTDIR", "EISDIR", "EMFILE", "ENFILE", "ENAMETOOLONG"),
     )
 }
-"""What the file system says when it is the build folder that cannot be used, and not one clip."""
+"""Error numbers of the file system that concern the build folder as a whole, not one clip."""
 
 
 @dataclass
 class ClipResult:
-    """What a worker sends back: what is to be remembered of the clip, and the stages it did."""
+    """The result of a worker: the new state of the clip, and the stages that it ran."""
 
     clip_id: str
     state: ClipState
@@ -83,7 +83,7 @@ def _backend(name: str, device: str, options: tuple[tuple[str, str], ...]) -> La
 
 @dataclass
 class _Work:
-    """A clip in progress. Sources are decoded once, when the first stage asks."""
+    """A clip in progress. The source is decoded once, when the first stage needs it."""
 
     task: ClipTask
     state: ClipState
@@ -178,8 +178,8 @@ def _audio(work: _Work) -> None:
 
 
 def _require_upright(backend: LandmarkBackend, pictures: Sequence[NDArray[np.uint8]]) -> None:
-    """Raises `ClipError` for pictures that are all on their head: landmarks look upright there all the
-    same, and the lip crops show hair."""
+    """Raises `ClipError` for a clip whose pictures are upside down: landmark backends find upright
+    faces there all the same, and the lip crops show hair."""
     if not isinstance(backend, TellsUpright):
         return
     margins = [backend.upright_margin(picture) for picture in pictures]
@@ -394,7 +394,7 @@ def _stamp_again(old: FileStamp | None, path: str, stage: str) -> FileStamp:
 
 
 def _changed(state: ClipState) -> str:
-    """The path of a source that is not, or no longer, the file that was stamped; else ""."""
+    """The path of a source file that differs from the stamped one; "" if there is none."""
     stamps = (state.source, state.alignment)
     return next((s.path for s in stamps if s is not None and not s.is_current()), "")
 
@@ -417,7 +417,7 @@ class _SourceChanged(Exception):
 
 
 class _Crash(Exception):
-    """An error that nobody foresaw, with the stage in which it came; its cause is the error."""
+    """An unexpected error with the stage in which it occurred; `__cause__` is the error."""
 
     def __init__(self, stage: str) -> None:
         super().__init__(stage)

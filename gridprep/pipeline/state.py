@@ -1,4 +1,4 @@
-"""What a build folder remembers of each clip, and the keys that say whether it still holds.
+"""The state of each clip in a build folder, and the keys that tell whether its stages are current.
 
 One SQLite file, `.state/clips.sqlite`, with one row per clip: what the source was (path, size, times,
 inode, SHA-256), and for each stage its key, its files with size and SHA-256, and its numbers. Only the
@@ -92,7 +92,7 @@ class StageState:
     """A finished stage.
 
     Attributes:
-        key: what it was made from and with; "" where its files may have been replaced since.
+        key: hash of its inputs and parameters; "" where its files may have been replaced since.
         files: artifact → file.
         data: numbers, flags and words for the manifest row.
     """
@@ -118,7 +118,7 @@ class StageState:
 
 @dataclass
 class ClipState:
-    """All that is remembered of a clip. Mutable: stages add themselves while a clip is processed.
+    """The state of a clip. It is mutable: stages add themselves while a clip is processed.
 
     Attributes:
         source, alignment: stamps of what was read; `alignment` is None where there is none.
@@ -286,12 +286,12 @@ class StateStore:
         return int(count)
 
     def listed(self) -> set[str]:
-        """The clips that the last manifest told of, as rows or as failures."""
+        """The clips that the last manifest lists, as rows or as failures."""
         with self._told():
             return {i for (i,) in self._database.execute("SELECT clip_id FROM clips WHERE listed")}
 
     def set_listed(self, clip_ids: Iterable[str]) -> None:
-        """Replaces what `listed` gives."""
+        """Replaces the clips that `listed` returns."""
         ids = set(clip_ids)
         if ids == self.listed():
             return

@@ -1,4 +1,4 @@
-"""What verifying a corpus finds out: per clip, per speaker, and as a whole (`verify.json`)."""
+"""The result of verifying a corpus: per clip, per speaker, and as a whole (`verify.json`)."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ REPORT_VERSION = 1
 
 @dataclass(frozen=True)
 class VerifyOptions:
-    """What is verified, and how deeply.
+    """Options of a verification: which clips are checked, and how deeply.
 
     Attributes:
-        speakers: only these; () is everybody.
-        limit: at most so many clips, dealt over the speakers in turn; 0 is all.
-        quick: names and presence only, nothing is decoded.
+        speakers: the speakers to check; () is all of them.
+        limit: at most this many clips, spread evenly over the speakers; 0 is all.
+        quick: check file names and presence only; no clip is decoded.
         faces: look for the face too, with the build's default landmark backend (three times slower).
     """
 
@@ -45,12 +45,13 @@ class Problem(Record):
 
 @dataclass(frozen=True)
 class Finding(Record):
-    """What was found out about a clip.
+    """The findings about one clip.
 
     Attributes:
-        problems: what makes it fail; a build names the first.
-        flags: what a build tolerates or puts right in the clip itself (`frames_repeated`).
-        repairs: what it puts right by stem (`alignment_folder`, `speaker_folder`); no blemish.
+        problems: reasons for which the clip fails; a build records the first.
+        flags: defects that a build tolerates or repairs in the clip itself (`frames_repeated`).
+        repairs: misplaced files that a build pairs by stem (`alignment_folder`, `speaker_folder`);
+            the clip itself has no defect.
         video: path relative to the corpus.
     """
 
@@ -79,7 +80,8 @@ class SpeakerCounts(Record):
     """A speaker's line of the table. `ok + flagged + failed == checked`.
 
     Attributes:
-        speaker: as the stems say; the folder's word for files that are no clips, "?" without one.
+        speaker: the speaker of the stems; for files that are no clips the speaker that the folder
+            names, or "?".
         expected: clips of a complete download.
         found: clips here, and files that only look like clips.
         checked: fewer than `found` with a limit.

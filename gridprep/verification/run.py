@@ -41,7 +41,7 @@ from manifests.records import STAGES, Clip, ClipFailure
 from manifests.specs import AudioSpec, CropSpec, LandmarkSpec
 
 NAMED_MISSING = 20
-"""So many missing clips of a speaker are named in the report; the count is always there."""
+"""Number of missing clips that the report names per speaker; it always holds the count."""
 
 ValueT = TypeVar("ValueT")
 
@@ -56,7 +56,7 @@ class VerifyTask:
 
 
 class _Checks:
-    """Runs checks one after the other and keeps what each complains of."""
+    """Runs checks one after the other and keeps the problems that they find."""
 
     def __init__(self) -> None:
         self.problems: list[Problem] = []
@@ -97,7 +97,7 @@ def check_clip(task: VerifyTask) -> Finding:
 
 
 def _check_media(task: VerifyTask, checks: _Checks) -> None:
-    """Pictures and sound of a clip, and the face where it is asked for."""
+    """Checks the pictures and the sound of a clip, and the face if requested."""
 
     def decoded() -> Media:
         return decode(task.clip.video)
@@ -115,7 +115,7 @@ def _check_media(task: VerifyTask, checks: _Checks) -> None:
 
 @lru_cache(maxsize=1)
 def _backend() -> LandmarkBackend:
-    """One a worker process; the build's default. Raises `MissingDependency`."""
+    """The build's default landmark backend, one per worker process. Raises `MissingDependency`."""
     return create(DEFAULT)
 
 
@@ -154,7 +154,7 @@ def verify(options: VerifyOptions) -> Verification:
     """
     started_s = time.monotonic()
     if options.faces and not options.quick:
-        _backend()  # says before any clip is read that it is not there
+        _backend()  # reports a missing backend before any clip is read
     selection = select(
         BuildOptions(options.corpus, "", speakers=options.speakers, limit=options.limit)
     )

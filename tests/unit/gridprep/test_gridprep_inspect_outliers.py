@@ -14,7 +14,7 @@ from gridprep.inspection.outliers import (
     group_failures,
     norms,
     rank,
-    speakers,
+    speaker_summaries,
 )
 from manifests.records import ClipFailure, ManifestRow, WordSpan
 from manifests.sync import CONFIDENT_MARGIN
@@ -126,7 +126,7 @@ def test_a_build_without_these_numbers_is_not_judged_and_not_wrong() -> None:
         if ranking.criterion.key != "samples-added":
             assert (ranking.n_judged, ranking.n_flagged, ranking.worst) == (0, 0, ())
             assert ranking.n_unjudged == 5
-    (speaker,) = speakers(bare, [])
+    (speaker,) = speaker_summaries(bare, [])
     assert speaker.jitter_px is speaker.av_offset_frames is speaker.av_confident_percent is None
 
 
@@ -176,7 +176,7 @@ def test_speakers_are_summed_up() -> None:
         row("c", jitter_px=0.9, av_offset_frames=9.0, av_margin=0.0),
         replace(row("d", "s10"), subset="test"),
     ]
-    first, second, third = speakers(rows, [failure("s1", "x"), failure("s30", "y")])
+    first, second, third = speaker_summaries(rows, [failure("s1", "x"), failure("s30", "y")])
     assert (first.speaker, second.speaker, third.speaker) == ("s1", "s10", "s30")
     assert (first.rows, first.failures, first.flagged) == (3, 1, 2)
     assert first.subsets == {"train": 3}

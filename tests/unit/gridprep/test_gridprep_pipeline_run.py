@@ -400,7 +400,7 @@ def test_what_is_not_listed_any_more_is_said(corpus: Path) -> None:
     assert code == 0
     assert "4 rows + 0 failures = 4 clips (0 worked on, 2 unchanged" in printed
     assert "2 of them are from earlier builds of this folder" in printed
-    assert "1 clips of earlier builds are no longer listed: not in the corpus any more" in printed
+    assert "1 clips of earlier builds are no longer listed: no longer in the corpus" in printed
     assert "1 clips of earlier builds are no longer listed: made with other options," in printed
     code, printed, _ = gridprep(*arguments, "--speakers", "s2", "--mel", "lip2wav")
     assert "2 rows + 0 failures = 2 clips (2 worked on, 0 unchanged" in printed
