@@ -1,5 +1,5 @@
-"""The metrics: pure functions of arrays and rates, to be called from Python, and beside each a `Metric`,
-one file per family, which says what a table must print about it (`base.REGISTRY` names them all)."""
+"""The metrics: pure functions of arrays and rates for use from Python, and beside each a `Metric`,
+one file per family, which describes it for tables (`base.REGISTRY` names them all)."""
 
 from typing import TYPE_CHECKING
 

@@ -1,7 +1,7 @@
 """The interface of metrics, and the registry of all of them.
 
 A metric is a pure function of arrays first (`intelligibility.stoi`), and a thin class second that
-declares what a table has to print about it and turns whatever goes wrong into a failed score.
+describes it for tables and turns every error into a failed score.
 """
 
 from __future__ import annotations
@@ -89,7 +89,7 @@ RECOGNITION = (
 SYNC = ("av_offset", "av_correlation", "lse_c", "lse_d")
 SWAP = ("voice_follows", "f0_voice", "f0_follows")
 OPTIONAL = ("pesq_wb", "pesq_nb", "nisqa_tts", *RECOGNITION, *SYNC, *SWAP)
-"""Computed when asked for by name, or when the settings bring what they need (`Metric.wanted`)."""
+"""Optional metrics: computed when named, or when the settings provide their needs (`Metric.wanted`)."""
 
 
 @dataclass(frozen=True)
@@ -97,24 +97,25 @@ class MetricInfo:
     """Description of a metric: what a table prints about it and what its cache key covers.
 
     Attributes:
-        name: as in the registry and in `scores.jsonl`.
+        name: identifier in the registry and in `scores.jsonl`.
         label: column head.
-        unit: "" where it has none.
-        direction: which way is better; `none` describes the input and is never ranked.
+        unit: unit of the value, "" where it has none.
+        direction: whether higher or lower is better; `none` describes the input and is never ranked.
         definition: one or two sentences, printed in captions.
-        citation: where it comes from.
-        license: of the implementation.
+        citation: publication that defines it.
+        license: license of the implementation.
         parameters: everything that changes the value.
-        group: the table it belongs to.
-        decimals: digits printed.
+        group: key of the table that holds it.
+        decimals: number of decimals printed.
         needs_reference: whether the recording of the same clip is needed.
         needs_degraded: whether the value depends on the system's own file.
-        has_floor: whether the same measure on the recordings says something (a recording's STOI
-            against itself does not).
-        pool: how the set's number is made of the clips' scores (`pooling.POOLS`), "" for their mean.
-        note: what a caption must say of this configuration (the recognizer, the weights).
-        libraries: distributions whose version changes the value.
-        extra: pip extra that brings them, "" where the toolkit itself does.
+        has_floor: whether the same measure on the recordings is informative (the STOI of a recording
+            against itself is not).
+        pool: how the scores of clips are pooled into the score of a set (`pooling.POOLS`), "" for the
+            mean.
+        note: sentence for captions on this configuration (the recognizer, the weights).
+        libraries: distributions whose versions may change the value.
+        extra: pip extra that installs them, "" where the toolkit itself does.
         revision: raised when our code changes the value.
     """
 
@@ -139,7 +140,7 @@ class MetricInfo:
 
     @property
     def floor(self) -> str:
-        """Name of the metric's floor, "" where it has none."""
+        """Returns the name of the metric's floor, "" where it has none."""
         return self.name + FLOOR_SUFFIX if self.has_floor else ""
 
     @property
@@ -148,12 +149,12 @@ class MetricInfo:
 
     @property
     def heading(self) -> str:
-        """`MCD (dB) ↓`."""
+        """Returns the heading of the column with unit and direction: `MCD (dB) ↓`."""
         unit = f" ({self.unit})" if self.unit else ""
         return f"{self.label}{unit} {self.arrow}".rstrip()
 
     def identity(self) -> dict[str, Any]:
-        """Everything that decides the value beside the files' content: part of the cache key."""
+        """Returns all that decides the value beside the files' content: part of the cache key."""
         return {
             "metric": self.name,
             "revision": self.revision,
@@ -165,7 +166,7 @@ class MetricInfo:
         return dataclasses.replace(self, **changes)
 
     def of_recordings(self) -> MetricInfo:
-        """The description of this metric's floor."""
+        """Returns the description of this metric's floor."""
         return self.variant(
             name=self.floor,
             label=f"{self.label} of the recordings",
@@ -179,7 +180,7 @@ class MetricInfo:
 
 @dataclass(frozen=True)
 class Measured:
-    """A value with its weight in means and what it was made of; see `Score`."""
+    """A value with its weight in means and its details; see `Score`."""
 
     value: float
     weight: float = 1.0
@@ -187,7 +188,7 @@ class Measured:
 
 
 class Metric(ABC):
-    """One column. Subclasses state `info` and compute `value`.
+    """A metric: one column of a table. Subclasses define `info` and compute `value`.
 
     Instances travel to worker processes: they hold configuration, never a loaded model.
     """
@@ -198,24 +199,24 @@ class Metric(ABC):
 
     @classmethod
     def configured(cls, settings: Settings) -> Metric:
-        """The metric under these settings; most have nothing to set."""
+        """Returns the metric under these settings; most metrics have no settings."""
         return cls()
 
     @classmethod
     def wanted(cls, settings: Settings) -> bool:
-        """Whether an optional metric is computed although nobody named it."""
+        """Returns whether an optional metric is computed without being named."""
         return False
 
     @abstractmethod
     def value(self, pair: Pair) -> float:
-        """The number, or `Unscorable` with the reason why there is none."""
+        """Returns the value, or raises `Unscorable` with the reason why there is none."""
 
     def measure(self, pair: Pair) -> Measured:
-        """`value` with what else there is to record."""
+        """Returns `value` with its weight and the details to record."""
         return Measured(self.value(pair))
 
     def clip_inputs(self, root: Path, clip: RunClip) -> list[Any]:
-        """Everything else that decides the value of one clip, as plain values: part of the cache key.
+        """Returns all else that decides the value of one clip, as plain values: part of the cache key.
 
         Args:
             root: the run directory.
@@ -223,18 +224,18 @@ class Metric(ABC):
         return []
 
     def for_run(self, run: Run) -> Metric:
-        """This metric, knowing the run that it scores: for those that look at its other clips."""
+        """Returns this metric bound to the run, for metrics that need the other clips of a run."""
         return self
 
     def stated(self, parameters: dict[str, Any]) -> Metric:
-        """This metric as another configuration stated it, to see whether its scores still hold."""
+        """Returns this metric as a stored score describes it, to check whether the score is still valid."""
         other = copy.copy(self)
         other.info = self.info.variant(parameters=parameters)
         return other
 
     def applies(self, run: Run) -> bool:
-        """Whether a run has anything that this metric measures. Where it has not, the run has no
-        scores of it, which is no failure: a resynthesis reads no lips."""
+        """Returns whether a run holds what this metric measures. Otherwise the run has no scores of
+        it, which is no failure: a resynthesis has no lip transcripts."""
         return True
 
     def floor(self) -> Metric:
@@ -244,7 +245,7 @@ class Metric(ABC):
         return twin
 
     def key_inputs(self, root: Path, clip: RunClip) -> list[Any]:
-        """`clip_inputs` of the side that is measured."""
+        """Returns `clip_inputs` of the measured side."""
         if self.of_recording:
             clip = dataclasses.replace(clip, voice="")
         return self.clip_inputs(root, clip)
@@ -258,10 +259,10 @@ class Metric(ABC):
             raise MissingDependency(f"{self.info.name} needs {', '.join(missing)}", remedy)
 
     def score(self, pair: Pair) -> Score:
-        """The score of a clip. Never raises for what a clip may hold: that becomes a failed score.
+        """Returns the score of a clip. A clip that cannot be scored gives a failed score, no exception.
 
         Raises:
-            ToolkitError: weights or transcripts that are broken for every clip.
+            ToolkitError: weights or transcripts are unusable for every clip.
         """
         if self.of_recording:
             pair = pair.floor
@@ -290,7 +291,7 @@ class Metric(ABC):
         )
 
     def failure(self, clip: RunClip, reason: str) -> Score:
-        """The score of a clip that has no value."""
+        """Returns the failed score of a clip."""
         return Score(
             speaker=clip.speaker,
             stem=clip.stem,
@@ -313,10 +314,10 @@ def _metric_class(target: str) -> type[Metric]:
 
 
 def get_metric(name: str, settings: Settings | None = None) -> Metric:
-    """The metric, or the floor, of that name under these settings (or none).
+    """Returns the metric or the floor of that name under these settings (or none).
 
     Raises:
-        BadInput: an unknown name (the choices are listed), or a setting that cannot be.
+        BadInput: the name is unknown (the choices are listed), or a setting is invalid.
     """
     base = name if name in REGISTRY else name.removesuffix(FLOOR_SUFFIX)
     metric = None
@@ -328,7 +329,7 @@ def get_metric(name: str, settings: Settings | None = None) -> Metric:
 
 
 def column_order(name: str) -> tuple[bool, int]:
-    """Sort key of known metrics' names: as in the registry, floors after all others."""
+    """Returns the sort key of a metric's name: the registry's order, floors after all others."""
     names = list(REGISTRY)
     base = name if name in REGISTRY else name.removesuffix(FLOOR_SUFFIX)
     return base != name, names.index(base)
@@ -337,10 +338,10 @@ def column_order(name: str) -> tuple[bool, int]:
 def select(
     names: Sequence[str] | None, settings: Settings | None = None
 ) -> tuple[list[Metric], list[str]]:
-    """(metrics in the registry's order, one line for what was asked for and is absent).
+    """Returns (metrics in the registry's order, one line per requested metric that is not available).
 
-    None asks for all but the optional ones that the settings do not want. A metric brings its
-    floor along. Raises `BadInput` for an unknown name.
+    None selects all metrics except the optional ones that the settings do not want. The floor of
+    a metric is selected with it. Raises `BadInput` for an unknown name.
     """
     settings = settings or Settings()
     asked = list(names or ())

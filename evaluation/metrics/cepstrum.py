@@ -1,7 +1,7 @@
 """Distances between log-mel spectrograms: mel-cepstral distortion, and the plain L1.
 
-MCD has no single definition (published values of 22 and 32 dB are both "MCD"), so ours is spelled
-out here and in every caption.
+MCD has no single definition (published values of 22 and 32 dB are both "MCD"), so the definition
+used here is stated in full in every caption.
 """
 
 from __future__ import annotations
@@ -32,9 +32,9 @@ PARAMETERS: dict[str, Any] = {
 
 
 def mfcc(mel: Mel) -> NDArray[np.float64]:
-    """(n_mels, T) natural-log mel → (13, T) cepstral coefficients 1–13 by the orthonormal DCT-II.
+    """Converts a (n_mels, T) natural-log mel to (13, T) cepstra 1–13 by the orthonormal DCT-II.
 
-    c0, the overall level, is left out.
+    c0, the overall level, is excluded.
     """
     cepstrum = fft.dct(np.asarray(mel, dtype=np.float64), type=2, norm="ortho", axis=0)
     return np.asarray(cepstrum[1 : COEFFICIENTS + 1])
@@ -204,8 +204,8 @@ class MelL1(Metric):
         unit="",
         direction="lower",
         definition=(
-            "Mean absolute difference of the natural-log mels of the MCD; unlike it, sensitive to "
-            "level."
+            "Mean absolute difference of the natural-log mels that the MCD uses; unlike the MCD, it is "
+            "sensitive to level."
         ),
         citation="Kong et al. (HiFi-GAN), NeurIPS 2020, eq. 5",
         parameters={"mel": MEL.fingerprint()},

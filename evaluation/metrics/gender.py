@@ -1,4 +1,4 @@
-"""Whether the voice has the gender of the face: the objective side of the paper's 99.22 % (Table II).
+"""Gender agreement of voice and face: the objective counterpart of the paper's 99.22 % (Table II).
 
 The face is that of the speaker who gave the voice (`voice` of a swap, else the speaker).
 """
@@ -55,10 +55,10 @@ class GenderAgreement(Metric):
         unit="%",
         direction="higher",
         definition=(
-            "Share of clips whose voice a classifier (logistic regression on the median F0 and the "
-            "ECAPA-TDNN embedding, trained without s1, s2, s4 and s29) takes for the gender of the "
-            "speaker whose face gave the voice; the mean of the shares of men and of women, where "
-            "there are both."
+            "Percentage of clips whose voice a classifier (logistic regression on the median F0 and the "
+            "ECAPA-TDNN embedding, trained without s1, s2, s4 and s29) assigns to the gender of the "
+            "speaker whose face gave the voice; the mean of the percentages for men and for women, "
+            "where there are both."
         ),
         citation="Um et al., section V-B, asks listeners; ECAPA-TDNN: Interspeech 2020",
         license="Apache-2.0 (SpeechBrain)",
@@ -91,7 +91,7 @@ class GenderAgreement(Metric):
         return bound
 
     def expected(self, clip: RunClip) -> str:
-        """Gender of the face, "" where nobody says: of the run's clips, else of GRID's list."""
+        """Returns the gender of the face from the run's clips, else from GRID's list; "" if unknown."""
         face = clip.voice or clip.speaker
         if face == clip.speaker and clip.gender in GENDERS:
             return clip.gender
@@ -104,7 +104,7 @@ class GenderAgreement(Metric):
         female = probability_of(pair.degraded, self.kind)
         expected = self.expected(pair.clip)
         if not expected:
-            raise Unscorable("no_gender", f"nobody says of which gender {pair.clip.speaker} is")
+            raise Unscorable("no_gender", f"the gender of {pair.clip.speaker} is not known")
         heard = "female" if female > 0.5 else "male"
         details = {"expected": expected, "heard": heard, "female": round(female, 4), "chance": 50.0}
         return Measured(100.0 * (heard == expected), details=details)
@@ -119,7 +119,8 @@ class GenderAgreementF0(GenderAgreement):
         name="gender_agreement_f0",
         label="Gender (F0 only)",
         definition=(
-            "The same by the median F0 alone: the baseline that the classifier above has to beat."
+            "Gender agreement by a classifier of the median F0 alone, the baseline for the classifier "
+            "of F0 and embedding."
         ),
         license="ISC (librosa)",
         has_floor=True,

@@ -1,5 +1,5 @@
-"""Properties of the files: level, clipping, length, rate. Never ranked, but
-recorded for every clip, since each of them moves some metric."""
+"""Properties of the files: level, clipping, length and rate. They are never ranked, but recorded
+for every clip, since each of them influences some metric."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class LengthDifference(Metric):
         unit="ms",
         direction="none",
         definition=(
-            "Duration minus that of the recording; beyond "
+            "Duration of the speech minus duration of the recording; beyond "
             f"±{LENGTH_TOLERANCE_S * 1000:.0f} ms frame-by-frame metrics fail."
         ),
         citation="this toolkit",
@@ -52,7 +52,7 @@ class Level(Metric):
         label="Level",
         unit="dBFS",
         direction="none",
-        definition="RMS level of the whole file; nothing is normalized before scoring.",
+        definition="RMS level of the whole file; levels are not normalized before scoring.",
         citation="this toolkit",
         group="input",
         decimals=1,
@@ -69,7 +69,7 @@ class Clipped(Metric):
         label="Clipped",
         unit="%",
         direction="none",
-        definition=f"Samples of absolute value ≥ {FULL_SCALE}, of all.",
+        definition=f"Percentage of samples with an absolute value ≥ {FULL_SCALE}.",
         citation="this toolkit",
         parameters={"full_scale": FULL_SCALE},
         group="input",
@@ -87,7 +87,7 @@ class SampleRate(Metric):
         label="File rate",
         unit="Hz",
         direction="none",
-        definition="Rate of the files as stored; all are scored at 16 kHz (soxr HQ).",
+        definition="Sample rate of the files as stored; all are scored at 16 kHz (resampled by soxr HQ).",
         citation="this toolkit",
         group="input",
         decimals=0,

@@ -1,4 +1,4 @@
-"""STOI and ESTOI (pystoi), raw and with the constant delay taken out."""
+"""STOI and ESTOI (pystoi), as is and with the constant delay removed."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def stoi(reference: Array, degraded: Array, rate_hz: int, *, aligned: bool = Fal
         degraded: the same of the speech that is scored, at most 0.25 s shorter or longer; the longer
             one is cut at its end.
         rate_hz: of both; they are brought to 16 kHz.
-        aligned: take the constant delay of the speech out first.
+        aligned: remove the constant delay of the speech first.
 
     Raises:
         Unscorable: there is no value; its `reason` is stable (`silent`, `length_mismatch`, …).
@@ -84,7 +84,7 @@ class Stoi(Metric):
         direction="higher",
         definition=(
             "Short-time objective intelligibility against the recording of the same clip "
-            "(pystoi, 10 kHz); signals cut to the shorter one, not aligned."
+            "(pystoi, 10 kHz); the signals are cut to the shorter one and not aligned."
         ),
         citation="Taal et al., IEEE TASLP 19(7), 2011",
         parameters={"sample_rate_hz": SCORING_RATE_HZ, "aligned": False},
@@ -99,7 +99,7 @@ class Estoi(Metric):
     info = Stoi.info.variant(
         name="estoi",
         label="ESTOI",
-        definition="Extended STOI, under the same conditions.",
+        definition="Extended STOI, under the same conditions as STOI.",
         citation="Jensen and Taal, IEEE/ACM TASLP 24(11), 2016",
     )
 
@@ -114,7 +114,7 @@ class StoiAligned(Metric):
     info = Stoi.info.variant(
         name="stoi_aligned",
         label="STOI, aligned",
-        definition="STOI after the constant offset of each clip has been taken out.",
+        definition="STOI after the constant offset of each clip has been removed.",
         parameters=ALIGNED_PARAMETERS,
         group="aligned",
     )
@@ -127,7 +127,7 @@ class EstoiAligned(Metric):
     info = Estoi.info.variant(
         name="estoi_aligned",
         label="ESTOI, aligned",
-        definition="ESTOI after the constant offset of each clip has been taken out.",
+        definition="ESTOI after the constant offset of each clip has been removed.",
         parameters=ALIGNED_PARAMETERS,
         group="aligned",
     )

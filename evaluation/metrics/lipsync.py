@@ -1,4 +1,4 @@
-"""LSE-C and LSE-D: lip sync as SyncNet sees it, with weights that the user brings."""
+"""LSE-C and LSE-D: lip synchronization measured by SyncNet, with weights that the user provides."""
 
 from __future__ import annotations
 
@@ -157,10 +157,10 @@ class LseD(Lse):
         unit="",
         direction="lower",
         definition=(
-            "Lip-sync error, distance: mean distance of SyncNet's features of picture and sound at the "
-            "shift within ±15 frames where it is least. Faces are cut out of the source video by the "
-            "build's landmarks, as the public pipeline cuts them by its detector; clips of fewer than "
-            "100 frames, which that pipeline drops, count."
+            "Lip-sync error, distance: mean distance of SyncNet's features of video and audio at the "
+            "shift within ±15 frames where it is least. Faces are cropped from the source video by the "
+            "build's landmarks, as the public pipeline crops them by its detector; clips of fewer than "
+            "100 frames, which that pipeline drops, are scored too."
         ),
         citation="Chung and Zisserman, ACCV workshop 2016; Prajwal et al., ACM MM 2020",
         license="MIT (the public weights have their own terms)",
@@ -178,8 +178,8 @@ class LseC(Lse):
         label="LSE-C",
         direction="higher",
         definition=(
-            "Lip-sync error, confidence: by how much that least distance lies under the median over all "
-            "shifts."
+            "Lip-sync error, confidence: median of the distance over all shifts minus the least "
+            "distance (LSE-D)."
         ),
         has_floor=True,
     )

@@ -1,4 +1,4 @@
-"""Naturalness as a network predicts it, without the recording."""
+"""Naturalness predicted by a network (NISQA-TTS) without the recording."""
 
 from __future__ import annotations
 
@@ -48,9 +48,9 @@ class NisqaTts(Metric):
         unit="",
         direction="higher",
         definition=(
-            "Naturalness predicted from the file alone, at its own rate and level, which both move "
-            "it. Real recordings do not reach 5 (GRID's s1 averages 3.4, s4 4.5), so read it beside "
-            "their score."
+            "Naturalness predicted from the file alone, at its own rate and level, which both "
+            "influence it. Recordings do not reach 5 (GRID's s1 averages 3.4, s4 4.5), so read it "
+            "beside their score."
         ),
         citation="Mittag and Möller, Interspeech 2020",
         license="MIT (the authors' weights: CC BY-NC-SA 4.0)",

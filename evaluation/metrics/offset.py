@@ -1,6 +1,6 @@
-"""The constant delay of a system, found by cross-correlation, and what is left when it is undone.
+"""The constant delay of a system, found by cross-correlation, and the signals with it removed.
 
-Waveforms do not correlate once a vocoder has made new phases, so band envelopes are compared:
+Waveforms do not correlate where a vocoder has generated new phases, so band envelopes are compared:
 24 log-mel bands every 2 ms, each with its own mean removed.
 """
 
@@ -126,7 +126,7 @@ class OffsetMs(Metric):
         unit="ms",
         direction="none",
         definition=(
-            "Constant delay behind the recording, positive when late: the maximum of the "
+            "Constant delay behind the recording, positive for late speech: the maximum of the "
             "normalized cross-correlation of 24 log-mel band envelopes (2 ms), searched within "
             f"±{LARGEST_OFFSET_S * 1000:.0f} ms."
         ),

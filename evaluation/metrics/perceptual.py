@@ -58,7 +58,7 @@ class PesqWideBand(Metric):
         unit="",
         direction="higher",
         definition=(
-            "PESQ MOS-LQO, wide band (ITU-T P.862.2), 16 kHz; it aligns the signals itself."
+            "PESQ MOS-LQO, wide band (ITU-T P.862.2), at 16 kHz; PESQ aligns the signals itself."
         ),
         citation="ITU-T P.862.2, 2007",
         license="MIT wrapper around the ITU-T reference code",

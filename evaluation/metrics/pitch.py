@@ -122,7 +122,7 @@ class F0Rmse(Metric):
         unit="cents",
         direction="lower",
         definition=(
-            "Root mean square of the F0 difference in cents over the frames voiced in both "
+            "Root mean square of the F0 difference in cents over the frames voiced in both signals "
             f"(pYIN, {FMIN_HZ:.0f}–{FMAX_HZ:.0f} Hz, every 20 ms, high-passed at "
             f"{HIGHPASS_HZ:.0f} Hz; frames {GATE_DB:.0f} dB below the loudest are unvoiced; at least "
             f"{LEAST_VOICED_FRAMES} frames)."
@@ -148,7 +148,7 @@ class VuvError(Metric):
         name="vuv_error",
         label="V/UV error",
         unit="%",
-        definition="Frames voiced in one signal and unvoiced in the other, of all frames.",
+        definition="Percentage of frames that are voiced in one signal and unvoiced in the other.",
         parameters=PARAMETERS,
         decimals=1,
     )
@@ -163,7 +163,7 @@ class F0Correlation(Metric):
         label="F0 corr.",
         unit="",
         direction="higher",
-        definition="Pearson correlation of log F0 over the frames voiced in both.",
+        definition="Pearson correlation of log F0 over the frames voiced in both signals.",
         decimals=3,
     )
 

@@ -1,4 +1,4 @@
-"""PESQ predicted without the recording, by a network that the toolkit ships."""
+"""PESQ predicted without the recording by a network that comes with the toolkit."""
 
 from __future__ import annotations
 
@@ -46,8 +46,8 @@ class Quality(Metric):
         direction="higher",
         definition=(
             "Predicts PESQ wb MOS-LQO (1.02 to 4.64) without a reference, by a network of this "
-            f"toolkit. {CAVEAT} Level is normalized; real recordings do not reach 4.64, so read "
-            "it beside their score."
+            f"toolkit. {CAVEAT} Level is normalized; recordings do not reach 4.64, so read it "
+            "beside their score."
         ),
         citation="this toolkit; architecture after Mittag et al., Interspeech 2021",
         group="headline",

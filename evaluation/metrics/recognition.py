@@ -1,4 +1,4 @@
-"""Words: what a recognizer hears in the speech against what was said, and what the lip reader read.
+"""Word and character errors of a recognizer's transcript against the sentence, and of lip transcripts.
 
 Rates are weighted by the length of their reference, so that their mean over clips is the corpus's
 rate: all errors over all words. Means of per-clip rates, which some papers print, differ.
@@ -86,7 +86,7 @@ def character_error_rate(sentence: str, heard: str) -> float:
 
 
 class Recognition(Metric):
-    """A measure of what one recognizer hears in one of the two sides."""
+    """Base of the metrics of one recognizer's transcript of the speech or of the recording."""
 
     def __init__(self, recognizer: Recognizer | None = None) -> None:
         self.recognizer = recognizer
@@ -128,7 +128,7 @@ class Recognition(Metric):
         return [clip.sentence, *heard]
 
     def comparison(self, pair: Pair) -> Comparison:
-        """Aligned once for all measures of a clip. Raises `Unscorable`."""
+        """Returns the alignment, computed once for all metrics of a clip. Raises `Unscorable`."""
         if self.recognizer is None:
             raise Unscorable("no_recognizer", "no recognizer was named")
         text = self.recognizer.transcript(pair)
@@ -142,7 +142,7 @@ def _compare(clip: RunClip, text: str) -> Comparison:
     try:
         return compare(clip.sentence, text)
     except ValueError:
-        raise Unscorable("no_sentence", "clips.jsonl does not say what was said") from None
+        raise Unscorable("no_sentence", "clips.jsonl holds no sentence of this clip") from None
 
 
 class WordErrorRate(Recognition):
@@ -195,14 +195,14 @@ def character_errors(found: Comparison) -> Measured:
 
 
 class GrammarWordErrorRate(WordErrorRate):
-    """WER of the same recognizer when only sentences of GRID can come out of it."""
+    """WER of the same recognizer when its output is restricted to sentences of GRID."""
 
     info = WordErrorRate.info.variant(
         name="wer_grammar",
         label="WER (grammar)",
         definition=(
-            "As the WER, but the recognizer can write nothing but sentences of GRID's grammar, which "
-            "hides errors."
+            "WER of the same recognizer when its output is restricted to sentences of GRID's "
+            "grammar, which hides errors."
         ),
         group="recognition",
         has_floor=True,
@@ -231,8 +231,8 @@ class GrammarCharacterErrorRate(GrammarWordErrorRate):
         name="cer_grammar",
         label="CER (grammar)",
         definition=(
-            "As the CER, but the recognizer can write nothing but sentences of GRID's grammar, which "
-            "hides errors."
+            "CER of the same recognizer when its output is restricted to sentences of GRID's "
+            "grammar, which hides errors."
         ),
         has_floor=True,
     )
@@ -242,7 +242,7 @@ class GrammarCharacterErrorRate(GrammarWordErrorRate):
 
 
 class Slot(Recognition):
-    """Whether the word of one slot was heard. The hypothesis is free: no grammar helps it."""
+    """Whether the word of one slot was recognized. The hypothesis is not restricted by the grammar."""
 
     slot: str
 
@@ -252,9 +252,11 @@ class Slot(Recognition):
 
 
 def grid_slots(found: Comparison) -> dict[str, tuple[str, str]]:
-    """Slot → (said, heard). Raises `Unscorable` where no sentence of GRID was said."""
+    """Returns slot → (reference, hypothesis). Raises `Unscorable` for a sentence outside GRID."""
     if found.slots is None:
-        raise Unscorable("not_grid", f"{found.reference!r} has not the {len(SLOTS)} words of GRID")
+        raise Unscorable(
+            "not_grid", f"{found.reference!r} does not have the {len(SLOTS)} words of GRID"
+        )
     return found.slots
 
 
@@ -263,7 +265,7 @@ def slot_info(slot: str) -> MetricInfo:
         name=f"slot_{slot}",
         label=slot.capitalize(),
         direction="higher",
-        definition=f"Share of clips whose {slot} was heard, after aligning the words.",
+        definition=f"Percentage of clips whose {slot} was recognized, after alignment of the words.",
         citation="Cooke et al., JASA 120(5), 2006",
         group="recognition",
         has_floor=False,
@@ -298,7 +300,7 @@ class Keywords(Recognition):
     info = slot_info("letter").variant(
         name="keyword",
         label="Keywords",
-        definition="Share of letters and digits that were heard: GRID's classical score.",
+        definition="Percentage of letters and digits recognized: the classical keyword score of GRID.",
     )
 
     def measure(self, pair: Pair) -> Measured:
@@ -307,14 +309,14 @@ class Keywords(Recognition):
 
 
 class LipWordErrorRate(Metric):
-    """WER of the text that the system's own lip reader wrote: no speech and no recognizer is involved."""
+    """WER of the text of the system's own lip reader: no speech and no recognizer is involved."""
 
     info = WordErrorRate.info.variant(
         name="lip_wer",
         label="Lip WER",
         definition=(
-            "WER of what the system's lip reader read (`transcript` in clips.jsonl), before any "
-            "speech was made of it."
+            "WER of the text of the system's lip reader (`transcript` in clips.jsonl), from which "
+            "the speech was synthesized; no recognizer is involved."
         ),
         parameters={"normalizer": NORMALIZER},
         group="recognition",
@@ -348,7 +350,7 @@ class LipCharacterErrorRate(LipWordErrorRate):
     info = LipWordErrorRate.info.variant(
         name="lip_cer",
         label="Lip CER",
-        definition="CER of what the system's lip reader read, before any speech was made of it.",
+        definition="CER of the text of the system's lip reader, from which the speech was synthesized.",
     )
 
     def measure(self, pair: Pair) -> Measured:

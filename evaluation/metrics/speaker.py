@@ -1,7 +1,7 @@
-"""Whether the voice is the speaker's: against the real recordings of the run's speakers.
+"""Speaker similarity: the voice against the recordings of the run's speakers.
 
-The speaker is the one whose face gave the voice (`voice` of a swap, else the speaker). Each score
-stands beside its floor, the same for the recordings, and beside chance.
+The target is the speaker whose face gave the voice (`voice` of a swap, else the speaker). Each
+score is shown beside its floor, the score of the recordings, and beside chance.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ DIGITS = 4
 
 
 def stated_parameters() -> dict[str, Any]:
-    """The network and its features; `source` tells scores of other weights apart."""
+    """Returns the parameters of network and features; `source` distinguishes scores of other weights."""
     sha256 = weights_sha256(WEIGHTS)
     return {**PARAMETERS, "weights_sha256": sha256, "source": sha256}
 
@@ -109,13 +109,13 @@ class Speaker(Metric):
         """Cosines of the clip's voice with every speaker, computed once. Raises `Unscorable`."""
         voice = embedding_of(pair.degraded)
         if self.enrollment is None:
-            raise Unscorable("no_enrollment", "no run with speakers to compare was given")
+            raise Unscorable("no_enrollment", "no run with speakers to compare with was given")
         voices = enrolled(self.enrollment)
         clip, target = pair.clip, self.target(pair.clip)
         return pair.once("speakers", lambda: trials(voice, target, clip.clip_id, voices))
 
     def contest(self, pair: Pair) -> Trials:
-        """`trials` where there is somebody to be mistaken for."""
+        """Returns `trials` where the run holds another speaker. Raises `Unscorable`."""
         found = self.trials(pair)
         if not found.others:
             raise Unscorable("one_speaker", "the run holds recordings of one speaker only")
@@ -132,10 +132,10 @@ class SpeakerSimilarity(Speaker):
         unit="",
         direction="higher",
         definition=(
-            "Cosine of the voice's embedding (a small ECAPA-TDNN trained on GRID, which never heard "
-            "s1, s2, s4 and s29) with the mean over the target speaker's other recordings in the "
+            "Cosine of the voice's embedding (a small ECAPA-TDNN trained on GRID without s1, s2, s4 "
+            "and s29) with the mean embedding of the target speaker's other recordings in the "
             f"run, {CLIPS} at most; the target is the speaker whose face gave the voice. Chance: the "
-            "same with the other speakers."
+            "mean cosine with the other speakers."
         ),
         citation=CITATION,
         license="Apache-2.0 (SpeechBrain)",
@@ -160,8 +160,8 @@ class SpeakerAccuracy(Speaker):
         label="Speaker ID",
         unit="%",
         definition=(
-            "Share of clips whose voice resembles the target speaker more than any other speaker of "
-            "the run, by the same embeddings. Chance: one of the run's speakers at random."
+            "Percentage of clips whose voice is closer to the target speaker than to any other speaker "
+            "of the run, by the same embeddings. Chance: one of the run's speakers at random."
         ),
         decimals=1,
         has_floor=True,
@@ -184,9 +184,10 @@ class SpeakerEer(Speaker):
         unit="%",
         direction="lower",
         definition=(
-            "Equal error rate of telling the target speaker (one trial per clip) from the others (one "
-            "trial per clip and speaker) by those cosines, one threshold for the whole run. A clip's "
-            "own row is the share of the other speakers that are at least as near. Chance: 50 %."
+            "Equal error rate of the verification of the target speaker (one trial per clip) against "
+            "the others (one trial per clip and speaker) by those cosines, with one threshold for the "
+            "whole run. The score of a single clip is the percentage of other speakers that are at "
+            "least as close. Chance: 50 %."
         ),
         decimals=1,
         pool="eer",

@@ -1,5 +1,5 @@
-"""Swaps (Table III of the paper): lips of one speaker, face of another. The words must stay with the
-lips, which the WER against the lips' sentence measures; the voice must go with the face, measured here.
+"""Swaps (Table III of the paper): lips of one speaker, face of another. The words must follow the
+lips, which the WER against the lips' sentence measures; the voice must follow the face, measured here.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from manifests.records import RunClip
 SPEAKER_CLIPS = 5
 """Recordings that a speaker's F0 is taken from: their medians differ by a tenth at most."""
 APART_CENTS = 200.0
-"""Two speakers whose F0 is nearer than this cannot be told apart by it."""
+"""Least difference of two speakers' F0 at which F0 distinguishes them."""
 
 
 def is_swap(clip: RunClip) -> bool:
@@ -36,7 +36,7 @@ def is_swap(clip: RunClip) -> bool:
 def check_swap(clip: RunClip) -> None:
     """Raises `Unscorable("no_swap")` for lips and face of one speaker."""
     if not is_swap(clip):
-        raise Unscorable("no_swap", "lips and face are of one speaker")
+        raise Unscorable("no_swap", "lips and face are of the same speaker")
 
 
 @lru_cache(maxsize=256)
@@ -131,8 +131,8 @@ class F0Follows(SpeakerF0):
         unit="%",
         direction="higher",
         definition=(
-            "Share of swaps whose median F0 is nearer to that of the face's speaker than to that of the "
-            f"lips' speaker, where the two are {APART_CENTS:.0f} cents or more apart. Chance: 50 %."
+            "Percentage of swaps whose median F0 is closer to that of the face's speaker than to that of "
+            f"the lips' speaker, where the two differ by {APART_CENTS:.0f} cents or more. Chance: 50 %."
         ),
         parameters={**F0ToVoice.info.parameters, "apart_cents": APART_CENTS},
         decimals=1,
@@ -165,8 +165,8 @@ class VoiceFollows(Speaker):
         label="Voice follows face",
         unit="%",
         definition=(
-            "Share of swaps whose voice resembles the face's speaker more than the lips' speaker, by the "
-            "embeddings of the speaker similarity. Chance: 50 %."
+            "Percentage of swaps whose voice is closer to the face's speaker than to the lips' speaker, by "
+            "the embeddings of the speaker similarity. Chance: 50 %."
         ),
         decimals=1,
         has_floor=False,

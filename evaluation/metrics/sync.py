@@ -1,8 +1,8 @@
-"""Whether the speech moves with the lips, without any network: the opening of the mouth, from the
-build's landmarks, against the loudness of the synthesized speech (`manifests.sync`).
+"""Audio-video synchronization without a network: the lip height, from the build's landmarks, against
+the loudness of the synthesized speech (`manifests.sync`).
 
-GRID's own recordings lie up to a frame early and differ by clip, so both measures are read beside
-those of the recordings.
+GRID's own recordings are up to a frame early, differently in each clip, so read both measures
+beside those of the recordings.
 """
 
 from __future__ import annotations
@@ -95,7 +95,9 @@ class AvSync(Metric):
 
         offset = side.once(f"av_offset {path}", compute)
         if offset.correlation <= 0:
-            raise Unscorable("no_movement", "no lag within reach has lips and sound move together")
+            raise Unscorable(
+                "no_movement", "lips and sound do not correlate at any lag within reach"
+            )
         return offset
 
     def measure(self, pair: Pair) -> Measured:
@@ -125,9 +127,10 @@ class AvOffsetFrames(AvSync):
         direction="none",
         definition=(
             "Video frames (40 ms) by which the sound comes after the lips: the lag of the largest "
-            "correlation of lip height and loudness, both without what is slower than a syllable "
-            f"({SYLLABLE_HZ} Hz), within ±{MAX_LAG_FRAMES} frames. Estimates whose margin over the "
-            f"best rival is under {CONFIDENT_MARGIN} (in the scores' details) may be a word off."
+            "correlation of lip height and loudness, both high-passed "
+            f"at {SYLLABLE_HZ} Hz (slower than syllables), within ±{MAX_LAG_FRAMES} frames. Estimates "
+            f"whose margin over the second-best lag is under {CONFIDENT_MARGIN} (in the scores' "
+            "details) may be a word off."
         ),
         citation="this toolkit (manifests/sync.py)",
         parameters=PARAMETERS,
@@ -145,8 +148,8 @@ class AvCorrelation(AvSync):
         unit="",
         direction="higher",
         definition=(
-            "Correlation of lip height and loudness at the lag of the A/V offset. It is searched for, "
-            "so it stays above 0 for speech that has nothing to do with the lips."
+            "Correlation of lip height and loudness at the lag of the A/V offset. The lag maximizes it, "
+            "so it is above 0 even for speech that is unrelated to the lips."
         ),
         decimals=3,
         has_floor=True,
