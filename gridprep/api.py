@@ -66,7 +66,7 @@ def build(
         out: folder of the build.
         split: a frozen split (`gridprep splits` lists them) that gives the clips their subsets.
         speakers: `all`, names such as `s1,s2` or `s1-s5`, or a list of names.
-        limit: at most this many clips, dealt over the speakers in turn; 0 is all.
+        limit: at most this many clips, spread evenly over the speakers; 0 is all.
         jobs: worker processes; 0 is one for every processor that this process may use.
         landmarks: landmark backend; "" is the default one.
         device: `cpu`, `cuda` or `cuda:N`, for the landmark backend.
@@ -78,14 +78,14 @@ def build(
         face_every: a face still on every k-th frame.
         mels: presets of `manifests.mel.PRESETS`; the first is the build's own mel.
         content: `fail`: a clip whose pictures, sound, words or speaker are wrong is a failure; `flag`:
-            it is a row with flags; `off`: nobody looks.
+            it is a row with flags; `off`: the content is not checked.
         backend: `local` or `dask`.
         scheduler: address of a Dask scheduler.
-        max_failures: stop when more clips fail; −1 is never.
-        redo: stages that are done anew, with what depends on them.
+        max_failures: stop when more than this many clips fail; −1 is never.
+        redo: stages that run again, with the stages that depend on them.
 
     Returns:
-        The balance: `rows + len(failures) == clips`, and the path of the manifest.
+        The report: counts with `rows + len(failures) == clips`, and the path of the manifest.
 
     Raises:
         BadInput: a corpus, option or folder that cannot be used.
@@ -141,7 +141,7 @@ def build_options(
     redo: Iterable[str] = (),
     targets: tuple[str, ...] = ALL_STAGES,
 ) -> BuildOptions:
-    """Options of a build from what a person writes; see `build`. Raises `BadInput`."""
+    """Parses the options of a build from text; see `build`. Raises `BadInput`."""
     return BuildOptions(
         corpus=os.fspath(corpus),
         out=os.fspath(out),
@@ -170,7 +170,7 @@ def recipe_of(
     mels: Iterable[str] = (DEFAULT_MEL,),
     content: ContentPolicy = "fail",
 ) -> Recipe:
-    """The recipe of a build from what a person writes; see `build`. Raises `BadInput` for unknown
+    """Parses the recipe of a build from text; see `build`. Raises `BadInput` for unknown
     names."""
     name = landmarks or registry.DEFAULT
     registry.entry(name)
@@ -215,7 +215,7 @@ def verify(
         faces: look for the face in every clip as well.
 
     Returns:
-        What was found per clip and per speaker; `count("failed")` clips a build could not use.
+        The findings per clip and per speaker; `count("failed")` clips cannot be used by a build.
 
     Raises:
         BadInput: no such folder, no clip in it, or none of the speakers.
@@ -241,7 +241,7 @@ def verify(
 
 @dataclass(frozen=True)
 class VideoCrops:
-    """What was cut out of a video.
+    """Lip crops and face stills of a video, with the landmarks that they were cut by.
 
     Attributes:
         lips: (T, 144, 144, 3) uint8 RGB at 25 frames per second.
@@ -250,7 +250,8 @@ class VideoCrops:
         landmarks: the points that were found, (T, N, 2) in pixels of the source, before they were
             smoothed and interpolated.
         found_share: share of the frames looked at in which a face was found.
-        interpolated_frames: frames looked at without a face, whose crops are guessed from the others.
+        interpolated_frames: number of frames looked at without a face; their landmarks are
+            interpolated.
         lips_border_px: how far a lip crop reached over the border of the picture, in source pixels; what
             lies outside repeats the border.
         source_fps: the video's own frames per second.
@@ -287,7 +288,7 @@ def crop(
         spec: sizes of the crops.
 
     Raises:
-        BadInput: no video, a damaged one, one without a face or with a face in less than half of it.
+        BadInput: the file is no video, is damaged, or shows a face in less than half of its frames.
         MissingDependency: no such landmark backend here.
 
     Example:

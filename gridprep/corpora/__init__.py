@@ -1,1 +1,1 @@
-"""Corpora: where the clips of a corpus lie, who speaks in them, what is said and when."""
+"""Corpora: the clips of a corpus with their speakers, sentences and word alignments."""

@@ -1,4 +1,4 @@
-"""GRID word alignments. The only place where `.align` units become seconds or frames.
+"""Word alignments of GRID: the only module that converts `.align` units to seconds or frames.
 
 A line is `start end word` in 1/25000 s, so `/1000` is video frames and `/25000` seconds (lhotse's
 recipe divides by 1000 and calls it seconds: 25 times too long).

@@ -1,10 +1,10 @@
-"""Finding GRID's files in whatever layout they lie, and telling by stems whose they are.
+"""Finds the clips and alignments of GRID in any folder layout, and assigns speakers by stem.
 
 Layouts in the wild: `s1/bbaf2n.mpg`, `s1/video/mpg_vcd/s1/…`, `s1.mpg_vcd.zip` unpacked, alignments in
-`align/` beside the clips or `alignments/s1/`, Apple and Windows litter strewn in, the clips re-encoded
+`align/` beside the clips or `alignments/s1/`, system files of macOS and Windows, the clips re-encoded
 to other containers, files renamed to `s1_bgah2p.mpg` or `id2_vcd_swwp2s.mpg`. Since a stem belongs to
-one speaker only, a clip's speaker is looked up by its stem; the folder is only a claim. The corpus itself
-is never touched.
+one speaker only, a clip's speaker is looked up by its stem; the folder is only a claim. The corpus is
+only read.
 """
 
 from __future__ import annotations
@@ -54,16 +54,16 @@ class FolderClaim:
 
 @dataclass(frozen=True)
 class Corpus:
-    """What was found.
+    """The clips found in a corpus, and findings about its files.
 
     Attributes:
         root: absolute path.
-        clips: one a stem, ordered by speaker and stem.
+        clips: one per stem, ordered by speaker and stem.
         failures: files that look like clips but cannot be one (`not_a_stem`, `unknown_stem`).
         claims: folders that hold another speaker's files, i.e. the repairs.
         duplicates: further files of a stem, not used: (used, not used) relative paths.
         orphan_alignments: alignments whose stem has no clip here.
-        junk_files: files and folders of litter passed over (`._x`, `Thumbs.db`, `__MACOSX`).
+        junk_files: number of system files and folders ignored (`._x`, `Thumbs.db`, `__MACOSX`).
         archives: zip files that lie in the corpus, relative paths; nothing in them is a clip yet.
     """
 
@@ -106,7 +106,7 @@ def _walk(root: str) -> Iterator[tuple[str, str, str, bool]]:
                     yield folder, entry.name, "", True
                     continue
                 if entry.name.startswith("."):
-                    continue  # our own bookkeeping and other people's
+                    continue  # hidden: the toolkit's own folders and others
                 match = _SPEAKER_FOLDER.fullmatch(entry.name)
                 stack.append((entry.path, f"s{int(match[1])}" if match else claimed))
             else:

@@ -1,7 +1,7 @@
-"""What a build puts right by itself while finding clips, told so that a person recognizes it.
+"""Repairs that a build makes while finding clips, described for a person.
 
-GRID's own `alignments.zip` has whole speaker folders swapped or moved round. Files are paired by stem,
-so nothing of it needs moving; but it should be seen and said.
+In GRID's own `alignments.zip` whole speaker folders are swapped or rotated. Files are paired by stem,
+so no file needs to be moved, but every repair is reported.
 """
 
 from __future__ import annotations

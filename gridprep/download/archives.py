@@ -1,4 +1,4 @@
-"""Archives that somebody has fetched already, unpacked into a corpus folder.
+"""Unpacks archives that were already fetched into a corpus folder.
 
 The rules of `gridprep.download.unpack` hold. An archive that was unpacked before is recognized by its
 checksum, and a later `gridprep download` into the same folder recognizes it too.
@@ -24,7 +24,7 @@ from manifests.lock import held
 
 @dataclass(frozen=True)
 class UnpackReport:
-    """What became of the archives.
+    """The result of unpacking archives.
 
     Attributes:
         unpacked, already: names of the archives.
@@ -71,7 +71,7 @@ def unpack_archives(
 
     Args:
         out: corpus folder: new, empty, or made by this command or `gridprep download`.
-        say: told of what goes wrong, one line each.
+        say: called with a line for each problem.
         on_archive: called after each archive.
 
     Raises:
@@ -83,7 +83,9 @@ def unpack_archives(
     for archive in archives:
         target = out / archive.stem
         if target in targets:
-            raise BadInput(f"{targets[target]} and {archive} have one name", "unpack one of them")
+            raise BadInput(
+                f"{targets[target]} and {archive} have the same name", "unpack one of them"
+            )
         targets[target] = archive
     unpacked, already, passed_over, failed = [], [], [], {}
     workspace = out / WORKSPACE
@@ -127,7 +129,7 @@ def _has_clips(archive: Path) -> bool:
 
 
 def _checksum(archive: Path) -> str:
-    """The checksum as the record of GRID gives it: `md5:…`. It recognizes, it protects nobody."""
+    """The checksum in the form of GRID's record, `md5:…`: it identifies archives, no more."""
     digest = hashlib.md5(usedforsecurity=False)
     with open(archive, "rb") as file:
         while piece := file.read(1 << 20):

@@ -1,4 +1,4 @@
-"""GRID from its record into a corpus folder: which archives, whether they fit, one after another.
+"""Downloads GRID from its record into a corpus folder: plans archives, checks space, unpacks each.
 
 OUT/s1/*.mpg … OUT/s34/*.mpg      a folder that is there is whole
 OUT/alignments/s1/*.align …
@@ -36,7 +36,7 @@ class Archive:
     Attributes:
         name: `s1` or `alignments`.
         file: the file of the record.
-        target: where its content goes.
+        target: folder of its content.
         unpacked: whether it is there already.
     """
 
@@ -73,7 +73,7 @@ class Archive:
 
 @dataclass(frozen=True)
 class DownloadReport:
-    """What a download came to: names of archives, and why the failed ones failed."""
+    """The result of a download: names of archives, and the reasons of failures."""
 
     fetched: tuple[str, ...]
     already: tuple[str, ...]
@@ -99,7 +99,7 @@ def is_unpacked(target: Path, file: RemoteFile) -> bool:
 def plan(
     record: Record, out: Path, speakers: Sequence[str], alignments: bool
 ) -> tuple[Archive, ...]:
-    """The archives to bring to `out`.
+    """Plans which archives are to be fetched and unpacked into `out`.
 
     Raises `BadInput` where the record lacks one or a folder is in the way.
     """
@@ -117,7 +117,7 @@ def check_folder(out: Path) -> None:
 
 
 def space_needed_bytes(archives: Sequence[Archive], keep_zips: bool) -> int:
-    """Room that the rest of the work takes at its peak.
+    """Disk space in bytes that the rest of the download needs at its peak.
 
     Archives are unpacked one by one and deleted, so without `keep_zips` the largest of them is the
     most that lies beside the unpacked content.
@@ -137,7 +137,7 @@ def free_bytes(out: Path) -> int:
 
 
 def check_space(archives: Sequence[Archive], out: Path, keep_zips: bool) -> None:
-    """Raises `BadInput` where it will not fit."""
+    """Raises `BadInput` where the disk space does not suffice."""
     needed, free = space_needed_bytes(archives, keep_zips), free_bytes(out)
     if needed > free:
         raise BadInput(

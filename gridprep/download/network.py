@@ -1,4 +1,4 @@
-"""HTTP that survives bad lines: what may be tried again, how often, and after which wait."""
+"""HTTP requests with retries: which errors are retried, how often, and after which wait."""
 
 from __future__ import annotations
 
@@ -55,14 +55,14 @@ class CannotResume(Exception):
 
 @dataclass(frozen=True)
 class Network:
-    """How patient to be.
+    """Timeouts and retries of HTTP requests.
 
     Attributes:
-        timeout_s: a connection that is silent for so long is given up.
+        timeout_s: seconds without data after which a connection is closed.
         retries: tries after the first, in a row, before giving up.
         backoff_s: wait before the first retry, doubled each time up to a minute.
-        sleep: how to wait; tests put their own.
-        say: told why it waits, one line each.
+        sleep: function that waits; tests replace it.
+        say: called with a line for each wait.
     """
 
     timeout_s: float = 60.0
@@ -205,5 +205,5 @@ def fetch_json(url: str, network: Network, max_bytes: int = 1 << 24) -> Any:
     except ValueError:
         raise BadInput(
             f"{url} does not answer with JSON",
-            "check --base-url, and that no login page is between",
+            "check --base-url, and that no login page intercepts the request",
         ) from None

@@ -1,4 +1,4 @@
-"""What a Zenodo record holds: `GET BASE/api/records/ID`."""
+"""A Zenodo record and its files, as returned by `GET BASE/api/records/ID`."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ BASE_URL = "https://zenodo.org"
 
 @dataclass(frozen=True)
 class Record:
-    """A record.
+    """A record of Zenodo.
 
     Attributes:
         number: its number.
         title: its title, or "".
-        license: what the record itself names, or "".
+        license: the license that the record names, or "".
         files: name → file.
     """
 

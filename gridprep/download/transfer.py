@@ -1,4 +1,4 @@
-"""Files that arrive whole: they go on where a broken connection or an earlier run left them.
+"""Resumable transfers: a file continues where a broken connection or an earlier run left it.
 
 A file grows as `NAME.part`; a note beside it says which file of the server it is (size, checksum,
 ETag), so that a part is only ever continued with bytes of the same file. The checksum is verified
@@ -35,7 +35,7 @@ PROGRESS_BYTES = 1 << 20
 
 
 class CannotWrite(ToolkitError):
-    """The disk takes no more, or not here."""
+    """The disk is full, or the path cannot be written."""
 
 
 @dataclass(frozen=True)
@@ -43,8 +43,8 @@ class RemoteFile:
     """A file to fetch.
 
     Attributes:
-        name: what it is called here and there.
-        url: where it is.
+        name: its file name, local and on the server.
+        url: its address.
         size_bytes: its exact size.
         checksum: `algorithm:hexadecimal`, such as `md5:…`.
     """
@@ -56,7 +56,7 @@ class RemoteFile:
 
 
 def part_of(target: Path) -> Path:
-    """Where `target` grows."""
+    """Path of the partial file of `target`."""
     return target.with_name(target.name + ".part")
 
 
@@ -87,7 +87,7 @@ def matches(path: Path, file: RemoteFile) -> bool:
 
 
 class _Part:
-    """`NAME.part` and the note that says whose part it is."""
+    """`NAME.part` and the note that names the file of the server that it belongs to."""
 
     def __init__(self, target: Path, file: RemoteFile) -> None:
         self.path = part_of(target)

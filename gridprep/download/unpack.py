@@ -1,4 +1,4 @@
-"""Unpacking a zip that is not trusted.
+"""Safe unpacking of an untrusted zip archive.
 
 Everything is checked from the archive's list before a byte is written, and counted while writing.
 The content appears under a temporary name and is renamed when complete, so a folder that is there
@@ -30,7 +30,7 @@ JUNK_NAMES = frozenset({"thumbs.db", ".ds_store", "desktop.ini"})
 
 @dataclass(frozen=True)
 class Limits:
-    """What a plausible archive stays below; GRID's have 34,000 entries and 0.5 GB at most."""
+    """Limits of a plausible archive; GRID's archives have at most 34,000 entries and 0.5 GB."""
 
     entries: int = 100_000
     total_bytes: int = 8 << 30
@@ -133,7 +133,7 @@ def members_of(archive: Path, opened: zipfile.ZipFile, limits: Limits) -> list[M
 
 
 def disk_bytes(members: list[Member]) -> int:
-    """What the members take on a disk, in whole blocks."""
+    """Disk space of the unpacked members in bytes, in whole blocks."""
     return sum(-(-m.entry.file_size // BLOCK_BYTES) * BLOCK_BYTES for m in members)
 
 

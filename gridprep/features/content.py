@@ -1,4 +1,4 @@
-"""Checks of a clip's content against itself: is a mouth really seen, does it move, are the words said?
+"""Checks of a clip's content: a mouth is seen, it moves, and the words of the alignment are said.
 
 Counts of frames, rates and levels say nothing about a clip that is frozen, half gray, noise for half
 a second, played backwards, silent in the middle of a word, or another sentence under this stem. Such
@@ -37,7 +37,7 @@ HIDDEN_SHARE = 0.5
 """The same beside the clip's median. (Real: at least 0.76.)"""
 HIDDEN_FAIL_FRAMES = 3
 LOST_FLAG_FRAMES, LOST_FAIL_FRAMES = 6, 25
-"""Longest time without a face seen. (Real: the 2 frames of `--every 2`.)"""
+"""Longest time without a detected face. (Real: the 2 frames of `--every 2`.)"""
 DROPOUT_FLAG_S, DROPOUT_FAIL_S = 0.01, 0.1
 """Digital silence inside the sentence. (Real: at most 3 samples.)"""
 WORDS_FLAG, WORDS_FAIL = 0.1, 0.05
@@ -45,12 +45,12 @@ WORDS_FLAG, WORDS_FAIL = 0.1, 0.05
 speaker, real clips have at least 0.08 and SynthGRID's 0.2; another sentence of the same speaker is
 under 0.05 in 74 % and under 0.1 in 89 %.)"""
 REVERSED = 0.2
-"""By how much more the lips follow the sound when they are played backwards. (Real: 1 % of clips.)"""
+"""Gain in correlation with the sound above which lips count as played backwards. (Real: 1 %.)"""
 
 
 @dataclass(frozen=True)
 class LipMotion:
-    """What the lip crops of a clip show, frame by frame.
+    """Contrast, change and detail of the lip crops of a clip, frame by frame.
 
     Attributes:
         contrast: (T,) standard deviation of the gray levels of each crop.
@@ -65,10 +65,10 @@ class LipMotion:
 
 @dataclass(frozen=True)
 class ContentReport:
-    """What the checks found of a clip that passes them.
+    """The findings about a clip that passes the checks.
 
     Attributes:
-        flags: oddities that a person should look at.
+        flags: oddities that should be inspected.
         qc: numbers for the manifest row.
     """
 
@@ -111,10 +111,10 @@ def dropout_samples(
 
 
 def check_lips(motion: LipMotion, found: NDArray[np.bool_]) -> ContentReport:
-    """Checks that a moving mouth is seen throughout.
+    """Checks that a moving mouth is seen in the whole clip.
 
     Args:
-        motion: of the lip crops.
+        motion: motion of the lip crops.
         found: (T,) whether the landmark backend saw the face in each frame; frames between those
             that it looks at count as not seen.
 
@@ -165,9 +165,9 @@ def check_sound(
     """Checks that the words of the alignment are said without a gap.
 
     Args:
-        samples: (N,) of the sound.
+        samples: (N,) samples of the sound.
         mel: (80, frames) default log mel of the sound.
-        words: of the alignment, silences left out.
+        words: words of the alignment without silences.
 
     Raises:
         ClipError: stage `content`, reasons `sound_dropout`, `words_not_said`.
@@ -211,7 +211,7 @@ def check_direction(height_px: Array, loud: Array) -> ContentReport:
 
 
 def checked(check: Callable[[], ContentReport], policy: str) -> ContentReport:
-    """What a check reports; under the policy `flag` a ruined content is a flag of that name."""
+    """Runs a check; under the policy `flag`, its failure becomes a flag named after the reason."""
     try:
         return check()
     except ClipError as error:

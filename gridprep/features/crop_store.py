@@ -1,4 +1,4 @@
-"""Crops on disk, one file a clip: the formats, and writing them.
+"""File formats of crops, one file per clip, and writing them.
 
 Which format is the default was decided by `python -m benchmarks --only crop-formats` (size, PSNR, time to
 encode and to decode a whole clip); its table is in docs/formats.md. Reading them back, which
@@ -53,7 +53,7 @@ def suffix_of(codec: str) -> str:
 
 
 def encode(pictures: Pictures, codec: str) -> bytes:
-    """The bytes of one clip's pictures. The same pictures give the same bytes.
+    """Encodes the pictures of one clip. The same pictures give the same bytes.
 
     Args:
         pictures: (T, H, W, 3) uint8 RGB with even H and W.

@@ -1,4 +1,4 @@
-"""From landmarks to crops: cleaning the points, the warp onto the mean face, lips and face stills.
+"""Crops from landmarks: cleaning of the points, warp onto the mean face, lip crops and face stills.
 
 Pure NumPy and OpenCV: no files, no models. The idea of a warp by stable points to a mean face, and a
 mouth crop that follows the mouth, is auto_avsr's and AV-HuBERT's; differences: named points, a
@@ -52,7 +52,7 @@ class MeanFace:
 def mean_face(reference_px: int = 384) -> MeanFace:
     """The project's own mean face (`gridprep/features/mean_face.json`).
 
-    Made by `python -m benchmarks.mean_face`: generalised Procrustes mean of FaceMesh landmarks over
+    Made by `python -m benchmarks.mean_face`: generalized Procrustes mean of FaceMesh landmarks over
     speakers of GRID, each weighted equally, mirrored and averaged so that it is symmetric, scaled to
     an eye distance of 81.5 px with the mouth center at (192, 237): the field of view of the
     literature's 256² mean face, times 1.5.
@@ -223,7 +223,7 @@ def corners_px(matrix: NDArray[np.float64], side_px: int) -> NDArray[np.float64]
 
 
 def _overhang_px(matrix: NDArray[np.float64], side_px: int, width: int, height: int) -> float:
-    """How far the crop's corners lie outside the source picture, in source pixels (0 when inside)."""
+    """Distance by which the crop's corners lie outside the source picture, in source pixels, or 0."""
     x, y = corners_px(matrix, side_px).T
     return float(max(0.0, -x.min(), x.max() - width, -y.min(), y.max() - height))
 

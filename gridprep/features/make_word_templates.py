@@ -18,7 +18,7 @@ Speakers = dict[tuple[str, str], dict[tuple[int, str], list[Array]]]
 
 
 def gather(builds: Iterable[Path]) -> Speakers:
-    """(build, speaker) → (slot, word) → features of every time that the word is said."""
+    """(build, speaker) → (slot, word) → features of every utterance of the word."""
     found: Speakers = defaultdict(lambda: defaultdict(list))
     for build in builds:
         for row in Manifest(build):

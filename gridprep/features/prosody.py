@@ -1,10 +1,10 @@
-"""F0 and energy on the mel's own time grid, in a few milliseconds a clip.
+"""F0 and energy on the time grid of the mel, in a few milliseconds per clip.
 
 F0 follows Boersma, "Accurate short-term analysis of the fundamental frequency and the
 harmonics-to-noise ratio of a sampled sound" (IFA Proceedings 17, 1993): autocorrelation divided by
-the window's own, a few candidates a frame, and the cheapest path through them.
+the window's own, a few candidates per frame, and the cheapest path through them.
 
-librosa's `pyin` takes 110 ms a clip, and on GRID it calls a quarter of the silence before and after
+librosa's `pyin` takes 110 ms per clip, and on GRID it calls a quarter of the silence before and after
 the sentence voiced (it has no notion of loudness); the tests hold the numbers of both.
 """
 

@@ -1,4 +1,4 @@
-"""How each word of GRID sounds on average, and how well a sound fits the words of an alignment.
+"""Templates of the words of GRID, and a score of how well a sound fits the words of an alignment.
 
 A template is the mean log-mel of a word at its place in the sentence, its duration divided into six
 equal parts, 20 bands, each clip's own mean spectrum removed, each speaker weighted equally. The score
@@ -72,12 +72,12 @@ def templates() -> Templates:
 def words_score(
     mel: NDArray[np.float32], words: Sequence[WordSpan], known: Templates | None = None
 ) -> float | None:
-    """How much nearer the sound is to the words of an alignment than to others of their slots.
+    """Scores how much nearer the sound is to the words of an alignment than to others of their slots.
 
     Args:
         mel: (80, frames) default log mel of the clip.
         words: six, one per slot of the grammar.
-        known: the package's by default.
+        known: templates; those of the package by default.
 
     Returns:
         The mean over the slots of 1 − distance / mean distance of the others: around 0 for any other

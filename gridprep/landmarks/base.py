@@ -22,8 +22,7 @@ IBUG_68 = (36, 39, 42, 45, 27, 30, 33, 48, 54, 51, 57, 62, 66, 50, 52, 58, 56, 8
 
 
 class FrameSource(Protocol):
-    """What gives frames one by one, an array of them or a video that is decoded as they are asked
-    for."""
+    """A source of frames that are read one by one: an array, or a video that is decoded on demand."""
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -66,10 +65,10 @@ class LandmarkBackend(Protocol):
 
 @runtime_checkable
 class TellsUpright(Protocol):
-    """A backend that can tell a face from one on its head."""
+    """A backend that can tell whether a face is upright or upside down."""
 
     def upright_margin(self, picture: NDArray[np.uint8]) -> float | None:
-        """How much surer it is of the face as it stands than of the face turned by 180°: below 0 the
+        """Certainty of the face as it stands minus that of the face turned by 180°: below 0 the
         (H, W, 3) picture is upside down. None where no face is seen."""
         ...
 
@@ -90,18 +89,18 @@ def empty_points(n_frames: int) -> NDArray[np.float32]:
 
 
 WHO = ("left", "right", "largest")
-"""Words for the face to keep; a number counts the faces from the left of the picture."""
+"""Names of the face to keep; a number instead counts the faces from the left of the picture."""
 
 
 def checked_who(who: str) -> str:
-    """The choice itself. Raises `BadInput` unless it is "", one of `WHO` or a number from 1."""
+    """Returns a valid choice of face. Raises `BadInput` unless it is "", in `WHO`, or 1 or more."""
     if who and who not in WHO and not (who.isascii() and who.isdigit() and int(who) > 0):
         raise BadInput(f"unknown face {who!r}", f"give {', '.join(WHO)}, or 1, 2, … from the left")
     return who
 
 
 def faces_needed(who: str) -> int:
-    """How many faces there must be for such a choice."""
+    """Number of faces that a picture must show for this choice."""
     return int(who) if who.isdigit() else 1
 
 
@@ -119,9 +118,9 @@ def choose_face(
     previous: NDArray[np.float64] | None,
     who: str = "",
 ) -> tuple[int, str]:
-    """Which of several faces to keep, and why.
+    """Chooses which of several faces to keep, and gives the reason.
 
-    The face nearest to the one kept before, if it is within one face width; else the one asked for;
+    The face nearest to the one kept before, if it is within one face width; else the face `who`;
     else the one with the greatest area weighted down by its distance from the center of the frame.
 
     Args:

@@ -31,7 +31,7 @@ TILE_STEP = 0.65
 MIN_TILE_PX = 96
 """Smaller tiles would show faces too small for landmarks."""
 PLAIN_STD = 2.0
-"""Pictures with less contrast (standard deviation of the grey levels) are grey or black frames."""
+"""Pictures with less contrast (standard deviation of the gray levels) are gray or black frames."""
 
 
 Window = tuple[float, float, float]
@@ -67,7 +67,7 @@ def _anchors() -> NDArray[np.float64]:
 def detect(
     network: Network, picture: NDArray[np.uint8], windows: Sequence[Window] | None = None
 ) -> list[Face]:
-    """The faces in a picture, the surest first.
+    """Detects the faces in a picture, the most certain first.
 
     Args:
         network: `face_detection_short_range`.
@@ -109,7 +109,7 @@ def overlaps(box: NDArray[np.float64], boxes: NDArray[np.float64]) -> NDArray[np
 
 
 def is_plain(picture: NDArray[np.uint8]) -> bool:
-    """Whether there is nothing to see: a grey or a black frame."""
+    """Whether a picture shows nothing: a gray or a black frame."""
     return float(cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY).std()) < PLAIN_STD
 
 
@@ -154,7 +154,7 @@ def _look(network: Network, picture: NDArray[np.uint8], window: Window) -> NDArr
 
 
 def _merged(rows: NDArray[np.float64]) -> NDArray[np.float64]:
-    """One row a face: those that overlap with the surest one, averaged by their scores."""
+    """One row per face: boxes that overlap with the most certain one, averaged by their scores."""
     rows = rows[np.argsort(-rows[:, -1], kind="stable")]
     kept = []
     while len(rows):

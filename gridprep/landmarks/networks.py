@@ -21,14 +21,14 @@ from manifests.errors import BadInput, MissingDependency
 RUNTIMES = ("auto", "litert", "opencv")
 
 OUTPUTS = 2
-"""Both networks have two: what they found, and how sure they are."""
+"""Number of outputs of both networks: the points or boxes, and the scores."""
 
 Network = Callable[[NDArray[np.float32]], tuple[NDArray[np.float32], ...]]
 """(S, S, 3) RGB in the network's own range → its outputs, flat, the longest first."""
 
 
 def resolved(runtime: str = "auto") -> str:
-    """Which runtime that is: `litert`, `opencv`, or for `auto` LiteRT where it can be imported, else
+    """Resolves a runtime: `litert`, `opencv`, or for `auto` LiteRT where it can be imported, else
     OpenCV.
 
     Raises: `BadInput` for an unknown one, `MissingDependency` where `litert` is asked for by name and

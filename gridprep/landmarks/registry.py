@@ -14,18 +14,18 @@ from gridprep.landmarks.base import Frames, FrameSource, LandmarkBackend
 from manifests.errors import BadInput, ClipError, MissingDependency
 
 MAX_WHOLE_BYTES = 1_000_000_000
-"""Of pictures, where a backend needs them all at once."""
+"""Most bytes of pictures for a backend that needs all of them at once."""
 
 
 @dataclass(frozen=True)
 class Entry:
-    """What is known of a backend before anything heavy is imported.
+    """The registry entry of a backend, available before any heavy import.
 
     Attributes:
         target: "module:Class". The class is called with `device=`, and with `options=` (a mapping
             of strings) where it has any.
-        library: the import name of the library that it stands on.
-        install: how to get that library, as told to the user.
+        library: the import name of the library that it needs.
+        install: the command that installs this library, for messages.
         gpu: whether it can run on CUDA.
         one_by_one: whether `detect` also takes a `FrameSource`, so that no video need be held whole.
         options: names of the options that it understands.
@@ -81,7 +81,7 @@ def names() -> list[str]:
 
 
 def entry(name: str) -> Entry:
-    """What is known of a backend. Raises `BadInput` that lists the choices for an unknown name."""
+    """The entry of a backend. Raises `BadInput` that lists the choices for an unknown name."""
     if name not in BACKENDS:
         raise BadInput(f"unknown landmark backend {name!r}", f"choose from {', '.join(names())}")
     return BACKENDS[name]
@@ -106,7 +106,7 @@ def create(
     device: str = "cpu",
     options: Mapping[str, str] | tuple[tuple[str, str], ...] = (),
 ) -> LandmarkBackend:
-    """A new backend, for one worker process.
+    """Creates a backend for one worker process.
 
     Args:
         name: one of `names()`.

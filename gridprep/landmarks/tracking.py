@@ -1,4 +1,4 @@
-"""Follows one face through a clip with a detector that is dear and a network that likes batches.
+"""Tracking of one face through a clip, with an expensive detector and a network that runs in batches.
 
 1. The detector looks at key frames until one has a face.
 2. The network runs on all key frames in one go, each cut where that face was; key frames where the
@@ -29,7 +29,7 @@ Fit = Callable[[Frames, Boxes], tuple[NDArray[np.float32], NDArray[np.bool_]]]
 
 @dataclass
 class Track:
-    """What following one face gave.
+    """The result of tracking one face.
 
     Attributes:
         points: frame → (P, 2) pixel coordinates, where a face was found.
@@ -43,7 +43,7 @@ class Track:
 
 
 class FaceTracker:
-    """One clip's walk; make a new one for every clip, so that no clip influences the next.
+    """Tracks a face through one clip; make a new one per clip, so that no clip influences the next.
 
     Args:
         frames: (T, H, W, 3).

@@ -1,1 +1,1 @@
-"""Media files: decoding clips, and judging what was decoded."""
+"""Media files: decoding of clips, and checks of the decoded pictures and sound."""

@@ -1,4 +1,4 @@
-"""Decoding clips: pictures, sound and their times in one pass over a file.
+"""Decoding of clips: pictures, sound and their times in one pass over a file.
 
 What is needed of a clip of GRID is held in memory at once; the pictures of a larger one are decoded
 anew when they are asked for (`gridprep.media.frames`), so that memory does not grow with the picture.
@@ -42,7 +42,7 @@ MIN_GAP_S = 0.01
 
 @dataclass(frozen=True)
 class Media:
-    """What one pass over a file gave.
+    """The result of decoding a file in one pass.
 
     Attributes:
         frames: (T, H, W, 3) uint8 RGB as they are to be shown (upright, square pixels), or
@@ -58,11 +58,10 @@ class Media:
         damaged_frames: frames that the decoder marked as corrupt.
         decode_errors: packets that could not be decoded, and were skipped.
         codecs: `mpeg1video+mp2`.
-        undecodable: `video`, `audio`: kinds of which there are streams, but none that FFmpeg has a
-            decoder for.
+        undecodable: kinds (`video`, `audio`) that have streams, but none that FFmpeg can decode.
         pixel_aspect: width of a stored pixel over its height; 1 where pixels are square.
         quarter_turns: counter-clockwise, by which the stored pictures were turned upright.
-        audio_delay_samples: silence of the codec that was cut off before `audio`.
+        audio_delay_samples: samples of codec delay (silence) that were cut off before `audio`.
     """
 
     frames: NDArray[np.uint8] | Shown
@@ -186,7 +185,7 @@ class _Pictures:
             self._whole.append(picture)
 
     def frames(self) -> NDArray[np.uint8] | Shown:
-        """All of them."""
+        """All gathered pictures."""
         if not self.times_s:
             return np.zeros((0, 0, 0, 3), np.uint8)
         if self._whole is None:

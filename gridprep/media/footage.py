@@ -45,7 +45,7 @@ REMEDIES = {
 
 @contextmanager
 def one_line(path: str | os.PathLike[str]) -> Iterator[None]:
-    """Turns what is wrong with a clip, a `ClipError`, into the one line that a user reads: `BadInput`."""
+    """Turns a `ClipError` into a `BadInput` of one line with a remedy for the user."""
     try:
         yield
     except ClipError as error:
@@ -60,12 +60,12 @@ class Footage:
     Args:
         path: any container that FFmpeg reads.
         max_s: longest duration that is accepted.
-        keep_bytes: of decoded frames.
+        keep_bytes: memory for decoded frames, in bytes.
 
     Attributes:
-        fps: the file's own frames a second, as measured.
+        fps: measured frame rate of the file, in frames per second.
         times_s: (N,) times of the file's own frames, the first at 0, rising.
-        duration_s: until the last frame has been shown.
+        duration_s: time until the end of the last frame.
         start_s: time of the first frame in the file; None where the file's times make no sense, and
             frames are taken to come regularly.
         errors: packets that could not be decoded, and frames that the decoder marked as corrupt.
@@ -141,7 +141,7 @@ class Footage:
             yield float(time_s), as_shown(self._reader.frame(number), self._reader.aspect)
 
     def container(self) -> AbstractContextManager[Any]:
-        """The file opened anew, for whoever wants its packets. Raises `ClipError` as decoding does."""
+        """Opens the file anew for reading its packets. Raises `ClipError` as decoding does."""
         return self._reader.container()
 
     def close(self) -> None:

@@ -18,13 +18,13 @@ from manifests.errors import ClipError
 from manifests.mediafile import best_stream, pixel_aspect, streams_of, upright
 
 KEEP_BYTES = 64_000_000
-"""Of decoded frames, as the codec holds them: 16 s of GRID, or 20 pictures of 1080 lines."""
+"""Memory for decoded frames in the codec's own format: 16 s of GRID, or 20 pictures of 1080 lines."""
 
 KEEP_FRAMES = 8
-"""Kept whatever their size: landmarks look back over a few frames at 25 fps."""
+"""Number of frames kept whatever their size: landmarks look back over a few frames at 25 fps."""
 
 THREADS_FROM_PX = 640 * 480
-"""Pictures of more pixels are decoded on several threads where that is allowed."""
+"""Pictures with more pixels than this are decoded on several threads where that is allowed."""
 
 
 def check_size(path: str, size: tuple[int, int], frame: Any) -> None:
@@ -45,13 +45,13 @@ class VideoReader:
 
     Args:
         path: any container that FFmpeg reads.
-        keep_bytes: of decoded frames.
+        keep_bytes: memory for decoded frames, in bytes.
         threads: whether large pictures may be decoded on several threads.
 
     Attributes:
         codec: FFmpeg's name of the codec, "" before anything was decoded.
-        stated_fps: what the stream says of its rate, 0 when nothing.
-        aspect: of the pixels; see `pixel_aspect`.
+        stated_fps: frame rate that the stream states, 0 if it states none.
+        aspect: aspect ratio of the pixels; see `pixel_aspect`.
     """
 
     def __init__(
@@ -85,7 +85,7 @@ class VideoReader:
                 yield frame
 
     def take_from(self, stream: Any) -> None:
-        """Notes what the stream says of itself."""
+        """Notes codec, frame rate and pixel aspect of the stream."""
         self.codec = stream.codec_context.codec.canonical_name
         self.stated_fps = float(stream.average_rate or 0)
         self.aspect = pixel_aspect(stream)
@@ -162,8 +162,8 @@ class Shown(Sequence[NDArray[np.uint8]]):
     Cheap in rising order.
 
     Args:
-        reader: of the file.
-        numbers: (T,) which of its frames these are.
+        reader: reader of the file.
+        numbers: (T,) numbers of these frames in the file.
         thin: (T, h, w, 3) of the frames, as `thinned` says, from a pass that was made anyway.
 
     Attributes:

@@ -1,8 +1,8 @@
-"""What is wrong with a decoded clip, and what of it can be repaired.
+"""Checks and repairs of a decoded clip: frame count, frame rate, gray and black frames, sound.
 
 Decisions (docs/formats.md has them as a table): a clip is 75 frames at 25 fps. One or two frames too few
 are completed by repeating the one before, one or two too many are cut, both flagged. Another frame rate above
-25 is resampled by time and flagged, one below is refused. Grey, black or more missing frames, or no
+25 is resampled by time and flagged, one below is refused. Gray, black or more missing frames, or no
 usable sound, make the clip a failure: its features would look fine and be wrong.
 """
 
@@ -21,24 +21,24 @@ from manifests.errors import ClipError
 from manifests.specs import CLIP_FRAMES, CLIP_SECONDS, VIDEO_FPS, AudioSpec
 
 TOLERATED_FRAMES = 2
-"""Frames by which a clip may be short or long."""
+"""Number of frames by which a clip may be too short or too long."""
 
 GRID_SIZES = ((360, 288), (720, 576))
 MIN_SIDE_PX = 100
 
 RATE_TOLERANCE_FPS = 0.1
-"""By how much a rate may differ from 25 and its frames be taken one by one."""
+"""Difference from 25 fps up to which the frames of a clip are taken one by one."""
 
 PLAIN_STD = 6.0
 """A picture with a standard deviation under this shows nothing. (A real GRID frame has 50 to 80.)"""
 
 RECOVERED_SHARE = 0.75
-"""After a lost key frame the picture builds up from grey; it counts as recovered when its contrast
+"""After a lost key frame the picture builds up from gray; it counts as recovered when its contrast
 reaches this share of the clip's median."""
 
 BLACK_MEAN = 40.0
 COLORED = 20.0
-"""Spread of the mean red, green and blue above which plain frames are not called grey."""
+"""Spread of the mean red, green and blue above which plain frames are not called gray."""
 MIN_AUDIO_S = 2.5
 MIN_SAMPLE_RATE_HZ = 8000
 SILENT_DBFS = -60.0
@@ -48,7 +48,7 @@ MAX_AV_START_S = 0.5
 
 @dataclass(frozen=True)
 class CheckedVideo:
-    """75 frames, and what it took.
+    """The 75 checked frames of a clip, with the repairs that were made.
 
     Attributes:
         frames: (75, H, W, 3) uint8 RGB; see `Media.frames`.
@@ -63,7 +63,7 @@ class CheckedVideo:
 
 @dataclass(frozen=True)
 class CheckedAudio:
-    """The sound at the spec's rate and length, and what it took.
+    """The checked sound at the spec's rate and length, with the repairs that were made.
 
     Attributes:
         samples: (clip_samples,) float32 mono.
@@ -79,7 +79,7 @@ class CheckedAudio:
 def plain_frames(
     frames: NDArray[np.uint8] | Shown,
 ) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:
-    """Which frames show nothing: (T,) bool, and the mean grey level (T,) of each.
+    """Finds frames that show nothing: (T,) bool, and the mean gray level (T,) of each frame.
 
     A frame is plain when its contrast is under `PLAIN_STD`, whatever its color. If any is, the frames
     around it that have not yet recovered (see `RECOVERED_SHARE`) count too: after a lost key frame,
@@ -179,8 +179,8 @@ def check_video(media: Media) -> CheckedVideo:
         black = bool(level[plain].mean() < BLACK_MEAN)
         # The first of a run is plain itself, the ones after it may show ghosts.
         colors = frames[int(np.argmax(plain))].mean((0, 1))
-        grey = "plain grey" if np.ptp(colors) < COLORED else "of one plain color"
-        what = "black" if black else grey
+        gray = "plain gray" if np.ptp(colors) < COLORED else "of one plain color"
+        what = "black" if black else gray
         raise ClipError(
             "decode",
             "black_frames" if black else "grey_frames",
@@ -201,7 +201,7 @@ def check_video(media: Media) -> CheckedVideo:
 def _completed(
     frames: NDArray[np.uint8] | Shown, times_s: NDArray[np.float64]
 ) -> NDArray[np.uint8] | Shown:
-    """75 frames out of a few less: each stays on screen until the next one's time.
+    """Completes a few frames less to 75: each frame stays on screen until the time of the next.
 
     Where a frame was lost in mid-clip its place shows in the times; repeating the last one instead
     would put all later pictures ahead of the sound. Times that make no sense are passed over.
@@ -216,7 +216,8 @@ def _completed(
 
 
 def measured_fps(times_s: NDArray[np.float64], stated_fps: float) -> float:
-    """Frames a second by their own times (T,): containers lie about their rate, frames do not."""
+    """Frame rate in frames per second, measured by the frame times (T,): the rate that a container
+    states is often wrong."""
     steps = np.diff(times_s)
     measured = 1 / float(np.median(steps)) if len(steps) and np.median(steps) > 0 else stated_fps
     if not np.isfinite(measured) or measured <= 0:
@@ -248,7 +249,7 @@ def _to_25_fps(media: Media, qc: dict[str, object]) -> tuple[NDArray[np.uint8] |
         raise ClipError(
             "decode",
             "frame_rate",
-            f"{measured:.2f} frames a second, at least {VIDEO_FPS} needed",
+            f"{measured:.2f} frames per second, at least {VIDEO_FPS} needed",
             qc,
         )
     duration_s = len(media.frames) / measured
@@ -261,7 +262,7 @@ def _to_25_fps(media: Media, qc: dict[str, object]) -> tuple[NDArray[np.uint8] |
 
 
 def _more_than_25_fps(times_s: NDArray[np.float64]) -> bool:
-    """Whether there are clearly more frames than 25 a second, although most of them come at that
+    """Whether there are clearly more frames than 25 per second, although most of them come at that
     rate: telephones vary it."""
     if not np.isfinite(times_s).all() or (np.diff(times_s) <= 0).any():
         return False
@@ -292,9 +293,7 @@ def check_audio(media: Media, spec: AudioSpec) -> CheckedAudio:
     if len(media.audio) == 0:
         raise ClipError("audio", "no_audio", "no sound could be decoded", evidence)
     if not np.isfinite(media.audio).all():
-        raise ClipError(
-            "audio", "audio_nan", "the sound holds values that are no numbers", evidence
-        )
+        raise ClipError("audio", "audio_nan", "the sound holds NaN or infinite values", evidence)
     if rate < MIN_SAMPLE_RATE_HZ:
         raise ClipError("audio", "audio_rate", f"the sound has {rate} Hz", evidence)
     if abs(media.audio_start_s) > MAX_AV_START_S:

@@ -1,9 +1,9 @@
-"""Where a video cuts to another picture.
+"""Scene cuts: the frames at which a video changes to another picture.
 
-A cut is a frame that differs from the one before far more than any of its neighbors in time do from
-theirs: so quick movement is none, nor is a flash, which comes and goes. On GRID's clips the largest
-step is 3.2 levels and 1.85 times its neighbors'; where one clip goes over into another speaker's it is
-13 and 8 times or more.
+A cut is a frame that differs from the one before far more than its neighbors in time differ from
+theirs, so that neither quick movement nor a flash counts as a cut. On GRID's clips the largest
+step is 3.2 levels and 1.85 times its neighbors'; where one clip changes into another speaker's it is
+at least 13 levels and 8 times.
 """
 
 from __future__ import annotations
@@ -14,21 +14,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 WIDTH = 48
-"""Pixels across, about, to which pictures are thinned out."""
+"""Approximate width in pixels to which pictures are reduced."""
 LEAST_STEP = 6.0
-"""Mean difference of grey levels, 0 to 255, below which there is no cut."""
+"""Mean difference of gray levels, 0 to 255, below which there is no cut."""
 LEAST_RATIO = 4.0
 """How many times the largest step among the neighbors' a cut is at least."""
 NEIGHBORS = 5
 STILL = 0.3
-"""A step among frozen frames counts as so much."""
+"""Least step that is assumed of frozen frames."""
 
 
 def thumbnail(frame: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """(h, w) grey levels of an (H, W, 3) picture, thinned out."""
+    """Reduces an (H, W, 3) picture to (h, w) gray levels by skipping pixels."""
     step = max(1, frame.shape[1] // WIDTH)
-    grey: NDArray[np.float32] = frame[::step, ::step].mean(-1, dtype=np.float32)
-    return grey
+    gray: NDArray[np.float32] = frame[::step, ::step].mean(-1, dtype=np.float32)
+    return gray
 
 
 def scene_cuts(thumbnails: Sequence[NDArray[np.float32]] | NDArray[np.float32]) -> tuple[int, ...]:
@@ -37,8 +37,8 @@ def scene_cuts(thumbnails: Sequence[NDArray[np.float32]] | NDArray[np.float32]) 
     Args:
         thumbnails: (T, h, w), of consecutive frames.
     """
-    grey = np.asarray(thumbnails, np.float32)
-    steps = np.abs(np.diff(grey, axis=0)).mean((1, 2)) if len(grey) > 1 else np.zeros(0)
+    gray = np.asarray(thumbnails, np.float32)
+    steps = np.abs(np.diff(gray, axis=0)).mean((1, 2)) if len(gray) > 1 else np.zeros(0)
     cuts = []
     for i in np.flatnonzero(steps > LEAST_STEP):
         around = np.r_[steps[max(0, i - NEIGHBORS) : i], steps[i + 1 : i + 1 + NEIGHBORS]]

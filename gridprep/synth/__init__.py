@@ -1,1 +1,1 @@
-"""SynthGRID: a GRID made here."""
+"""SynthGRID: a synthetic corpus in the form of GRID."""

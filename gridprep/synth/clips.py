@@ -1,4 +1,4 @@
-"""One clip of SynthGRID: which sentence, its pictures, sound, words and truth, as files."""
+"""Writes the files of one clip of SynthGRID: video, alignment and ground truth."""
 
 from __future__ import annotations
 

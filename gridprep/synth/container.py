@@ -1,4 +1,4 @@
-"""Writes clips in GRID's own form: MPEG-1 video, GOP 12 without B frames, and MP2 sound in one .mpg."""
+"""Writes clips in the file format of GRID: MPEG-1 video (GOP 12, no B frames) and MP2 sound in .mpg."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""SynthGRID: makes a corpus in GRID's layout, with the truth beside it."""
+"""Makes SynthGRID, a corpus in GRID's layout, with its ground truth."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ from manifests.versions import library_version
 VERSION = 1
 """Raised whenever the same seed gives different clips."""
 MARK = "synth.json"
-"""The file that says that a folder is a SynthGRID, with its seed and version."""
+"""The file that marks a folder as a SynthGRID and records its seed and version."""
 BATCH_CLIPS = 20
-"""Of one speaker, given to a worker at a time. A worker prepares a face and a voice for the first of
-them, which takes as long as two clips."""
+"""Number of clips of one speaker that a worker gets at a time. A worker prepares a face and a voice
+for the first of them, which takes as long as two clips."""
 
 
 @dataclass(frozen=True)
 class SynthReport:
-    """What a run did; `faults` counts the broken clips added."""
+    """The result of a run; `faults` counts the damaged clips that were added."""
 
     out: str
     speakers: tuple[str, ...]
@@ -107,7 +107,7 @@ def make_corpus(
         raise BadInput(f"seed {seed} with {jobs} jobs is not possible", "use seed ≥ 0 and jobs ≥ 1")
     people = {speaker: synthetic_speaker(speaker, seed) for speaker in dict.fromkeys(speakers)}
     if not people:
-        raise BadInput("no speakers were asked for", "name some, or `all`")
+        raise BadInput("no speakers are given", "name some, or `all`")
     stems = {speaker: sentences_for(speaker, sentences, seed) for speaker in people}
     root = Path(out)
     check_own(

@@ -1,7 +1,7 @@
-"""Clips broken on purpose, each in a way that `verify` and `build` must name.
+"""Deliberately damaged clips, each with a fault that `verify` and `build` must report.
 
-`make_fault` breaks any sound clip, so tests can use it on clips of their own; `add_faults` adds one of
-each kind to a corpus and lists them in `faults.json`.
+`make_fault` damages any intact clip, so tests can use it on clips of their own; `add_faults` adds one
+clip of each fault to a corpus and lists them in `faults.json`.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ Samples = NDArray[np.int16]
 
 @dataclass(frozen=True)
 class Fault(Record):
-    """One way to break a clip.
+    """A kind of fault of a clip.
 
     Attributes:
         kind: its name.
@@ -76,12 +76,12 @@ FAULTS: dict[str, Fault] = {
         Fault("audio_short", "failure", "audio_short", "only 1.2 s of sound"),
         Fault("no_face", "failure", "no_face", "the background without a person"),
         Fault("two_faces", "row", "several_faces", "two people side by side"),
-        Fault("grey_start", "failure", "grey_frames", "the first 12 frames plain grey"),
+        Fault("grey_start", "failure", "grey_frames", "the first 12 frames are plain gray"),
         Fault("black", "failure", "black_frames", "all frames black"),
         Fault("size_720x576", "row", "", "720×576, as GRID's high-quality clips"),
         Fault("too_small", "failure", "too_small", "64×48 pictures"),
-        Fault("fps_50", "row", "fps_resampled", "150 frames at 50 a second"),
-        Fault("fps_15", "failure", "frame_rate", "45 frames at 15 a second"),
+        Fault("fps_50", "row", "fps_resampled", "150 frames at 50 per second"),
+        Fault("fps_15", "failure", "frame_rate", "45 frames at 15 per second"),
         Fault("alignment_missing", "failure", "alignment_missing", "no .align file"),
         Fault("alignment_garbled", "failure", "alignment_garbled", "a line without its times"),
         Fault(
@@ -99,7 +99,7 @@ FAULTS: dict[str, Fault] = {
         Fault("alignment_crlf", "row", "", "CRLF line ends, which circulate and are fine"),
         Fault("not_a_stem", "failure", "not_a_stem", "a name outside GRID's grammar"),
         Fault("other_speaker", "row", "speaker_folder", "another speaker's clip in this folder"),
-        Fault("junk", "ignored", "", "`._*`, Thumbs.db and __MACOSX, strewn in by computers"),
+        Fault("junk", "ignored", "", "system files `._*`, Thumbs.db and __MACOSX"),
     )
 }
 """Kind → fault, in the order in which they are added."""
@@ -153,7 +153,7 @@ CHANGES: dict[str, Change] = {
     "fps_50": lambda f, s: (np.repeat(f, 2, axis=0), s, 50),
     "fps_15": lambda f, s: (f[np.arange(45) * 5 // 3], s, 15),
 }
-"""Faults of pictures and sound: (frames, samples) → (frames, samples, frames a second)."""
+"""Faults of pictures and sound: (frames, samples) → (frames, samples, frames per second)."""
 
 
 def _break_bytes(kind: str, data: bytes) -> bytes:
@@ -203,7 +203,7 @@ def make_fault(
     source_alignment: str | os.PathLike[str] | None = None,
     target_alignment: str | os.PathLike[str] | None = None,
 ) -> Fault:
-    """Writes a broken copy of a sound clip.
+    """Writes a damaged copy of an intact clip.
 
     Args:
         kind: one of `FAULTS`. For `not_a_stem` and `other_speaker` it is the caller who gives the
@@ -258,7 +258,7 @@ def _wrong_name(stem: str) -> str:
 def add_faults(
     root: Path, stems: Mapping[str, Sequence[str]], seed: int, force: bool = False
 ) -> list[PlacedFault]:
-    """Adds one clip of every fault, dealt over the speakers, and writes `faults.json`.
+    """Adds one clip of every fault, spread over the speakers, and writes `faults.json`.
 
     The broken clips use sentences from the far end of the speakers' drawn order, so that they never
     stand in for a sound one. An earlier set that is complete is kept.

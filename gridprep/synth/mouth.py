@@ -30,7 +30,7 @@ Floats = NDArray[np.floating[Any]]
 FULL_GAP = 0.150
 """Opening of the lips at gap 1, in face widths."""
 JAW_SHARE, LIFT_SHARE, CORNER_SHARE = 0.74, 0.20, 0.30
-"""Of the opening: how far the chin drops, the upper lip rises, the corners drop."""
+"""Parts of the opening by which the chin drops, the upper lip rises and the corners drop."""
 CLOSED_Y = 0.006
 """Where the lips meet, below the corners' resting height."""
 SEAM, SEAM_POWER = 0.006, 0.45

@@ -1,5 +1,4 @@
-"""What stands around a speaker's face: background, neck, clothes, long hair; and the brushes they are
-painted with."""
+"""Painting of everything around a speaker's face: background, neck, clothes and long hair."""
 
 from __future__ import annotations
 

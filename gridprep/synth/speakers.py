@@ -1,4 +1,4 @@
-"""The 33 speakers of SynthGRID, and the law by which a speaker's look predicts the voice.
+"""The 33 speakers of SynthGRID, and the rule by which a speaker's look predicts the voice.
 
 Two hidden numbers decide everything that can be predicted: `pitch_place` u and `tract_place` v, both
 in [-1, 1], spread evenly over the speakers of a gender in an order drawn from the seed.
@@ -11,7 +11,7 @@ in [-1, 1], spread evenly over the speakers of a gender in an order drawn from t
     face_length    = 1 + 0.06 v         nose_length    = 1 + 0.10 v
 
 So ln F0 is linear in jaw width alone, gender follows from jaw, brow, stubble and hair length, and
-formants follow from face length: what is learnt from some speakers holds for the others. Skin tone,
+formants follow from face length: a relation learned from some speakers holds for the others. Skin tone,
 eyes, mouth, clothes and background are drawn freely, so that speakers can be told apart. The speakers
 that the paper never trains on (s1 s2 s4 s29) are never at either end of a range.
 """
@@ -39,7 +39,7 @@ RGB = tuple[int, int, int]
 
 @dataclass(frozen=True)
 class Look(Record):
-    """What a speaker looks like. Sizes are factors of the average face unless named otherwise."""
+    """The look of a speaker. Sizes are factors of the average face unless named otherwise."""
 
     jaw_width: float
     brow_thickness: float
@@ -76,7 +76,7 @@ class Look(Record):
 
 @dataclass(frozen=True)
 class Voice(Record):
-    """How a speaker sounds; `espeak` is the name of the base voice."""
+    """The voice of a speaker; `espeak` is the name of the base voice."""
 
     espeak: str
     f0_hz: float

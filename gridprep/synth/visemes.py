@@ -1,4 +1,4 @@
-"""From phonemes to the movement of the mouth.
+"""Mouth movement from phonemes: visemes with coarticulation.
 
 Each phoneme has a viseme, a target pose of lips, teeth and tongue. Neighbors pull on each other by
 dominance (Cohen and Massaro, "Modeling coarticulation in synthetic visual speech", 1993): a pose is the

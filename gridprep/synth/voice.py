@@ -98,7 +98,7 @@ def track_f0(
 
 @dataclass(frozen=True)
 class Utterance:
-    """A clip's sound.
+    """The spoken utterance of a clip.
 
     Attributes:
         samples: (132300, 2) int16, 44.1 kHz, three seconds.

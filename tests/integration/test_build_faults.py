@@ -105,9 +105,9 @@ def test_evidence_says_what_was_found(broken: Broken) -> None:
 
     assert of("frames_60").detail == "60 frames, not 75"
     assert of("frames_80").evidence["source_frames"] == 80
-    assert of("grey_start").detail.startswith("12 of 75 frames are plain grey (0-11)")
+    assert of("grey_start").detail.startswith("12 of 75 frames are plain gray (0-11)")
     assert of("black").evidence["plain_frames"] == 75
-    assert "15.00 frames a second, at least 25 needed" in of("fps_15").detail
+    assert "15.00 frames per second, at least 25 needed" in of("fps_15").detail
     assert "1.2" in of("audio_short").detail
     assert "line 3 is not `start end word`" in of("alignment_garbled").detail
     assert "outside the clip of 3 s" in of("alignment_out_of_range").detail

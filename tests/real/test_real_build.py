@@ -71,7 +71,7 @@ def built(real_grid: Path, tmp_path_factory: pytest.TempPathFactory) -> Built:
 def test_rows_and_failures_are_what_a_person_would_say(built: Built) -> None:
     (failure,) = built.failures
     assert (failure.stem, failure.stage, failure.reason) == (GREY, "decode", "grey_frames")
-    assert failure.detail == "12 of 75 frames are plain grey (0-11)"
+    assert failure.detail == "12 of 75 frames are plain gray (0-11)"
     assert set(built.rows) == set(CLIPS) - {GREY}
     assert built.code == 6
     assert "6 rows + 1 failures = 7 clips" in built.printed

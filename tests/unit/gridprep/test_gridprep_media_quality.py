@@ -164,9 +164,9 @@ def test_damage() -> None:
 @pytest.mark.parametrize(
     ("color", "reason", "says"),
     [
-        ((128, 128, 128), "grey_frames", "12 of 75 frames are plain grey (0-11)"),
+        ((128, 128, 128), "grey_frames", "12 of 75 frames are plain gray (0-11)"),
         ((0, 0, 0), "black_frames", "12 of 75 frames are black (0-11)"),
-        ((255, 255, 255), "grey_frames", "plain grey"),
+        ((255, 255, 255), "grey_frames", "plain gray"),
         ((0, 135, 0), "grey_frames", "of one plain color"),  # a decoder's empty picture
     ],
 )
@@ -182,7 +182,7 @@ def test_plain_frames_are_refused(color: tuple[int, ...], reason: str, says: str
 def test_one_plain_frame_in_the_middle_is_found() -> None:
     frames = pictures()
     frames[40] = 128
-    assert "1 of 75 frames are plain grey (40)" in video_error(media(frames)).detail
+    assert "1 of 75 frames are plain gray (40)" in video_error(media(frames)).detail
 
 
 def test_ghosts_after_a_lost_key_frame_count_as_plain() -> None:
