@@ -1,4 +1,4 @@
-"""From a run directory to the tables that papers print. Never imports `facetron`."""
+"""Evaluation of synthesized speech: metrics, scores, tables and listening tests. Never imports `facetron`."""
 
 from typing import TYPE_CHECKING
 

@@ -1,10 +1,10 @@
-"""Two runs of the same clips, metric by metric: which is better, by how much, and how sure that is.
+"""Two runs of the same clips, metric by metric: which run is better, by how much, and with what confidence.
 
 A difference is b − a over the clips that have both scores. It is tested with the method that makes its
 interval, the paired bootstrap or Student's t over speakers; the p of all metrics are corrected together by
 Holm's method, so that looking at many metrics does not find a difference by itself. A system wins where
 the corrected p is significant and the printed interval leaves out zero. MAPSSWE, which takes the sentences
-for independent of their speakers, is told beside the words' p.
+for independent of their speakers, is reported beside the p of the WER.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ WORDS = ("wer", "lip_wer")
 
 @dataclass(frozen=True)
 class ComparisonOptions:
-    """How intervals and tests are made.
+    """Options of the intervals and tests.
 
     Attributes:
         method: `bootstrap`, `t`, or `auto`, which is `t` below eight speakers.
@@ -61,7 +61,7 @@ class Difference:
         n_common: clips that have both scores.
         n_missing_a, n_missing_b: clips that were asked for and have no score of either run: failed,
             or without a line in `clips.jsonl`.
-        words: what MAPSSWE found, of word error rates.
+        words: result of MAPSSWE, for word error rates.
     """
 
     info: MetricInfo
@@ -96,7 +96,7 @@ class Compared:
         differences: one for each ranked metric, in the registry's order.
         n_asked: clips that both runs were asked for.
         n_speakers: speakers of the clips that both have.
-        notes: what a reader must know beside the numbers.
+        notes: notes for the reader beside the numbers.
     """
 
     a: Run
@@ -253,18 +253,19 @@ def _notes(
     ]
     few = sorted({d.n_common for d in made if 0 < d.n_common < paired.FEWEST_CLIPS})
     if few:
-        notes.append(f"With {few[0]} clips in common there is no test.")
+        notes.append(f"With {few[0]} clips in common no test is computed.")
     if options.method == "bootstrap" and 1 < n_speakers < statistics.FEW_SPEAKERS:
         notes.append(
-            f"With {n_speakers} speakers the bootstrap is too sure; Student's t (--interval t) holds."
+            f"With {n_speakers} speakers the bootstrap interval is too narrow; use Student's t "
+            "(--interval t)."
         )
     if n_speakers == 1:
         notes.append("One speaker: intervals and tests say nothing about others.")
     for d in made:
         if d.words is not None and 0 < d.words.n_segments < mapsswe.ENOUGH_SEGMENTS:
             notes.append(
-                f"{d.info.label}: MAPSSWE's normal approximation wants "
-                f"{mapsswe.ENOUGH_SEGMENTS} segments and has {d.words.n_segments}."
+                f"{d.info.label}: MAPSSWE's normal approximation needs "
+                f"{mapsswe.ENOUGH_SEGMENTS} segments; there are {d.words.n_segments}."
             )
     if a.info.manifest_sha256 and b.info.manifest_sha256 not in ("", a.info.manifest_sha256):
         notes.append("The runs were made from different manifests.")

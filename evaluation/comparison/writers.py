@@ -48,7 +48,7 @@ def heads(compared: Compared) -> list[str]:
 
 
 def cells(difference: Difference) -> list[str | Printed]:
-    """A row as it is printed; the better system's mean is bold where it is significantly so."""
+    """Returns a row of the table; the mean of a significantly better system is bold."""
     d, digits = difference, difference.info.decimals
 
     def number(value: float | None, sign: bool = False) -> str:
@@ -85,7 +85,7 @@ def probability(p: float | None) -> str:
 
 
 def reading(compared: Compared) -> list[str]:
-    """How to read the table, a sentence each."""
+    """Returns the sentences that explain the table."""
     a, b, options = compared.a.info, compared.b.info, compared.options
     level = f"{100 * options.confidence:.0f} %"
     if options.method == "bootstrap":
@@ -95,7 +95,7 @@ def reading(compared: Compared) -> list[str]:
         how = "paired Student t, clustered by speaker"
     plural = "s" if compared.n_speakers != 1 else ""
     sentences = [
-        f"Split {a.split or DASH}, subset {a.subset or DASH}: {compared.n_asked} clips asked for, of "
+        f"Split {a.split or DASH}, subset {a.subset or DASH}: {compared.n_asked} expected clips, of "
         f"{compared.n_speakers} speaker{plural} in common.",
         f"Difference: {b.name} − {a.name} over the n clips that have both scores, with its {level} "
         f"interval ({how}).",
@@ -103,23 +103,23 @@ def reading(compared: Compared) -> list[str]:
         f"Bold (*): better with p (Holm) < {SIGNIFICANT} and an interval without zero.",
         f"d_z: mean of the clips' differences over their standard deviation, positive where {b.name} "
         f"is better. Better clips: share on which {a.name} : {b.name} is better.",
-        f"Missing: clips asked for without a score of {a.name}/{b.name}.",
+        f"Missing: expected clips without a score of {a.name}/{b.name}.",
     ]
     for d in compared.differences:
         if d.words is not None:
             z = DASH if d.words.z is None else fixed(d.words.z, 2)
             sentences.append(
-                f"{d.info.label} by MAPSSWE (Gillick and Cox, 1989), segments set apart by "
-                f"{LEAST_GOOD_WORDS} words that both heard: {d.words.n_segments} segments, "
+                f"{d.info.label} by MAPSSWE (Gillick and Cox, 1989), segments separated by "
+                f"{LEAST_GOOD_WORDS} words that both systems have right: {d.words.n_segments} segments, "
                 f"{d.words.errors_a} and {d.words.errors_b} errors, Z = {z}, p = "
-                f"{probability(d.words.p)}; it knows nothing of speakers."
+                f"{probability(d.words.p)}; MAPSSWE takes no account of speakers."
             )
     notes = dict.fromkeys(d.info.note for d in compared.differences if d.info.note)
     return [*sentences, *notes, *compared.notes]
 
 
 def table(compared: Compared) -> PrintedTable:
-    """The comparison as it is printed, a row for each metric."""
+    """Returns the printed table, one row per metric."""
     return text_table(heads(compared), [cells(d) for d in compared.differences])
 
 
@@ -198,7 +198,7 @@ def _csv_cell(value: object) -> object:
 
 
 def values(compared: Compared) -> dict[str, Any]:
-    """The comparison as `compare.json` holds it."""
+    """Returns the content of `compare.json`."""
     options = compared.options
     return {
         "schema": "comparison",

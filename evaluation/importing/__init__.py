@@ -1,1 +1,1 @@
-"""Import of other people's speech as a run directory."""
+"""Import of the speech of any system as a run directory."""

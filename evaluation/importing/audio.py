@@ -1,5 +1,5 @@
-"""Decodes whatever other people publish their speech in: wav of any rate and sample format, and what
-FFmpeg reads (webm with Opus, mov with float PCM, mp4 whose AAC claims three channels).
+"""Decodes the audio formats in which speech is published: wav of any rate and sample format, and all
+that FFmpeg reads (webm with Opus, mov with float PCM, mp4 whose AAC claims three channels).
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class Decoded:
         rate_hz: as stored.
         codec: `wav PCM_16`, `webm opus`, …
         exact_as_pcm16: whether 16-bit PCM holds the samples without loss.
-        notes: what happened on the way.
+        notes: remarks on the decoding.
     """
 
     samples: NDArray[np.float64]
@@ -104,7 +104,7 @@ def _decode_by_ffmpeg(path: Path) -> Decoded:
 
 
 def _decode_best(container: Any) -> Decoded:
-    """The sound that a player would play, of an open container."""
+    """Returns the sound of an open container that a player would play."""
     import av.error
 
     streams = streams_of(container, "audio")
@@ -158,7 +158,7 @@ def _samples(frame: Any) -> NDArray[np.float64]:
 
 
 def to_mono(samples: NDArray[np.float64]) -> tuple[NDArray[np.float64], tuple[str, ...]]:
-    """Mean of the channels that carry sound, and what was done.
+    """Returns the mean of the channels that carry sound, and a note on the mixing.
 
     Args:
         samples: (n, channels).

@@ -1,4 +1,4 @@
-"""Which clips a system should have, and which of its files is which."""
+"""Matches the files of a system to the clips that it should have."""
 
 from __future__ import annotations
 
@@ -29,17 +29,17 @@ ClipName = tuple[str, str]
 
 @dataclass(frozen=True)
 class ImportOptions:
-    """What to import.
+    """Options of an import.
 
     Attributes:
-        wavs, pattern: where the speech lies, and how its paths name the clips.
-        name, kind: of the run.
-        manifest: a build (folder or manifest.jsonl): which clips are asked for, their sentences and
-            recordings; or None.
-        references, reference_pattern: where recordings lie without a build; or None.
-        subset: of the manifest's split; else only a label.
-        split: a label where there is no manifest.
-        sentences: a table of what is said in the clips and by whom, for corpora that are not GRID.
+        wavs, pattern: folder of the speech, and the pattern of its paths.
+        name, kind: name and kind of the run.
+        manifest: a build (folder or manifest.jsonl) that lists the expected clips, their sentences
+            and recordings; or None.
+        references, reference_pattern: folder and pattern of recordings without a build; or None.
+        subset: subset of the manifest's split; without a manifest only a label.
+        split: name of the split where there is no manifest.
+        sentences: a table of the sentences and speakers of clips, for corpora other than GRID.
     """
 
     wavs: Path
@@ -67,7 +67,7 @@ class ImportedFile(Record):
         detail: why it was not imported, or "".
         codec, rate_hz, channels, samples, duration_s: as found.
         stored: `PCM_16` or `FLOAT`, "" where nothing was written.
-        done: what was done to it.
+        done: changes made to it.
         sha256: of the file.
     """
 
@@ -96,7 +96,7 @@ class Asked:
         split, manifest_sha256: of the run.
         only: whether files of other clips are left out.
         elsewhere: clips that the manifest has in another subset → that one.
-        told: what a table of sentences says of clips; empty without one.
+        told: clips of the table of sentences; empty without one.
     """
 
     clips: dict[ClipName, RunClip]
@@ -121,9 +121,9 @@ class Asked:
 
 
 def clips_asked_for(options: ImportOptions, lines: list[ImportedFile]) -> Asked:
-    """From the manifest, else from the recordings; without either, any file is asked for.
+    """Returns the expected clips from the manifest, else from the recordings, else any file.
 
-    Files among the recordings that are none are added to `lines`.
+    Files among the recordings that match no clip are added to `lines`.
     """
     if options.manifest is not None and (options.references or options.sentences) is not None:
         other = "--references" if options.references is not None else "--sentences"
@@ -139,7 +139,7 @@ def clips_asked_for(options: ImportOptions, lines: list[ImportedFile]) -> Asked:
         options.references, pattern, options.out, known.speakers(), lines, of="recording"
     )
     if any(voice for _, _, voice in found):
-        raise BadInput("a recording has no {voice}", "correct --reference-pattern")
+        raise BadInput("the pattern of recordings contains {voice}", "correct --reference-pattern")
     if not found:
         raise BadInput(
             f"no file in {options.references} matches {pattern.text!r}",
@@ -150,9 +150,9 @@ def clips_asked_for(options: ImportOptions, lines: list[ImportedFile]) -> Asked:
 
 
 def read_sentences(path: Path) -> dict[ClipName, RunClip]:
-    """What a table says of clips: the columns stem and text, and speaker and gender where there are.
+    """Reads the clips of a table with the columns stem and text, optionally speaker and gender.
 
-    A clip without a speaker is one of the speaker `unknown`.
+    A clip without a speaker belongs to the speaker `unknown`.
 
     Raises:
         BadInput: a table that cannot be read, an unusable name, or a clip named twice.
@@ -165,7 +165,7 @@ def read_sentences(path: Path) -> dict[ClipName, RunClip]:
         where = f"{path}, line {line.number}"
         if not Named(speaker, stem).is_safe:
             raise BadInput(
-                f"{where}: {speaker!r} and {stem!r} cannot be names of a clip",
+                f"{where}: {speaker!r} and {stem!r} are not usable as names of a clip",
                 "use letters, digits, dots, dashes and underscores",
             )
         if gender is None:
@@ -199,13 +199,13 @@ def _of_manifest(path: Path, subset: str) -> Asked:
 
 
 def clip_of(speaker: str, stem: str) -> RunClip:
-    """What GRID's names say of a clip; sentence and gender are "" where they say nothing."""
+    """Returns the clip as GRID's names describe it; sentence and gender are "" where unknown."""
     sentence = sentence_of(stem) if is_stem(stem) else ""
     return RunClip(speaker, stem, sentence, gender_of(speaker) if speaker in SPEAKERS else "", "")
 
 
 def match_files(options: ImportOptions, asked: Asked, lines: list[ImportedFile]) -> dict[Key, str]:
-    """The file of each clip; what becomes of the others is added to `lines`.
+    """Returns the file of each clip; the outcomes of other files are added to `lines`.
 
     Raises:
         BadInput: two files of one clip, or none of any.
@@ -232,7 +232,7 @@ def match_files(options: ImportOptions, asked: Asked, lines: list[ImportedFile])
     if not kept:
         other = next(line for line in lines if line.outcome == "not_asked")
         raise BadInput(
-            f"none of the {len(found)} clips in {options.wavs} is asked for: {other.clip} is "
+            f"none of the {len(found)} clips in {options.wavs} is expected: {other.clip} is "
             f"{other.detail}",
             "choose another --subset or --manifest",
         )
@@ -240,7 +240,7 @@ def match_files(options: ImportOptions, asked: Asked, lines: list[ImportedFile])
 
 
 def _no_file(options: ImportOptions, pattern: Pattern, lines: list[ImportedFile]) -> BadInput:
-    """Why no file of a folder is a clip."""
+    """Returns the error for a folder without any clip."""
     mine = [line for line in lines if line.of == "system"]
     named = [line for line in mine if line.outcome != "unmatched"]
     if not mine:
@@ -248,7 +248,7 @@ def _no_file(options: ImportOptions, pattern: Pattern, lines: list[ImportedFile]
     if named:  # the pattern fits, the names do not
         return BadInput(
             f"no file in {options.wavs} is a clip: {named[0].file}: {named[0].detail}",
-            "add {speaker} to --pattern, or say who speaks with --manifest or --sentences",
+            "add {speaker} to --pattern, or name the speakers by --manifest or --sentences",
         )
     return BadInput(
         f"no file in {options.wavs} matches {pattern.text!r} ({mine[0].file} is there)",
@@ -274,7 +274,7 @@ def name_files(
     lines: list[ImportedFile],
     of: str = "system",
 ) -> dict[Key, str]:
-    """Clip → path in a folder; files that are none are added to `lines`.
+    """Returns clip → path in a folder; files that match no clip are added to `lines`.
 
     Args:
         out: a folder to leave out.

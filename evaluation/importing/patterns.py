@@ -1,4 +1,4 @@
-"""Which clip a file is, by a pattern over its path: `{speaker}_{stem}/lip2wav.wav`."""
+"""Patterns that match the path of a file to a clip: `{speaker}_{stem}/lip2wav.wav`."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SAFE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 @dataclass(frozen=True)
 class Named:
-    """What a path says.
+    """The names that a path contains.
 
     Attributes:
         speaker: "" where the pattern does not ask for it.
@@ -60,7 +60,7 @@ class Pattern:
         self._forms = [re.compile(_expression(text, stem)) for stem in (grid, "[^/]+?")]
 
     def match(self, path: str) -> Named | None:
-        """What a path relative to the folder says, or None where it does not fit."""
+        """Returns the names in a path relative to the folder, or None where it does not match."""
         for form in self._forms:
             found = form.fullmatch(path)
             if found:
@@ -92,7 +92,7 @@ def _expression(pattern: str, stem: str) -> str:
 
 
 def files_below(folder: Path, *, but: Path | None = None) -> Iterator[str]:
-    """Paths of all files, relative and with `/`, in order; links are followed, circles are not.
+    """Paths of all files, relative and with `/`, in order; links are followed, cycles are not.
 
     Args:
         but: a folder to leave out.

@@ -1,13 +1,13 @@
-"""Other people's speech as a run directory, so that it is scored like ours.
+"""Imports the speech of any system as a run directory, so that it is scored like every other run.
 
     run_dir/
       run.json, clips.jsonl, failures.jsonl   as of any run
       wavs/<speaker>/<stem>.wav               mono at the file's own rate, PCM16 where that loses
                                               nothing, else 32-bit float
-      import.jsonl                            a line for every file that was looked at: what it was,
-                                              what became of it, and why
+      import.jsonl                            one line per file: its properties, the outcome, and
+                                              the reason
 
-Nothing is resampled, cut, padded or levelled here: the metrics see what was published.
+Nothing is resampled, cut, padded or levelled here: the metrics score the files as published.
 """
 
 from __future__ import annotations
@@ -43,8 +43,8 @@ class ImportReport:
     """`asked == imported + failed + missing`, always.
 
     Attributes:
-        missing: labels of clips that were asked for and have no file.
-        lines: what became of each file.
+        missing: labels of expected clips without a file.
+        lines: outcome of each file.
     """
 
     asked: int
@@ -213,7 +213,7 @@ def convert(source: Path, target: Path, file: str, clip: RunClip) -> ImportedFil
 
 
 def _oddities(found: Decoded) -> list[str]:
-    """What is left as it is, but will count."""
+    """Returns notes on properties that are left unchanged but influence scores."""
     samples = found.samples
     if not np.isfinite(samples).all():
         return ["kept NaN or infinite samples"]
@@ -237,7 +237,7 @@ def _length(line: ImportedFile, out: Path, clip: RunClip) -> list[str]:
 
 
 def summary(report: ImportReport) -> list[str]:
-    """What the imported files were and what was done to them, for the terminal."""
+    """Returns the formats of the imported files and the changes made, for the terminal."""
     done = [line for line in report.lines if line.outcome == "imported" and line.of == "system"]
     found = []
     if done:

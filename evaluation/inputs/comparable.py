@@ -1,4 +1,4 @@
-"""Whether runs may stand in one table: the same clips, the same words, the same recordings.
+"""Checks whether runs are comparable: the same clips, sentences and recordings.
 
 Recordings are the same where their samples are: two builds may write the same sound into files that
 differ in a header's timestamp.

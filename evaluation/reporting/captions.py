@@ -1,6 +1,7 @@
-"""What a caption owes its reader about recognizers and predictors: which one it was, and what the same
-one makes of the real recordings of the same clips. Without that floor its numbers mean little: one
-and the same speech has been printed with a WER of 24.5 and of 18.9.
+"""Captions that name the recognizers and predictors of a table and give their floors.
+
+The floor is the score of the recordings of the same clips. Without it a number means little: the
+same speech has been reported with a WER of 24.5 and of 18.9.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ from evaluation.stats.numbers import fixed
 def remarks(
     scored: Sequence[ScoredRun], columns: Sequence[MetricInfo], options: TableOptions
 ) -> tuple[str, ...]:
-    """Sentences for the caption of a table with these columns."""
+    """Returns the sentences for the caption of a table with these columns."""
     found = list(dict.fromkeys(info.note for info in columns if info.note))
     known, unknown = [], []
     for info in columns:
@@ -55,7 +56,7 @@ def remarks(
 
 
 def floor(scored: Sequence[ScoredRun], info: MetricInfo, options: TableOptions) -> Cell:
-    """The floor of a metric over the recordings of all runs, each recording once."""
+    """Returns the floor of a metric over the recordings of all runs, each recording once."""
     values, failed = bold.floor_scores(scored, info)
     lost = list(failed.values())
     reasons = dict(collections.Counter(lost))
@@ -74,7 +75,7 @@ def floor(scored: Sequence[ScoredRun], info: MetricInfo, options: TableOptions) 
 
 
 def chance(scored: Sequence[ScoredRun], info: MetricInfo) -> str:
-    """What guessing would score, where the clips' scores say so in their `details`."""
+    """Returns the score of guessing, where the clips' scores hold it in their `details`."""
     values = [
         score.details["chance"]
         for item in scored
@@ -88,7 +89,7 @@ def chance(scored: Sequence[ScoredRun], info: MetricInfo) -> str:
 
 
 def annotate(table: Table, scored: Sequence[ScoredRun], options: TableOptions) -> Table:
-    """The table with these sentences in its caption, unless nothing in it was measured here."""
+    """Returns the table with these sentences in its caption, unless all its rows are reported."""
     if all(row.kind == "reported" for row in table.rows):
         return table
     found = remarks(scored, table.columns, options)

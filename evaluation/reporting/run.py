@@ -1,4 +1,4 @@
-"""Scores → a folder with the report in every form that was asked for. Computes no score."""
+"""Writes a report of scores in the chosen formats; computes no scores."""
 
 from __future__ import annotations
 
@@ -35,11 +35,11 @@ def build_report(
     listening: Sequence[Table] = (),
     embeddings: Sequence[Set] = (),
 ) -> EvaluationReport:
-    """Everything the writers need. The runs must be comparable (`inputs.check_comparable`).
+    """Returns the report that the writers print. The runs must be comparable (`inputs.check_comparable`).
 
     Args:
-        paper: which of the paper's tables to add, one of `reported.CHOICES`, or "".
-        listening: tables of listening tests, a row a system; their columns `mos`, `smos_speaker` and
+        paper: table of the paper to add, one of `reported.CHOICES`, or "".
+        listening: tables of listening tests, one row per system; their columns `mos`, `smos_speaker` and
             `smos_gender_share` fill the paper's tables.
         embeddings: for Figure 2 in the page (`embedding_sets.read_sets`).
     """
@@ -63,13 +63,13 @@ def build_report(
 
 
 def scoring_versions(metrics: Sequence[Metric]) -> dict[str, str]:
-    """Versions of the toolkit and of whatever library decided a value."""
+    """Returns the versions of the toolkit and of the libraries of the metrics."""
     names = ["facetron-toolkit", *sorted({n for m in metrics for n in m.info.libraries}), "numpy"]
     return {name: library_version(name) for name in names}
 
 
 def _warnings(scored: Sequence[ScoredRun]) -> list[str]:
-    """What the inputs themselves give away."""
+    """Returns warnings on the inputs: missing clips, other sample rates, empty runs."""
     notes = []
     for item in scored:
         info = item.run.info
@@ -93,13 +93,13 @@ def _warnings(scored: Sequence[ScoredRun]) -> list[str]:
 
 
 def default_out(runs: Sequence[Run]) -> Path:
-    """`RUN_DIR/report` of a single run, else `report` here."""
+    """Returns `RUN_DIR/report` for a single run, else `report` in the working directory."""
     return runs[0].root / "report" if len(runs) == 1 else Path("report")
 
 
 def ranking_metric(name: str | None, metrics: Sequence[Metric]) -> MetricInfo:
-    """The metric that chooses best and worst clips. Raises `BadInput` if it was not computed or
-    ranks nothing."""
+    """Returns the metric that ranks clips. Raises `BadInput` if it was not computed or has no
+    direction."""
     ranked = {
         m.info.name: m.info
         for m in metrics
@@ -148,7 +148,7 @@ def write_report(
 
 
 def terminal_table(report: EvaluationReport) -> str:
-    """The summary turned round, a row for each metric and a column for each system: it fits a terminal."""
+    """Returns the summary transposed for a terminal: one row per metric, one column per system."""
     names = [item.run.info.name for item in report.scored]
     shared = all(map(tables.same_counts, report.tables)) and len(_all_counts(report)) == 1
     rows: list[list[object]] = []

@@ -91,7 +91,7 @@ class Table:
         columns: what each cell is.
         rows: in the order the runs were given.
         by_speaker: whether rows are speakers of systems.
-        remarks: sentences of its caption beyond what the cells tell.
+        remarks: further sentences of its caption.
     """
 
     key: str
@@ -111,7 +111,7 @@ class Table:
 
 @dataclass(frozen=True)
 class TableOptions:
-    """How intervals are made.
+    """Options of the intervals.
 
     Attributes:
         method: `bootstrap`, `t`, or `auto`, which is `t` below eight speakers.
@@ -142,7 +142,7 @@ TITLES: dict[Group, str] = {
 def system_tables(
     scored: Sequence[ScoredRun], metrics: Sequence[Metric], options: TableOptions
 ) -> list[Table]:
-    """One table for each group of metrics that was asked for: a row a system, all speakers."""
+    """Returns one table per group of the chosen metrics: one row per system, all speakers together."""
     rows = system_rows(scored, metrics, options)
     tables = []
     for group, title in TITLES.items():
@@ -157,7 +157,7 @@ def system_tables(
 def speaker_table(
     scored: Sequence[ScoredRun], metrics: Sequence[Metric], options: TableOptions
 ) -> Table:
-    """A row for each speaker of each system; intervals are over the speaker's clips alone."""
+    """Returns one row per speaker of each system; intervals are over the speaker's clips alone."""
     shown = [metric for metric in metrics if metric.info.group != "floor"]
     chosen = [metric for metric in shown if metric.info.group in ("headline", "main")] or shown
     columns = tuple(metric.info for metric in chosen)
@@ -181,7 +181,7 @@ def system_rows(
     speaker: str | None = None,
     keep: Callable[[Run, RunClip], bool] | None = None,
 ) -> list[Row]:
-    """A row a run, a cell a metric, over the clips of one speaker or those that `keep` keeps."""
+    """Returns one row per run and one cell per metric, over the clips of one speaker or of `keep`."""
     labels: dict[str, str] = {}
     for item in scored:
         for clip in item.run.clips:
@@ -319,7 +319,7 @@ def row_counts(row: Row) -> str:
 
 
 def caption(table: Table) -> list[str]:
-    """What belongs to this table alone, beside its title; a sentence each."""
+    """Returns the sentences of the caption that belong to this table alone."""
     parts = []
     if table.by_speaker:
         parts.append("Intervals are over the speaker's clips alone.")
@@ -334,7 +334,7 @@ def caption(table: Table) -> list[str]:
 
 
 def reading(scored: Sequence[ScoredRun], options: TableOptions) -> list[str]:
-    """What every table of a report shares: clips, intervals and counts, a sentence each."""
+    """Returns the sentences on clips, intervals and counts that all tables of a report share."""
     info = scored[0].run.info
     speakers = speakers_of(scored)
     expected = sorted({item.run.info.n_expected for item in scored})
@@ -358,7 +358,7 @@ def reading(scored: Sequence[ScoredRun], options: TableOptions) -> list[str]:
         parts.append(f"Mean over clips [{level} Student t interval over {over}].")
     if len(speakers) == 1:
         parts.append("One speaker: the interval says nothing about others.")
-    parts.append("n: ok/failed(/missing) clips; only ok ones enter a mean.")
+    parts.append("n: ok/failed(/missing) clips; means are over the ok clips.")
     shas = {item.run.info.manifest_sha256 for item in scored if item.run.info.manifest_sha256}
     if len(shas) > 1:
         parts.append("The runs were made from different manifests.")
@@ -366,14 +366,14 @@ def reading(scored: Sequence[ScoredRun], options: TableOptions) -> list[str]:
 
 
 def method(options: TableOptions, versions: dict[str, str]) -> list[str]:
-    """What an appendix says of how tables are made, a sentence each."""
+    """Returns the sentences of the appendix on how tables are computed."""
     used = ", ".join(f"{name} {version}" for name, version in versions.items())
     return [
         "Bold: the best of the runs of kind model, on the clips that all of them have, where the "
         f"paired {100 * options.confidence:.0f} % interval of every difference leaves out zero, the "
         "number is the best as printed, and the recordings score no worse. Controls, resyntheses and "
         "recordings never compete.",
-        "(a … b): least and largest value, of columns that only describe the files.",
+        "(a … b): least and largest value, for columns that only describe the files.",
         f"Scored with {used}.",
     ]
 

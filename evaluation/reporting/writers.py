@@ -1,7 +1,7 @@
 """A report as Markdown, LaTeX (booktabs) and CSV, with an appendix of definitions.
 
-What a table says is decided in `reporting.tables` and `reporting.printed`. Names come from outside, so each
-writer escapes what its readers would take for markup or for a formula.
+The content of a table is decided in `reporting.tables` and `reporting.printed`. Names come from
+outside, so each writer escapes what its readers would take for markup or for a formula.
 """
 
 from __future__ import annotations
@@ -43,10 +43,10 @@ class EvaluationReport:
         scored: the runs with their scores.
         metrics: the columns, in order.
         tables: one for each group of metrics, all speakers.
-        speakers: a row a speaker and system.
-        options: how intervals were made.
+        speakers: one row per speaker and system.
+        options: options of the intervals.
         versions: library → version.
-        notes: what a reader must know beside the captions (metrics that could not be computed).
+        notes: notes for the reader beside the captions (metrics that could not be computed).
         paper: the paper's tables, with its rows as reported.
         listening: a table for each listening test that a run took part in.
         embeddings: sets for Figure 2, in the page.
@@ -83,7 +83,7 @@ class EvaluationReport:
         return tuple(map(printed, self.all_tables))
 
     def reading(self) -> list[str]:
-        """What every table shares, a sentence each."""
+        """Returns the sentences that all tables share."""
         return reading(self.scored, self.options)
 
     def lead(self) -> str:
@@ -91,7 +91,7 @@ class EvaluationReport:
         return " ".join(self.reading()[:2])
 
     def method(self) -> list[str]:
-        """How the numbers were made, for the appendix."""
+        """Returns the sentences of the appendix on methods."""
         return [*self.reading(), *method(self.options, self.versions)]
 
 
@@ -104,7 +104,7 @@ def definition(info: MetricInfo) -> str:
 
 
 def write_markdown(path: Path, report: EvaluationReport) -> None:
-    """The report to read in a repository; definitions stand in a file of their own beside it."""
+    """Writes the report as Markdown; definitions are in a file of their own beside it."""
     parts = ["# Evaluation report", markdown(" ".join(report.reading()))]
     parts += [f"> {markdown(note)}" for note in report.notes]
     for table in report.printed:
@@ -123,7 +123,7 @@ def write_markdown(path: Path, report: EvaluationReport) -> None:
 
 
 def write_definitions(path: Path, report: EvaluationReport) -> None:
-    """The appendix of every other file: what each column measures, how numbers were made."""
+    """Writes the appendix of the other files: definitions of the columns, and the methods."""
     parts = ["# Definitions"]
     parts.append(
         "\n".join(
@@ -131,7 +131,7 @@ def write_definitions(path: Path, report: EvaluationReport) -> None:
             for info in report.columns
         )
     )
-    parts.append("## How the tables are made")
+    parts.append("## How the tables are computed")
     parts.append("\n".join(f"- {markdown(sentence)}" for sentence in report.method()))
     _write(path, parts)
 
@@ -156,7 +156,7 @@ def _write(path: Path, parts: Sequence[str]) -> None:
 
 
 def write_latex(path: Path, report: EvaluationReport) -> None:
-    """A document that compiles as it is; the tables can be taken out of it."""
+    """Writes a LaTeX document that compiles as is; its tables can be copied into papers."""
     parts = [
         "% Needs booktabs and graphicx. Each table* can be copied into a paper.",
         f"% What each column measures: {DEFINITIONS}.",

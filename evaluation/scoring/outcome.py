@@ -43,8 +43,8 @@ def _count(n: int, what: str) -> str:
 
 
 def complaints(scored: Sequence[ScoredRun]) -> list[tuple[str, str]]:
-    """(problem, remedy) of every run that as a whole cannot be scored as it was asked for: its recordings
-    are not there, a metric raises or dies on every clip, or nothing has a value."""
+    """(problem, remedy) of every run that as a whole cannot be scored as requested: its recordings
+    are missing, a metric raises or dies on every clip, or no score has a value."""
     found = []
     for item in scored:
         root = item.run.root
@@ -57,7 +57,7 @@ def complaints(scored: Sequence[ScoredRun]) -> list[tuple[str, str]]:
             found.append(
                 (
                     f"{root}: none of its {len(named)} recordings is there (the first: {named[0]})",
-                    "put the build back to where it lay beside the run, or move both together",
+                    "restore the build at its place relative to the run, or move both together",
                 )
             )
         broken = {
@@ -70,7 +70,7 @@ def complaints(scored: Sequence[ScoredRun]) -> list[tuple[str, str]]:
             found.append(
                 (
                     f"{root}: {', '.join(broken)} failed on every clip by no fault of the clips ({reason})",
-                    "mend that and score again: these scores are tried anew",
+                    "fix the cause and score again: these scores are computed anew",
                 )
             )
         if item.scores and item.n_failed == len(item.scores) and not found:

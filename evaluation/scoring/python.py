@@ -52,16 +52,16 @@ def score(
         metrics: names as in `facetron-eval score --metrics`; None for all that need nothing more than
             is there.
         rate_hz: of the samples of all pairs; files say their own.
-        sentences: what is said in each pair, for WER and the like.
+        sentences: the sentence of each pair, for WER and other metrics of recognition.
         jobs: worker processes for runs; 0 works in this one.
         brought: recognizers and weights as the keywords of
             `evaluation.scoring.settings.read_settings`: `recognizer`, `recognizer_path`,
             `nisqa_weights`, `syncnet_weights`, …; for runs alone.
 
     Returns:
-        One line per clip and metric. Of runs with the columns `system`, `clip`, `speaker`, `stem`,
-        `metric`, `value`, `unit`, `status`, `reason` and `weight`; of pairs with `pair` (its number)
-        in place of the first four and `details` (what the value was made of). A score that failed has
+        One line per clip and metric. The columns for runs are `system`, `clip`, `speaker`, `stem`,
+        `metric`, `value`, `unit`, `status`, `reason` and `weight`; for pairs, `pair` (its number)
+        replaces the first four and `details` (the parts of the value) is added. A failed score has
         no value (NaN) and a reason. The scores of runs are kept in their `scores.jsonl`.
 
     Raises:

@@ -1,10 +1,10 @@
-"""Scoring: run directories → `scores.jsonl`, what is known already left alone.
+"""Scoring of run directories into `scores.jsonl`; valid scores are kept.
 
 A score's key is a hash of both files' content, the rules of the input checks, and the metric's
 parameters, revision and library versions; an unchanged key is never computed again. Scores of
-several recognizers or weights stand beside each other, told apart by their parameters. What says
-nothing about the clip is no fact of it: a metric that raised what it should not, or whose process
-died, is recorded and tried again by the next call.
+several recognizers or weights are kept beside each other, distinguished by their parameters. A
+failure that is not caused by the clip (a metric raised an unexpected error, or its process died) is
+recorded and tried again by the next call.
 
 `scores.jsonl` is only ever replaced as a whole. While scoring runs, finished scores are appended
 to `scores.journal.jsonl`, one write per clip; after kill -9 the next call takes the journal's whole
@@ -50,7 +50,7 @@ class ScoredRun:
 
     Attributes:
         run: as read.
-        scores: (clip label, metric name) → score, for every clip and every metric asked for.
+        scores: (clip label, metric name) → score, for every clip and every requested metric.
         n_new: how many of them were computed now; the others were known.
     """
 
@@ -121,14 +121,14 @@ def score_runs(
     progress: bool = True,
     only: frozenset[str] | None = None,
 ) -> list[ScoredRun]:
-    """Computes what is missing and returns everything that was asked for.
+    """Computes missing scores and returns all requested scores.
 
     Args:
         runs: as read by `read_run`; systems of the same clips share their recordings' F0 and mels.
-        metrics: which scores are wanted. A run has none of those that do not apply to it.
+        metrics: metrics to compute. A run has no scores of metrics that do not apply to it.
         jobs: worker processes, which a crash in a metric's library cannot take down with it; 0 works
             in this process.
-        progress: show how far it is.
+        progress: show a progress bar.
         only: labels of the clips that are wanted; None for all.
 
     Raises:

@@ -26,7 +26,7 @@ def read_settings(
     syncnet_weights: Path | None = None,
     video_corpus: Path | None = None,
 ) -> Settings:
-    """The settings of a scoring, options and what the runs themselves hold.
+    """Returns the settings of a scoring from the options and from the files of the runs.
 
     Raises:
         BadInput: transcripts of different recognizers, or options that do not fit.

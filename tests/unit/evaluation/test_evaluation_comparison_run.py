@@ -126,7 +126,7 @@ def test_command(runs: tuple[Path, Path], tmp_path: Path) -> None:
     assert [line["metric"] for line in lines] == ["stoi", "mcd"]
     assert float(lines[0]["difference"]) == by_name["stoi"]["difference"]
     text = (out / "compare.md").read_text()
-    assert "With 2 speakers the bootstrap is too sure" in text
+    assert "With 2 speakers the bootstrap interval is too narrow" in text
     assert "| STOI ↑ |" in text
 
 

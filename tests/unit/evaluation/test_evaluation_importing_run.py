@@ -453,7 +453,7 @@ def test_sentences_of_another_corpus(tmp_path: Path, sound: Sound) -> None:
         ("stem,text\nother,a b\n", "{stem}.wav", "no list says who speaks anna_x1; add {speaker}"),
         ("stem,text,gender\nx1,a b,q\n", "{stem}.wav", "line 2: gender is 'q'; write female"),
         ("stem,text\nx1,a\nX1,a\nx1,b\n", "{stem}.wav", "line 4 names unknown/x1 again"),
-        ("stem,text\na b,a\n", "{stem}.wav", "line 2: 'unknown' and 'a b' cannot be names"),
+        ("stem,text\na b,a\n", "{stem}.wav", "line 2: 'unknown' and 'a b' are not usable as names"),
         ("stem,text\n", "{stem}.wav", "holds no sentence"),
     ],
 )
@@ -495,7 +495,7 @@ def test_nothing_that_is_asked_for_is_an_error(tmp_path: Path, sound: Sound) -> 
     write_clips(tmp_path / "wavs", sound, "s3/bbaf5a.wav")
     result = bring(tmp_path / "wavs", tmp_path / "run", "--manifest", tmp_path / "build")
     assert isinstance(result.exception, BadInput)
-    assert "is asked for: s3/bbaf5a is a train clip of the manifest" in str(result.exception)
+    assert "is expected: s3/bbaf5a is a train clip of the manifest" in str(result.exception)
 
 
 def test_the_first_track_that_can_be_decoded_is_heard(tmp_path: Path, sound: Sound) -> None:
