@@ -268,7 +268,9 @@ def score(
     click.echo(writers.terminal_tables(scored))
     for verdict in scored.verdicts:
         if verdict.reasons:
-            click.echo(f"left out: {verdict.subject}: {'; '.join(verdict.reasons)}", err=True)
+            click.echo(
+                f"rejected subject: {verdict.subject}: {'; '.join(verdict.reasons)}", err=True
+            )
     for line in writers.rejection_lines(scored):
         click.echo(line, err=True)
     if publish and scored.n_accepted:

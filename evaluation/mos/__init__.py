@@ -1,1 +1,1 @@
-"""Listening tests: designed, handed out as pages, scored."""
+"""Listening tests (MOS, SMOS): design, pages, scores."""

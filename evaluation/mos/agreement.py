@@ -1,4 +1,4 @@
-"""How far raters agree: Krippendorff's alpha for ordered ratings, intraclass correlations.
+"""Agreement of raters: Krippendorff's alpha for ordered ratings, and intraclass correlations.
 
 Alpha takes any pattern of missing ratings, as balanced designs leave them; the intraclass
 correlations need every rater on every stimulus.
@@ -20,7 +20,7 @@ def krippendorff_alpha(ratings: Array, n_values: int = 5) -> float:
 
     Args:
         ratings: (raters, units) integers 1 … n_values, NaN where missing.
-        n_values: of the scale.
+        n_values: number of values of the scale.
 
     Returns:
         1 for perfect agreement, 0 for chance; NaN where no unit has two ratings or all ratings

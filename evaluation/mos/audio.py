@@ -1,8 +1,8 @@
-"""The sounds of a test: level-normalized copies under meaningless names.
+"""The sounds of a listening test: level-normalized copies under anonymous names.
 
 Every sound is 16 kHz PCM16, mono but for the tones of the headphone check. Names are HMACs under
 the key's secret; files are written in the order of their names, so that neither names nor times
-tell which belong together.
+reveal which sounds belong together.
 """
 
 from __future__ import annotations
@@ -44,15 +44,15 @@ Kind = Literal["plain", "anchor", "trap", "tones"]
 
 @dataclass(frozen=True)
 class Source:
-    """What a sound is made of.
+    """The source of a sound.
 
     Attributes:
-        kind: as it is, degraded, interrupted by a message, or the headphone check's tones.
-        part, condition, clip: where it is used; equal sounds of two parts get two names, so that
+        kind: unchanged, degraded, interrupted by a message, or the tones of the headphone check.
+        part, condition, clip: place of its use; equal sounds of two parts get two names, so that
             nothing connects them.
         path: the file, None for tones.
         detail: the number that a trap asks for; the places of the quiet and the antiphase tone.
-        copy: tells a repetition from its original.
+        copy: distinguishes a repetition from its original.
     """
 
     kind: Kind
@@ -70,12 +70,12 @@ class Source:
 
 
 def hashed(secret: str, text: str, n: int = 16) -> str:
-    """n hexadecimal digits that say nothing to whoever does not know the secret."""
+    """Returns n hexadecimal digits that reveal nothing without the secret."""
     return hmac.new(bytes.fromhex(secret), text.encode(), hashlib.sha256).hexdigest()[:n]
 
 
 def identifier(secret: str, text: str, n: int) -> str:
-    """n characters like `hashed`, the first of them a `t`.
+    """Returns n characters like `hashed`, the first of them a `t`.
 
     A spreadsheet reads `848933112345` and `12e4567890ab` as numbers and writes back something else;
     it leaves alone what begins with this letter.
@@ -93,7 +93,7 @@ def low_anchor(samples: Samples, seed: int) -> Samples:
 
 @lru_cache(maxsize=5)
 def message(number: int) -> Samples:
-    """The spoken request to choose a number (`make_messages.py`), at 0 dBov of active level; not
+    """Returns the spoken request to choose a number (`make_messages.py`), at 0 dBov of active level; not
     to be written to."""
     import soundfile
 
@@ -107,7 +107,7 @@ def message(number: int) -> Samples:
 
 
 def interrupted(samples: Samples, number: int) -> Samples:
-    """The clip's first second, faded out, then the message at the same level."""
+    """Returns the clip's first second, faded out, then the message at the same level."""
     n = round(TRAP_LEAD_S * SCORING_RATE_HZ)
     lead = samples[:n].copy()
     fade = min(len(lead), round(0.05 * SCORING_RATE_HZ))
@@ -184,7 +184,7 @@ def write_sounds(
     notes = []
     if target_dbov < wanted_dbov - 0.01:
         notes.append(
-            f"Everything is played at {target_dbov:.1f} instead of {wanted_dbov:.1f} dBov, since "
+            f"All sounds are played at {target_dbov:.1f} instead of {wanted_dbov:.1f} dBov, since "
             "peaks would clip."
         )
     folder.mkdir(parents=True, exist_ok=True)

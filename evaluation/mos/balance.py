@@ -1,6 +1,6 @@
-"""Who hears what in which order: pure numbers, no sounds.
+"""Balanced designs: the assignment and order of items and conditions per subject, as indices.
 
-Items are the sentences of the test, conditions the systems that say them. The plan is cyclic, a
+Items are the sentences of the test, conditions the systems that synthesize them. The plan is cyclic, a
 Latin square where it comes out even: in turn u of block b, item g is heard under condition
 (g + u·B + b) mod K, with K conditions and B blocks. A subject takes M items in a row (all N, or a
 window of them), the next subject goes on where the last one stopped, and a turn ends whenever the

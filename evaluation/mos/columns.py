@@ -1,4 +1,4 @@
-"""The report's MOS and SMOS columns: what `mos score` left in run directories, a table a test.
+"""MOS and SMOS columns of the report, from the `mos.json` of run directories, one table per test.
 
 The intervals are the test's own, over its subjects; the report's `--interval` chooses which.
 """
@@ -27,7 +27,7 @@ NOTHING = Cell(None, None, None, 0, 0, shown="–")
 
 
 def scale_info(part: str, *, share: bool = False) -> MetricInfo:
-    """What a table prints about a scale, or about its percentage of ratings of 4 and 5."""
+    """Returns the column description of a scale, or of its percentage of ratings of 4 and 5."""
     scale = SCALES[part]
     return MetricInfo(
         name=f"{part}_share" if share else part,
@@ -86,8 +86,7 @@ def add_test(root: Path, system: str, test: dict[str, Any]) -> Path:
 
 
 def listening_tables(runs: Sequence[Run], options: TableOptions) -> tuple[Table, ...]:
-    """A table for each listening test that a run took part in: a row a run, then what its
-    listeners heard beside them."""
+    """Returns one table per listening test: one row per run, then the controls of the test."""
     tests: dict[str, dict[str, Any]] = {}
     took_part: dict[str, list[Run]] = {}
     for run in runs:
@@ -170,7 +169,7 @@ def _remarks(test: dict[str, Any], method: statistics.Method) -> tuple[str, ...]
     return (
         f"Means of ratings with the test's own intervals ({how}); test {test['design']}, "
         f"{subjects['accepted']} of {subjects['received']} subjects count.",
-        "n: ratings that count/ratings of subjects who were left out.",
+        "n: accepted ratings/ratings of rejected subjects.",
     )
 
 

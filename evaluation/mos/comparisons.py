@@ -1,4 +1,4 @@
-"""Differences between conditions, tested in pairs and corrected for how many were tested."""
+"""Pairwise tests of the differences between conditions, corrected for their number."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def compare(
     Args:
         names: conditions.
         means: condition → unit (subject or clip) → mean rating.
-        test: Wilcoxon's signed-rank test, or the paired t test.
+        test: `wilcoxon` (signed-rank test) or `t` (paired t test).
         confidence: of the intervals.
     """
     found = []

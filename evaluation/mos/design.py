@@ -1,4 +1,4 @@
-"""Runs and options → a listening test: who hears what, with its controls.
+"""Design of a listening test from runs and options: the trials of each subject, with controls.
 
 A part of a session is: practice (the same for everyone, over the whole range of quality), then the
 trials of `balance`, with the controls spread among them:
@@ -40,13 +40,13 @@ TONE_PLACES = tuple(itertools.permutations((1, 2, 3), 2))
 
 @dataclass
 class Design:
-    """A whole test, not yet written.
+    """A listening test that is not yet written.
 
     Attributes:
-        options: what was asked for.
-        conditions: part → what is compared.
+        options: options of the design.
+        conditions: part → conditions compared.
         sessions: subject → trials in order.
-        volume: played while the listener sets the volume.
+        volume: sound for setting the volume.
         notes: for the experimenter.
     """
 
@@ -64,10 +64,10 @@ class Design:
 
 
 def make_design(runs: Sequence[Run], options: DesignOptions) -> Design:
-    """Draws the whole test. The same runs, options and seed give the same one.
+    """Draws a listening test. The same runs, options and seed give the same test.
 
     Raises:
-        BadInput: runs that do not compare, too few clips, or options that cannot be met.
+        BadInput: the runs are not comparable, there are too few clips, or the options do not fit.
     """
     options.check()
     check_comparable(list(runs))
@@ -85,7 +85,7 @@ def make_design(runs: Sequence[Run], options: DesignOptions) -> Design:
             sessions[subject] += drafts
     if not material.spare and (options.practice or options.traps or options.golds):
         material.notes.append(
-            "No clips are spare: practice and controls use sentences of the test itself."
+            "There are no spare clips: practice and controls use sentences of the test itself."
         )
     volume = Source("plain", "volume", "", "", _volume(material))
     return Design(options, conditions, sessions, volume, list(dict.fromkeys(material.notes)))

@@ -1,4 +1,4 @@
-"""Writes a test: the sounds and the order of trials for the listeners, the key for nobody else."""
+"""Writes a listening test: sounds and trials for the listeners, the key for the experimenter."""
 
 from __future__ import annotations
 
@@ -34,13 +34,13 @@ from manifests.versions import library_version
 
 
 def write_design(design: Design, runs: Sequence[Run], out: Path) -> Key:
-    """Writes handout and key into `out`; the key goes last, so that a test without one is none.
+    """Writes handout and key into `out`; the key is written last and marks the test as complete.
 
     A test that `out` holds already keeps its secret if it was the same one, so that making it
     again changes nothing.
 
     Raises:
-        BadInput: `out` holds something else.
+        BadInput: `out` holds another test or other files.
     """
     content = _content(design)
     secret = secrets.token_hex(16)
@@ -95,7 +95,7 @@ def write_design(design: Design, runs: Sequence[Run], out: Path) -> Key:
 
 
 def _content(design: Design) -> str:
-    """Everything that makes two tests the same one: options, trials, and what the files hold."""
+    """Returns all that identifies a test: options, trials, and the content of the files."""
     files = {source.path for source in design.sources() if source.path}
     trials = [
         [subject, d.part, d.role, [[s.part, s.condition, s.clip, s.detail] for s in d.sounds]]
@@ -113,7 +113,7 @@ def _plain(options: DesignOptions) -> dict[str, Any]:
 
 
 def name_trials(design: Design, secret: str) -> tuple[tuple[KeyTrial, ...], tuple[Session, ...]]:
-    """(the key's trials, the handout's sessions): the same trials, known and unknown."""
+    """Returns (trials of the key, sessions of the handout): the same trials, identified and anonymous."""
     keyed: list[KeyTrial] = []
     sessions = []
     for subject, drafts in design.sessions.items():

@@ -1,4 +1,4 @@
-"""Which clips a test uses, and which file is heard for each of them under each condition."""
+"""Clips of a listening test, and the file of each clip under each condition."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ class Item:
 
     Attributes:
         label: `s1/bbaf2n`, or `s1/bbaf2n→s4`.
-        speaker, stem: what is said.
-        voice: the speaker that it should sound like.
-        recording: of the same clip, or None.
+        speaker, stem: the clip whose sentence is spoken.
+        voice: target speaker of the voice.
+        recording: recording of the same clip, or None.
     """
 
     label: str
@@ -45,7 +45,7 @@ class Item:
 
 @dataclass
 class Material:
-    """Everything that may be heard.
+    """Sounds available to a test.
 
     Attributes:
         systems: the conditions that are runs, in their order.
@@ -54,7 +54,7 @@ class Material:
         genders: speaker → gender.
         items: usable sentences, those of the test first.
         n_main: how many of `items` the test consists of; the others serve practice and controls.
-        notes: what was left out and why.
+        notes: clips left out, with reasons.
     """
 
     systems: tuple[Condition, ...]
@@ -75,7 +75,7 @@ class Material:
         return self.items[self.n_main :]
 
     def fault(self, path: Path) -> str:
-        """Why a file cannot be heard, or ""."""
+        """Returns why a file cannot be played, or ""."""
         if path not in self.faults:
             try:
                 sound = load_sound(path)
@@ -86,7 +86,7 @@ class Material:
         return self.faults[path]
 
     def spoken_by(self, speaker: str, *without: str) -> list[Path]:
-        """Usable recordings of a speaker but for those stems, in a fixed order."""
+        """Returns the usable recordings of a speaker except those stems, in a fixed order."""
         found = self.recordings.get(speaker, {})
         return [
             found[stem]
@@ -95,7 +95,7 @@ class Material:
         ]
 
     def speakers_like(self, speaker: str, *, same_gender: bool) -> list[str]:
-        """Other speakers of the same (or the other) gender who have a usable recording."""
+        """Returns the other speakers of the same (or the other) gender with a usable recording."""
         mine = self.genders.get(speaker)
         return [
             other
@@ -117,8 +117,8 @@ class Material:
         return pick(self.spoken_by(others[int(rng.integers(len(others)))], item.stem), rng)
 
     def hidden_reference(self, part: str, item: Item, seed: int) -> Path | None:
-        """What a perfect system would have said: the recording itself, or, where the voice is
-        another speaker's and is what is judged, a recording of that one."""
+        """Returns the hidden reference: the recording itself, or a recording of the voice's speaker
+        where the voice is another speaker's and is judged."""
         if part == "mos" or item.voice == item.speaker:
             return item.recording
         counterpart = self.counterpart(part, item, seed)
@@ -147,10 +147,10 @@ def pick(paths: Sequence[Path], rng: np.random.Generator) -> Path | None:
 
 
 def gather(runs: Sequence[Run], options: DesignOptions) -> Material:
-    """All clips that every run has, chosen and ordered by `options`; unusable ones left out.
+    """Returns the usable clips that every run has, chosen and ordered by `options`.
 
     Raises:
-        BadInput: no clip in common, or fewer than asked for.
+        BadInput: the runs share no clip, or fewer than requested.
     """
     clips = [{clip_label(clip): clip for clip in run.clips} for run in runs]
     recordings: dict[str, dict[str, Path]] = {}
@@ -181,7 +181,7 @@ def gather(runs: Sequence[Run], options: DesignOptions) -> Material:
         kind = "swapped clip" if options.swapped else "clip with the speaker's own face"
         raise BadInput(
             f"{', '.join(str(run.root) for run in runs)} share no {kind}",
-            "use --clips own or --clips swapped as the runs are, or other speakers",
+            "choose --clips own or --clips swapped to match the runs, or other speakers",
         )
     _choose(material, options)
     return material
@@ -217,7 +217,7 @@ def _choose(material: Material, options: DesignOptions) -> None:
         chosen = _in_turns(material, options, [by_speaker[t] for t in speakers])
         if len(chosen) < options.n_clips:
             raise BadInput(
-                f"the runs share {len(chosen)} usable clips, {options.n_clips} were asked for"
+                f"the runs share {len(chosen)} usable clips, {options.n_clips} were requested"
                 + _why(material),
                 f"pass --n-clips {len(chosen)}" if chosen else "check the files",
             )
@@ -227,7 +227,7 @@ def _choose(material: Material, options: DesignOptions) -> None:
             usable = _usable(material, options, by_speaker[speaker], wanted, chosen)
             if len(usable) < (options.clips_per_speaker or 1):
                 raise BadInput(
-                    f"{speaker} has {len(usable)} usable clips in all runs, {wanted} were asked for"
+                    f"{speaker} has {len(usable)} usable clips in all runs, {wanted} were requested"
                     + _why(material),
                     "pass a smaller --clips-per-speaker or other --speakers",
                 )
@@ -257,7 +257,7 @@ def _speakers(
         return names
     if len(names) < n:
         raise BadInput(
-            f"the runs share clips of {len(names)} speakers, {n} were asked for",
+            f"the runs share clips of {len(names)} speakers, {n} were requested",
             f"pass --speakers {len(names)}",
         )
     queues: dict[str, list[str]] = {}

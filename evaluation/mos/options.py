@@ -1,4 +1,4 @@
-"""How large a listening test is and what it holds; the paper's two tests as presets."""
+"""Options of a listening test: its size and parts; the paper's two tests as presets."""
 
 from __future__ import annotations
 
@@ -27,23 +27,23 @@ class DesignOptions:
     """
     Attributes:
         parts: keys of `SCALES`.
-        subjects: listeners.
-        speakers: which, by name; empty for `n_speakers` of them.
-        n_speakers: how many, drawn with genders in balance; None takes all.
-        clips_per_speaker: how many of each; None takes all.
-        n_clips: how many altogether, speakers in turn; None where `clips_per_speaker` decides.
-        swapped: take the clips whose face is another speaker's, and only those.
+        subjects: number of listeners.
+        speakers: names of speakers; empty for `n_speakers` of them.
+        n_speakers: number of speakers, drawn with genders in balance; None takes all.
+        clips_per_speaker: number of clips per speaker; None takes all.
+        n_clips: number of clips in all, speakers in turn; None where `clips_per_speaker` decides.
+        swapped: take only the clips whose face is another speaker's.
         per_subject: sentences that each subject hears, a balanced subset; None for all.
         blocks: times that each subject hears each of their sentences, each time by another
             system, a block after the other; 0 for as many as there are systems.
         practice, traps, golds, repeats: control trials in each part.
-        reference: whether the recordings are judged too, unannounced.
-        anchor: whether something surely bad is judged too.
+        reference: whether the recordings are a hidden reference.
+        anchor: whether a degraded sound is a hidden low anchor.
         headphones: whether six trials check for headphones first.
-        max_plays: times that a sound may be played; 0 for any.
+        max_plays: number of times that a sound may be played; 0 for no limit.
         level_dbov: active speech level (ITU-T P.56) of everything played.
         title, consent: texts of the page, plain.
-        seed: decides everything random.
+        seed: seed of all random choices.
     """
 
     parts: tuple[str, ...] = ("mos",)
@@ -69,15 +69,15 @@ class DesignOptions:
     seed: int = 0
 
     def check(self) -> None:
-        """Raises `BadInput` for what no test can have."""
+        """Raises `BadInput` for invalid options."""
         unknown = [part for part in self.parts if part not in SCALES]
         if unknown or not self.parts or len(set(self.parts)) < len(self.parts):
             raise BadInput(
-                f"the parts {', '.join(map(repr, self.parts)) or 'of the test are none'} cannot be",
-                f"choose each once of {', '.join(SCALES)}",
+                f"the parts {', '.join(map(repr, self.parts)) or '(none)'} are not usable",
+                f"choose each at most once from {', '.join(SCALES)}",
             )
         if not 1 <= self.subjects <= 999:
-            raise BadInput(f"{self.subjects} subjects cannot be", "choose 1 to 999")
+            raise BadInput(f"{self.subjects} is no usable number of subjects", "choose 1 to 999")
         for name in ("practice", "traps", "golds", "repeats", "blocks", "max_plays", "seed"):
             if getattr(self, name) < 0:
                 raise BadInput(f"{name} is {getattr(self, name)}", "choose 0 or more")

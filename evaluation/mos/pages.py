@@ -1,4 +1,4 @@
-"""What a listener gets: one HTML file that needs nothing else, or one printable sheet.
+"""Pages and sheets for listeners: one self-contained HTML file or one printable sheet each.
 
 A page holds its sounds as base64 and its trials as JSON. Its Content-Security-Policy names the
 hashes of the one script and the one style, so that no text could run even if it got past the
@@ -50,7 +50,7 @@ class Sounds:
     def _path(self, name: str) -> Path:
         path = self.folder / name
         if Path(name).name != name or not path.is_file():
-            raise BadInput(f"{path} is missing", "make the test again with `mos design`")
+            raise BadInput(f"{path} is missing", "write the test again with `mos design`")
         return path
 
     def base64(self, name: str) -> str:
@@ -75,7 +75,7 @@ class Sounds:
 
 
 def minutes(session: Session, sounds: Sounds) -> int:
-    """How long a session takes, rounded up."""
+    """Returns the duration of a session in minutes, rounded up."""
     listening_s = sum(sounds.duration_s(name) for t in session.trials for name in t.sounds)
     screens = 3 + 2 * len({trial.part for trial in session.trials})
     total_s = listening_s + ANSWER_S * len(session.trials) + SCREEN_S * screens
@@ -83,7 +83,7 @@ def minutes(session: Session, sounds: Sounds) -> int:
 
 
 def page(handout: Handout, session: Session, sounds: Sounds) -> str:
-    """The HTML of one subject."""
+    """Returns the HTML page of one subject."""
     ids: dict[str, str] = {}
 
     def sound_id(name: str) -> str:
@@ -150,7 +150,7 @@ def _hash(text: str) -> str:
 
 
 def sheet_rows(handout: Handout, session: Session) -> list[list[object]]:
-    """A line a trial, the last cell to be filled in by hand."""
+    """Returns one line per trial, the last cell to be filled in by hand."""
     rows: list[list[object]] = []
     for number, trial in enumerate(session.trials, 1):
         scale = ALL_SCALES[trial.part]
@@ -188,7 +188,7 @@ def write_pages(folder: Path, handout: Handout, encoding: Encoding = "flac") -> 
 
 
 def large(paths: Sequence[Path]) -> str:
-    """What to say about pages too large to send, or ""."""
+    """Returns a warning on pages that are too large to send, or ""."""
     largest = max((p.stat().st_size for p in paths if p.suffix == ".html"), default=0) / 1e6
     if largest <= LARGE_PAGE_MB:
         return ""

@@ -1,12 +1,12 @@
-"""The two files of a test: what is handed out, and the key that says what it is.
+"""The two files of a listening test: the handout for listeners, and the key that identifies it.
 
     TEST/key.json               stays with the experimenter
-    TEST/handout/design.json    who hears which sounds in which order, by meaningless names
+    TEST/handout/design.json    sounds and order of the trials per subject, by anonymous names
     TEST/handout/sounds/        the sounds
-    TEST/handout/pages/         one page a subject, made by `mos pages`
-    TEST/handout/sheets/        one CSV sheet a subject, likewise
+    TEST/handout/pages/         one page per subject, written by `mos pages`
+    TEST/handout/sheets/        one CSV sheet per subject, likewise
 
-Nothing below `handout` says which system made a sound, who speaks, or which trials are controls.
+Nothing below `handout` reveals the system or speaker of a sound, or which trials are controls.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ T = TypeVar("T", bound=Record)
 
 @dataclass(frozen=True)
 class Trial(Record):
-    """One thing to judge, as handed out.
+    """A trial as handed out.
 
     Attributes:
-        trial: meaningless identifier.
+        trial: anonymous identifier.
         part: key of the scale.
         practice: whether the page calls it practice.
         sounds: names of one or two files.
@@ -60,9 +60,9 @@ class Handout(Record):
         design: identifier of the test.
         title, consent: plain text.
         parts: keys of scales in order, headphones first where they are checked.
-        max_plays: of each sound, 0 for any number.
-        volume_sound: played while the listener sets the volume.
-        sessions: one a subject.
+        max_plays: number of times that a sound may be played, 0 for no limit.
+        volume_sound: sound for setting the volume.
+        sessions: one per subject.
     """
 
     design: str
@@ -76,7 +76,7 @@ class Handout(Record):
 
 @dataclass(frozen=True)
 class Condition(Record):
-    """One of the things compared.
+    """A condition of the comparison.
 
     Attributes:
         name: the system's, or `Recording`, `Low anchor`, …
@@ -91,7 +91,7 @@ class Condition(Record):
 
 @dataclass(frozen=True)
 class KeyTrial(Record):
-    """What a trial is.
+    """A trial as the key identifies it.
 
     Attributes:
         trial, subject, part: as handed out.
@@ -117,15 +117,15 @@ class KeyTrial(Record):
 
 @dataclass(frozen=True)
 class KeySound(Record):
-    """What a sound is.
+    """A sound as the key identifies it.
 
     Attributes:
         sound: name of the file.
         kind: `plain`, `anchor`, `trap` or `tones`.
-        part, condition, clip: where it is used.
-        source: the file it was made from, relative to the key's folder, or "".
-        level_dbov: its active speech level now.
-        gain_db: what that took.
+        part, condition, clip: place of its use.
+        source: its source file, relative to the key's folder, or "".
+        level_dbov: its active speech level.
+        gain_db: gain applied for that level.
         duration_s: length.
     """
 
@@ -149,8 +149,8 @@ class Key(Record):
         secret: hex; names of sounds and trials are HMACs under it.
         options: the `DesignOptions`.
         conditions: by part.
-        trials, sounds: what they are.
-        notes: what the experimenter should know.
+        trials, sounds: the identified trials and sounds.
+        notes: notes for the experimenter.
         versions: library → version.
     """
 

@@ -1,7 +1,7 @@
-"""Answers as they come back: JSON or CSV of the pages, sheets filled in by hand. Strictly read.
+"""Strict reading of answers: JSON or CSV of the pages, or sheets filled in by hand.
 
-Nothing is guessed: what cannot be right is rejected with its reason and counted, and the rest goes
-on. A subject whose two files disagree is rejected whole, since nobody knows which one is meant.
+Nothing is guessed: invalid answers are rejected with a reason and counted, and the rest is kept.
+All answers of a subject whose files disagree are rejected, since it is unknown which one is valid.
 """
 
 from __future__ import annotations
@@ -34,10 +34,10 @@ class Answer:
     """One rating.
 
     Attributes:
-        trial: what was judged.
+        trial: the trial that was rated.
         rating: 1 to the number of answers.
         seconds: from the trial's showing to `Next`; NaN where not known.
-        file: where it comes from.
+        file: its source file.
     """
 
     trial: KeyTrial
@@ -48,7 +48,7 @@ class Answer:
 
 @dataclass(frozen=True)
 class Rejection:
-    """Something that does not count, and why. `subject` and `trial` are "" where unknown."""
+    """A rejected answer or file with its reason. `subject` and `trial` are "" where unknown."""
 
     file: str
     subject: str
@@ -62,7 +62,7 @@ class Imported:
     Attributes:
         answers: subject → trial → answer.
         rejections: in the order of the files.
-        comments: subject → what they wrote at the end.
+        comments: subject → comment at the end.
     """
 
     answers: dict[str, dict[str, Answer]]
@@ -258,7 +258,7 @@ def _seconds(value: Any) -> float:
 def _merge(
     per_file: Sequence[tuple[str, str, dict[str, Answer]]],
 ) -> tuple[dict[str, dict[str, Answer]], list[Rejection]]:
-    """One set of answers a subject, however many files they sent."""
+    """Merges the files of each subject into one set of answers."""
     by_subject: dict[str, list[tuple[str, dict[str, Answer]]]] = defaultdict(list)
     for file, subject, answers in per_file:
         by_subject[subject].append((file, answers))
@@ -284,7 +284,7 @@ def _merge(
 
 
 def echo(value: Any) -> str:
-    """A wrong value, short and on one line, for a reason."""
+    """Returns an invalid value for a reason: short and on one line."""
     text = " ".join(str(value).split())
     shown = text if len(text) <= LONGEST_ECHO else f"{text[:LONGEST_ECHO]}…"
     return repr("".join(c for c in shown if c.isprintable()))

@@ -1,4 +1,4 @@
-"""What listeners are asked: the absolute category ratings of ITU-T P.800 and their relatives.
+"""Scales of listening tests: the absolute category ratings of ITU-T P.800 and related scales.
 
 Every part of a test has one scale; the pages, the sheets, the scoring and the report take their
 words from here.
@@ -16,11 +16,11 @@ class Scale:
         key: identifier in files.
         label: column head in tables.
         title: heading of the part on the page.
-        question: what each trial asks.
+        question: question of each trial.
         advice: paragraphs that introduce the part.
         answers: names of the ratings, 1 first.
         pair: whether a trial holds two sounds.
-        definition: for captions of tables.
+        definition: definition for captions of tables.
         share: column head of the percentage of ratings of 4 and 5, "" where that says nothing.
     """
 

@@ -1,16 +1,16 @@
-"""Answers → opinion scores with intervals, tests and agreement.
+"""Mean opinion scores from answers, with intervals, tests and agreement.
 
 Only first ratings of subjects who passed the screening count; practice, traps, golds and repeats
-never do. In a balanced design everybody rates every condition equally often, so the mean over
+never do. In a balanced design each subject rates every condition equally often, so the mean over
 ratings is the mean over subjects.
 
-Intervals are over subjects, whose ratings hang together: Student's t with the variance clustered
-by subject, and a bootstrap of subjects, then of their ratings (`evaluation.stats.intervals`). They speak
+Intervals are over subjects, whose ratings are correlated: Student's t with the variance clustered
+by subject, and a bootstrap of subjects, then of their ratings (`evaluation.stats.intervals`). They hold
 for other listeners of such clips. The interval that P.800 tests often print, over all votes as if
 they were independent, is narrower.
 
 Normalized ratings are z = (rating − the subject's mean) / the subject's standard deviation within
-the part, all conditions together: they take out how high and how widely somebody rates.
+the part, all conditions together: they remove the level and the spread of each subject's ratings.
 """
 
 from __future__ import annotations
@@ -38,11 +38,11 @@ SAME = 4
 
 @dataclass(frozen=True)
 class ScoreOptions:
-    """How answers become scores.
+    """Options of the scoring of a listening test.
 
     Attributes:
-        rules: who counts.
-        test, unit: of the pairwise comparisons.
+        rules: rules of the screening.
+        test, unit: test and unit of the pairwise comparisons.
         confidence, n_resamples, seed: of the intervals.
     """
 
@@ -74,7 +74,7 @@ class ConditionScore:
         deviation: standard deviation of the ratings.
         counts: how often 1 … 5 was given.
         n_ratings, n_subjects, n_clips: behind the score.
-        n_rejected: ratings by subjects who were left out.
+        n_rejected: ratings of rejected subjects.
     """
 
     name: str
@@ -97,8 +97,8 @@ class PartScore:
         part: key of the scale.
         conditions: in the order of the design.
         comparisons: all pairs but those with the anchor.
-        alpha: Krippendorff's, ordinal; None where nothing was rated twice.
-        intraclass: None unless everybody rated everything.
+        alpha: Krippendorff's ordinal alpha; None where no stimulus was rated twice.
+        intraclass: None unless every subject rated every stimulus.
         n_units: stimuli that two subjects or more rated.
     """
 
@@ -116,17 +116,17 @@ class PartScore:
 
 @dataclass(frozen=True)
 class TestScore:
-    """The whole outcome.
+    """The scores of a listening test.
 
     Attributes:
         design, title: of the test.
-        n_designed: subjects it was made for.
+        n_designed: number of subjects of the design.
         parts: in order.
-        verdicts: of everyone who sent answers.
-        rejections: what was not taken in.
+        verdicts: verdicts on all subjects with answers.
+        rejections: rejected answers and files.
         comments: subject → text.
         ratings: the scored answers, with whether they count and their z.
-        options: how.
+        options: options of the scoring.
     """
 
     __test__ = False  # pytest takes the name for a test
@@ -156,7 +156,7 @@ class Rating:
 
 
 def score_test(key: Key, imported: Imported, options: ScoreOptions) -> TestScore:
-    """Everything that a test says; without scores where no answer counts (`require_scores`)."""
+    """Returns the scores of a test; without scores where no answer counts (`require_scores`)."""
     verdicts = screen(imported.answers, key, options.rules)
     accepted = {verdict.subject for verdict in verdicts if not verdict.reasons}
     ratings = _ratings(imported, accepted)
@@ -182,7 +182,7 @@ def require_scores(score: TestScore) -> None:
 
     Raises:
         BadInput: no usable answer was found.
-        TooManyFailures: the screening left nobody.
+        TooManyFailures: the screening rejected all subjects.
     """
     if not score.verdicts:
         reasons = Counter(r.reason for r in score.rejections)
@@ -190,7 +190,7 @@ def require_scores(score: TestScore) -> None:
         raise BadInput(f"no answer of test {score.design} was found{told}", "check the files")
     if not score.n_accepted:
         raise TooManyFailures(
-            "every subject is left out: "
+            "every subject is rejected: "
             + "; ".join(f"{v.subject} {', '.join(v.reasons)}" for v in score.verdicts[:5]),
             "see the rules in `mos score --help`",
         )

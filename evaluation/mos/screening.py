@@ -1,12 +1,12 @@
-"""Which subjects count: rules that are fixed before anybody looks at the systems' scores.
+"""Screening of subjects by rules that are fixed before the scores of systems are known.
 
-All rules look at control trials, or at how a subject's ratings hang together with the others',
-never at which system they favor. A subject who breaks one is left out whole. Thresholds:
+All rules look at control trials, or at how a subject's ratings correlate with the others',
+never at which system they favor. All ratings of a subject who breaks one are rejected. Thresholds:
 
 - **complete**: answers to at least 95 % of the trials (P.808 takes whole sessions only).
 - **consent** is a matter of the import: a file without it is rejected there.
 - **headphones**: at least 5 of 6 right (Woods et al. 2017), where the test has that check.
-- **traps**: every number that was asked for was chosen (P.808).
+- **traps**: every requested number was chosen (P.808).
 - **golds**: at least half of the answers in range: one slip in a part is human.
 - **repeats**: mean difference between a rating and its repetition of at most 1.5. Two honest
   ratings with a spread of 0.7 each differ by 0.8 on average, two random ones by 1.6.
@@ -47,7 +47,7 @@ class Rules:
     min_correlation: float | None = 0.25
 
     def check(self) -> None:
-        """Raises `BadInput` for thresholds that no rule can have."""
+        """Raises `BadInput` for invalid thresholds."""
         for name, low, high in (
             ("min_complete", 0, 1),
             ("min_headphones", 0, 6),
@@ -64,15 +64,15 @@ class Rules:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What the rules found of one subject; None where there was nothing to look at.
+    """Result of the rules for one subject; None where a rule had no trials.
 
     Attributes:
         complete: share of trials answered.
         headphones, traps, golds: (right, answered).
         repeat_difference: mean absolute difference of repeated ratings.
         same_share: largest share of one rating in a part that has an anchor.
-        correlation: with the others.
-        reasons: why the subject is left out; empty where they count.
+        correlation: correlation with the other subjects.
+        reasons: reasons for rejecting the subject; empty if accepted.
     """
 
     subject: str

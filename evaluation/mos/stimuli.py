@@ -1,4 +1,4 @@
-"""What is heard in a trial: of an item, under a condition, in one part of the test."""
+"""Sounds of a trial: an item under a condition in one part of the test."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ COUNTERPART = "beside"
 
 @dataclass
 class Draft:
-    """A trial while the session is put together."""
+    """A trial of a session that is being assembled."""
 
     part: str
     role: str
@@ -33,7 +33,7 @@ class Draft:
 
 
 class Stimuli:
-    """What is heard of an item under each condition of one part."""
+    """The sounds of an item under each condition of one part."""
 
     def __init__(self, material: Material, part: str, options: DesignOptions) -> None:
         self.material, self.part, self.seed = material, part, options.seed
@@ -55,8 +55,8 @@ class Stimuli:
             self.conditions.append(condition)
         else:
             self.material.notes.append(
-                f"{SCALES[self.part].label}: no {condition.name!r}, the recordings that it needs "
-                "are not there."
+                f"{SCALES[self.part].label}: no {condition.name!r}, since its recordings are "
+                "missing."
             )
 
     def _path(self, condition: Condition, item: Item) -> Path | None:

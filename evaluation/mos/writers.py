@@ -1,4 +1,4 @@
-"""Outcome of a test as `mos.json`, `mos.csv`, `ratings.csv` and `mos.md`, and as the `mos.json` of
+"""Scores of a listening test as `mos.json`, `mos.csv`, `ratings.csv` and `mos.md`, and as the `mos.json` of
 each run directory, where the report finds it. Texts from outside are escaped in each."""
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def plain(value: Any) -> Any:
 
 
 def summary(score: TestScore) -> dict[str, Any]:
-    """What a run directory is told: all conditions of the test, no single subject."""
+    """Returns the content of a run directory's `mos.json`: all conditions, no individual subjects."""
     return {
         "schema": SCHEMA,
         "schema_version": 1,
@@ -106,7 +106,7 @@ LINES_SHOWN = 10
 
 
 def terminal_tables(score: TestScore) -> str:
-    """A small table a part, and how many subjects count."""
+    """Returns one small table per part, and the number of accepted subjects."""
     parts = []
     for part in score.parts:
         rows = [
@@ -116,16 +116,16 @@ def terminal_tables(score: TestScore) -> str:
         heads = [part.scale.label, "mean", "t", "ratings", "subjects"]
         parts.append(terminal_table(text_table(heads, rows)))
     parts.append(
-        f"{score.n_accepted} of {len(score.verdicts)} subjects count; {len(score.rejections)} "
-        "answers or files not taken in"
+        f"{score.n_accepted} of {len(score.verdicts)} subjects accepted; {len(score.rejections)} "
+        "answers or files rejected"
     )
     return "\n\n".join(parts)
 
 
 def rejection_lines(score: TestScore) -> list[str]:
-    """The first few things not taken in; all are in `mos.md`."""
+    """Returns the first few rejections; all are listed in `mos.md`."""
     lines = [
-        f"not taken in: {' '.join(filter(None, (r.file, r.subject, r.trial)))}: {r.reason}"
+        f"rejected: {' '.join(filter(None, (r.file, r.subject, r.trial)))}: {r.reason}"
         for r in score.rejections[:LINES_SHOWN]
     ]
     if len(score.rejections) > LINES_SHOWN:
@@ -183,13 +183,13 @@ def _rating_rows(score: TestScore) -> list[list[object]]:
 
 
 def markdown_text(score: TestScore) -> str:
-    """The whole outcome to read."""
+    """Returns the scores as Markdown."""
     options = score.options
     level = f"{100 * options.confidence:.0f} %"
     parts = [
         f"# {markdown(score.title)}: scores",
-        f"Test {score.design}: made for {score.n_designed} subjects, answers of "
-        f"{len(score.verdicts)}, {score.n_accepted} of them count. Intervals ({level}) are over "
+        f"Test {score.design}: designed for {score.n_designed} subjects; {len(score.verdicts)} "
+        f"answered, {score.n_accepted} of them are accepted. Intervals ({level}) are over "
         "subjects: Student's t with clustered variance, and a bootstrap of subjects, then of "
         f"their ratings ({options.n_resamples} resamples, seed {options.seed}). z: ratings "
         "normalized by each subject's mean and standard deviation.",
@@ -202,12 +202,12 @@ def markdown_text(score: TestScore) -> str:
     ]
     left_out = [verdict for verdict in score.verdicts if verdict.reasons]
     if left_out:
-        parts.append("Left out:")
+        parts.append("Rejected subjects:")
         lines = [f"- {markdown(v.subject)}: {markdown('; '.join(v.reasons))}" for v in left_out]
         parts.append("\n".join(lines))
     if score.rejections:
         rows = [[r.file, r.subject, r.trial, r.reason] for r in score.rejections]
-        parts.append(f"## Not taken in ({len(rows)})")
+        parts.append(f"## Rejected answers and files ({len(rows)})")
         heads = ["File", "Subject", "Trial", "Reason"]
         parts.append(markdown_table(text_table(heads, rows, n_text=len(heads))))
     if score.comments:
@@ -226,7 +226,7 @@ def _part_text(part: PartScore, score: TestScore) -> list[str]:
     texts.append(markdown_table(text_table(heads, [_condition_row(c) for c in part.conditions])))
     if part.alpha is not None:
         told = f"Agreement: Krippendorff's α (ordinal) {fixed(part.alpha, 2)} over "
-        told += f"{part.n_units} stimuli that two subjects or more rated."
+        told += f"{part.n_units} stimuli with ratings of two or more subjects."
         if part.intraclass:
             told += (
                 f" ICC(2,1) {fixed(part.intraclass.single, 2)}, ICC(2,k) "
@@ -267,7 +267,7 @@ def _condition_row(condition: ConditionScore) -> list[str]:
     if condition.share is not None:
         cells.append(f"{_mean(condition.share, 1)} {_interval(condition.share.t, 1)}".strip())
     cells.append(" / ".join(map(str, condition.counts)))
-    rejected = f" (+{condition.n_rejected} left out)" if condition.n_rejected else ""
+    rejected = f" (+{condition.n_rejected} rejected)" if condition.n_rejected else ""
     cells.append(f"{condition.n_ratings}{rejected}")
     return [*cells, str(condition.n_subjects), str(condition.n_clips)]
 

@@ -241,7 +241,7 @@ def test_a_peaky_file_is_told(tmp_path: Path, make_runs: Callable[..., list[Path
         soundfile.write(wav, click, RATE_HZ)
     runs = [read_run(path) for path in paths]
     key = write_design(make_design(runs, DesignOptions(**OPTIONS)), runs, tmp_path / "out")
-    assert any("Everything is played at -32.0" in note for note in key.notes)
+    assert any("All sounds are played at -32.0" in note for note in key.notes)
     assert any("quieter than the others" in note for note in key.notes)
 
 

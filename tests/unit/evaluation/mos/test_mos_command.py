@@ -108,13 +108,13 @@ def test_remaking_a_test_takes_its_old_pages_away(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--parts", "mos,mus"], "choose each once of mos"),
-        (["--parts", ""], "cannot be"),
-        (["--speakers", "9"], "clips of 4 speakers, 9 were asked for"),
+        (["--parts", "mos,mus"], "choose each at most once from mos"),
+        (["--parts", ""], "are not usable"),
+        (["--speakers", "9"], "clips of 4 speakers, 9 were requested"),
         (["--consent", "gone.txt"], "gone.txt cannot be read"),
         (["--clips", "swapped"], "share no swapped clip"),
         (["--preset", "paper-swaps"], "share no swapped clip"),
-        ([], "5 usable clips in all runs, 10 were asked for"),
+        ([], "5 usable clips in all runs, 10 were requested"),
     ],
 )
 def test_design_errors(
@@ -129,8 +129,8 @@ def test_design_errors(
 
 def test_scores_and_rejections_are_printed(scored: tuple[list[Path], Path, str]) -> None:
     runs, _, printed = scored
-    assert "6 of 6 subjects count; 1 answers or files not taken in" in printed
-    assert "not taken in: broken.json: is no JSON" in printed
+    assert "6 of 6 subjects accepted; 1 answers or files rejected" in printed
+    assert "rejected: broken.json: is no JSON" in printed
     for name in ("MOS", "SMOS (gender)", "Alpha", "Recording", "Other gender"):
         assert name in printed
     for run in runs:
@@ -190,7 +190,7 @@ def test_a_test_without_any_score_says_why_in_its_files(tmp_path: Path, answered
     arguments = ("score", answered / "test", "--out", tmp_path / "out")
     strict = run_cli("mos", *arguments, answered / "results", "--max-same-share", 0)
     assert isinstance(strict.exception, TooManyFailures)
-    assert "left out: S01: same:" in strict.output
+    assert "rejected subject: S01: same:" in strict.output
     assert "- S01: same: " in (tmp_path / "out" / "mos.md").read_text()
     assert not list((answered / "runs").glob("*/mos.json")), "nobody's ratings are published"
     broken = run_cli("mos", *arguments, answered / "results" / "broken.json")

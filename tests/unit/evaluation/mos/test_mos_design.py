@@ -254,7 +254,7 @@ def test_unusable_files_are_replaced_and_told(
     heard = {d.clip for ds in design.sessions.values() for d in ds}
     assert not heard & {"anna/bwaz0n0", "anna/lwaz0n0"}
     assert any("silent" in note for note in design.notes)
-    with pytest.raises(BadInput, match="anna has 3 usable clips in all runs, 5 were asked for"):
+    with pytest.raises(BadInput, match="anna has 3 usable clips in all runs, 5 were requested"):
         draw([read_run(path) for path in paths], clips_per_speaker=5)
 
 
@@ -306,14 +306,14 @@ def test_speakers(runs: list[Run]) -> None:
     ("options", "message"),
     [
         ({"speakers": ("eve",)}, "no run has clips of eve; choose from anna, bert"),
-        ({"n_speakers": 5}, "clips of 4 speakers, 5 were asked for"),
+        ({"n_speakers": 5}, "clips of 4 speakers, 5 were requested"),
         ({"clips_per_speaker": 6}, "anna has 5 usable clips"),
         ({"clips_per_speaker": None, "n_clips": 21}, "share 20 usable clips"),
         ({"per_subject": 13}, "there are 12 sentences, not 13"),
         ({"blocks": 5}, "there are 4 conditions for 5 blocks"),
         ({"repeats": 5}, "5 repeats are too many for 12 trials; pass --repeats 4"),
-        ({"parts": ("mos", "mus")}, "choose each once of mos, smos_speaker, smos_gender"),
-        ({"subjects": 0}, "0 subjects"),
+        ({"parts": ("mos", "mus")}, "choose each at most once from mos, smos_speaker, smos_gender"),
+        ({"subjects": 0}, "0 is no usable number of subjects"),
         ({"level_dbov": -3.0}, "-3 dBov"),
         ({"title": " "}, "title or consent is empty"),
         ({"traps": -1}, "traps is -1"),

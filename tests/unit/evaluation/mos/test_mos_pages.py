@@ -173,7 +173,7 @@ def test_files(handout: tuple[Path, Handout]) -> None:
 def test_missing_sound_and_unknown_part(handout: tuple[Path, Handout]) -> None:
     folder, design = handout
     (folder / "sounds" / "c.wav").unlink()
-    with pytest.raises(BadInput, match=r"c\.wav is missing; make the test again"):
+    with pytest.raises(BadInput, match=r"c\.wav is missing; write the test again"):
         write_pages(folder, design)
     with pytest.raises(BadInput, match="unknown parts karaoke"):
         write_pages(folder, dataclasses.replace(design, parts=("karaoke",)))

@@ -238,7 +238,7 @@ def test_nobody_left(tmp_path: Path, key: Key, listeners: Any) -> None:
     assert {c.n_ratings for part in nobody.parts for c in part.conditions} == {0}
     assert {c.rating.mean for part in nobody.parts for c in part.conditions} == {None}
     assert "S01: same: " in markdown_text(nobody), "who was left out, and why, can be read"
-    with pytest.raises(TooManyFailures, match="every subject is left out: S01 same:"):
+    with pytest.raises(TooManyFailures, match="every subject is rejected: S01 same:"):
         require_scores(nobody)
     nothing = score_test(key, Imported({}, (Rejection("a.csv", "", "", "is empty"),), {}), FAST)
     assert "| a.csv |  |  | is empty |" in markdown_text(nothing)
@@ -310,7 +310,7 @@ def test_files(tmp_path: Path, pair_key: Key, listeners: Any) -> None:
     text = made[3].read_text()
     for word in (
         "## MOS", "## SMOS (speaker)", "## SMOS (gender)", "Same gender (%)", "Krippendorff's α",
-        "Wilcoxon's signed-rank test", "Holm", "## Not taken in (1)", "| bad.json |",
+        "Wilcoxon's signed-rank test", "Holm", "## Rejected answers and files (1)", "| bad.json |",
     ):  # fmt: skip
         assert word in text
     before = [p.read_bytes() for p in made]
