@@ -1,4 +1,5 @@
-"""The contract between the programs: records, specs, errors, files and splits. Imports nobody of ours."""
+"""The contract between the programs: records, specs, errors, files and splits. It imports no other
+package of the toolkit."""
 
 from typing import TYPE_CHECKING
 

@@ -36,8 +36,8 @@ def write_wav(
     whole = encoding == "PCM_16"
     if sound.ndim != 1 or sound.size == 0 or (whole and not np.isfinite(sound).all()):
         raise BadInput(
-            f"sound for {path} has shape {sound.shape} or samples that are no numbers",
-            "check where it comes from",
+            f"sound for {path} has shape {sound.shape} or NaN or infinite samples",
+            "check its source",
         )
     stored: NDArray[Any] = sound.astype(np.float32)
     if whole:

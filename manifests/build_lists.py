@@ -1,4 +1,4 @@
-"""Makes `speakers.csv` and `stems.csv.gz` out of a table of GRID's clips.
+"""Makes `speakers.csv` and `stems.csv.gz` from a table of GRID's clips.
 
     python -m manifests.build_lists --stems-tsv PATH
 

@@ -1,4 +1,4 @@
-"""What the three programs share on the terminal: lazy commands, one-line errors, progress.
+"""Terminal helpers of the three programs: lazy commands, one-line errors, progress displays.
 
 On a terminal long work shows a tqdm bar; in a log (no terminal) it prints a plain line every few
 seconds instead, so that a cluster's log stays readable.
@@ -54,8 +54,8 @@ class LazyGroup(click.Group):
 def run(group: click.Command, program: str) -> None:
     """Runs a program to its end and exits.
 
-    `ToolkitError` becomes one line and its exit code, and so do a missing library and what a file
-    system refuses; Ctrl-C becomes one line and 130, a reader that went away 141.
+    A `ToolkitError` becomes one line and its exit code, and so do a missing library and an error of
+    the file system; Ctrl-C becomes one line and exit code 130, a closed output pipe exit code 141.
 
     Args:
         group: the program's commands.
@@ -152,7 +152,7 @@ class Progress:
 
     Args:
         total: number of items.
-        description: what is being done, `build`.
+        description: name of the work, such as `build`.
         unit: name of an item, `clip`; `B` counts bytes and is shown in MB.
     """
 

@@ -1,7 +1,7 @@
-"""Who is in GRID and which clips they have: the packaged `speakers.csv` and `stems.csv.gz`.
+"""The speakers of GRID and their clips: the packaged `speakers.csv` and `stems.csv.gz`.
 
-A stem belongs to one speaker only, over the whole corpus. So a stem alone tells whose clip a file
-is, whatever folder it lies in, and no sentence of a held-out speaker is ever heard in training.
+A stem belongs to one speaker only, over the whole corpus. Therefore a stem alone identifies the
+speaker of a clip, whatever folder it lies in, and no sentence of a held-out speaker is in training.
 Both files are read once and looked up in dictionaries after that. `manifests.build_lists` made
 them.
 """
@@ -33,7 +33,7 @@ class Speaker:
         clips_list_a: clips in a public listing of the files as distributed.
         clips_list_b: clips in lists that leave damaged clips out.
         clips_known: clips that either list names.
-        note: what is odd about this speaker, or "".
+        note: a peculiarity of this speaker's clips, or "".
     """
 
     speaker: str
@@ -152,13 +152,13 @@ def gender_note() -> str:
 
 
 def _speaker_named(text: str) -> str:
-    """`S01`, `01` and `1` as `s1`; anything else as it is."""
+    """Writes `S01`, `01` and `1` as `s1`; other names stay as they are."""
     match = re.fullmatch(r"s?0*([1-9][0-9]?)", text, re.IGNORECASE | re.ASCII)
     return f"s{match[1]}" if match else text
 
 
 def parse_speakers(text: str) -> tuple[str, ...]:
-    """Speakers out of an option's text, in the order of their numbers, each once.
+    """Parses the speakers in the text of an option; sorted by number, each once.
 
     Understands `s1,s2`, spaces instead of commas, ranges as `s30-s34` and `all`; a range steps over
     s21. A speaker may be written as folders of GRID are: `s1`, `S1`, `s01`, `01` or `1`.

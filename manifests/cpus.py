@@ -1,7 +1,7 @@
-"""How many processors this process may use: the machine's, less what a scheduler or a container keeps.
+"""Number of processors that this process may use, within the limits of schedulers and containers.
 
 `os.cpu_count()` is the number of the machine. Under `taskset`, SLURM, Docker or Kubernetes a process
-may run on fewer; as many workers as the machine has processors would then only fight for them.
+may run on fewer; as many workers as the machine has processors would then only compete for them.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Errors that a person reads: one line that names the thing at fault and what to do about it.
+"""Errors for the user: one line that names the cause and the remedy.
 
 Every program of the toolkit turns a `ToolkitError` into that one line on standard error and the
 error's `exit_code`; anything else is a defect of ours and keeps its traceback.
@@ -52,7 +52,7 @@ class Locked(ToolkitError):
 
 
 class TooManyFailures(ToolkitError):
-    """More clips failed than `--max-failures` allows. What was done stays done."""
+    """More clips failed than `--max-failures` allows. Finished clips are kept."""
 
     exit_code = 5
 
@@ -100,5 +100,5 @@ _REMEDIES = {
 
 
 def remedy_of(error: OSError) -> str:
-    """What a person can do about an error of the file system, in the imperative."""
+    """Remedy for an error of the file system, in the imperative."""
     return _REMEDIES.get(error.errno or 0, "check the path")

@@ -57,12 +57,12 @@ _Callback = ctypes.CFUNCTYPE(
 
 @dataclass(frozen=True)
 class Spoken:
-    """What espeak-ng said.
+    """An utterance spoken by espeak-ng.
 
     Attributes:
         samples: (n,) float64 in [-1, 1].
-        rate_hz: of `samples`.
-        words: start times in seconds, one a word.
+        rate_hz: sample rate of `samples`.
+        words: start times in seconds, one per word.
         phonemes: names with start times in seconds.
         end_s: when the last sound ends.
     """
@@ -150,7 +150,7 @@ def speak(text: str, voice: str, rate_wpm: int, pitch: int, pitch_range: int) ->
 
 
 def spelled(stem: str) -> str:
-    """A stem's sentence as espeak-ng is given it."""
+    """The sentence of a stem in the spelling that espeak-ng reads correctly."""
     words = list(words_of(stem))
     words[3] = f"[[{LETTER_NAMES[words[3]]}]]"
     return " ".join(words)

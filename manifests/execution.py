@@ -1,8 +1,8 @@
-"""Running a function over many items in worker processes on this machine (joblib's loky).
+"""Runs a function over many items in worker processes on this machine (joblib's loky).
 
-One promise: every item comes back exactly once, as its result or as a `Died`, in any order, whatever
-happens to a worker. An item during which a worker dies is tried once more on its own before it is given
-up, so that one poisonous clip takes neither a build nor a scoring down.
+Every item comes back exactly once, as its result or as a `Died`, in any order, whatever happens to a
+worker. An item during which a worker dies is tried once more on its own before it counts as `Died`,
+so that one clip that crashes a library ends neither a build nor a scoring.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class Died(Generic[ItemT]):
 
 
 class Executor(Protocol):
-    """Maps a function over items; see the module for the promise."""
+    """Maps a function over items; every item comes back exactly once (see the module)."""
 
     def map(
         self, function: Callable[[ItemT], ResultT], items: Sequence[ItemT]
@@ -45,14 +45,15 @@ class Executor(Protocol):
 
 
 def limit_threads() -> None:
-    """One thread a worker: parallelism is over clips, and more threads only fight for the cores."""
+    """Limits libraries to one thread per worker: parallelism is over clips, and further threads would
+    only compete for the cores."""
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"):
         os.environ.setdefault(name, "1")
 
 
 @contextlib.contextmanager
 def _interrupts_held() -> Iterator[None]:
-    """Holds Ctrl-C back; processes and threads started meanwhile never see one.
+    """Blocks Ctrl-C; processes and threads started meanwhile never receive it.
 
     A terminal sends it to every process of the group. The build itself answers it, by ending its
     workers; a worker that answered too, with a traceback, would only make noise.
@@ -134,7 +135,7 @@ class LocalExecutor:
         `suspects`.
 
         Args:
-            ahead: items in flight a worker; with 2 the next one lies ready when one is done.
+            ahead: items in flight per worker; with 2 the next one is ready when one is done.
         """
         from joblib.externals.loky import ProcessPoolExecutor
         from joblib.externals.loky.backend import resource_tracker

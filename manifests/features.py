@@ -1,4 +1,4 @@
-"""Reading stored features of a clip: sound, mel, F0 and energy, landmarks. Pictures are read by
+"""Reads the stored features of a clip: sound, mel, F0 and energy, landmarks. Pictures are read by
 `manifests.pictures`.
 
 Every reader raises `BadInput` in one line that names the file, where it is absent, damaged or holds
@@ -26,7 +26,7 @@ Path = str | os.PathLike[str]
 
 @contextlib.contextmanager
 def _one_line(path: Path, remedy: str = REMEDY) -> Iterator[None]:
-    """What goes wrong while a file is read, as the one line that a person reads."""
+    """Turns an error while reading a file into a `BadInput` of one line."""
     try:
         yield
     except FileNotFoundError:

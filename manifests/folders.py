@@ -1,4 +1,4 @@
-"""Whose a folder is, asked before a command writes into it."""
+"""Check of an output folder: a command writes only into a new, an empty or its own folder."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from manifests.errors import BadInput
 from manifests.lock import LOCK
 
 UNCOUNTED = frozenset({LOCK, ".ds_store", "thumbs.db", "desktop.ini", ".directory", "lost+found"})
-"""What may lie in a folder that counts as empty: our lock, and what file managers leave behind."""
+"""Files that a folder counted as empty may hold: the toolkit's lock and files of file managers."""
 
 
 def check_own(
@@ -19,16 +19,16 @@ def check_own(
     what: str,
     remedy: str = "choose an empty folder or one that does not exist yet",
 ) -> None:
-    """Refuses a folder with somebody else's files in it; writes nothing.
+    """Refuses a folder that holds other files than the command's own; writes nothing.
 
-    A folder may be written to where it does not exist yet, is empty, or carries a mark: a file or
-    folder that the same command left in it. Everything else is somebody's, and no option of a command
-    makes it ours.
+    A folder may be written to if it does not exist yet, is empty, or carries a mark: a file or
+    folder that the same command left in it. Any other folder is refused, and no option of a command
+    changes that.
 
     Args:
-        folder: what the command is about to write into.
-        marks: names of which one says that the command made this folder.
-        what: what the command makes of a folder, with its article, for the message: `a build`.
+        folder: the folder that the command will write into.
+        marks: names of files or folders any of which marks a folder as made by the command.
+        what: the kind of folder that the command makes, with its article, for messages: `a build`.
 
     Raises:
         BadInput: the folder is a file, or holds files and no mark.

@@ -1,4 +1,4 @@
-"""GRID's grammar: six words a sentence, one letter each in the stem.
+"""GRID's grammar: six words per sentence, each encoded by one character of the stem.
 
 Source: Cooke, Barker, Cunningham, Shao, JASA 120(5), 2006. command · color · preposition · letter ·
 digit · adverb; 4·4·4·25·10·4 = 64,000 sentences over 51 words.

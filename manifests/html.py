@@ -2,7 +2,7 @@
 
 A template lies in its program's package as `NAME.html`; `manifests/templates` holds what pages share:
 `base.html` (the frame with its Content-Security-Policy), `base.css`, and `sort.js` for tables that sort.
-Every text that a template prints is escaped, and a name that it was not given is an error.
+Every text that a template prints is escaped, and an undefined name in a template is an error.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ FOLDER = "templates"
 
 
 def render(package: str, template: str, **values: Any) -> str:
-    """A page as text.
+    """Renders a template as HTML text.
 
     Args:
         package: where the template lies, as `evaluation.reporting`.
         template: its file name.
-        values: what it prints; texts are escaped.
+        values: the values that it prints; texts are escaped.
     """
     return _environment(package).get_template(template).render(**values)
 
@@ -49,7 +49,7 @@ def _source(package: str, name: str) -> str | None:
 
 
 def data_uri(kind: str, content: bytes) -> str:
-    """A file as an address that a page can hold.
+    """Encodes a file as a `data:` address that is embedded in a page.
 
     >>> data_uri("image/png", b"abc")
     'data:image/png;base64,YWJj'

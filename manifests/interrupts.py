@@ -1,4 +1,4 @@
-"""Ctrl-C in a program of the toolkit: one line and exit code 130, from the first moment on.
+"""Handling of Ctrl-C in the programs: one line and exit code 130, from the start of the process.
 
 Standard library only: a program enters `quiet` before it loads anything else.
 """
@@ -17,7 +17,7 @@ IMPORTING = "<frozen importlib._bootstrap>"
 
 @contextlib.contextmanager
 def quiet(program: str) -> Iterator[None]:
-    """While a program runs, Ctrl-C ends it with one line and exit code 130, whatever it is doing.
+    """Makes Ctrl-C end a program with one line and exit code 130 at any time.
 
     Extension modules (PyTorch, OpenCV) abort or print tracebacks of their own when an exception
     reaches them while they are loaded: during an import the process ends at once. At any other time
@@ -53,7 +53,7 @@ def end(program: str) -> None:
 
 
 def message(program: str) -> str:
-    """The line that a person reads after Ctrl-C."""
+    """The message that is printed after Ctrl-C."""
     return f"{program}: interrupted; what was finished is kept, run it again to go on"
 
 

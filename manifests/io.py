@@ -26,11 +26,11 @@ from manifests.specs import CLIP_FRAMES, CLIP_SECONDS, VIDEO_FPS
 T = TypeVar("T", bound=Record)
 SUBSETS = ("train", "val", "test")
 TEMPORARY = ".tmp-"
-"""How the names of unfinished files begin."""
+"""Prefix of the names of unfinished files."""
 UNSUPPORTED = frozenset(
     (errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EINVAL, errno.ENOTTY, errno.ENOLCK)
 )
-"""What file systems answer to an optional service (locks, flushing) that they do not have."""
+"""Error numbers of file systems for an optional service (locks, flushing) that they lack."""
 
 
 @contextlib.contextmanager
@@ -232,13 +232,13 @@ def sha256_file(path: str | os.PathLike[str]) -> str:
 
 
 def check_row(row: ManifestRow, mel_frames: int = 2 * CLIP_FRAMES) -> list[str]:
-    """The physics of one row, as a list of complaints (empty when sound).
+    """Checks the physics of one row; returns a list of violations (empty for a valid row).
 
     75 video frames ↔ 48,000 samples at 16 kHz ↔ 150 mel frames: 3 s each; words inside the clip,
     in order, without overlap, and spelling the sentence; frames agreeing with seconds.
 
     Args:
-        mel_frames: what 3 s are in the build's mel (other presets have other hops).
+        mel_frames: frames of the build's mel in 3 s (other presets have other hops).
     """
     complaints = []
     if row.video_frames != CLIP_FRAMES:

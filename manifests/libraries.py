@@ -1,4 +1,4 @@
-"""Which optional library belongs to which pip extra, for the one line that says what to install.
+"""Optional libraries and the pip extras that bring them, for messages that name what to install.
 
 The distribution without extras builds features, synthesizes speech and computes the metrics that
 need signal processing alone; `pyproject.toml` lists what each extra brings.
@@ -32,7 +32,7 @@ EXTRA_OF_PROGRAM = {"gridprep": "prep", "facetron": "train", "facetron-eval": "e
 
 
 def install_line(module: str, program: str = "") -> str | None:
-    """What to type for a module that could not be imported, or None for one that is not ours to name.
+    """The command that installs a module that could not be imported; None for an unknown module.
 
     Args:
         module: dotted name, as `ModuleNotFoundError.name` gives it, or name of a distribution.
@@ -59,7 +59,7 @@ REQUIRED = frozenset(
     ("av", "click", "cv2", "jinja2", "joblib", "numpy", "pandas", "PIL", "pystoi", "rapidfuzz", "safetensors",
      "scipy", "soundfile", "soxr", "threadpoolctl", "torch", "tqdm", "yaml")
 )  # fmt: skip
-"""What comes without extras: absent only where somebody installed without dependencies."""
+"""Libraries installed without extras; they are absent only after an install without dependencies."""
 
 SYSTEM_PACKAGES = {
     "libGL.so.1": "libgl1",
@@ -73,7 +73,7 @@ SYSTEM_PACKAGES = {
 
 
 def system_line(error: ImportError) -> str | None:
-    """One line for a wheel that could not be loaded because the system lacks a library, or None.
+    """Message for a wheel that could not be loaded because the system lacks a library, or None.
 
     Example:
         >>> system_line(ImportError("libGL.so.1: cannot open shared object file: No such file"))

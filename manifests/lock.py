@@ -1,4 +1,4 @@
-"""One writer per folder: builds, downloads, run directories."""
+"""Locks of folders: one writer at a time per build, download or run directory."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ LOCK = ".lock"
 
 @contextlib.contextmanager
 def held(folder: str | os.PathLike[str], remedy: str = "wait for it to end") -> Iterator[None]:
-    """Holds a folder, made if need be, while the block runs.
+    """Locks a folder while the block runs; the folder is made if it does not exist.
 
     The kernel frees the lock when the process ends, however it ends, so a kill -9 never leaves a
-    stale one. The file `.lock` stays and tells who held it last. Where the file system has no locks
-    (some network mounts), that is said once and the block runs without one.
+    stale one. The file `.lock` stays and names the last holder. Where the file system has no locks
+    (some network mounts), a warning is printed once and the block runs without one.
 
     Raises:
         Locked: another process holds it; the message names it.

@@ -1,8 +1,8 @@
-"""A build and a run as a researcher opens them: `Manifest` and `Run`, sequences of clips that read their
-own files, and tables of them.
+"""The Python API of a build and a run: `Manifest` and `Run`, sequences of clips that read their own
+features, and tables of them.
 
-Opening reads the list of clips alone. Pictures, sounds and mels are read when they are asked for, and
-pandas is imported when a table is.
+Opening reads only the list of clips. Pictures, sounds and mels are read on access, and pandas is
+imported when a table is made.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 FILE = "manifest.jsonl"
 Sound = NDArray[np.float32]
 Names = str | Collection[str]
-"""One name or several."""
+"""A name or a sequence of names."""
 
 
 class Spoken(Protocol):
@@ -46,8 +46,8 @@ RowT = TypeVar("RowT", bound=ManifestRow)
 
 
 def dealt(items: Sequence[SpokenT], limit: int) -> list[SpokenT]:
-    """At most `limit` items, dealt over the speakers in turn so that a small choice has them all, in the
-    order in which they came; 0 is all."""
+    """Selects at most `limit` items, spread evenly over the speakers so that a small selection has as
+    many speakers as possible, in their original order; 0 is all."""
     if not 0 < limit < len(items):
         return list(items)
     turns: Counter[str] = Counter()
@@ -61,7 +61,7 @@ def dealt(items: Sequence[SpokenT], limit: int) -> list[SpokenT]:
 def select(
     rows: Sequence[RowT], subset: str, limit: int, manifest: str | os.PathLike[str]
 ) -> list[RowT]:
-    """The rows of a subset, or of `all`; with a limit as `dealt` chooses them.
+    """Selects the rows of a subset, or of `all`; `dealt` applies the limit.
 
     Raises:
         BadInput: an unknown subset, or one of which the manifest has no clip.
@@ -86,7 +86,7 @@ class FeatureRow(ManifestRow):
     """A row of a manifest that reads its features.
 
     Every method raises `ManifestError` where the row has no such feature, and `BadInput` where its file
-    is absent or damaged; both name what is at fault.
+    is absent or damaged; both name the row or the file.
 
     Attributes:
         root: the manifest's folder, to which `paths` are relative.
@@ -104,12 +104,12 @@ class FeatureRow(ManifestRow):
 
     @classmethod
     def of(cls, row: ManifestRow, root: str | os.PathLike[str]) -> FeatureRow:
-        """A row of the manifest in the folder `root`."""
+        """Makes a `FeatureRow` of a row of the manifest in the folder `root`."""
         fields = {f.name: getattr(row, f.name) for f in dataclasses.fields(ManifestRow)}
         return cls(**fields, root=Path(root))
 
     def to_dict(self) -> dict[str, Any]:
-        """As in `manifest.jsonl`: without the folder, which is no part of the row."""
+        """The row as in `manifest.jsonl`, without `root`."""
         values = super().to_dict()
         del values["root"]
         return values
@@ -136,7 +136,7 @@ class FeatureRow(ManifestRow):
         return read_sound(self.path("audio"))
 
     def mel(self, preset: str = "") -> NDArray[np.floating[Any]]:
-        """The log mel, (n_mels, T); `Manifest.mel_spec` says of what kind.
+        """The log mel, (n_mels, T); `Manifest.mel_spec` holds its parameters.
 
         Args:
             preset: one of `extra_mels`, where the build made several; "" is the build's own.
@@ -173,8 +173,8 @@ class Manifest(Sequence[FeatureRow]):
         path: folder of the build, or its `manifest.jsonl`.
 
     Attributes:
-        path: of `manifest.jsonl`.
-        root: its folder.
+        path: path of `manifest.jsonl`.
+        root: folder of the manifest.
         header: the first line of the file: split, speakers held out, specs of all features.
 
     Raises:
@@ -208,7 +208,7 @@ class Manifest(Sequence[FeatureRow]):
         root: str | os.PathLike[str],
         header: Mapping[str, Any] | None = None,
     ) -> Manifest:
-        """Rows that are no file, as a manifest with this header in the folder `root`."""
+        """Makes a manifest of rows in memory, with this header, in the folder `root`."""
         made = cls.__new__(cls)
         made.root, made.path, made.header = Path(root), Path(root) / FILE, dict(header or {})
         made._rows = [r if isinstance(r, FeatureRow) else FeatureRow.of(r, root) for r in rows]
@@ -226,7 +226,7 @@ class Manifest(Sequence[FeatureRow]):
 
     @property
     def mel_spec(self) -> MelSpec:
-        """How the mels were made. Raises `ManifestError` where the header does not say."""
+        """Parameters of the mels. Raises `ManifestError` where the header does not state them."""
         specs = self.header.get("specs")
         if not isinstance(specs, dict) or not isinstance(specs.get("mel"), dict):
             raise ManifestError(f"{self.path} states no mel spec", "run `gridprep build` again")
@@ -251,7 +251,7 @@ class Manifest(Sequence[FeatureRow]):
             flag: the clip has this flag, or one of several (`frames_repeated`, `several_faces`, …).
             split: a frozen split (`gridprep splits` lists them): its clips alone, with its subsets in
                 place of those of the build, before `subset` is looked at.
-            limit: at most this many, dealt over the speakers in turn; 0 is all.
+            limit: at most this many clips, spread evenly over the speakers; 0 is all.
 
         Raises:
             BadInput: no such subset or split.
@@ -366,7 +366,7 @@ class SpeechClip(RunClip):
     """A clip of a run that reads its sound and what belongs to it.
 
     Every method raises `ManifestError` where the run names no such file, and `BadInput` where it is
-    absent or damaged; both name what is at fault.
+    absent or damaged; both name the clip or the file.
 
     Attributes:
         root: the run's folder, to which the paths are relative.
@@ -390,7 +390,7 @@ class SpeechClip(RunClip):
         return cls(**fields, root=Path(root))
 
     def to_dict(self) -> dict[str, Any]:
-        """As in `clips.jsonl`: without the folder, which is no part of the clip."""
+        """The clip as in `clips.jsonl`, without `root`."""
         values = super().to_dict()
         del values["root"]
         return values
@@ -411,21 +411,22 @@ class SpeechClip(RunClip):
         path: str = getattr(self, field)
         if not path:
             raise ManifestError(
-                f"{self.clip_id} of {self.root} names no {field}", "synthesize with one that does"
+                f"{self.clip_id} of {self.root} names no {field}",
+                "use a synthesizer that writes it",
             )
         return self.root / path
 
 
 class Run(Sequence[SpeechClip]):
-    """What a model said: the clips of a run directory, whoever made it.
+    """The clips of a run directory: the speech that a model synthesized, with references.
 
     Args:
         path: the run directory.
 
     Attributes:
         root: the run directory.
-        info: name, kind, split, parameters and versions of what made it.
-        failures: the clips that could not be made, with stage and reason.
+        info: name, kind, split, parameters and versions of the run.
+        failures: the clips that could not be synthesized, with stage and reason.
 
     Raises:
         ManifestError: no run there, an unfinished or a damaged one; the file is named.

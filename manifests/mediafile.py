@@ -1,4 +1,4 @@
-"""Opening media files: the one door through which all three programs reach FFmpeg.
+"""Opens media files: the only module through which the three programs reach FFmpeg.
 
 A path reaches FFmpeg as a file and never as a URL, whatever its name looks like
 (`2024-01-01T12:30:45.mp4` reads like a protocol); only regular files are opened, since a pipe would
@@ -30,14 +30,14 @@ _KINDS = (
 
 
 TRIED_PACKETS = 100
-"""So many packets of a track are tried before it counts as one that cannot be decoded."""
+"""Number of packets that are tried before a track counts as one that cannot be decoded."""
 
 LONGEST_SIDE_PX = 1920
-"""A longer side of a picture is reduced to this on the way in."""
+"""Largest side of a picture in pixels; larger pictures are reduced to it while reading."""
 
 SQUARE_WITHIN = Fraction(1, 200)
 MOST_OBLONG = 5
-"""Pixels that are longer than this are a mistake in the file and not believed."""
+"""Largest pixel aspect ratio that is accepted; a larger one is taken for an error in the file."""
 
 
 class UnreadableMedia(Exception):
@@ -46,7 +46,7 @@ class UnreadableMedia(Exception):
     Args:
         reason: `unreadable` (absent, no permission), `not_a_file`, `empty_file` or `not_media`.
         detail: one sentence that names the file.
-        why: what the system or FFmpeg said, without the file's name.
+        why: message of the system or of FFmpeg, without the file's name.
     """
 
     def __init__(self, reason: str, detail: str, why: str = "") -> None:
@@ -147,7 +147,7 @@ def best_stream(container: Any, kind: Kind) -> Any:
 
 
 def _gives_a_frame(url: str, index: int) -> bool:
-    """Whether a stream of a file can not only be named: tried on its first packets."""
+    """Whether a stream of a file can be decoded, tried on its first packets."""
     import av
     import av.error
 
@@ -194,8 +194,8 @@ def upright(frame: Any, aspect: Fraction = Fraction(1)) -> NDArray[np.uint8]:
     """(H, W, 3) uint8 RGB of a decoded frame as it is to be shown.
 
     Args:
-        frame: PyAV's.
-        aspect: of its pixels, as `pixel_aspect` says.
+        frame: a frame of PyAV.
+        aspect: aspect ratio of its pixels, as from `pixel_aspect`.
     """
     size = shown_size(frame.width, frame.height, aspect)
     if size == (frame.width, frame.height):

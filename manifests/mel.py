@@ -131,7 +131,7 @@ def invert(mel: NDArray[np.floating[Any]], spec: MelSpec = DEFAULT) -> NDArray[n
     if mel.ndim < 2 or mel.shape[-2] != spec.n_mels or mel.shape[-1] == 0:
         raise BadInput(
             f"mel has shape {tuple(mel.shape)}, not (..., {spec.n_mels}, T)",
-            "pass the mel with the spec it was made with",
+            "pass the mel with the spec that it was made with",
         )
     if not np.isfinite(mel).all():
         raise BadInput("mel has NaN or infinite values", "check what made it")

@@ -1,4 +1,4 @@
-"""The order in which people expect names: s2 before s10."""
+"""Natural sort order of names: s2 before s10."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""No command writes over what it reads: every output of every command is checked against every input
-and every other output, before any work.
+"""Protection of inputs: every output of a command is checked against every input and every other
+output before any work, so that no command overwrites a file that it reads.
 
-`Command` does it for the command line: all commands of the three programs are of that class, and a
-test walks them. `check_outputs` is the same for whoever calls the library.
+`Command` makes the check on the command line: all commands of the three programs are of that class,
+and a test verifies it. `check_outputs` is the same check for callers of the library.
 """
 
 from __future__ import annotations
@@ -34,10 +34,10 @@ def check_outputs(inputs: Mapping[str, Paths], outputs: Mapping[str, Paths]) -> 
     Args:
         inputs: name of an option or argument → its path or paths, None where it was not given. A
             `manifest.jsonl` stands for its folder as well.
-        outputs: the same for what is to be written.
+        outputs: the same for the outputs.
 
     Raises:
-        BadInput: names both and says to choose another.
+        BadInput: an output is an input or another output; the message names both.
 
     Examples:
         >>> check_outputs({"VIDEO": "clip.mpg"}, {"--out": "spoken.mp4"})
@@ -135,7 +135,7 @@ def is_output(parameter: click.Parameter) -> bool:
 
 
 def told_as(parameter: click.Parameter) -> str:
-    """A parameter as the user knows it: `--out`, `VIDEO`."""
+    """The name of a parameter on the command line: `--out`, `VIDEO`."""
     if isinstance(parameter, click.Argument):
         return (parameter.name or "").upper()
     return max(parameter.opts, key=len)

@@ -1,5 +1,5 @@
-"""Reading pictures: stored crops → arrays, the one decoder of whoever takes features; and a picture
-that a user gives.
+"""Reads pictures: stored crops as arrays (the decoder for all users of features), and pictures given by
+the user.
 
 Readers of crops always decode from the first frame: nothing here seeks. Which formats there are, and writing
 them, is gridprep's.
@@ -79,8 +79,8 @@ def _decode_jpeg(data: bytes) -> Pictures:
 
 
 HEIF_BRANDS = frozenset({b"heic", b"heix", b"heim", b"heis", b"mif1", b"avif"})
-"""What the file says of itself: pictures of telephones (HEIC) and AVIF, which lie in the container of
-MP4. FFmpeg takes them for videos, and a tile of a large one for the picture."""
+"""Brands of HEIC (pictures of telephones) and AVIF, which use the container of MP4. FFmpeg takes such
+files for videos, and a tile of a large picture for the whole."""
 
 CONVERT = "convert it to JPEG or PNG"
 WITH_HEIF = f"{CONVERT}, or pip install 'facetron-toolkit[heic]'"

@@ -1,4 +1,4 @@
-"""Arithmetic that must stay in single precision, whatever a training casts around it."""
+"""Single precision for computations that must not be cast to half precision in training."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def full_precision(device: torch.device) -> AbstractContextManager[object]:
     `torch.autocast` itself raises for them.
 
     Args:
-        device: of the tensors that are computed with; cast them yourself, `x.float()`.
+        device: device of the tensors of the computation; cast them yourself, `x.float()`.
 
     Example:
         >>> with full_precision(torch.device("meta")):

@@ -1,4 +1,4 @@
-"""What crosses a boundary between programs. All frozen, all plain values, all with `to_dict`/`from_dict`.
+"""Records that cross a boundary between programs: frozen, plain values, with `to_dict`/`from_dict`.
 
 Conventions: times in seconds carry `_s`, video frames `_frame(s)`; intervals are half-open
 [start, end); paths inside a build or a run are POSIX and relative to its folder.
@@ -33,7 +33,7 @@ STAGES = (
     "manifest",
     "worker",
 )
-"""Where a clip can fail, in the order of the walk."""
+"""Stages at which a clip can fail, in the order of processing."""
 
 POINT_NAMES: tuple[str, ...] = (
     # Subject's right is the viewer's left; iBUG-68 numbers in brackets.
@@ -164,7 +164,7 @@ class Clip(Record):
         video: absolute path of the audio-video file.
         alignment: absolute path of the `.align` file that belongs to the stem, or "".
         found_speaker: the speaker that the folder claims.
-        repairs: what was put right while finding it (`speaker_folder`, `alignment_folder`).
+        repairs: repairs made while finding it (`speaker_folder`, `alignment_folder`).
     """
 
     speaker: str
@@ -216,7 +216,7 @@ class Landmarks:
     names: tuple[str, ...] = POINT_NAMES
 
     def named(self, *names: str) -> NDArray[np.float32]:
-        """(T, len(names), 2) points, in the order asked for."""
+        """The points of these names, (T, len(names), 2), in the given order."""
         return self.points_px[:, [self.names.index(n) for n in names]]
 
 
@@ -236,7 +236,7 @@ class Prosody:
     energy: NDArray[np.float32]
 
     def to_arrays(self) -> dict[str, NDArray[Any]]:
-        """For `np.savez`; `manifests.features.read_prosody` is the way back."""
+        """The arrays for `np.savez`; `manifests.features.read_prosody` reads them back."""
         return {"f0_hz": self.f0_hz, "voiced": self.voiced, "energy": self.energy}
 
 
@@ -269,15 +269,15 @@ class ManifestRow(Record):
             `prosody` (F0 and energy), `landmarks`.
         video_frames, audio_samples, mel_frames: the physics, checked by `manifests.io.validate`.
         samples_added: zeros appended to the right of the sound.
-        flags: oddities of the clip that were mended or tolerated (`frames_repeated`, …).
+        flags: oddities of the clip that were repaired or tolerated (`frames_repeated`, …).
         qc: numbers per clip: `found_share`, `interpolated_frames`, `jitter_px`, `lips_border_px`,
             `rms_dbfs`, `av_offset_frames`, …
         source_path: path as found, relative to the corpus.
-        source_sha256: of the whole source file.
+        source_sha256: hex SHA-256 of the whole source file.
         fingerprints: spec name → fingerprint (`audio`, `mel`, `crop`, `landmarks`).
         extra_mels: further mels of the same clip, preset → path.
-        repairs: what the corpus had wrong about the clip and the stem put right (`speaker_folder`,
-            `alignment_folder`); nothing is amiss with the clip itself.
+        repairs: misplaced files of the clip that were paired by stem (`speaker_folder`,
+            `alignment_folder`); the clip itself has no defect.
         sha256: artifact → hex SHA-256 of its file, extra mels as `mel:PRESET`; `gridprep check` compares.
     """
 
@@ -312,14 +312,14 @@ class RunClip(Record):
     """One synthesized clip in a run directory (a line of `clips.jsonl`).
 
     Attributes:
-        speaker, stem, sentence, gender: whose lips, and what was really said.
+        speaker, stem, sentence, gender: those of the clip whose lips were read.
         wav: the synthesized speech, relative to the run directory.
         reference: the real recording of the same clip, relative to the run directory or absolute; "" if
             there is none.
         mel: the mel that the vocoder was given, relative, or "".
         voice: the speaker whose face was used; equals `speaker` except in swaps.
         seen: whether that speaker was in the training of the model; None where it is not known.
-        transcript: what the lip encoder read, or "".
+        transcript: the text that the lip encoder read, or "".
     """
 
     speaker: str
@@ -340,16 +340,16 @@ class RunClip(Record):
 
 @dataclass(frozen=True)
 class RunInfo(Record):
-    """`run.json`: what made a run directory. Any model of anybody's can write one.
+    """The content of `run.json`: the origin of a run directory. Any model can write one.
 
     Attributes:
         name: the row's name in tables (`Facetron`, `Lip2Wav`, `analysis-synthesis (Griffin-Lim)`).
         kind: `model`, `resynthesis` or `recording`.
-        split, subset: which clips were asked for.
-        n_expected: how many clips the run was asked for; fewer lines in `clips.jsonl` are missing
-            clips and are reported as such.
-        manifest_sha256: of the manifest that the clips were taken from, or "".
-        parameters: everything needed to make it again.
+        split, subset: split and subset of the requested clips.
+        n_expected: number of clips requested; fewer lines in `clips.jsonl` mean missing clips and
+            are reported as such.
+        manifest_sha256: SHA-256 of the manifest that the clips were taken from, or "".
+        parameters: all parameters needed to repeat the run.
         versions: library → version.
     """
 

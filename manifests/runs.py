@@ -1,7 +1,7 @@
-"""Run directories: what a model said, in a form that `facetron-eval` scores whoever made it.
+"""Run directories: synthesized speech of any model, in the form that `facetron-eval` scores.
 
     run_dir/
-      run.json                   RunInfo: name, kind, split, parameters, versions, clips asked for
+      run.json                   RunInfo: name, kind, split, parameters, versions, clips requested
       clips.jsonl                RunClip lines, written last: without it a run is not finished
       failures.jsonl             ClipFailure lines, with the reason
       wavs/<speaker>/<stem>.wav  PCM16 mono

@@ -152,7 +152,7 @@ class CropSpec(Spec):
     lips_px: int = 144
     face_px: int = 160
     face_every: int = 5
-    """A still on every k-th frame: 5 keeps 15 of the 75."""
+    """A face still is stored of every k-th frame: 5 keeps 15 of the 75."""
     mouth_sigma_frames: float = 1.5
     """Gaussian over the mouth-center track that the lip crop follows; 0 follows every frame."""
     lips_codec: str = "mjpeg90"

@@ -1,4 +1,4 @@
-"""An estimate of the offset between picture and sound that needs no model: lip height against loudness.
+"""Estimate of the offset between picture and sound without a model, from lip height and loudness.
 
 GRID's asynchrony varies by clip (Niu & Mak, arXiv 2303.00502). Syllables open the mouth and sound at the
 same time, so the lag that maximizes the correlation of the two is the offset, once both have lost what
@@ -47,7 +47,7 @@ from manifests.specs import VIDEO_FPS
 MAX_LAG_FRAMES = 10
 
 SYLLABLE_HZ = 1.5
-"""Slower movement than this belongs to the sentence, not to its syllables (2 to 5 a second)."""
+"""Slower movement than this belongs to the sentence, not to its syllables (2 to 5 per second)."""
 
 SPEECH_RANGE = 5.0
 """Log-mel this far (43 dB) under the clip's loudest is taken for silence."""
@@ -65,12 +65,12 @@ CONFIDENT_MARGIN = 0.15
 
 @dataclass(frozen=True)
 class AvOffset:
-    """How the sound of a clip lies against its picture.
+    """The offset of a clip's sound against its picture.
 
     Attributes:
         frames: video frames by which the sound comes after the lips, to a fraction of a frame.
         correlation: Pearson correlation of lips and sound at that lag.
-        margin: by how much it beats the best rival lag; near 0 the answer is a toss-up.
+        margin: lead over the best rival lag; near 0 the estimate is not reliable.
     """
 
     frames: float
@@ -105,7 +105,7 @@ def loudness(log_mel: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
 
 
 def _syllables(values: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
-    """High-pass without delay."""
+    """Removes what is slower than syllables, with a high-pass filter without delay."""
     sections = signal.butter(2, SYLLABLE_HZ, "highpass", fs=VIDEO_FPS, output="sos")
     return np.asarray(signal.sosfiltfilt(sections, np.asarray(values, np.float64)))
 
@@ -129,7 +129,7 @@ def av_offset(
     sound: NDArray[np.floating[Any]],
     max_lag_frames: int = MAX_LAG_FRAMES,
 ) -> AvOffset:
-    """The lag at which lips and sound agree best.
+    """Estimates the lag at which lips and sound agree best.
 
     Args:
         lips: (T,) opening of the mouth per video frame, in any unit (`lip_height_px`).

@@ -1,4 +1,4 @@
-"""Tables that people give to the three programs: CSV files, however their spreadsheet saved them.
+"""Reads the CSV tables that users give to the three programs, in any variant a spreadsheet saves.
 
 Spreadsheets write commas, semicolons or tabs by country, UTF-8 with or without a byte order mark,
 UTF-16 ("Unicode text") or Windows-1252, decimal commas, and headers as somebody typed them. One reader
@@ -21,7 +21,7 @@ from manifests.grammar import is_stem
 
 DELIMITERS = (",", ";", "\t", "|")
 ALIASES = {"recogniser": "recognizer", "talker": "speaker", "sentence": "text"}
-"""Other people's words for our columns; they apply where the file lacks our own word."""
+"""Other common names of the toolkit's columns; they apply where a file lacks the toolkit's name."""
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
 _BOMS = (
     (b"\xef\xbb\xbf", "utf-8-sig"),
@@ -49,7 +49,7 @@ class Line:
     """A line of a table.
 
     Attributes:
-        number: where it ends in the file, counted from 1 (a quoted cell may span several lines).
+        number: number of its last line in the file, from 1 (a quoted cell may span several lines).
         cells: column → text without the blanks around it.
     """
 
@@ -93,7 +93,7 @@ def read_table(path: Path, required: Sequence[str], optional: Sequence[str] = ()
 
 
 def parse_table(content: bytes, required: Sequence[str], optional: Sequence[str] = ()) -> UserTable:
-    """The table in a file's bytes; arguments as of `read_table`.
+    """Parses the table in the bytes of a file; arguments as of `read_table`.
 
     Raises:
         UnreadableTable: see `read_table`.

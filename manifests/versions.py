@@ -12,7 +12,7 @@ ABSENT = "absent"
 ALTERNATIVES = {
     "opencv": ("opencv-python-headless", "opencv-python", "opencv-contrib-python"),
 }
-"""One library in distributions of several names, the one that is asked for in setup.py first."""
+"""Libraries with distributions of several names, the one that setup.py requires first."""
 
 
 @cache
@@ -20,7 +20,7 @@ def library_version(name: str) -> str:
     """Installed version of a distribution, or `absent`.
 
     Args:
-        name: of the distribution, which may differ from the module's (`pyyaml`), or a key of
+        name: name of the distribution, which may differ from the module's (`pyyaml`), or a key of
             `ALTERNATIVES`.
     """
     for distribution in ALTERNATIVES.get(name, (name,)):

@@ -32,7 +32,7 @@ PLACES = (
     "the next 5 % val places, the rest train places. The list is the published one and not what "
     "lies on a disk, so a clip that is missing moves no other."
 )
-"""What the rules below mean by places."""
+"""Explanation of the word `places` in the rules below."""
 
 Row = tuple[str, str, str]
 """(speaker, stem, subset)"""
