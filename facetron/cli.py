@@ -1,4 +1,4 @@
-"""The `facetron` program: one subcommand a file in `facetron.commands`."""
+"""The program `facetron`; each subcommand has its file in `facetron.commands`."""
 
 from __future__ import annotations
 
@@ -21,7 +21,11 @@ COMMANDS = {
 @click.group(cls=LazyGroup, lazy=COMMANDS, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="facetron-toolkit")
 def cli() -> None:
-    """From a manifest of features to run directories of speech."""
+    """Trains face-to-speech models and synthesizes speech from silent video.
+
+    `train` reads the manifest of a `gridprep build` and writes checkpoints; `synthesize` and
+    `resynth` write run directories, which `facetron-eval` scores; `speak` takes any video.
+    """
 
 
 def main() -> None:

@@ -17,7 +17,7 @@ def choose(name: str) -> torch.device:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     kind, _, number = name.partition(":")
     if kind not in ("cpu", "cuda") or (number and not number.isdecimal()):
-        raise BadInput(f"no device {name!r}", "choose auto, cpu, cuda or cuda:NUMBER")
+        raise BadInput(f"there is no device {name!r}", "choose auto, cpu, cuda or cuda:NUMBER")
     if kind == "cuda" and int(number or 0) >= torch.cuda.device_count():
         count = torch.cuda.device_count()
         raise BadInput(f"--device {name}, but there are {count} CUDA devices", "use --device cpu")

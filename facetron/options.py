@@ -73,7 +73,9 @@ def merge(
     for key, value in values.items():
         where = f"{section}.{key}" if section else str(key)
         if key not in known:
-            raise BadInput(f"no option {where}", f"choose one of {_listed(known, section)}")
+            raise BadInput(
+                f"there is no option {where}", f"choose one of {_listed(known, section)}"
+            )
         current = getattr(base, key)
         if dataclasses.is_dataclass(current) and not isinstance(current, type):
             if isinstance(value, str):
@@ -90,7 +92,7 @@ def _preset(name: Any, choices: Mapping[str, Any], section: str) -> Any:
     if name not in choices:
         what = f"{section} {name!r}" if section else f"size {name!r}"
         remedy = f"choose one of {', '.join(choices)}" if choices else f"set {section}.KEY=VALUE"
-        raise BadInput(f"no {what}", remedy)
+        raise BadInput(f"there is no {what}", remedy)
     return choices[name]
 
 
@@ -141,7 +143,9 @@ def parse_value(text: str, where: str) -> Any:
     try:
         return yaml.safe_load(text)
     except yaml.YAMLError:
-        raise BadInput(f"{where}={text} cannot be read", "give a YAML value, [1, 2]") from None
+        raise BadInput(
+            f"{where}={text} cannot be read", "give a YAML value, such as [1, 2]"
+        ) from None
 
 
 def assignments(texts: Sequence[str]) -> dict[str, Any]:
@@ -154,7 +158,10 @@ def assignments(texts: Sequence[str]) -> dict[str, Any]:
         name, equals, value = text.partition("=")
         keys = name.strip().split(".")
         if not equals or not all(keys):
-            raise BadInput(f"--set {text}", "write --set key=value, such as --set lip.input_px=64")
+            raise BadInput(
+                f"--set {text} is not KEY=VALUE",
+                "write --set lip.input_px=64",
+            )
         level = values
         for key in keys[:-1]:
             inner = level.get(key)
@@ -174,7 +181,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
     except (UnicodeDecodeError, yaml.YAMLError) as error:
         line = getattr(getattr(error, "problem_mark", None), "line", None)
         place = f"{path}:{line + 1}" if line is not None else str(path)
-        raise BadInput(f"{place} is no YAML", "correct the file") from None
+        raise BadInput(f"{place} is not valid YAML", "correct the file") from None
     if values is None:
         return {}
     if not isinstance(values, dict):

@@ -99,7 +99,9 @@ class PretrainedModel:
             self._aligner = Aligner(self._landmarks, who=self._who)
         for path in (video, face):
             if path is not None and not Path(path).is_file():
-                raise BadInput(f"{os.fspath(path)} does not exist or is no file", "check the path")
+                raise BadInput(
+                    f"{os.fspath(path)} does not exist or is not a file", "check the path"
+                )
         with open_video(video) as footage:
             said = say(
                 footage, None if face is None else Path(face), self.synthesizer, self._aligner

@@ -180,6 +180,6 @@ def get(name: str = DEFAULT) -> System:
     if target is None:
         target = next((e.value for e in entry_points(group=ENTRY_POINTS, name=name)), None)
     if target is None:
-        raise BadInput(f"no system {name!r}", f"choose one of {', '.join(names())}")
+        raise BadInput(f"there is no system {name!r}", f"choose one of {', '.join(names())}")
     system: System = resolve(target)
     return system

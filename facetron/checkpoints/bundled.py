@@ -11,15 +11,15 @@ FILE = "model.safetensors"
 
 
 def names() -> tuple[str, ...]:
-    """Of all bundled weights, sorted."""
+    """Names of all bundled weights, sorted."""
     return tuple(sorted(file.parent.name for file in FOLDER.glob(f"*/{FILE}")))
 
 
 def resolve(checkpoint: str | Path) -> Path:
-    """The file that a bundled name or a path stands for.
+    """Returns the file that the name of bundled weights or a path stands for.
 
     Raises:
-        BadInput: neither; the bundled names are listed.
+        BadInput: it is neither; the message lists the bundled names.
     """
     if str(checkpoint) in names():
         return FOLDER / str(checkpoint) / FILE
@@ -27,7 +27,7 @@ def resolve(checkpoint: str | Path) -> Path:
     if not path.is_file():
         held = ", ".join(names()) or "none in this installation"
         raise BadInput(
-            f"{checkpoint} is no checkpoint file and no bundled weights",
+            f"{checkpoint} is neither a checkpoint file nor the name of bundled weights",
             f"give a path, or one of the bundled weights ({held})",
         )
     return path

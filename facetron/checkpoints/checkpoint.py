@@ -141,9 +141,13 @@ def _open(path: Path, tensors: bool) -> tuple[CheckpointInfo, dict[str, Tensor]]
             names = file.keys() if tensors and header else []
             values = {name: file.get_tensor(name) for name in names}
     except (SafetensorError, OSError, ValueError) as error:
-        raise BadInput(f"{path} is no safetensors file ({error})", "fetch it again") from None
+        raise BadInput(
+            f"{path} is not a readable safetensors file ({error})", "fetch it again"
+        ) from None
     if header is None:
-        raise BadInput(f"{path} is no checkpoint of facetron", "check the path of the checkpoint")
+        raise BadInput(
+            f"{path} is not a checkpoint of facetron", "check the path of the checkpoint"
+        )
     try:
         words = json.loads(header)
         if not isinstance(words, dict):
@@ -158,8 +162,8 @@ def require_features(info: CheckpointInfo, path: Path, mel: str, crop: str) -> N
     for name, its, wanted in (("mels", info.mel, mel), ("crops", info.crop, crop)):
         if its and wanted and its != wanted:
             raise SpecMismatch(
-                f"{path} was trained on {name} {its}, not {wanted}",
-                "use features built with the same parameters",
+                f"{path} was trained on {name} {its}, not on {wanted}",
+                "use features that were built with the same parameters",
             )
 
 
@@ -187,7 +191,7 @@ def fill(module: nn.Module, part: str, tensors: Mapping[str, Tensor], path: Path
     wrong += [name for name in state if name not in own]
     if wrong:
         raise SpecMismatch(
-            f"{path}: {part} is another model ({len(wrong)} tensors differ, first {wrong[0]})",
+            f"{path}: {part} does not fit the config ({len(wrong)} tensors differ, first {wrong[0]})",
             "use the config that it was trained with",
         )
     module.load_state_dict(state)

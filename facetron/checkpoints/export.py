@@ -63,7 +63,8 @@ def export(sources: Sequence[Path], out: Path, half: bool = True, note: str = ""
     missing = [part for part in system.needed if part not in infos]
     if missing:
         raise BadInput(
-            f"no source has a trained {', '.join(missing)}", "add the checkpoint of its stage"
+            f"no checkpoint given with --from has a trained {', '.join(missing)}",
+            "add the checkpoint of its stage",
         )
     _agree(infos, origin)
     if half:
@@ -79,7 +80,7 @@ def _halved(name: str, value: Tensor) -> Tensor:
         return value
     short = value.to(torch.float16)
     if not bool(torch.isfinite(short).all()):
-        raise BadInput(f"{name} does not fit float16", "export with --float32")
+        raise BadInput(f"{name} has values outside the range of float16", "export with --float32")
     return short
 
 

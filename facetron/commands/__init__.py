@@ -1,1 +1,1 @@
-"""One file a subcommand of `facetron`."""
+"""The subcommands of `facetron`, one file per subcommand."""

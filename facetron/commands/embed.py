@@ -28,21 +28,25 @@ from manifests.outputs import Command
     type=click.Choice(["train", "val", "test", "all"]),
     default="test",
     show_default=True,
-    help="Which clips: the subset of the split that the build was made with.",
+    help="Subset of the split that the features were built with.",
 )
 @click.option(
     "--out", type=click.Path(path_type=Path), required=True, help="The .npz file to write."
 )
-@click.option("--csv", type=click.Path(path_type=Path), help="Also write them as a table here.")
+@click.option(
+    "--csv", type=click.Path(path_type=Path), help="CSV file to write the embeddings to as well."
+)
 @click.option(
     "--stills",
     type=click.Choice(["middle", "mean"]),
     default="middle",
     show_default=True,
-    help="The face of a clip: its middle still, or the mean over all its stills.",
+    help="Face of each clip: its middle face still, or the mean over all its face stills.",
 )
-@click.option("--limit", type=click.IntRange(min=0), default=0, help="At most this many clips.")
-@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:1.")
+@click.option(
+    "--limit", type=click.IntRange(min=0), default=0, help="Largest number of clips; 0 takes all."
+)
+@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
 def embed(
     manifest: Path,
     checkpoint: str,
@@ -53,13 +57,15 @@ def embed(
     limit: int,
     device: str,
 ) -> None:
-    """Write the face and the prosody embedding of each clip: the points of Figure 2.
+    """Writes the face and the prosody embedding of each clip: the points of Figure 2.
 
-    Writes plain arrays: face and prosody (clips × size, of length 1), speaker, stem, gender,
-    subset, seen, and info, a JSON text of what made them.
+    The .npz file holds plain arrays: face and prosody (clips × size, unit length), speaker, stem,
+    gender, subset, seen, and info, a JSON text with the checkpoint and the options.
     """
     if out.suffix != ".npz":
-        raise BadInput(f"--out {out} is no .npz", "name it .npz; a table is --csv FILE")
+        raise BadInput(
+            f"--out {out} does not end in .npz", "name it .npz; --csv FILE writes a table"
+        )
     # `facetron --help` must not wait for PyTorch.
     from facetron.checkpoints import bundled
     from facetron.synthesis import embedding

@@ -1,4 +1,4 @@
-"""`facetron export`: the stages' checkpoints as one small file to speak with."""
+"""`facetron export`: puts the checkpoints of several stages into one small file for synthesis."""
 
 from __future__ import annotations
 
@@ -16,18 +16,19 @@ from manifests.outputs import Command
     type=click.Path(path_type=Path),
     multiple=True,
     required=True,
-    help="Checkpoint to take parts from; may be given several times, the later wins.",
+    help="Checkpoint to take parts from; may be given several times. Where two hold the same part, "
+    "the later one wins.",
 )
 @click.option(
     "--out", type=click.Path(path_type=Path), required=True, help="The .safetensors file to write."
 )
-@click.option("--float32", is_flag=True, help="Keep full precision; float16 by default.")
-@click.option("--note", default="", help="A line to keep in the file, such as the corpus.")
+@click.option("--float32", is_flag=True, help="Store weights as float32 instead of float16.")
+@click.option("--note", default="", help="Note to keep in the file, such as the corpus.")
 def export(sources: tuple[Path, ...], out: Path, float32: bool, note: str) -> None:
-    """Put the trained parts of several stages into one file.
+    """Puts the trained parts of several stages into one file.
 
-    `facetron speak`, `synthesize` and `embed` take it as --checkpoint; discriminators and optimizers
-    stay behind. Each part keeps the metrics, options and revision of its own training.
+    `facetron speak`, `synthesize` and `embed` take the file as --checkpoint. Discriminators and
+    optimizers are left out. Each part keeps the metrics, options and revision of its own training.
     """
     from facetron.checkpoints.export import export as write
 

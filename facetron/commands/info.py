@@ -1,4 +1,4 @@
-"""`facetron info`: what a config of a system amounts to, beside its paper."""
+"""`facetron info`: modules, shapes, parameters and GFLOP of a system, compared with its paper."""
 
 from __future__ import annotations
 
@@ -22,16 +22,26 @@ COLUMNS = ("module", "input", "output", "M parameters", "GFLOP per clip", "plann
 
 
 @click.command(cls=Command)
-@click.option("--system", default=systems.DEFAULT, show_default=True, help="Which system.")
-@click.option("--size", default=None, help="paper (the default), small or debug.")
+@click.option(
+    "--system", default=systems.DEFAULT, show_default=True, help="Name of the system to describe."
+)
+@click.option("--size", default=None, help="Size preset: paper (the default), small or debug.")
 @click.option("--config", "file", type=click.Path(path_type=Path), help="YAML file of options.")
-@click.option("--set", "sets", multiple=True, metavar="KEY=VALUE", help="Such as vocoder=v3.")
-@click.option("--yaml", "as_yaml", is_flag=True, help="Print the whole config instead, as YAML.")
+@click.option(
+    "--set",
+    "sets",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Option to change, such as vocoder=v3; may be given several times.",
+)
+@click.option("--yaml", "as_yaml", is_flag=True, help="Print the whole config as YAML instead.")
 def info(
     system: str, size: str | None, file: Path | None, sets: tuple[str, ...], as_yaml: bool
 ) -> None:
-    """Print the modules, shapes, parameters and GFLOP of a clip of 3 s, what the paper says of each
-    module, and where this config departs from the paper."""
+    """Prints the modules of a system with shapes, parameters and GFLOP for a clip of 3 s.
+
+    Adds what the paper says about each module and where this config departs from the paper.
+    """
     # `facetron --help` imports every command and must wait neither for SciPy nor for PyTorch.
     from facetron import options
 
@@ -51,7 +61,7 @@ def _lines(system: System, config: SystemConfig, rows: list[ModuleRow]) -> list[
     speaking = [row for row in rows if row.entry.speaks]
     millions = _millions(sum(row.parameters for row in speaking))
     gflop = f"{sum(row.gflop for row in speaking):.2f}"
-    total = ("all that speaks", "", "", millions, gflop, "", "")
+    total = ("total for synthesis", "", "", millions, gflop, "", "")
     shown = len(COLUMNS) if any(row.entry.planned for row in rows) else len(COLUMNS) - 2
     table = [cells[:shown] for cells in (*map(_cells, rows), total)]
     lines = [_heading(system, config), "", format_table(COLUMNS[:shown], table)]
@@ -59,7 +69,7 @@ def _lines(system: System, config: SystemConfig, rows: list[ModuleRow]) -> list[
     lines += [f"  {row.name}: {row.entry.says}" for row in rows]
     notes = [f"  {row.name}: {row.entry.note}" for row in rows if row.entry.note]
     if notes:
-        lines += ["", "Where a count is not the planned one:", *notes]
+        lines += ["", "Counts that differ from the planned ones:", *notes]
     departures = system.departures_of(config)
     if departures:
         variant = "" if config.size == "paper" else f" ({config.size} is a small variant of it)"

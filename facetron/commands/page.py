@@ -1,4 +1,4 @@
-"""`facetron page`: run directories → a demo page."""
+"""`facetron page`: writes a demo page from run directories."""
 
 from __future__ import annotations
 
@@ -17,21 +17,30 @@ from manifests.outputs import Command
     type=click.IntRange(min=1),
     default=2,
     show_default=True,
-    help="How many of each speaker, drawn at random.",
+    help="Clips per speaker in each section, drawn at random.",
 )
-@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
-@click.option("--title", default="Speech from silent video", show_default=True)
-@click.option("--note", "notes", multiple=True, help="A paragraph at the top, such as a credit.")
+@click.option(
+    "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Seed of the draw."
+)
+@click.option(
+    "--title", default="Speech from silent video", show_default=True, help="Title of the page."
+)
+@click.option(
+    "--note",
+    "notes",
+    multiple=True,
+    help="Paragraph at the top of the page, such as a credit; may be given several times.",
+)
 @click.option(
     "--manifest",
     type=click.Path(path_type=Path),
-    help="Of the features; by default it is looked for around the recordings.",
+    help="Manifest of the features; by default it is looked for in the folders above the recordings.",
 )
 @click.option(
     "--corpus",
     type=click.Path(path_type=Path, file_okay=False, exists=True),
-    help="Folder of the clips as filmed; by default the one that the features were built from. "
-    "Without it the lip crops are shown.",
+    help="Folder of the original video clips; by default the one that the features were built from. "
+    "Where it is absent, the page shows the lip crops.",
 )
 def page(
     runs: tuple[Path, ...],
@@ -43,10 +52,11 @@ def page(
     manifest: Path | None,
     corpus: Path | None,
 ) -> None:
-    """A page to watch and hear: each clip with its recorded sound and with what every one of the
-    RUNS made of it, sorted into small data set, seen, unseen and swapped.
+    """Writes a demo page of the run directories RUNS.
 
-    The folder needs nothing else: open its index.html, or put it on any server.
+    The page plays each clip with its recording and with the speech of each run, in the sections
+    small data set, seen, unseen and swapped. The folder is self-contained: open its index.html, or
+    put it on any web server.
     """
     from facetron.demo.page import DemoPageOptions, write_page
 

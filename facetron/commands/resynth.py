@@ -1,4 +1,4 @@
-"""`facetron resynth`: real mels through a vocoder, into a run directory."""
+"""`facetron resynth`: analysis–synthesis of recordings by a vocoder, into a run directory."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from manifests.outputs import Command
     type=click.Choice(["train", "val", "test", "all"]),
     default="test",
     show_default=True,
-    help="Which clips: the subset of the split that the build was made with.",
+    help="Subset of the split that the features were built with.",
 )
 @click.option(
     "--out", type=click.Path(path_type=Path), required=True, help="Run directory to write."
@@ -36,44 +36,53 @@ from manifests.outputs import Command
     type=click.Choice(list(VOCODERS)),
     default="griffin-lim",
     show_default=True,
-    help="What turns a mel into sound.",
+    help="Vocoder that turns the mel into a waveform.",
 )
 @click.option(
     "--iterations",
     type=click.IntRange(min=1),
     default=100,
     show_default=True,
-    help="Rounds of Griffin-Lim.",
+    help="Iterations of Griffin-Lim.",
 )
 @click.option(
     "--magnitude",
     type=click.Choice(["mel", "pinv"]),
     default="mel",
     show_default=True,
-    help="Griffin-Lim's magnitude: found with the phase, or the textbook pseudo-inverse.",
+    help="Magnitude for Griffin-Lim: mel estimates it together with the phase, pinv takes the "
+    "pseudo-inverse of the mel filters.",
 )
 @click.option(
     "--checkpoint",
     type=click.Path(),
     default="",
-    help="Weights of hifigan: bundled (synthgrid, grid-s1), a checkpoint with a vocoder, or a "
-    "published state dict.",
+    help="Weights of hifigan: bundled weights (synthgrid, grid-s1), a checkpoint with a vocoder, or "
+    "a published state dict.",
 )
-@click.option("--limit", type=click.IntRange(min=0), default=0, help="At most this many clips.")
-@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
+@click.option(
+    "--limit", type=click.IntRange(min=0), default=0, help="Largest number of clips; 0 takes all."
+)
+@click.option(
+    "--seed",
+    type=click.IntRange(min=0),
+    default=0,
+    show_default=True,
+    help="Seed of Griffin-Lim's first phase.",
+)
 @click.option(
     "--jobs",
     type=click.IntRange(min=1),
     default=None,
-    help="Processes; every core by default.",
+    help="Number of processes; one per core by default.",
 )
-@click.option("--name", default="", help="Name of the row in tables.")
+@click.option("--name", default="", help="Name of the run in tables.")
 @click.option(
     "--max-failures",
     type=click.IntRange(min=0),
     default=0,
     show_default=True,
-    help="Clips that may fail before the exit code says so.",
+    help="Number of failed clips above which the exit code is not 0.",
 )
 def resynth(
     manifest: Path,
@@ -89,10 +98,10 @@ def resynth(
     name: str,
     max_failures: int,
 ) -> None:
-    """Real mel → vocoder → sound: the analysis–synthesis row that papers print as an upper bound.
+    """Turns the mels of recordings back into speech by a vocoder (analysis–synthesis).
 
-    Goes on where an earlier run stopped: wavs made from the same mel with the same parameters are
-    kept.
+    Papers print this row as the upper bound of systems that predict mels. A run that was stopped
+    continues: wavs made from the same mel with the same parameters are kept.
     """
     chosen: tuple[tuple[str, Any], ...] = (("iterations", iterations), ("magnitude", magnitude))
     if vocoder.startswith("hifigan"):

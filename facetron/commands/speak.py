@@ -1,4 +1,4 @@
-"""`facetron speak`: a video with a face gets a voice."""
+"""`facetron speak`: synthesizes speech for a video of a face and writes the video with it."""
 
 from __future__ import annotations
 
@@ -19,43 +19,44 @@ FILE = click.Path(path_type=Path)
 
 @click.command(cls=Command)
 @click.argument("video", type=FILE)
-@click.option("--out", type=FILE, required=True, help="MP4 to write.")
+@click.option("--out", type=FILE, required=True, help="MP4 file to write.")
 @click.option(
     "--face",
     type=FILE,
     default=None,
-    help="Picture or video of whom it is to sound like; the video's own face by default.",
+    help="Picture or video of the face that determines the voice; by default the face in VIDEO.",
 )
-@click.option("--wav", type=FILE, default=None, help="Write the sound alone here as well.")
+@click.option("--wav", type=FILE, default=None, help="WAV file to write the speech to as well.")
 @click.option(
     "--text",
     "decoding",
     type=click.Choice(["greedy", "beam", "grammar"]),
     default="greedy",
     show_default=True,
-    help="How lips are spelt out; grammar knows GRID's sentences only.",
+    help="CTC decoding of the text read from the lips; grammar allows GRID's sentences only. The "
+    "speech does not depend on it.",
 )
 @click.option(
     "--checkpoint",
     type=click.Path(),
     default="grid-s1",
     show_default=True,
-    help="Bundled weights, or a file.",
+    help="Name of bundled weights (synthgrid, grid-s1), or path of a checkpoint.",
 )
 @click.option(
     "--vocoder",
     type=click.Choice([AUTO, *VOCODERS]),
     default=AUTO,
     show_default=True,
-    help="What turns the mel into sound.",
+    help="Vocoder that turns the mel into a waveform; auto takes the checkpoint's own.",
 )
-@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:1.")
+@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
 @click.option(
     "--who",
     default="",
     metavar="left|right|largest|N",
-    help="Whose lips in VIDEO where it shows several faces, N from the left; the most central and "
-    "large one by default.",
+    help="Face to take where VIDEO shows several; N counts from the left. By default a large and "
+    "central one.",
 )
 @click.option("--landmarks", default="", help="Landmark backend; facemesh by default.")
 @click.option(
@@ -78,10 +79,10 @@ def speak(
     landmarks: str,
     landmark_options: tuple[str, ...],
 ) -> None:
-    """Reads the lips in VIDEO and writes it again with the speech that they and the face make.
+    """Synthesizes speech from the lips and the face in VIDEO and writes the video with it.
 
-    Any format, size, length up to ten minutes and frame rate; sound that is in it is not heard and
-    is replaced. Prints what was read.
+    VIDEO may have any format, frame size and frame rate, and up to ten minutes. Its sound is not
+    used and is replaced. The text read from the lips is printed.
     """
     # `facetron --help` imports every command and must not wait for PyTorch.
     from facetron.synthesis.base import load_synthesizer
@@ -106,7 +107,7 @@ def speak(
 def _pair(text: str) -> tuple[str, str]:
     name, equals, value = text.partition("=")
     if not name or not equals:
-        raise BadInput(f"--landmark-option {text!r}", "write NAME=VALUE")
+        raise BadInput(f"--landmark-option {text!r} is not NAME=VALUE", "write NAME=VALUE")
     return name, value
 
 

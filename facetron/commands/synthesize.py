@@ -1,4 +1,4 @@
-"""`facetron synthesize`: a manifest's silent clips → speech, into a run directory."""
+"""`facetron synthesize`: speech for the silent clips of a manifest, into a run directory."""
 
 from __future__ import annotations
 
@@ -24,76 +24,93 @@ from manifests.outputs import Command
     type=click.Choice(["train", "val", "test", "all"]),
     default="test",
     show_default=True,
-    help="Which clips: the subset of the split that the build was made with.",
+    help="Subset of the split that the features were built with.",
 )
 @click.option(
     "--checkpoint",
     type=click.Path(),
     required=True,
-    help="Bundled weights (synthgrid, grid-s1) or a path of a checkpoint.",
+    help="Name of bundled weights (synthgrid, grid-s1), or path of a checkpoint.",
 )
 @click.option(
     "--face",
     default="i2i",
     show_default=True,
     metavar="RULE",
-    help="Whose face, which still: i2i, i2i-literal, mean, random (Eq. 6 and beside it), "
-    "speaker:s4, or image:FILE.",
+    help="Rule that chooses the face still of each voice: i2i (Eq. 6), i2i-literal (Eq. 6 as "
+    "printed), mean or random of the speaker's own stills; speaker:s4 or image:FILE gives every "
+    "clip that face.",
 )
 @click.option(
     "--swap",
     type=click.Path(),
     default="",
     metavar="CSV|N",
-    help="Lips of one speaker, face of another: a CSV with speaker,stem,voice[,voice_stem], or how "
-    "many pairs to draw.",
+    help="Swapped faces, the lips of one speaker with the face of another: a CSV file with the "
+    "columns speaker,stem,voice[,voice_stem], or the number of pairs to draw.",
 )
 @click.option(
     "--shuffle-lips",
     is_flag=True,
-    help="The control: every clip with the lips of another clip of its speaker.",
+    help="Control: synthesize each clip from the lips of another clip of its speaker.",
 )
 @click.option(
     "--vocoder",
     type=click.Choice([AUTO, *VOCODERS]),
     default=AUTO,
     show_default=True,
+    help="Vocoder that turns the mel into a waveform; auto takes the checkpoint's own.",
 )
 @click.option(
     "--decoding",
     type=click.Choice(["greedy", "beam", "grammar"]),
     default="greedy",
     show_default=True,
-    help="How lips are spelt; speech does not depend on it.",
+    help="CTC decoding of the text read from the lips; grammar allows GRID's sentences only. The "
+    "speech does not depend on it.",
 )
 @click.option(
     "--out", type=click.Path(path_type=Path), required=True, help="Run directory to write."
 )
-@click.option("--name", default="", help="Name of the row in tables.")
-@click.option("--limit", type=click.IntRange(min=0), default=0, help="At most this many clips.")
-@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
+@click.option("--name", default="", help="Name of the run in tables.")
+@click.option(
+    "--limit", type=click.IntRange(min=0), default=0, help="Largest number of clips; 0 takes all."
+)
+@click.option(
+    "--seed",
+    type=click.IntRange(min=0),
+    default=0,
+    show_default=True,
+    help="Seed of everything that is drawn at random.",
+)
 @click.option(
     "--face-clips",
     type=click.IntRange(min=1),
     default=20,
     show_default=True,
-    help="Clips of a speaker whose stills are looked at for a face.",
+    help="Largest number of clips per speaker whose face stills --face chooses among.",
 )
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
-@click.option("--batch-size", type=click.IntRange(min=1), default=8, show_default=True)
+@click.option(
+    "--batch-size",
+    type=click.IntRange(min=1),
+    default=8,
+    show_default=True,
+    help="Clips per batch.",
+)
 @click.option(
     "--max-failures",
     type=click.IntRange(min=0),
     default=0,
     show_default=True,
-    help="Clips that may fail before the exit code says so.",
+    help="Number of failed clips above which the exit code is not 0.",
 )
 def synthesize(max_failures: int, **options: Any) -> None:
-    """Lips and a face → speech, for every clip of a subset.
+    """Synthesizes speech from lips and a face for every clip of a subset.
 
-    Speakers that the checkpoint has seen choose their still among their training clips; unseen ones
-    among the stills of each clip. Goes on where an earlier run stopped: clips made of the same
-    files by the same weights are kept.
+    The face still of a seen speaker is chosen from the speaker's training clips, that of an unseen
+    speaker from the clip itself. A run that was stopped continues: clips made from the same files
+    with the same weights are kept.
     """
     # `facetron --help` must not wait for PyTorch.
     from facetron.synthesis.run import SynthesisOptions, synthesize

@@ -1,4 +1,4 @@
-"""`facetron train`: a manifest → checkpoints, stage by stage."""
+"""`facetron train`: trains the stages of a system on a manifest and writes checkpoints."""
 
 from __future__ import annotations
 
@@ -13,7 +13,9 @@ from manifests.outputs import Command
 
 @click.command(cls=Command)
 @click.argument("stage")
-@click.option("--system", default=systems.DEFAULT, show_default=True, help="Which system.")
+@click.option(
+    "--system", default=systems.DEFAULT, show_default=True, help="Name of the system to train."
+)
 @click.option(
     "--manifest",
     required=True,
@@ -21,14 +23,14 @@ from manifests.outputs import Command
     help="manifest.jsonl, or the folder of a `gridprep build`.",
 )
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="Folder of the run.")
-@click.option("--size", default=None, help="paper (the default), small or debug.")
+@click.option("--size", default=None, help="Size preset: paper (the default), small or debug.")
 @click.option("--config", "file", type=click.Path(path_type=Path), help="YAML file of options.")
 @click.option(
     "--set",
     "sets",
     multiple=True,
     metavar="KEY=VALUE",
-    help="Such as train.epochs=30 or lip=small.",
+    help="Option to change, such as train.epochs=30 or lip=small; may be given several times.",
 )
 @click.option(
     "--from",
@@ -37,7 +39,7 @@ from manifests.outputs import Command
     type=click.Path(path_type=Path),
     help="Checkpoint to take trained parts from; may be given several times.",
 )
-@click.option("--restart", is_flag=True, help="Start anew where the folder holds a run.")
+@click.option("--restart", is_flag=True, help="Start anew even if --out holds an earlier run.")
 def train(
     stage: str,
     system: str,
@@ -49,13 +51,13 @@ def train(
     sources: tuple[Path, ...],
     restart: bool,
 ) -> None:
-    """Train one STAGE of a system, or all in their order.
+    """Trains one STAGE of a system, or all of them in order.
 
-    The stages of facetron are lip, prosody, face, decoder, vocoder and joint; a STAGE that does not
-    exist is answered with the names of a system's stages.
+    The stages of facetron are lip, prosody, face, decoder, vocoder and joint. For the stages of
+    another system, give a name that does not exist: the error lists them.
 
-    A run that was stopped goes on where it was when the same command is given again. On several
-    GPUs: torchrun --nproc-per-node N -m facetron.cli train …
+    A run that was stopped continues when the same command is given again. On several GPUs:
+    torchrun --nproc-per-node N -m facetron.cli train …
     """
     # `facetron --help` must not wait for PyTorch.
     from facetron.train.run import train as run

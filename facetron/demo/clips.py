@@ -173,9 +173,9 @@ def choose(runs: Sequence[Run], builds: Builds, clips_each: int, seed: int) -> l
             for other, _ in members:
                 if other.info.name == run.info.name:
                     raise BadInput(
-                        f"{other.root} and {run.root} both are {run.info.name!r} and hold "
-                        f"{clip.clip_id}",
-                        "give runs of different names",
+                        f"{other.root} and {run.root} have the same name, {run.info.name!r}, and "
+                        f"both hold {clip.clip_id}",
+                        "give runs with different names",
                     )
             members.append((run, clip))
     shown = []

@@ -119,7 +119,7 @@ def _prepared(out: Path) -> Path:
         unfinished = out.is_dir() and [p.name for p in out.iterdir()] == [MEDIA]
         ours = index.is_file() and MARK in index.read_text(encoding="utf-8", errors="replace")
         if not (ours or unfinished) or (media.exists() and not media.is_dir()):
-            raise BadInput(f"{out} exists and is no demo page", "choose another --out")
+            raise BadInput(f"{out} exists and is not a demo page", "choose another --out")
     (out / MEDIA).mkdir(parents=True, exist_ok=True)
     return out / MEDIA
 

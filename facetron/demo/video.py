@@ -60,7 +60,7 @@ def _decoded(path: Path) -> Pictures:
         with opened(path) as container:
             stream = best_stream(container, "video")
             if stream is None:
-                raise BadInput(f"{path} has no pictures that can be decoded", "fetch it again")
+                raise BadInput(f"{path} has no video frame that can be decoded", "fetch it again")
             stream.codec_context.thread_count = 1
             aspect = pixel_aspect(stream)
             for frame in container.decode(stream):

@@ -64,7 +64,9 @@ class LipConfig:
                 "give three channel counts and a bottleneck of 0 or more",
             )
         if self.pooled_px < 1:
-            raise BadInput(f"lip.input_px {self.input_px} pools away", "give 16 or more")
+            raise BadInput(
+                f"lip.input_px {self.input_px} is too small for the pooling", "give 16 or more"
+            )
 
     @property
     def pooled_px(self) -> int:
@@ -95,7 +97,9 @@ class FaceConfig:
         _positive("face", input_px=self.input_px, embedding_size=self.embedding_size)
         _positive("face", channels=min(self.channels, default=0))
         if self.kind == "inception_resnet_v1" and self.input_px < 80:
-            raise BadInput(f"face.input_px {self.input_px} pools away", "give 80 or more")
+            raise BadInput(
+                f"face.input_px {self.input_px} is too small for the pooling", "give 80 or more"
+            )
 
 
 @dataclass(frozen=True)
@@ -118,7 +122,7 @@ class ProsodyConfig:
         _positive("prosody", filters=min(self.filters, default=0), size=self.embedding_size)
         if self.style_size % self.heads:
             raise BadInput(
-                f"prosody.style_size {self.style_size} with {self.heads} heads",
+                f"prosody.style_size {self.style_size} is not a multiple of prosody.heads {self.heads}",
                 "give a multiple of the heads",
             )
 
@@ -240,10 +244,13 @@ class VocoderConfig:
             )
         if self.source == "harmonic" and not self.istft_hop:
             raise BadInput(
-                "vocoder.source harmonic without an inverse STFT", "give vocoder.istft_hop as well"
+                "vocoder.source=harmonic needs an inverse STFT", "give vocoder.istft_hop as well"
             )
         if self.channels >> len(self.rates) < 1:
-            raise BadInput(f"vocoder.channels {self.channels} halve away", "give more")
+            raise BadInput(
+                f"vocoder.channels {self.channels} are too few to halve in each stage",
+                "give more",
+            )
 
     @property
     def mel_spec(self) -> MelSpec:
@@ -312,8 +319,8 @@ class ModelConfig:
         if self.decoder.upsampling * VIDEO_FPS != rate_hz:
             raise BadInput(
                 f"decoder.rates {list(self.decoder.rates)} make "
-                f"{self.decoder.upsampling * VIDEO_FPS} mel frames a second",
-                f"choose rates for the {rate_hz:g} a second of the mel {self.mel}",
+                f"{self.decoder.upsampling * VIDEO_FPS} mel frames per second",
+                f"choose rates for the {rate_hz:g} frames per second of the mel {self.mel}",
             )
 
     @property
@@ -329,7 +336,7 @@ class ModelConfig:
 def mel_spec(name: str) -> MelSpec:
     """The spec of a mel preset. Raises `BadInput` for an unknown name."""
     if name not in MELS:
-        raise BadInput(f"no mel {name!r}", f"choose one of {', '.join(MELS)}")
+        raise BadInput(f"there is no mel {name!r}", f"choose one of {', '.join(MELS)}")
     return MELS[name]
 
 

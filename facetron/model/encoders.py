@@ -54,7 +54,9 @@ class Encoder(Protocol):
 def require(section: str, kind: str) -> None:
     """Raises `BadInput`, which lists the kinds, unless there is one of this name."""
     if kind not in KINDS[section]:
-        raise BadInput(f"no {section}.kind {kind!r}", f"choose one of {', '.join(KINDS[section])}")
+        raise BadInput(
+            f"there is no {section}.kind {kind!r}", f"choose one of {', '.join(KINDS[section])}"
+        )
 
 
 def encoder_class(section: str, kind: str) -> Any:

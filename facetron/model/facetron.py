@@ -74,7 +74,7 @@ class Facetron(nn.Module):
         if len(lip_embedding) != len(face_embedding):
             raise BadInput(
                 f"{len(lip_embedding)} clips of lips with {len(face_embedding)} faces",
-                "give one face a clip",
+                "give one face per clip",
             )
         mel: Tensor = self.decoder(concatenate(lip_embedding, face_embedding))
         return mel

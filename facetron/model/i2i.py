@@ -69,7 +69,7 @@ def select(
     if method == "candidate":
         negative, mean = nearest_other(target, others)
         return _chosen(target, int(candidate_scores(target, mean).argmax()), negative)
-    raise BadInput(f"no I2I method {method!r}", f"choose one of {', '.join(METHODS)}")
+    raise BadInput(f"there is no I2I method {method!r}", f"choose one of {', '.join(METHODS)}")
 
 
 def _chosen(target: Tensor, index: int, negative: str = "") -> Selection:
@@ -80,7 +80,7 @@ def nearest_other(target: Tensor, others: Mapping[str, Tensor]) -> tuple[str, Te
     """The negative speaker, whose mean lies closest to the target's: (name, f_N^Ave (D,))."""
     if not others:
         raise BadInput(
-            "Eq. 6 needs a negative speaker and there is no other",
+            "Eq. 6 needs a negative speaker, and there is no other speaker",
             "choose the face by `literal`, `mean` or `random`",
         )
     names = sorted(others)

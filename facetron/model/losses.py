@@ -37,7 +37,7 @@ def cosine_loss(
         return 1 - cosine
     if direction == "literal":
         return cosine
-    raise BadInput(f"no direction {direction!r} of L_CS", "choose one_minus_cosine or literal")
+    raise BadInput(f"L_CS has no direction {direction!r}", "choose one_minus_cosine or literal")
 
 
 def contrastive_loss(

@@ -112,7 +112,7 @@ class Vocoder(Generator):
     def require(self, mel_fingerprint: str, what: str) -> None:
         """Raises `SpecMismatch` unless `what` has mels of exactly this vocoder's spec."""
         if not mel_fingerprint:
-            raise BadInput(f"{what} does not say what mels it has", "make it again")
+            raise BadInput(f"{what} does not record the parameters of its mels", "make it again")
         self.spec.require(mel_fingerprint, what)
 
 

@@ -37,7 +37,7 @@ def read_published(path: Path, part: str = "") -> dict[str, torch.Tensor]:
     ) as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else "damaged"
         raise BadInput(
-            f"{path} is no checkpoint of plain tensors ({reason[:100]})", "fetch it again"
+            f"{path} is not a checkpoint of plain tensors ({reason[:100]})", "fetch it again"
         ) from None
     if part:
         if not isinstance(content, dict) or part not in content:
@@ -47,7 +47,7 @@ def read_published(path: Path, part: str = "") -> dict[str, torch.Tensor]:
     if not isinstance(content, dict) or not all(
         isinstance(value, torch.Tensor) for value in content.values()
     ):
-        raise BadInput(f"{path} holds no plain state_dict", "name the part of it that is one")
+        raise BadInput(f"{path} is not a plain state_dict", "name the part of it that is one")
     return content
 
 

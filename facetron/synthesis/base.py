@@ -194,13 +194,15 @@ def read_weights(
             finite numbers, CUDA that is not there, an unknown decoding.
     """
     if decoding not in DECODINGS:
-        raise BadInput(f"no decoding {decoding!r}", f"choose one of {', '.join(DECODINGS)}")
+        raise BadInput(
+            f"there is no decoding {decoding!r}", f"choose one of {', '.join(DECODINGS)}"
+        )
     where = choose(device)
     path = bundled.resolve(name)
     info, tensors = checkpoint.load(path)
     info.require_system(system, path)
     if not all(bool(torch.isfinite(value).all()) for value in tensors.values()):
-        raise BadInput(f"{path} holds weights that are no finite numbers", "fetch it again")
+        raise BadInput(f"{path} holds weights that are not finite numbers", "fetch it again")
     try:
         config = info.model_config()
     except ToolkitError as error:

@@ -159,7 +159,7 @@ def _encoders(
             checkpoint.fill(found[part], part, tensors, path)
     if not found:
         raise BadInput(
-            f"{path} has no face and no prosody encoder (it holds {', '.join(info.parts)})",
+            f"{path} has neither a face nor a prosody encoder (it holds {', '.join(info.parts)})",
             "give a checkpoint of the stage prosody, face, decoder or joint",
         )
     return found.get("face"), found.get("prosody")
@@ -187,7 +187,7 @@ def _prosodies(encoder: Any, rows: Sequence[FeatureRow]) -> Floats:
     for row in rows:  # one by one: a prosody embedding depends on its mel's length
         mel = np.asarray(row.mel(), np.float32)
         if mel.ndim != 2 or not np.isfinite(mel).all():
-            raise BadInput(f"{row.path('mel')} is no mel", "build this clip again")
+            raise BadInput(f"{row.path('mel')} does not hold a mel", "build this clip again")
         found.append(encoder(torch.from_numpy(mel)[None].to(device)))
     return _unit(torch.cat(found))
 

@@ -141,15 +141,16 @@ def _check(options: SynthesisOptions) -> None:
     known = options.face in RULES or options.face.startswith((SPEAKER, IMAGE))
     if not known:
         raise BadInput(
-            f"no face {options.face!r}",
+            f"there is no face rule {options.face!r}",
             f"choose {', '.join(RULES)}, {SPEAKER}s1 or {IMAGE}FILE",
         )
     if options.swap and (options.shuffle_lips or options.face not in RULES):
         raise BadInput(
-            "--swap with --shuffle-lips or one face for all", "choose one of these experiments"
+            "--swap, --shuffle-lips and one face for all clips exclude each other",
+            "choose one of these experiments",
         )
     if min(options.batch_size, options.face_clips) < 1:
-        raise BadInput("a batch or a choice of faces of no clip", "give at least 1")
+        raise BadInput("--batch-size or --face-clips is less than 1", "give at least 1")
 
 
 def _tasks(
@@ -296,7 +297,7 @@ def _batch(
 def _lips_path(build: Path, task: SynthesisTask) -> Path:
     if task.lips is None:
         raise BadInput(
-            f"{task.row.speaker} has no other clip whose lips could be read", "ask for more clips"
+            f"{task.row.speaker} has no other clip whose lips could be read", "raise --limit"
         )
     if "lips" not in task.lips.paths:
         raise BadInput(f"{task.lips.clip_id} has no lips in the manifest", "build it again")

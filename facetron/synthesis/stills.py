@@ -160,7 +160,7 @@ class Faces:
         """Of the clips whose stills can be read. Raises `BadInput` where there is none."""
         parts: list[Tensor] = []
         names: list[tuple[str, int, str]] = []
-        problem = BadInput("no clip shows the face", "choose another --face")
+        problem = BadInput("no clip has a face still of the speaker", "choose another --face")
         for row in rows:
             try:
                 if "face" not in row.paths:

@@ -62,7 +62,8 @@ def read_pairs(path: Path) -> list[Pair]:
         key = (pair.speaker, pair.stem, pair.voice)
         if not all(key) or pair.voice == pair.speaker or key in seen:
             raise BadInput(
-                f"{path}, line {number}: {','.join(key)}",
+                f"{path}, line {number}: {','.join(key)} is not a new pair of a clip and another "
+                "speaker",
                 "name a clip and another speaker, each pair once",
             )
         seen.add(key)
@@ -96,7 +97,7 @@ def draw_pairs(rows: Sequence[ManifestRow], n: int, seed: int, unseen: Sequence[
     most = sum(map(len, stems.values())) * (len(stems) - 1)
     if n < 1 or n > most:
         raise BadInput(
-            f"--swap {n}, but {len(stems)} speakers make {most} pairs", "ask for 1 to that many"
+            f"--swap {n}, but {len(stems)} speakers make {most} pairs", f"give 1 to {most}"
         )
     rng = np.random.default_rng([seed, n])
     for own in stems.values():

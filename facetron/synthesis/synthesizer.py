@@ -114,7 +114,9 @@ class Synthesizer(SpeechSynthesizer):
         """Eq. 5: log mels, each (n_mels, T), → (N, E). Raises `BadInput` where the checkpoint has no
         prosody encoder."""
         if self._prosody is None:
-            raise BadInput(f"{self.path} has no prosody", f"it holds {', '.join(self.info.parts)}")
+            raise BadInput(
+                f"{self.path} has no prosody encoder", f"it holds {', '.join(self.info.parts)}"
+            )
         parts = []
         for mel in mels:
             batch = torch.from_numpy(np.asarray(mel, np.float32))[None]
@@ -139,7 +141,9 @@ class Synthesizer(SpeechSynthesizer):
         """Eq. 1 to 3 and the vocoder. Clips of one length are computed together; the same up to
         rounding."""
         if len(lips) != len(faces):
-            raise BadInput(f"{len(lips)} clips of lips with {len(faces)} faces", "one face a clip")
+            raise BadInput(
+                f"{len(lips)} clips of lips with {len(faces)} faces", "give one face per clip"
+            )
         size = self.config.face.embedding_size
         for face in faces:
             if np.shape(face) != (size,) or not np.isfinite(face).all():

@@ -84,7 +84,7 @@ def swapped(rows: Sequence[ManifestRow], pairs: Sequence[Pair]) -> list[Synthesi
         if row is None or pair.voice not in speakers or (pair.voice_stem and face is None):
             raise BadInput(
                 f"the pair {pair.speaker}/{pair.stem} with {pair.voice}/{pair.voice_stem} names "
-                "what the manifest's clips have not",
+                "a clip or a speaker that is not among the manifest's clips",
                 "correct it, or choose another --subset",
             )
         tasks.append(SynthesisTask(row, row, pair.voice, face))

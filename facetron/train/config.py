@@ -87,7 +87,8 @@ class TrainConfig:
             )
         if not 0 <= self.speaker_balance <= 1:
             raise BadInput(
-                f"train.speaker_balance is {self.speaker_balance}", "give 0 (clips) to 1 (speakers)"
+                f"train.speaker_balance is {self.speaker_balance}",
+                "give 0 (all clips alike) to 1 (speakers)",
             )
         least = (self.accumulate, self.keep_best)
         if min(least) < 1 or min(self.save_every_steps, self.validate_clips, self.skip_limit) < 0:
@@ -100,7 +101,10 @@ class TrainConfig:
         if self.lip_variants < 0:
             raise BadInput(f"train.lip_variants is {self.lip_variants}", "give 0 or more")
         if len(self.betas) != 2 or self.learning_rate <= 0:
-            raise BadInput("train.betas or train.learning_rate", "give two betas, a rate above 0")
+            raise BadInput(
+                f"train.betas {list(self.betas)} with train.learning_rate {self.learning_rate:g}",
+                "give two betas and a learning rate above 0",
+            )
 
 
 _STEADY = replace(augment.NONE, flip=0.5, brightness=0.08, contrast=0.15)

@@ -115,7 +115,7 @@ def open_training_set(manifest: Path, spec: MelSpec) -> TrainingSet:
         if row.speaker in found.held_out_speakers:
             raise ManifestError(
                 f"{found.path} has {row.clip_id} in {row.subset}, but the split holds {row.speaker} out",
-                "build it again with the split",
+                "build it again with this split",
             )
     crops = {row.fingerprints.get("crop", "") for row in (*train, *val)}
     if len(crops) > 1:
@@ -188,7 +188,9 @@ class ClipDataset(Dataset[Batch]):
     ) -> None:
         unknown = sorted(set(fields) - set(FIELDS))
         if unknown:
-            raise BadInput(f"no field {', '.join(unknown)}", f"choose of {', '.join(FIELDS)}")
+            raise BadInput(
+                f"there is no field {', '.join(unknown)}", f"choose among {', '.join(FIELDS)}"
+            )
         clips = manifest if isinstance(manifest, Manifest) else Manifest(manifest)
         self.rows = select(clips, subset, 0, clips.path)
         self.config = config
@@ -307,7 +309,7 @@ class ClipDataset(Dataset[Batch]):
         mel, path, wanted = row.mel(), row.path("mel"), (self._spec.n_mels, row.mel_frames)
         if mel.shape != wanted or not np.isfinite(mel).all():
             raise BadInput(
-                f"{path} holds {mel.shape} or no finite numbers, not a mel of {wanted}",
+                f"{path} does not hold a mel of shape {wanted} (its shape is {mel.shape}) with finite values",
                 "build this clip again",
             )
         return np.asarray(mel, np.float32)

@@ -520,7 +520,7 @@ class Trainer:
         progress = info.progress
         if progress.get("identity") != self._identity():
             raise BadInput(
-                f"{path} is of a run with other options or clips",
+                f"{path} belongs to a run with other options or clips",
                 "choose another --out, or start anew with --restart",
             )
         for which, (network, optimizer) in enumerate(

@@ -137,7 +137,7 @@ def take_parts(stage: Stage[Any], data: TrainingSet, sources: Sequence[Path]) ->
         spoilt = sorted(set(info.speakers) & set(data.held_out))
         if spoilt:
             raise SpecMismatch(
-                f"{path} was trained on {', '.join(spoilt)}, whom the manifest's split holds out",
+                f"{path} was trained on {', '.join(spoilt)}, held out by the manifest's split",
                 "train it again on this split",
             )
         for part in wanted:
@@ -149,7 +149,7 @@ def take_parts(stage: Stage[Any], data: TrainingSet, sources: Sequence[Path]) ->
     if missing:
         raise BadInput(
             f"the stage {stage.name} needs a trained {', '.join(missing)}",
-            "give the checkpoints of the stages before with --from",
+            "give the checkpoints of the earlier stages with --from",
         )
     stage.start_from(frozenset(trained))
     return Inherited(frozenset(speakers), trained)

@@ -65,7 +65,9 @@ def open_video(path: str | os.PathLike[str]) -> Iterator[Footage]:
     minutes."""
     with one_line(path):
         if os.path.isfile(path) and os.access(path, os.R_OK) and is_heif(path):
-            raise BadInput(f"{path} is a picture", "give a video; a picture can be --face")
+            raise BadInput(
+                f"{path} is a picture, not a video", "give a video; --face takes a picture"
+            )
         footage = Footage(path, MAX_S)
         try:
             if len(footage) < MIN_FRAMES:

@@ -73,7 +73,9 @@ def check_target(out: Path) -> None:
     """Raises `BadInput` where a result could not be written to `out`, `OSError` where the folder
     cannot be written to. Costs nothing, so it comes before long work."""
     if out.suffix.lower() not in SUFFIXES:
-        raise BadInput(f"{out} is no name of an MP4", f"let it end in {' or '.join(SUFFIXES)}")
+        raise BadInput(
+            f"{out} is not the name of an MP4 file", f"end it in {' or '.join(SUFFIXES)}"
+        )
     if out.is_dir():
         raise BadInput(f"{out} is a folder", "name a file")
     check_writable(out)

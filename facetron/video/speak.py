@@ -69,7 +69,7 @@ def check(request: SpeakRequest) -> None:
     folder that cannot be written to, `OSError`."""
     for path in (request.video, request.face):
         if path is not None and not path.is_file():
-            raise BadInput(f"{path} does not exist or is no file", "check the path")
+            raise BadInput(f"{path} does not exist or is not a file", "check the path")
     check_outputs(
         {"VIDEO": request.video, "--face": request.face},
         {"--out": request.out, "--wav": request.wav},

@@ -63,7 +63,7 @@ class GriffinLim:
                 "choose iterations ≥ 1 and 0 ≤ momentum < 2",
             )
         if self.magnitude not in ("mel", "pinv"):
-            raise BadInput(f"magnitude {self.magnitude!r}", "choose mel or pinv")
+            raise BadInput(f"there is no magnitude {self.magnitude!r}", "choose mel or pinv")
 
     @property
     def sample_rate_hz(self) -> int:

@@ -176,7 +176,7 @@ def _module(path: Path, _mtime_ns: int, device: torch.device) -> Vocoder:
     with torch.random.fork_rng(devices=[]):  # weights start at random, which is nobody's business
         module = _ours(path) if is_safetensors(path) else _published(path)
     if not all(bool(torch.isfinite(value).all()) for value in module.state_dict().values()):
-        raise BadInput(f"{path}: the vocoder's weights are no finite numbers", "fetch it again")
+        raise BadInput(f"{path}: the vocoder's weights are not finite numbers", "fetch it again")
     remove_norms(module)
     return module.requires_grad_(False).eval().to(device)
 
@@ -217,7 +217,7 @@ def _published(path: Path) -> Vocoder:
             load_published(module, path, part)
             return module
     raise SpecMismatch(
-        f"{path} is no HiFi-GAN of a known version", f"known are {', '.join(VOCODERS)}"
+        f"{path} is not a HiFi-GAN of a known version", f"known versions: {', '.join(VOCODERS)}"
     )
 
 

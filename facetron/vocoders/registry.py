@@ -53,7 +53,7 @@ class Vocoder(Protocol):
 def create(name: str, spec: MelSpec, **options: Any) -> Vocoder:
     """Raises `BadInput` for an unknown name (the choices are listed) or impossible options."""
     if name not in VOCODERS:
-        raise BadInput(f"no vocoder {name!r}", f"choose one of {', '.join(VOCODERS)}")
+        raise BadInput(f"there is no vocoder {name!r}", f"choose one of {', '.join(VOCODERS)}")
     module, attribute = VOCODERS[name].split(":")
     vocoder: Vocoder = getattr(importlib.import_module(module), attribute)(spec, **options)
     return vocoder

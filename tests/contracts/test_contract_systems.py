@@ -90,7 +90,7 @@ def test_info_prints_it_at_every_size(system: System) -> None:
         done = CliRunner().invoke(cli, ["info", "--system", system.name, "--size", size])
         assert done.exit_code == 0, done.output
         assert done.output.startswith(f"{system.label}, {size}: 3 s of silent video")
-        assert "all that speaks" in done.output
+        assert "total for synthesis" in done.output
 
 
 def test_every_stage_is_built_at_every_size(system: System) -> None:
@@ -158,7 +158,7 @@ def test_a_held_out_speaker_is_refused(
     rest = [row for row in rows if row.speaker != "s5"]
     write_jsonl(tmp_path / "manifest.jsonl", "manifest", rest, held_out_speakers=["s5"])
     source = trained / stage / "best.safetensors"
-    with pytest.raises(SpecMismatch, match="was trained on s5, whom the manifest's split holds"):
+    with pytest.raises(SpecMismatch, match="was trained on s5, held out by the manifest's split"):
         train(
             stage, tmp_path, tmp_path / "out", "debug", sets=SETS, sources=[source],
             system=system.name,
@@ -185,7 +185,7 @@ def test_a_foreign_checkpoint_is_refused_in_one_line(
         export([trained / stage / "best.safetensors", path], tmp_path / "out.safetensors")
     unknown = dataclasses.replace(info, system="of-tomorrow")
     checkpoint.save(path, tensors, unknown, words=False)
-    with pytest.raises(BadInput, match=f"{path}: no system 'of-tomorrow'"):
+    with pytest.raises(BadInput, match=f"{path}: there is no system 'of-tomorrow'"):
         load_synthesizer(path)
 
 

@@ -22,7 +22,7 @@ def test_names_and_paths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     own = tmp_path / "mine.safetensors"
     own.touch()
     assert bundled.resolve(own) == bundled.resolve(str(own)) == own
-    with pytest.raises(BadInput, match=r"three is no checkpoint file.*\(one, two\)"):
+    with pytest.raises(BadInput, match=r"three is neither a checkpoint file.*\(one, two\)"):
         bundled.resolve("three")
 
 

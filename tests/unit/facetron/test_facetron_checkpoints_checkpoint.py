@@ -83,13 +83,15 @@ def test_faulty_files_are_named(tmp_path: Path) -> None:
     whole = path.read_bytes()
     for content in (b"", b"not safetensors at all", whole[: len(whole) // 2], whole[:-1]):
         path.write_bytes(content)
-        with pytest.raises(BadInput, match=r"best\.safetensors is no safetensors file") as caught:
+        with pytest.raises(
+            BadInput, match=r"best\.safetensors is not a readable safetensors file"
+        ) as caught:
             checkpoint.load(path)
         assert "\n" not in str(caught.value)
     with pytest.raises(BadInput, match="does not exist"):
         checkpoint.load(tmp_path / "gone.safetensors")
     save_file({"lip.a": torch.ones(1)}, path, {"format": "pt"})
-    with pytest.raises(BadInput, match="no checkpoint of facetron"):
+    with pytest.raises(BadInput, match="not a checkpoint of facetron"):
         checkpoint.load_part(lip, "lip", path)
     for header in ("[1]", "{", "{}"):
         save_file({"lip.a": torch.ones(1)}, path, {checkpoint.HEADER: header})
@@ -100,7 +102,7 @@ def test_faulty_files_are_named(tmp_path: Path) -> None:
 def test_other_models_and_parts_are_refused(tmp_path: Path) -> None:
     path, _ = saved(tmp_path)
     wider = Facetron(replace(DEBUG, lip=replace(DEBUG.lip, gru_hidden=10))).lip
-    with pytest.raises(SpecMismatch, match=r"lip is another model \(\d+ tensors differ"):
+    with pytest.raises(SpecMismatch, match=r"lip does not fit the config \(\d+ tensors differ"):
         checkpoint.load_part(wider, "lip", path)
     with pytest.raises(BadInput, match="has no face; it holds lip"):
         checkpoint.load_part(wider, "face", path)

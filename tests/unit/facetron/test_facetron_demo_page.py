@@ -178,7 +178,7 @@ def test_an_earlier_page_is_replaced_and_nothing_else(runs: list[Path], tmp_path
     assert len(list((out / "media").iterdir())) == 5
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "index.html").write_text("<p>mine</p>")
-    with pytest.raises(BadInput, match="is no demo page"):
+    with pytest.raises(BadInput, match="is not a demo page"):
         write_page(DemoPageOptions(tuple(runs), tmp_path / "mine"))
     assert (tmp_path / "mine" / "index.html").read_text() == "<p>mine</p>"
 
@@ -221,7 +221,7 @@ def test_pictures_come_from_the_source_where_it_is_the_same(build: Path, tmp_pat
 def test_what_is_refused(runs: list[Path], build: Path, tmp_path: Path) -> None:
     with pytest.raises(ManifestError, match=r"run\.json does not exist"):
         write_page(DemoPageOptions((tmp_path,), tmp_path / "page"))
-    with pytest.raises(BadInput, match="both are 'Facetron' and hold s3/"):
+    with pytest.raises(BadInput, match="have the same name, 'Facetron', and both hold s3/"):
         write_page(DemoPageOptions((runs[0], runs[0]), tmp_path / "page"))
     empty = make_run(tmp_path / "empty", build, change=lambda clip: None)
     with pytest.raises(BadInput, match="hold no clips"):

@@ -90,7 +90,9 @@ def test_a_sentence_of_the_grammar_is_not_warned_of(
 
 def test_what_cannot_be_said_is_one_line(model: PretrainedModel, tmp_path: Path) -> None:
     lips = np.zeros((75, 144, 144, 3), np.uint8)
-    with pytest.raises(BadInput, match=r"none\.mpg does not exist or is no file; check the path"):
+    with pytest.raises(
+        BadInput, match=r"none\.mpg does not exist or is not a file; check the path"
+    ):
         model.speak(tmp_path / "none.mpg")
     faceless = tiny_clip(tmp_path / "noise.mpg")
     with pytest.raises(BadInput, match=r"noise\.mpg.*; give one in which a face is seen"):
@@ -101,7 +103,9 @@ def test_what_cannot_be_said_is_one_line(model: PretrainedModel, tmp_path: Path)
         model.synthesize(lips, np.zeros(3, np.float32))
     with pytest.raises(BadInput, match=r"lips of shape \(75, 144, 144\)"):
         model.synthesize(lips[..., 0], np.zeros((160, 160, 3), np.uint8))
-    with pytest.raises(BadInput, match="nothing is no checkpoint file and no bundled weights"):
+    with pytest.raises(
+        BadInput, match="nothing is neither a checkpoint file nor the name of bundled"
+    ):
         facetron.load("nothing")
     with pytest.raises(BadInput, match="no decoding 'best'"):
         facetron.load("synthgrid", decoding="best")  # type: ignore[arg-type]

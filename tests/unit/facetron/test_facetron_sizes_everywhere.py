@@ -33,7 +33,7 @@ def info(*arguments: str) -> str:
 def test_info_counts_every_size(size: str) -> None:
     output = info("--size", size)
     assert f"Facetron, {size}: 3 s of silent video → 150 mel frames → 48000 samples" in output
-    assert "all that speaks" in output
+    assert "total for synthesis" in output
 
 
 @pytest.mark.parametrize("vocoder", VOCODERS)

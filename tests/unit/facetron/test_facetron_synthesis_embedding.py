@@ -150,7 +150,9 @@ def test_what_is_refused(
         embed(build, trained(tmp_path / "a.safetensors", "face", crop="ffff")[0], "val")
     with pytest.raises(SpecMismatch, match="trained on mels eeee"):
         embed(build, trained(tmp_path / "b.safetensors", "face", mel="eeee")[0], "val")
-    with pytest.raises(BadInput, match=r"no face and no prosody encoder \(it holds word_head\)"):
+    with pytest.raises(
+        BadInput, match=r"neither a face nor a prosody encoder \(it holds word_head\)"
+    ):
         embed(build, trained(tmp_path / "c.safetensors", "word_head")[0], "val")
     with pytest.raises(BadInput, match="has no test clip"):
         embed(build, weights[0], "test", device="cpu")

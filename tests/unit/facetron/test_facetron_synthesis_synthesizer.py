@@ -228,12 +228,12 @@ def test_foreign_and_damaged_files_are_one_line(path: Path, tmp_path: Path) -> N
     unknown = replace(info, config=info.config | {"mixer": {"size": 3}})
     checkpoint.save(newer, tensors, unknown, False)
     for file, word in (
-        (foreign, "no checkpoint of facetron"),
-        (cut, "no safetensors file"),
-        (text, "no safetensors file"),
+        (foreign, "not a checkpoint of facetron"),
+        (cut, "not a readable safetensors file"),
+        (text, "not a readable safetensors file"),
         (nan, "no finite numbers"),
         (newer, "mixer"),
-        (tmp_path / "none.safetensors", "no bundled weights"),
+        (tmp_path / "none.safetensors", "nor the name of bundled weights"),
     ):
         with pytest.raises(BadInput, match=word) as error:
             Synthesizer.load(file, device="cpu")

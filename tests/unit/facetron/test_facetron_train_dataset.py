@@ -252,7 +252,7 @@ def test_a_mel_needs_a_spec_from_the_manifest_or_the_model(build: Path) -> None:
 def test_what_cannot_be_had_is_one_line(build: Path, tmp_path: Path) -> None:
     with pytest.raises(BadInput, match=r"has no test clip \(6 train, 2 val, 0 test\)"):
         ClipDataset(build, "test", ("face",))
-    with pytest.raises(BadInput, match="no field lip; choose of lips, face, mel, wave, pitch"):
+    with pytest.raises(BadInput, match="no field lip; choose among lips, face, mel, wave, pitch"):
         ClipDataset(build, "train", ("lip",))  # type: ignore[arg-type]
     with pytest.raises(BadInput, match="no subset 'dev'"):
         ClipDataset(build, "dev", ("face",))

@@ -121,7 +121,7 @@ def test_parts_that_saw_a_held_out_speaker_are_refused(
     rows = [row for row in rows if row.speaker != "s5"]
     write_jsonl(tmp_path / "manifest.jsonl", "manifest", rows, held_out_speakers=["s5"])
     lip = runs / "lip" / "best.safetensors"
-    with pytest.raises(SpecMismatch, match="was trained on s5, whom the manifest's split holds"):
+    with pytest.raises(SpecMismatch, match="was trained on s5, held out by the manifest's split"):
         train("decoder", tmp_path, tmp_path / "out", "debug", sets=SETS, sources=[lip])
 
 

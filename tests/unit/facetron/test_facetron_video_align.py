@@ -229,7 +229,7 @@ def test_a_codec_without_decoder_has_a_remedy(tmp_path: Path, aligner: Aligner) 
 def test_a_picture_is_no_video(tmp_path: Path, aligner: Aligner) -> None:
     path = tmp_path / "IMG_1234.HEIC"
     path.write_bytes(b"\x00\x00\x00\x1cftypheic\x00\x00\x00\x00mif1heicmiaf" + bytes(99))
-    with pytest.raises(BadInput, match=r"IMG_1234\.HEIC is a picture; give a video"):
+    with pytest.raises(BadInput, match=r"IMG_1234\.HEIC is a picture, not a video; give a video"):
         aligned_of(aligner, path)
 
 

@@ -115,7 +115,7 @@ def test_faults_are_one_line(path: Path, tmp_path: Path) -> None:
     with pytest.raises(SpecMismatch, match="no HiFi-GAN of a known version"):
         NeuralVocoder(DEFAULT, tmp_path / "g_1")
     (tmp_path / "g_2").write_bytes(b"garbage that is long enough")
-    with pytest.raises(BadInput, match="g_2 is no checkpoint of plain tensors"):
+    with pytest.raises(BadInput, match="g_2 is not a checkpoint of plain tensors"):
         NeuralVocoder(DEFAULT, tmp_path / "g_2")
     vocoder = NeuralVocoder(DEFAULT, path)
     for bad in (mel(5)[:40], mel(5)[0], mel(5)[:, :0]):
