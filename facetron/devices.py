@@ -1,4 +1,4 @@
-"""Where to compute: one word from a person → a device of PyTorch that is really there."""
+"""Choice of the PyTorch device from the value of `--device`."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from manifests.errors import BadInput
 
 
 def choose(name: str) -> torch.device:
-    """`auto` (CUDA where there is any), `cpu`, `cuda` or `cuda:1`.
+    """Returns the device for `auto` (CUDA where there is any), `cpu`, `cuda` or `cuda:1`.
 
     Raises:
-        BadInput: another word, or CUDA asked for and absent.
+        BadInput: the name is unknown, or there is no such CUDA device.
     """
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")

@@ -1,4 +1,4 @@
-"""What a config amounts to: the shapes, parameters and arithmetic of every module of a system.
+"""Inventory of a config: the shapes, parameters and GFLOP of every module of a system.
 
 Modules are built on PyTorch's `meta` device, so that nothing is allocated and nothing computed.
 """
@@ -18,15 +18,15 @@ Shape = tuple[int, ...]
 
 @dataclass(frozen=True)
 class ModuleEntry:
-    """A module of a system as it is to be counted.
+    """A module of a system to count.
 
     Attributes:
-        build: makes it.
-        shapes: of its inputs for a clip of 3 s, without the batch.
-        says: the section and the words of the source on it.
-        speaks: whether synthesis needs it; others only train it.
-        planned: million parameters and GFLOP per clip that were counted independently, where this
-            config is the one that they were counted for.
+        build: builds the module.
+        shapes: shapes of its inputs for a clip of 3 s, without the batch.
+        says: section and words of the source on the module.
+        speaks: whether synthesis needs it; others are used in training only.
+        planned: million parameters and GFLOP per clip that were counted independently, for the config
+            that they were counted for.
         note: why a count here differs from the planned one.
     """
 
@@ -40,13 +40,13 @@ class ModuleEntry:
 
 @dataclass(frozen=True)
 class ModuleRow:
-    """A module, counted.
+    """The counts of a module.
 
     Attributes:
-        name: of the module.
-        entry: what was counted.
-        output_shapes: without the batch; of a discriminator its scores.
-        parameters: how many.
+        name: name of the module.
+        entry: the module that was counted.
+        output_shapes: shapes without the batch; for a discriminator those of its scores.
+        parameters: number of parameters.
         gflop: 10⁹ operations (two per multiply-add) forward for one clip of 3 s; convolutions and
             matrix products only.
     """
@@ -59,8 +59,8 @@ class ModuleRow:
 
 
 def inventory(modules: Mapping[str, ModuleEntry]) -> list[ModuleRow]:
-    """A row per module, in the order given; `facetron.systems.System.modules` names those of a
-    system."""
+    """Counts modules, one row per module in the given order; `facetron.systems.System.modules` gives
+    those of a system."""
     rows = []
     for name, entry in modules.items():
         module, outputs, gflop = measured(entry.build, entry.shapes)

@@ -1,7 +1,7 @@
 """Options: nested frozen dataclasses ← YAML ← `--set key=value`, strictly.
 
-An unknown key, a value of the wrong type or a text that is no YAML is a `BadInput` that lists what
-would have been right. Inside every section the reserved key `size` names a preset to start from
+An unknown key, a value of the wrong type or text that is not YAML raises a `BadInput` that lists what
+is allowed. Inside every section the reserved key `size` names a preset to start from
 (`{vocoder: {size: v3, channels: 128}}`, on the command line `--set vocoder=v3`).
 """
 
@@ -26,7 +26,7 @@ PRESET = "size"
 
 
 def to_dict(config: Any) -> dict[str, Any]:
-    """Plain values, lists for tuples: fit for YAML and JSON, and for `from_dict`."""
+    """Returns options as plain values with lists for tuples, for YAML, JSON and `from_dict`."""
     return {field.name: _plain(getattr(config, field.name)) for field in dataclasses.fields(config)}
 
 
@@ -39,19 +39,20 @@ def _plain(value: Any) -> Any:
 
 
 def to_yaml(config: Any) -> str:
-    """The whole config as YAML, in the order of its fields."""
+    """Returns the whole config as YAML, in the order of its fields."""
     return yaml.safe_dump(to_dict(config), sort_keys=False, default_flow_style=None)
 
 
 def from_dict(kind: type[ConfigT], values: Mapping[str, Any]) -> ConfigT:
-    """Inverse of `to_dict`; a field that is absent takes its default. Raises `BadInput`."""
+    """Builds options from the plain values of `to_dict`; an absent field takes its default. Raises
+    `BadInput`."""
     return merge(kind(), values)
 
 
 def merge(
     base: ConfigT, values: Mapping[str, Any], presets: Presets | None = None, section: str = ""
 ) -> ConfigT:
-    """`base` with some values changed.
+    """Returns `base` with some values changed.
 
     Args:
         base: a frozen dataclass whose fields are plain values, tuples or such dataclasses.
@@ -101,8 +102,9 @@ def _listed(known: Sequence[str], section: str) -> str:
 
 
 def _coerced(value: Any, hint: Any, where: str) -> Any:
-    """The value as the field's type, or `BadInput`. Nothing is guessed but what YAML itself blurs:
-    whole numbers for real ones, `1e-4` without a point, lists for tuples, `2,3,5` for `[2, 3, 5]`."""
+    """Returns the value as the field's type, or raises `BadInput`. The only conversions are those that
+    YAML needs: whole numbers for real ones, `1e-4` without a point, lists for tuples, `2,3,5` for
+    `[2, 3, 5]`."""
     origin, args = typing.get_origin(hint), typing.get_args(hint)
     if origin is Literal and any(value == a and type(value) is type(a) for a in args):
         return value
@@ -139,7 +141,7 @@ def _described(hint: Any) -> str:
 
 
 def parse_value(text: str, where: str) -> Any:
-    """A YAML value: `3`, `true`, `[1, 2]`, `gru`. Raises `BadInput`."""
+    """Parses a YAML value: `3`, `true`, `[1, 2]`, `gru`. Raises `BadInput`."""
     try:
         return yaml.safe_load(text)
     except yaml.YAMLError:
@@ -160,7 +162,7 @@ def assignments(texts: Sequence[str]) -> dict[str, Any]:
         if not equals or not all(keys):
             raise BadInput(
                 f"--set {text} is not KEY=VALUE",
-                "write --set lip.input_px=64",
+                "write --set key=value, such as --set lip.input_px=64",
             )
         level = values
         for key in keys[:-1]:
@@ -173,7 +175,7 @@ def assignments(texts: Sequence[str]) -> dict[str, Any]:
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
-    """A mapping from a YAML file; an empty file is an empty mapping. Raises `BadInput`."""
+    """Reads a mapping from a YAML file; an empty file is an empty mapping. Raises `BadInput`."""
     try:
         values = yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:
@@ -192,11 +194,11 @@ def read_yaml(path: Path) -> dict[str, Any]:
 def configure(
     presets: Presets, size: str | None = None, file: Path | None = None, sets: Sequence[str] = ()
 ) -> Any:
-    """The options of a system: size ← YAML ← `--set`.
+    """Returns the options of a system: size ← YAML ← `--set`.
 
     Args:
-        presets: of the system, with its sizes under "".
-        size: name of one; None takes the file's `size`, else `paper`.
+        presets: presets of the system, with its sizes under "".
+        size: name of a size; None takes the file's `size`, else `paper`.
         file: YAML of sections, all optional. A section `train` in it is for training.
         sets: `key=value` texts; they win over the file.
 
@@ -213,7 +215,7 @@ def configure(
 
 
 def _layered(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
-    """Nested values with those of `above` winning; a section that names its `size` starts anew."""
+    """Merges nested values, where those of `above` win; a section that names its `size` starts anew."""
     result = dict(below)
     for key, value in above.items():
         under = result.get(key)

@@ -29,15 +29,15 @@ NAMED_SPEAKERS = 8
 
 @dataclass(frozen=True)
 class Speech:
-    """What a model said.
+    """Synthesized speech.
 
     Attributes:
         wave: (samples,) float32 in ±1, 0.04 s for every frame of the lips.
         rate_hz: samples per second of `wave`.
         mel: (n_mels, 2 · T) float32 log mel of the checkpoint's spec; T frames of lips.
-        text: what was read from the lips.
+        text: text read from the lips.
         still: (H, W, 3) uint8, the still that gave the voice; None where an embedding did.
-        warnings: what the model is unsure of, each in one line: several faces in the video, frames
+        warnings: reasons to doubt the result, one line each: several faces in the video, frames
             without a face, another frame rate, speakers and words that the weights do not know.
     """
 
@@ -50,10 +50,10 @@ class Speech:
 
 
 class PretrainedModel:
-    """A trained model that speaks; made by `load`.
+    """A trained model that synthesizes speech; `load` creates it.
 
     Attributes:
-        synthesizer: the engine beneath, for whole batches and for embeddings.
+        synthesizer: the underlying synthesizer, for batches of clips and for embeddings.
     """
 
     def __init__(self, synthesizer: SpeechSynthesizer, landmarks: str = "", who: str = "") -> None:
@@ -63,27 +63,27 @@ class PretrainedModel:
 
     @property
     def speakers(self) -> tuple[str, ...]:
-        """The speakers that the weights were trained on; everybody else is unseen."""
+        """The speakers that the weights were trained on; every other speaker is unseen."""
         return self.synthesizer.info.speakers
 
     @property
     def sample_rate_hz(self) -> int:
-        """Of the speech."""
+        """Sample rate of the speech."""
         return self.synthesizer.sample_rate_hz
 
     def speak(
         self, video: str | os.PathLike[str], face: str | os.PathLike[str] | None = None
     ) -> Speech:
-        """Reads the lips in a video and says what they say, in the voice that the face suggests.
+        """Synthesizes speech from the lips in a video, with the voice that the face determines.
 
         Args:
-            video: any format, size and frame rate, 0.2 s to ten minutes. Sound in it is not heard.
-            face: picture or video of whom it is to sound like; None is the video's own face.
+            video: any format, size and frame rate, 0.2 s to ten minutes. Its sound is not used.
+            face: picture or video of the face that determines the voice; None is the video's own.
 
         Raises:
-            BadInput: no such file, no video, no face in it, too short or too long, or a checkpoint
-                that learned from other crops.
-            MissingDependency: no landmark backend here.
+            BadInput: the file is absent, no video, too short, too long or without a face, or the
+                checkpoint was trained on other crops.
+            MissingDependency: the library of the landmark backend is not installed.
 
         Example:
             >>> import facetron
@@ -110,7 +110,7 @@ class PretrainedModel:
         return Speech(said.wave, said.rate_hz, said.mel, said.text, said.still, warnings)
 
     def synthesize(self, lips: Pictures, face: Pictures | Float) -> Speech:
-        """The words of lips in the voice of a face, from arrays.
+        """Synthesizes speech from arrays of lips and of a face.
 
         Args:
             lips: (T, H, H, 3) uint8 RGB crops at 25 frames per second, as `Manifest` rows and
@@ -119,7 +119,7 @@ class PretrainedModel:
                 voice (Eq. 6); or an embedding (E,) of `synthesizer.face_embeddings`.
 
         Raises:
-            BadInput: arrays of other shapes or kinds.
+            BadInput: the arrays have other shapes or types.
 
         Example:
             >>> import facetron
@@ -149,13 +149,13 @@ class PretrainedModel:
         )
 
     def close(self) -> None:
-        """Frees the landmark backend, if a video was spoken."""
+        """Frees the landmark backend, if a video was read."""
         if self._aligner is not None:
             self._aligner.close()
             self._aligner = None
 
     def _warnings(self, text: str) -> tuple[str, ...]:
-        """What the weights do not know, in general and of this text."""
+        """Returns warnings about the limits of the weights, in general and for this text."""
         known = sorted(self.speakers, key=natural)
         named = ", ".join(known[:NAMED_SPEAKERS]) + (", …" if len(known) > NAMED_SPEAKERS else "")
         found = [
@@ -168,7 +168,7 @@ class PretrainedModel:
         elif len(words) != len(VOCABULARY) or any(
             word not in slot.values() for word, slot in zip(words, VOCABULARY, strict=False)
         ):
-            found.append(f"what was read, {text!r}, is no sentence of GRID's grammar")
+            found.append(f"the text read, {text!r}, is not a sentence of GRID's grammar")
         return tuple(found)
 
     def __repr__(self) -> str:
@@ -189,22 +189,23 @@ def load(
     who: str = "",
     seed: int = 0,
 ) -> PretrainedModel:
-    """A trained model, ready to speak.
+    """Loads a trained model, ready to synthesize speech.
 
     Args:
         checkpoint: bundled weights (`synthgrid`, `grid-s1`), or the path of a checkpoint.
         vocoder: a name in `facetron.vocoders.registry`; `auto` is the checkpoint's own where it has
             one, else Griffin-Lim.
         device: `auto`, `cpu`, `cuda` or `cuda:N`.
-        decoding: how lips are spelt out: `greedy`, `beam`, or `grammar`, which knows GRID's sentences
-            alone.
+        decoding: CTC decoding of the lips: `greedy`, `beam`, or `grammar`, which allows GRID's
+            sentences only.
         landmarks: landmark backend for videos; "" is the default one.
         who: which of several faces in a video: `left`, `right`, `largest`, or the N-th from the left;
             "" is the most central and large one.
-        seed: of Griffin-Lim's first phase.
+        seed: seed of Griffin-Lim's first phase.
 
     Raises:
-        BadInput: no such checkpoint, a damaged one, or an unknown name; the choices are listed.
+        BadInput: the checkpoint is absent or damaged, or a name is unknown; the message lists the
+            choices.
 
     Example:
         >>> import facetron

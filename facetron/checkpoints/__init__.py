@@ -1,1 +1,1 @@
-"""Checkpoints: reading, writing, exporting, and the weights that come with the package."""
+"""Reads, writes and exports checkpoints, and finds the weights that come with the package."""

@@ -1,8 +1,9 @@
-"""Checkpoints: one safetensors file with the weights, whose header says what they are.
+"""Checkpoints: one safetensors file with the weights and a header that describes them.
 
-The header also lies beside it as JSON, for people and other programs; what is loaded is the header in
-the file, so that the two cannot disagree. Nothing is unpickled. The file that training resumes from
-holds the state of the optimizers as well, so that a kill leaves either the old state or the new.
+The header is also written beside the file as JSON, for people and other programs; only the header in
+the file is loaded, so that the two cannot disagree. Nothing is unpickled. The file that training
+resumes from also holds the state of the optimizers, so that a kill leaves either the old state or the
+new.
 """
 
 from __future__ import annotations
@@ -31,25 +32,25 @@ HEADER = "facetron_checkpoint"
 
 @dataclass(frozen=True)
 class CheckpointInfo(Record):
-    """The header of a checkpoint: what its weights are and where they come from.
+    """The header of a checkpoint, which describes its weights and their origin.
 
     Attributes:
-        stage: that trained them.
-        config: the whole config of the system, plain.
-        parts: modules in the file, such as `lip`; tensors are named `lip.…`.
-        mel: fingerprint of the mels learned from or made.
-        crop: fingerprint of the crops learned from.
-        speakers: speakers trained on. Any other is unseen.
-        split: of the manifest.
-        epoch: epochs done; `step` likewise over all.
-        metrics: of the last validation, or of the training where there is none.
-        revision: of git, or "".
+        stage: stage that trained the weights.
+        config: the whole config of the system, as plain values.
+        parts: modules in the file, such as `lip`; their tensors are named `lip.…`.
+        mel: fingerprint of the mels that it was trained on or predicts.
+        crop: fingerprint of the crops that it was trained on.
+        speakers: seen speakers, which it was trained on. Any other is unseen.
+        split: split of the manifest.
+        epoch: finished epochs; `step` is the number of steps in all of them.
+        metrics: metrics of the last validation, or of the training where there is none.
+        revision: git revision, or "".
         training: options of the training.
-        progress: what taking it up again needs.
+        progress: state that a resumed training needs.
         history: metrics of every epoch.
-        system: of `facetron.systems` that the weights are of.
-        trained: part → what the training that last changed it recorded (`stage`, `epoch`, `revision`,
-            `metrics`, `training`): a part that is only used keeps the record it came with.
+        system: name in `facetron.systems` of the system of the weights.
+        trained: part → record of the training that last changed it (`stage`, `epoch`, `revision`,
+            `metrics`, `training`): a part that is only used keeps its record.
     """
 
     stage: str
@@ -70,12 +71,12 @@ class CheckpointInfo(Record):
     trained: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     def model_config(self) -> SystemConfig:
-        """The options of the system. Raises `BadInput` where this version has no such system, or
-        cannot have such a model."""
+        """Returns the options of the system. Raises `BadInput` where this version has no such system
+        or does not support the options."""
         return systems.get(self.system).config(self.config)
 
     def require_system(self, system: str, path: Path) -> None:
-        """Raises `BadInput` unless the weights in `path` are of a system."""
+        """Raises `BadInput` unless the weights in `path` are of the system `system`."""
         if self.system != system:
             raise BadInput(
                 f"{path} is a checkpoint of the system {self.system}, not of {system}",
@@ -83,7 +84,7 @@ class CheckpointInfo(Record):
             )
 
     def record(self, part: str) -> dict[str, Any]:
-        """What the training of a part recorded; of the whole file, where it tells no more."""
+        """Returns the training record of a part, or that of the whole file where the part has none."""
         return self.trained.get(part) or {
             "stage": self.stage,
             "epoch": self.epoch,
@@ -93,17 +94,17 @@ class CheckpointInfo(Record):
         }
 
     def has_seen(self, speaker: str) -> bool:
-        """Whether a speaker was trained on: what "seen" and "unseen" mean in synthesis."""
+        """Returns whether the weights were trained on a speaker: "seen" and "unseen" in synthesis."""
         return speaker in self.speakers
 
 
 def save(
     path: Path, tensors: Mapping[str, Tensor], info: CheckpointInfo, words: bool = True
 ) -> None:
-    """Atomically writes a checkpoint, and its words beside it as `.json` where asked.
+    """Atomically writes a checkpoint and, on request, its header beside it as `.json`.
 
     Raises:
-        OSError: the disk is full or read-only; the file that was there still is.
+        OSError: the disk is full or read-only; an existing file is kept.
     """
     plain = {
         name: value.detach().to("cpu", copy=True).contiguous() for name, value in tensors.items()
@@ -119,15 +120,15 @@ def save(
 
 
 def read_info(path: Path) -> CheckpointInfo:
-    """What a checkpoint is, without its weights. Raises `BadInput` naming the file."""
+    """Reads the header of a checkpoint without its weights. Raises `BadInput` naming the file."""
     return _open(path, tensors=False)[0]
 
 
 def load(path: Path) -> tuple[CheckpointInfo, dict[str, Tensor]]:
-    """What it is, and its tensors on the CPU.
+    """Reads the header of a checkpoint, and its tensors on the CPU.
 
     Raises:
-        BadInput: no such file, a damaged one, or one of another program.
+        BadInput: the file is absent, damaged, or of another program.
     """
     return _open(path, tensors=True)
 
@@ -158,11 +159,11 @@ def _open(path: Path, tensors: bool) -> tuple[CheckpointInfo, dict[str, Tensor]]
 
 
 def require_features(info: CheckpointInfo, path: Path, mel: str, crop: str) -> None:
-    """Raises `SpecMismatch` unless a checkpoint was trained on such mels and crops ("" is any)."""
+    """Raises `SpecMismatch` unless a checkpoint was trained on these mels and crops ("" is any)."""
     for name, its, wanted in (("mels", info.mel, mel), ("crops", info.crop, crop)):
         if its and wanted and its != wanted:
             raise SpecMismatch(
-                f"{path} was trained on {name} {its}, not on {wanted}",
+                f"{path} was trained on {name} {its}, not {wanted}",
                 "use features that were built with the same parameters",
             )
 
@@ -171,8 +172,8 @@ def load_part(module: nn.Module, part: str, path: Path) -> CheckpointInfo:
     """Fills a module from a checkpoint that has the part of this name.
 
     Raises:
-        BadInput: an unusable file, or one without the part.
-        SpecMismatch: weights of other shapes than the module's.
+        BadInput: the file is unusable or lacks the part.
+        SpecMismatch: the weights have other shapes than the module's.
     """
     info, tensors = load(path)
     fill(module, part, tensors, path)
@@ -180,7 +181,7 @@ def load_part(module: nn.Module, part: str, path: Path) -> CheckpointInfo:
 
 
 def fill(module: nn.Module, part: str, tensors: Mapping[str, Tensor], path: Path) -> None:
-    """As `load_part`, from tensors that were read from `path`."""
+    """Fills a module like `load_part`, from tensors that were read from `path`."""
     start = f"{part}."
     state = {name[len(start) :]: value for name, value in tensors.items() if name.startswith(start)}
     if not state:
@@ -198,7 +199,7 @@ def fill(module: nn.Module, part: str, tensors: Mapping[str, Tensor], path: Path
 
 
 def named(parts: Mapping[str, nn.Module]) -> dict[str, Tensor]:
-    """Tensors of some modules, named `part.tensor`."""
+    """Returns the tensors of modules, named `part.tensor`."""
     return {
         f"{part}.{name}": value
         for part, module in parts.items()
@@ -207,7 +208,7 @@ def named(parts: Mapping[str, nn.Module]) -> dict[str, Tensor]:
 
 
 def optimizer_tensors(optimizer: torch.optim.Optimizer, prefix: str) -> dict[str, Tensor]:
-    """The state of an optimizer as tensors named `prefix.number.name`; groups are kept apart."""
+    """Returns the state of an optimizer as tensors named `prefix.number.name`, with groups kept apart."""
     return {
         f"{prefix}.{number}.{name}": torch.as_tensor(value)
         for number, state in optimizer.state_dict()["state"].items()
@@ -218,7 +219,7 @@ def optimizer_tensors(optimizer: torch.optim.Optimizer, prefix: str) -> dict[str
 def fill_optimizer(
     optimizer: torch.optim.Optimizer, prefix: str, tensors: Mapping[str, Tensor]
 ) -> None:
-    """Inverse of `optimizer_tensors`; the groups stay as the options made them."""
+    """Restores the state of an optimizer from `optimizer_tensors`; the groups keep their options."""
     state: dict[int, dict[str, Tensor]] = {}
     for key, value in tensors.items():
         if key.startswith(f"{prefix}."):
@@ -228,7 +229,7 @@ def fill_optimizer(
 
 
 def git_revision() -> str:
-    """Of the repository that the code lies in, or "" where there is none."""
+    """Returns the git revision of the repository that holds the code, or "" where there is none."""
     try:
         done = subprocess.run(
             ["git", "rev-parse", "HEAD"],

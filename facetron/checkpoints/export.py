@@ -1,4 +1,4 @@
-"""Parts of several stages' checkpoints in one small file, as it is given away and spoken with."""
+"""Export: the trained parts of several stages in one small file for synthesis."""
 
 from __future__ import annotations
 
@@ -21,10 +21,11 @@ STAGE = "export"
 
 @dataclass(frozen=True)
 class Exported:
-    """
+    """An exported file.
+
     Attributes:
-        info: of the file written.
-        size_bytes: of that file.
+        info: header of the file.
+        size_bytes: size of the file.
         origin: part → the checkpoint that it came from.
     """
 
@@ -37,14 +38,14 @@ def export(sources: Sequence[Path], out: Path, half: bool = True, note: str = ""
     """Writes one checkpoint with the parts of several; of two with the same part the later wins.
 
     Args:
-        half: as float16, half the bytes; what loads it computes in float32.
-        note: a line kept in the file, such as what it was trained on.
+        half: store weights as float16, half the size; synthesis computes in float32.
+        note: a note kept in the file, such as the corpus.
 
     Raises:
-        BadInput: a part that speaking needs is in none of the sources, one would overflow, or the
-            sources are of different systems.
-        SpecMismatch: parts of other mels or crops, or trained under different splits: what one
-            split holds out another may have trained on, and "unseen" would mean nothing.
+        BadInput: a part that synthesis needs is in none of the sources, a weight overflows float16,
+            or the sources are of different systems.
+        SpecMismatch: the parts were trained on different mels, crops or splits: a speaker held out by
+            one split may be seen by another, and "unseen" would mean nothing.
     """
     infos: dict[str, CheckpointInfo] = {}
     origin: dict[str, Path] = {}
@@ -85,7 +86,7 @@ def _halved(name: str, value: Tensor) -> Tensor:
 
 
 def _agree(infos: dict[str, CheckpointInfo], origin: dict[str, Path]) -> None:
-    """Mels, crops and splits are the same wherever a part was trained with them."""
+    """Checks that mels, crops and splits are the same wherever a part was trained with them."""
     for what in ("mel", "crop", "split"):
         found = {
             value: origin[part] for part, info in infos.items() if (value := getattr(info, what))

@@ -55,8 +55,8 @@ FILE = click.Path(path_type=Path)
     "--who",
     default="",
     metavar="left|right|largest|N",
-    help="Face to take where VIDEO shows several; N counts from the left. By default a large and "
-    "central one.",
+    help="Face to take where VIDEO shows several; N counts from the left. By default the most "
+    "central and large one.",
 )
 @click.option("--landmarks", default="", help="Landmark backend; facemesh by default.")
 @click.option(

@@ -1,1 +1,1 @@
-"""The demo page: clips of several runs, played beside each other."""
+"""The demo page, which plays the clips of several runs beside each other."""

@@ -1,4 +1,4 @@
-"""Which clips a demo page shows, of which runs, in which section."""
+"""Choice of the clips that a demo page shows, by run and section."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Build:
     Attributes:
         corpus: folder of the clips as they were filmed, or None where it is not known.
         rows: by `speaker/stem`.
-        trained: speakers with training clips; empty where nothing was to be trained on.
+        trained: speakers with training clips; empty where the build has none.
     """
 
     root: Path
@@ -49,7 +49,7 @@ class Build:
     trained: frozenset[str]
 
     def still_of(self, speaker: str) -> Path | None:
-        """A file of stills of a speaker, the same every time."""
+        """Returns a file of face stills of a speaker, the same one every time."""
         paths = sorted(
             row.paths["face"]
             for row in self.rows.values()
@@ -60,12 +60,12 @@ class Build:
 
 @dataclass(frozen=True)
 class Shown:
-    """A clip on the page: what one run made of it, or several beside each other.
+    """A clip on the page, with the speech of one run or of several beside each other.
 
     Attributes:
         made: (run, its clip), at least one, in the order of the runs.
         build: where its recording lies, or None.
-        seen: whether the model knew the speaker; None where nobody says.
+        seen: whether the model was trained on the speaker; None where that is not recorded.
     """
 
     section: str
@@ -87,7 +87,7 @@ class Shown:
 
     @property
     def recording(self) -> Path | None:
-        """The real sound of the clip, where it is there."""
+        """The recording of the clip, None where the file is absent."""
         for run, clip in self.made:
             if clip.reference and (run.root / clip.reference).is_file():
                 return run.root / clip.reference
@@ -99,7 +99,7 @@ class Shown:
 
 
 def read_runs(roots: Sequence[Path]) -> list[Run]:
-    """Raises `ManifestError` for a folder that is no finished run."""
+    """Reads run directories. Raises `ManifestError` for a folder that is not a finished run."""
     runs = []
     for root in roots:
         info, clips, _ = read_run(root)
@@ -152,7 +152,7 @@ class Builds:
 
 
 def choose(runs: Sequence[Run], builds: Builds, clips_each: int, seed: int) -> list[Shown]:
-    """Up to `clips_each` clips a speaker and section, drawn from those that the most runs hold.
+    """Draws up to `clips_each` clips per speaker and section from those that the most runs hold.
 
     Returns:
         In the order of `SECTIONS`, then of speakers and stems.
@@ -205,7 +205,8 @@ def _drawn(
 def _seen(
     run: Run, clip: RunClip, builds: Builds, verdicts: dict[tuple[str, str], bool]
 ) -> bool | None:
-    """As the run says, else another run on the same split, else the build's split."""
+    """Returns whether the speaker is seen: by the run's record, else that of another run on the same
+    split, else the build's split."""
     speaker = clip.voice or clip.speaker
     if clip.seen is not None:
         return clip.seen

@@ -1,4 +1,4 @@
-"""What a card of the demo page says of its clip; `page.html` draws it."""
+"""Contents of the cards of the demo page, one card per clip; `page.html` renders them."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Side:
 
 @dataclass(frozen=True)
 class TimedWord:
-    """A word under a mel; its place in percent of the clip."""
+    """A word under a mel, with its place in percent of the clip's duration."""
 
     text: str
     left: float
@@ -40,7 +40,7 @@ class TimedWord:
 
 @dataclass(frozen=True)
 class ReadLine:
-    """What a system read: (text, whether it is wrong) in order, and how many words are wrong."""
+    """The text that a system read: (word, whether it is wrong) in order, and how many are wrong."""
 
     label: str
     words: tuple[tuple[str, bool], ...]
@@ -75,18 +75,18 @@ class Card:
 
 
 def duration_s(item: Shown) -> float:
-    """Of the clip; 0 where its features are not known."""
+    """Duration of the clip; 0 where its features are not known."""
     return item.row.video_frames / VIDEO_FPS if item.row else 0.0
 
 
 def label_of(name: str, item: Shown) -> str:
-    """What a video or sound is, for those who cannot see it."""
+    """Returns the accessible label of a video or sound."""
     clip = item.clip
     return f"{name}, {clip.speaker}: {clip.sentence or clip.stem}"
 
 
 def times(item: Shown) -> tuple[TimedWord, ...]:
-    """The words at their places under a mel."""
+    """Returns the words at their places under a mel."""
     if item.row is None:
         return ()
     whole_s = duration_s(item)
@@ -99,7 +99,7 @@ def times(item: Shown) -> tuple[TimedWord, ...]:
 
 
 def whose(item: Shown) -> tuple[str, tuple[str, ...]]:
-    """(whose clip it is, tags of gender and of seen or unseen)."""
+    """Returns (the speaker of the clip, tags for gender and for seen or unseen)."""
     clip = item.clip
     seen = {True: "seen", False: "unseen", None: ""}[item.seen]
     told, tags = f"Speaker {clip.speaker}", [clip.gender, seen]
@@ -114,7 +114,7 @@ def whose(item: Shown) -> tuple[str, tuple[str, ...]]:
 
 
 def read_lines(item: Shown) -> tuple[ReadLine, ...]:
-    """What each system read from the lips."""
+    """Returns the text that each system read from the lips."""
     several = sum(bool(clip.transcript) for _, clip in item.made) > 1
     return tuple(
         ReadLine(
@@ -127,7 +127,7 @@ def read_lines(item: Shown) -> tuple[ReadLine, ...]:
 
 
 def compared(said: str, read: str) -> tuple[tuple[tuple[str, bool], ...], str]:
-    """(what was read as (text, whether it is wrong), how many words are wrong or missing).
+    """Compares a hypothesis with the reference: ((word, whether it is wrong) …, a verdict in words).
 
     >>> compared("bin blue now", "bin red now")
     ((('bin', False), ('red', True), ('now', False)), '1 of 3 words wrong')

@@ -1,10 +1,10 @@
-"""The paper's demo page: what was said beside what a system made of the silent picture.
+"""Demo page, as of the paper: recordings beside the speech that systems synthesized from silent video.
 
-A folder that needs nothing else and works from a disk as well as from a server:
+The page is a self-contained folder that works from a disk as well as from a server:
 
     demo/
       index.html
-      media/   a video a sound, the stills before it plays, and the mels
+      media/   one video per sound, its poster, and the mels
 """
 
 from __future__ import annotations
@@ -31,34 +31,34 @@ from manifests.pictures import Pictures, read_pictures
 INDEX = "index.html"
 MARK = 'content="facetron page"'
 LEAD = (
-    "Every card is one clip. The first video has the sound that was recorded, the others what a "
-    "system made without it. The pictures below are log-mels of the sounds, 0 to 8 kHz from bottom "
-    "to top, on one color scale a clip, over the words as they were spoken."
+    "Each card shows one clip. The first video has the recording, the others the speech that a system "
+    "synthesized without it. The pictures below are log mels of the sounds, 0 to 8 kHz from bottom "
+    "to top, on one color scale per clip, above the words at their times."
 )
 MADE_OF = {
-    "model": "made without the sound",
-    "resynthesis": "the real mel through a vocoder: the upper bound of a system that makes mels",
-    "control": "the control: with the lips of another clip",
-    "recording": "recorded",
+    "model": "synthesized without the recording",
+    "resynthesis": "mel of the recording through a vocoder: the upper bound of systems that predict mels",
+    "control": "control: synthesized from the lips of another clip",
+    "recording": "recording",
 }
 SECTION_NOTES = {
-    "small": "Speakers and systems of the split “small”: four speakers, other sentences of theirs in "
-    "training.",
-    "seen": "Other clips of these speakers were in the training.",
-    "unseen": "Nothing of these speakers was in the training: neither lips, nor face, nor voice.",
-    "swapped": "The lips of one speaker with the face of another: the words should stay, the voice "
-    "should go with the face. The recording is that of the lips.",
+    "small": "Speakers and systems of the split “small”: four speakers, trained on other sentences of "
+    "theirs.",
+    "seen": "The systems were trained on other clips of these speakers.",
+    "unseen": "The systems were trained on nothing of these speakers: neither lips, nor face, nor voice.",
+    "swapped": "The lips of one speaker with the face of another: the words should follow the lips, "
+    "the voice should follow the face. The recording is that of the lips' speaker.",
     "speakers": "",
 }
 
 
 @dataclass(frozen=True)
 class DemoPageOptions:
-    """What a page is asked for.
+    """Options of a demo page.
 
     Attributes:
         runs: run directories; those that hold the same clip share its card.
-        clips_each: clips a speaker in each section.
+        clips_each: clips per speaker in each section.
         manifest, corpus: see `facetron.demo.clips.Builds`.
         notes: paragraphs under the introduction.
     """
@@ -75,7 +75,7 @@ class DemoPageOptions:
 
 @dataclass(frozen=True)
 class DemoPageReport:
-    """How many clips a page shows, by section, and with which picture."""
+    """Numbers of clips on a page, by section and by kind of picture."""
 
     page: Path
     sections: dict[str, int]
@@ -113,7 +113,7 @@ def write_page(options: DemoPageOptions) -> DemoPageReport:
 
 
 def _prepared(out: Path) -> Path:
-    """The folder of media. Raises `BadInput` where `out` holds anything but a page."""
+    """Returns the empty folder of media. Raises `BadInput` where `out` holds anything but a page."""
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         index, media = out / INDEX, out / MEDIA
         unfinished = out.is_dir() and [p.name for p in out.iterdir()] == [MEDIA]
@@ -208,7 +208,7 @@ def _mel(side: Side, item: Shown) -> Mel:
 
 
 def _voice_still(item: Shown) -> Picture | None:
-    """Of a swap: the face that the voice was made for."""
+    """Returns the face still that gave the voice of a swap."""
     if not item.swapped or item.build is None:
         return None
     path = item.build.still_of(item.clip.voice)
@@ -257,6 +257,6 @@ def _page(
         ],
         small_print=(
             f"Up to {options.clips_each} clips of each speaker, drawn at random with seed "
-            f"{options.seed}, not chosen by ear. Levels are as they came."
+            f"{options.seed}, not chosen by ear. Levels are unchanged."
         ),
     )

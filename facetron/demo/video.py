@@ -1,4 +1,4 @@
-"""Small videos that every browser plays: H.264 and AAC in MP4 (browsers do not play MPEG-1)."""
+"""Writes small videos that every browser plays: H.264 and AAC in MP4 (browsers do not play MPEG-1)."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ RETIMED = frozenset({"frames_repeated", "frames_cut", "fps_resampled", "damaged_
 
 
 def source_pictures(row: ManifestRow, corpus: Path | None) -> Pictures | None:
-    """The pictures of a clip's source: (T, H, W, 3), or None where they are not to be had in step
-    with the features (no corpus, another file in its place, frames that gridprep had to mend)."""
+    """Returns the pictures (T, H, W, 3) of a clip's source video, or None where they are not available
+    in step with the features (no corpus, a changed file, frames that gridprep had to repair)."""
     if corpus is None or not row.source_path or RETIMED & set(row.flags):
         return None
     path = corpus / row.source_path
@@ -47,7 +47,7 @@ def source_pictures(row: ManifestRow, corpus: Path | None) -> Pictures | None:
 
 
 def lip_pictures(row: ManifestRow, root: Path) -> Pictures | None:
-    """The lip crops of a clip's features, or None where the manifest names none.
+    """Returns the lip crops of a clip's features, or None where the manifest names none.
 
     Raises `BadInput` where the file cannot be read.
     """
@@ -73,14 +73,14 @@ def _decoded(path: Path) -> Pictures:
 
 
 def _even(width: int, height: int) -> tuple[int, int]:
-    """A size that H.264 can have, not wider than `WIDEST_PX`."""
+    """Returns pictures of a size that H.264 allows, not wider than `WIDEST_PX`."""
     while width > WIDEST_PX:
         width, height = width // 2, height // 2
     return width - width % 2, height - height % 2
 
 
 def read_sound(path: Path) -> tuple[Sound, int]:
-    """((n,) mono, rate in Hz). Raises `BadInput` where it cannot be read or is empty."""
+    """Reads a sound as ((n,) mono, rate in Hz). Raises `BadInput` where it is unreadable or empty."""
     try:
         sound, rate_hz = soundfile.read(path, dtype="float32", always_2d=True)
     except (OSError, soundfile.SoundFileError) as error:
@@ -95,7 +95,7 @@ def write_mp4(path: Path, pictures: Pictures | None, sound: Sound, rate_hz: int)
 
     Args:
         path: ends in `.mp4`, or `.m4a` without pictures.
-        pictures: (T, H, W, 3) RGB at 25 a second, H and W even.
+        pictures: (T, H, W, 3) RGB at 25 frames per second, H and W even.
     """
     import av
 

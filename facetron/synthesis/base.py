@@ -1,7 +1,7 @@
-"""What every system's synthesizer is: lips and a face in, words, mel and sound out.
+"""Interface of the synthesizers of all systems: from lips and a face to text, mel and waveform.
 
-`facetron synthesize` and `speak` use nothing else of a system, so that all rows of a table are made
-in the same way, with the same vocoders, faces and seeds.
+`facetron synthesize` and `speak` use nothing else of a system, so that all rows of a table are
+synthesized in the same way, with the same vocoders, faces and seeds.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class Spoken:
         mel: (n_mels, T') log mel of the checkpoint's spec; a system that makes waveforms gives the
             mel of its sound.
         wave: (samples,) in ±1 at the synthesizer's `sample_rate_hz`.
-        text: what was read from the lips, "" where the system reads none.
+        text: text read from the lips, "" where the system reads none.
     """
 
     mel: Float
@@ -51,14 +51,14 @@ class Spoken:
 
 
 class Weights(NamedTuple):
-    """A checkpoint, read: `fill` a module from it by `facetron.checkpoints.checkpoint.fill`.
+    """A checkpoint in memory; `facetron.checkpoints.checkpoint.fill` fills a module from it.
 
     Attributes:
-        path: of its file.
-        info: what it says of itself.
+        path: path of the file.
+        info: header of the checkpoint.
         config: the options of its system.
-        tensors: named `part.tensor`, finite.
-        device: that is to compute.
+        tensors: tensors by `part.tensor`, all finite.
+        device: device to compute on.
     """
 
     path: Path
@@ -73,13 +73,13 @@ class SpeechSynthesizer(ABC):
     """A trained model of some system, ready to speak; make it with `load`.
 
     Attributes:
-        info: what the checkpoint says of itself.
-        path: of the checkpoint.
-        sha256: of the checkpoint's file.
-        device: that computes.
-        vocoder: of `facetron.vocoders.registry`.
-        decoding: `greedy`; `beam`, free; `grammar`, a beam over GRID's sentences alone.
-        seed: of everything that synthesis draws, the same for every clip.
+        info: header of the checkpoint.
+        path: path of the checkpoint.
+        sha256: SHA-256 of the checkpoint's file.
+        device: device to compute on.
+        vocoder: a vocoder of `facetron.vocoders.registry`.
+        decoding: CTC decoding: `greedy`; `beam`, over any text; `grammar`, over GRID's sentences only.
+        seed: seed of everything that synthesis draws, the same for every clip.
     """
 
     system: ClassVar[str]
@@ -106,21 +106,21 @@ class SpeechSynthesizer(ABC):
         """Reads a checkpoint of this system.
 
         Raises:
-            BadInput: no such checkpoint, a damaged one, one of another system or without a part,
-                CUDA that is not there, unknown words.
+            BadInput: the checkpoint is absent, damaged, of another system or without a part, there
+                is no such CUDA device, or an option is unknown.
         """
 
     @abstractmethod
     def face_embeddings(self, stills: Pictures) -> Float:
-        """Aligned stills (N, H, W, 3) → (N, E), among which Eq. 6 chooses. A system that sees no face
-        gives zeros (N, 1). Raises `BadInput`."""
+        """Embeds aligned stills (N, H, W, 3) → (N, E), among which Eq. 6 chooses. A system without a
+        face encoder returns zeros (N, 1). Raises `BadInput`."""
 
     @abstractmethod
     def speak_many(self, lips: Sequence[Pictures], faces: Sequence[Float]) -> list[Spoken]:
-        """Clips of lips, each (T, H, W, 3), with a face embedding (E,) each."""
+        """Synthesizes clips of lips, each (T, H, W, 3), with a face embedding (E,) each."""
 
     def speak(self, lips: Pictures, face: Float) -> Spoken:
-        """The words of the lips (T, H, W, 3) in the voice of the face (E,) of `face_embeddings`."""
+        """Synthesizes the lips (T, H, W, 3) with the voice of a face (E,) of `face_embeddings`."""
         return self.speak_many([lips], [face])[0]
 
     @property
@@ -128,7 +128,7 @@ class SpeechSynthesizer(ABC):
         return self.vocoder.sample_rate_hz
 
     def seen(self, speaker: str) -> bool:
-        """Whether the weights were trained on a speaker, by the checkpoint's own record."""
+        """Returns whether the weights were trained on a speaker, by the checkpoint's record."""
         return self.info.has_seen(speaker)
 
     def require(self, rows: Iterable[ManifestRow], what: str | Path) -> None:
@@ -144,7 +144,7 @@ class SpeechSynthesizer(ABC):
             checkpoint.require_features(self.info, self.path, its_mel or mel, its_crop)
 
     def sounds(self, mels: Sequence[Float]) -> list[Float]:
-        """Mels of one length, each (n_mels, T), through the vocoder: (T · hop,) in ±1 each."""
+        """Turns mels of one length, each (n_mels, T), into waveforms (T · hop,) in ±1 by the vocoder."""
         if isinstance(self.vocoder, NeuralVocoder):
             return self.vocoder.many(mels)
         samples = mels[0].shape[1] * self.info.model_config().mel_spec.hop_samples
@@ -158,19 +158,19 @@ def load_synthesizer(
     decoding: Decoding = "greedy",
     seed: int = 0,
 ) -> SpeechSynthesizer:
-    """What a checkpoint of any system synthesizes with; the checkpoint knows its system.
+    """Loads the synthesizer of a checkpoint of any system; the checkpoint names its system.
 
     Args:
         checkpoint: bundled weights (`synthgrid`, `grid-s1`) or a path.
         vocoder: a name in `facetron.vocoders.registry`, or `auto`: the checkpoint's own where it
             has one, else Griffin-Lim.
         device: `auto`, `cpu`, `cuda` or `cuda:1`.
-        decoding: how lips are spelt, where the system spells them.
-        seed: of everything that is drawn.
+        decoding: CTC decoding of the lips, where the system reads text.
+        seed: seed of everything that is drawn.
 
     Raises:
-        BadInput: no such checkpoint, a damaged one, one of a system that is not registered, CUDA
-            that is not there, unknown words.
+        BadInput: the checkpoint is absent, damaged or of a system that is not registered, there is
+            no such CUDA device, or an option is unknown.
     """
     system = _system_of(bundled.resolve(checkpoint))
     return system.synthesizer_class().load(checkpoint, vocoder, device, decoding, seed)
@@ -187,11 +187,11 @@ def _system_of(path: Path) -> systems.System:
 def read_weights(
     name: str | Path, system: str, device: str = "auto", decoding: Decoding = "greedy"
 ) -> Weights:
-    """The checkpoint of a bundled name or a path, for a synthesizer of `system`.
+    """Reads the checkpoint of a bundled name or a path, for a synthesizer of `system`.
 
     Raises:
-        BadInput: no such checkpoint, a damaged one, one of another system, weights that are no
-            finite numbers, CUDA that is not there, an unknown decoding.
+        BadInput: the checkpoint is absent, damaged or of another system, its weights are not finite,
+            there is no such CUDA device, or the decoding is unknown.
     """
     if decoding not in DECODINGS:
         raise BadInput(
@@ -213,15 +213,15 @@ def read_weights(
 def choose_vocoder(
     name: str | Path, weights: Weights, vocoder: str, own: str = "hifigan"
 ) -> Vocoder:
-    """The vocoder for mels that the weights make.
+    """Creates the vocoder for the mels that the weights predict.
 
     Args:
-        name: of the checkpoint, as it was given.
+        name: checkpoint as the caller named it.
         vocoder: a name in `facetron.vocoders.registry`, or `auto`.
-        own: what `auto` is where the checkpoint has the part `vocoder`; else it is Griffin-Lim.
+        own: vocoder for `auto` where the checkpoint has the part `vocoder`; else it is Griffin-Lim.
 
     Raises:
-        BadInput: no such vocoder, or a neural one that the checkpoint does not have.
+        BadInput: there is no such vocoder, or the checkpoint lacks the part for a neural one.
     """
     has_own = "vocoder" in weights.info.parts
     if vocoder == AUTO:

@@ -1,8 +1,8 @@
-"""Face and prosody embeddings of a manifest's clips: what Figure 2 is drawn from.
+"""Face and prosody embeddings of a manifest's clips, the points of Figure 2.
 
-The face embedding is E_face's (Eq. 1), the prosody embedding E_prosody's (Eq. 5), both of length 1,
-since Eq. 5 compares directions only. A checkpoint that was trained without one of the encoders has
-no such embedding; everything else of a clip is the same for both.
+The face embedding is E_face's (Eq. 1), the prosody embedding E_prosody's (Eq. 5), both of unit length,
+since Eq. 5 compares directions only. A checkpoint that was trained without one of the encoders gives
+no such embedding.
 """
 
 from __future__ import annotations
@@ -39,13 +39,13 @@ Stills = Literal["middle", "mean"]
 
 @dataclass(frozen=True)
 class Embeddings:
-    """Of N clips.
+    """Embeddings of N clips.
 
     Attributes:
         rows: the clips.
         face, prosody: (N, E) unit length, or None where the checkpoint has no such encoder.
-        seen: (N,) whether the clip's speaker was trained on.
-        info: what made them, plain values.
+        seen: (N,) whether the clip's speaker is seen.
+        info: checkpoint and options, as plain values.
     """
 
     rows: tuple[ManifestRow, ...]
@@ -55,12 +55,12 @@ class Embeddings:
     info: dict[str, Any]
 
     def held(self) -> dict[str, Floats]:
-        """`face` and `prosody`, those that there are."""
+        """The arrays `face` and `prosody`, without those that are None."""
         both = {"face": self.face, "prosody": self.prosody}
         return {name: values for name, values in both.items() if values is not None}
 
     def collapse(self) -> dict[str, tuple[float | None, float | None, float | None]]:
-        """`facetron.train.collapse.collapse_metrics` of each."""
+        """Returns `facetron.train.collapse.collapse_metrics` of each kind of embedding."""
         speakers = [row.speaker for row in self.rows]
         return {
             name: collapse_metrics(torch.from_numpy(values), speakers)
@@ -76,16 +76,16 @@ def embed(
     device: str = "auto",
     limit: int = 0,
 ) -> Embeddings:
-    """Embeddings of the clips of a subset.
+    """Computes the embeddings of the clips of a subset.
 
     Args:
         manifest: `manifest.jsonl`, or the folder that holds it.
         checkpoint_path: of any stage that has a face or a prosody encoder.
         subset: `train`, `val`, `test` or `all`.
-        stills: which face of a clip: the `middle` still, as validation takes it, or the `mean` of
-            the embeddings of all its stills.
+        stills: face of each clip: the `middle` still, as in validation, or the `mean` of the
+            embeddings of all its stills.
         device: see `facetron.devices.choose`.
-        limit: at most this many clips, dealt over the speakers; 0 is all.
+        limit: largest number of clips, spread over the speakers; 0 is all.
 
     Raises:
         BadInput: an unusable checkpoint or option, or a feature file that cannot be read.
@@ -130,7 +130,7 @@ def write_npz(path: Path, embeddings: Embeddings) -> None:
 
 
 def write_table(path: Path, embeddings: Embeddings) -> None:
-    """Atomically writes the same as CSV, a line a clip: columns `face_0` …, `prosody_0` … ."""
+    """Atomically writes the same as CSV, one line per clip: columns `face_0` …, `prosody_0` … ."""
     held = embeddings.held()
     columns = ["speaker", "stem", "gender", "subset", "seen"]
     columns += [f"{name}_{i}" for name, values in held.items() for i in range(values.shape[1])]
@@ -149,8 +149,8 @@ def _prints(row: ManifestRow) -> tuple[str, str]:
 def _encoders(
     info: CheckpointInfo, tensors: dict[str, Tensor], path: Path
 ) -> tuple[nn.Module | None, nn.Module | None]:
-    """The face and the prosody encoder, those that the checkpoint has. Raises `BadInput` where it
-    has neither."""
+    """Returns the face and the prosody encoder that the checkpoint has. Raises `BadInput` where it has
+    neither."""
     system, config = systems.get(info.system), info.model_config()
     found: dict[str, nn.Module] = {}
     for part in ("face", "prosody"):

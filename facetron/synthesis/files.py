@@ -1,11 +1,11 @@
-"""The files of one synthesized clip, and how a later run knows that they are what it would make.
+"""The files of one synthesized clip, and how a later run recognizes that they are current.
 
-    mels/s1/bbaf2n.npy         (n_mels, T) what the vocoder was given
-    embeddings/s1/bbaf2n.npz   the face that gave the voice, and which still it was; what was read
-    wavs/s1/bbaf2n.wav         written last, with the key of all it was made from in its comment
+    mels/s1/bbaf2n.npy         (n_mels, T) mel given to the vocoder
+    embeddings/s1/bbaf2n.npz   embedding and name of the face still that gave the voice; text read
+    wavs/s1/bbaf2n.wav         written last, with the key of all its inputs in its comment
 
-In swaps a name ends in the voice: `wavs/s1/bbaf2n.s4.wav`. The wav goes before anything else of its
-clip is replaced, so a run killed at any moment never leaves files that do not belong together.
+In swaps a name ends in the voice: `wavs/s1/bbaf2n.s4.wav`. The wav is removed before any other file
+of its clip is replaced, so a run killed at any moment never leaves files that do not belong together.
 """
 
 from __future__ import annotations
@@ -38,12 +38,13 @@ class ClipFiles:
         self.root, self.build, self.synthesizer = root, build, synthesizer
 
     def samples(self, task: SynthesisTask) -> int:
-        """Of the sound: as many as its recording has, at the model's rate."""
+        """Length of the waveform: the duration of the recording at the model's rate."""
         row = task.row
         return round(row.audio_samples * self.synthesizer.sample_rate_hz / row.sample_rate_hz)
 
     def key(self, task: SynthesisTask, face: Face, lips: Path) -> str:
-        """Equal keys mean equal speech. Raises `OSError` where the lips cannot be read."""
+        """Returns the key of all inputs; equal keys mean equal speech. Raises `OSError` where the lips
+        cannot be read."""
         voice = self.synthesizer
         return content_key(
             VERSION,
@@ -57,7 +58,7 @@ class ClipFiles:
         )
 
     def kept(self, task: SynthesisTask, key: str) -> RunClip | None:
-        """The clip of an earlier run, if all of its files are there and current."""
+        """Returns the clip of an earlier run if all of its files are present and current."""
         if wav_key(self.root / task.path("wavs", ".wav"), self.samples(task)) != key:
             return None
         if not (self.root / task.path("mels", ".npy")).is_file():
@@ -70,7 +71,8 @@ class ClipFiles:
         return None if text is None else self._clip(task, text)
 
     def write(self, task: SynthesisTask, face: Face, spoken: Spoken, key: str) -> RunClip:
-        """Raises `BadInput` for sound that is none, `OSError` for a disk that is full."""
+        """Writes the files of a clip. Raises `BadInput` for an unusable waveform, `OSError` for a full
+        disk."""
         wav = self.root / task.path("wavs", ".wav")
         wav.unlink(missing_ok=True)
         assert task.lips is not None

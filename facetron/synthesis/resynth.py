@@ -1,7 +1,7 @@
-"""Analysis–synthesis: the real mel of every clip through a vocoder and back to sound.
+"""Analysis–synthesis: the mel of each recording turned back into a waveform by a vocoder.
 
-Papers print this row as the upper bound of what a model that predicts mels can reach with that
-vocoder (and as a check of the whole walk before there is a model).
+Papers print this row as the upper bound of models that predict mels for that vocoder. It also checks
+the whole pipeline before there is a model.
 """
 
 from __future__ import annotations
@@ -39,16 +39,16 @@ STAGE = "vocoder"
 
 @dataclass(frozen=True)
 class ResynthOptions:
-    """What a resynthesis is asked for.
+    """Options of a resynthesis.
 
     Attributes:
         manifest: `manifest.jsonl`, or the folder of the build that holds it.
         subset: `train`, `val`, `test`, or `all`.
         vocoder, vocoder_options: see `facetron.vocoders.registry`.
-        limit: at most this many clips, dealt over the speakers in turn; 0 is all.
-        seed: of the vocoder's random phase, mixed with each clip's name, so that neither order nor
-            number of processes changes a sample.
-        name: the row's name in tables; "" chooses one.
+        limit: largest number of clips, taken from the speakers in turn; 0 is all.
+        seed: seed of the vocoder's random phase, mixed with each clip's name, so that neither order
+            nor number of processes changes a sample.
+        name: name of the run in tables; "" chooses one.
     """
 
     manifest: Path
@@ -120,11 +120,11 @@ def resynthesize(options: ResynthOptions) -> ResynthReport:
 
 
 def required_mel_spec(built: Manifest, rows: Sequence[ManifestRow]) -> MelSpec:
-    """The spec that every row's mel was made with.
+    """Returns the spec that every row's mel was computed with.
 
     Raises:
         ManifestError: the header names none, or a row has no mel.
-        SpecMismatch: a row was made with another.
+        SpecMismatch: a row's mel was computed with another spec.
     """
     spec, manifest = built.mel_spec, built.path
     for row in rows:
@@ -153,10 +153,10 @@ def _map(
 
 
 def _one_clip(vocoder: Vocoder, task: _Task) -> tuple[RunClip | ClipFailure, bool]:
-    """(the clip or why there is none, whether its wav was there already).
+    """Returns (the clip or its failure, whether its wav was kept from an earlier run).
 
-    What is wrong with this clip becomes a failure; what is wrong with the output folder (full disk)
-    ends the run, since every other clip would fail with it.
+    A defect of this clip becomes a failure; a defect of the output folder, such as a full disk, ends
+    the run, since every other clip would fail as well.
     """
     # One thread everywhere: with more, the last bits of a matrix product differ.
     with threadpool_limits(1):

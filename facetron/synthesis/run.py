@@ -1,4 +1,4 @@
-"""Speech for the clips of a manifest, into a run directory that `facetron-eval` scores."""
+"""Synthesizes the clips of a manifest into a run directory that `facetron-eval` scores."""
 
 from __future__ import annotations
 
@@ -36,19 +36,19 @@ STAGE = "synthesis"
 
 @dataclass(frozen=True)
 class SynthesisOptions:
-    """What a synthesis is asked for.
+    """Options of a synthesis.
 
     Attributes:
         manifest: `manifest.jsonl`, or the folder of the build that holds it.
         checkpoint: bundled weights or a path.
         subset: `train`, `val`, `test`, or `all`.
         face: `i2i`, `i2i-literal`, `mean`, `random`, `speaker:s4`, `image:FILE`.
-        swap: "" or a CSV of pairs, or how many to draw (Table III).
-        shuffle_lips: the control: every clip with the lips of another of its speaker.
-        limit: at most so many clips, dealt over the speakers in turn; 0 is all.
-        seed: of everything that is drawn, and of Griffin-Lim's phase.
-        face_clips: at most so many clips of a speaker are looked at for the face.
-        name: the row's name in tables; "" chooses one.
+        swap: "" or a CSV file of pairs, or the number of pairs to draw (Table III).
+        shuffle_lips: control: each clip with the lips of another clip of its speaker.
+        limit: largest number of clips, taken from the speakers in turn; 0 is all.
+        seed: seed of everything that is drawn, and of Griffin-Lim's phase.
+        face_clips: largest number of clips per speaker to choose the face from.
+        name: name of the run in tables; "" chooses one.
     """
 
     manifest: Path
@@ -70,8 +70,8 @@ class SynthesisOptions:
 
 @dataclass(frozen=True)
 class Speaker:
-    """A voice of a run: whether the model was trained on the speaker, in how many clips it speaks,
-    and whether it was trained on although the manifest's split holds the speaker out."""
+    """A voice of a run: whether the speaker is seen, the number of clips with the voice, and whether
+    the model was trained on the speaker although the manifest's split holds the speaker out."""
 
     name: str
     seen: bool
@@ -93,7 +93,7 @@ class SynthesisReport:
 def synthesize(options: SynthesisOptions) -> SynthesisReport:
     """Writes the run directory `options.out`.
 
-    Clips that cannot be made (absent or damaged features) fail with a reason while others go on.
+    Clips that cannot be synthesized (absent or damaged features) fail with a reason; others continue.
 
     Raises:
         BadInput: the manifest, checkpoint, an option or the output folder cannot be used.
@@ -238,7 +238,7 @@ def _info(
 
 
 def _name(options: SynthesisOptions, label: str) -> str:
-    """Tells the runs of one checkpoint apart, so that a report can hold them side by side."""
+    """Returns a name that distinguishes the runs of one checkpoint in a report."""
     notes = [Path(options.checkpoint).stem]
     if options.face != "i2i":
         notes.append(f"face {options.face}")
@@ -262,7 +262,7 @@ class _Work(NamedTuple):
 def _batch(
     voice: SpeechSynthesizer, faces: Faces, files: ClipFiles, tasks: Sequence[SynthesisTask]
 ) -> Iterator[tuple[RunClip | ClipFailure, bool]]:
-    """(the clip or why there is none, whether it was there already) of some clips."""
+    """Returns (the clip or its failure, whether it was kept from an earlier run) for some clips."""
     works: list[_Work] = []
     for task in tasks:
         try:

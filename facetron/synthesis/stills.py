@@ -1,7 +1,7 @@
-"""Which still of a speaker gives the voice (IV-B, Eq. 6), for every clip of a synthesis.
+"""Choice of the face still that gives the voice (IV-B, Eq. 6), for every clip of a synthesis.
 
-A speaker that the model has seen chooses among stills of his training clips, once for all clips. One
-that it has not seen comes with the clip: its own stills are the choice.
+For a seen speaker the still is chosen once for all clips, from the speaker's training clips. For an
+unseen speaker it is chosen for each clip, from the clip's own stills.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ RULES: dict[str, i2i.Method] = {
     "mean": "mean",
     "random": "random",
 }
-"""What `--face` says → method of `facetron.model.i2i`."""
+"""Rule of `--face` → method of `facetron.model.i2i`."""
 
 SPEAKER, IMAGE = "speaker:", "image:"
 
@@ -40,11 +40,11 @@ class Face:
     """A chosen face.
 
     Attributes:
-        embedding: (E,).
-        clip: of the still, `s1/bbaf2n`; the picture's name; "" where it is a mean.
-        still: number in the clip's strip; None where it is a mean or a picture.
-        negative: the other speaker of Eq. 6, "" where none was needed.
-        key: plain values that tell it from any other face.
+        embedding: face embedding (E,).
+        clip: clip of the still, `s1/bbaf2n`; the picture's name; "" for a mean.
+        still: number in the clip's strip of stills; None for a mean or a picture.
+        negative: the negative speaker of Eq. 6, "" where none was needed.
+        key: plain values that identify the face.
     """
 
     embedding: NDArray[np.float32]
@@ -56,21 +56,23 @@ class Face:
 
 @dataclass(frozen=True)
 class _Stills:
-    """Of one or several clips: (N, E) embeddings, and (clip, number, hash of file) of each."""
+    """Face stills of one or several clips: (N, E) embeddings, and (clip, number, hash of file) of each."""
 
     embeddings: Tensor
     names: tuple[tuple[str, int, str], ...]
 
 
 class Faces:
-    """Args:
-    synthesizer: whose face encoder sees them.
-    root: folder of the manifest.
-    rows: of the whole manifest.
-    subset: that is synthesized; `all` is any.
-    rule: `i2i`, `i2i-literal`, `mean`, `random`, or `image:FILE`.
-    seed: of `random`.
-    clips: at most so many clips of a speaker are looked at, spread over all that there are.
+    """Chooses the face of each synthesized clip, and embeds it once.
+
+    Args:
+        synthesizer: its face encoder embeds the stills.
+        root: folder of the manifest.
+        rows: all rows of the manifest.
+        subset: subset to synthesize; `all` is any.
+        rule: `i2i`, `i2i-literal`, `mean`, `random`, or `image:FILE`.
+        seed: seed of `random`.
+        clips: largest number of clips per speaker to choose from, spread over all of them.
 
     Raises:
         BadInput: `i2i` with one speaker only, or a picture without a face.
@@ -102,7 +104,7 @@ class Faces:
             self._once(rule, self._picture)
 
     def of(self, task: SynthesisTask) -> Face:
-        """Raises `BadInput` where none of the stills can be read."""
+        """Returns the face of a clip. Raises `BadInput` where none of its stills can be read."""
         if self.rule.startswith(IMAGE):
             return self._once(self.rule, self._picture)
         if self.rule == "random":
@@ -111,8 +113,8 @@ class Faces:
         return self._once(name, lambda: self._select(task, name))
 
     def pool_rows(self, speaker: str) -> tuple[str, list[ManifestRow]]:
-        """(where from, clips): the training clips of a speaker that was seen, else those of the
-        subset, else all; at most `clips` of them."""
+        """Returns (subset, rows) to choose from: the training clips of a seen speaker, else those of
+        the subset, else all; at most `clips` of them."""
         rows = self._rows.get(speaker, [])
         training = [row for row in rows if row.subset == "train"]
         asked = [row for row in rows if self.subset in (row.subset, "all")]
@@ -145,7 +147,7 @@ class Faces:
         return Face(embedding, clip, number, choice.negative, (digest, number))
 
     def _others(self, speaker: str) -> dict[str, Tensor]:
-        """Every other speaker's mean, which is all that Eq. 6 asks of them."""
+        """Returns the mean embedding of every other speaker, which is all that Eq. 6 needs."""
         for other in self._rows:
             if other != speaker and other not in self._means:
                 self._means[other] = self._pool(other).embeddings.mean(dim=0, keepdim=True)
@@ -157,7 +159,7 @@ class Faces:
         return self._pools[speaker]
 
     def _stills(self, rows: Sequence[ManifestRow]) -> _Stills:
-        """Of the clips whose stills can be read. Raises `BadInput` where there is none."""
+        """Embeds the stills of the clips that can be read. Raises `BadInput` where there is none."""
         parts: list[Tensor] = []
         names: list[tuple[str, int, str]] = []
         problem = BadInput("no clip has a face still of the speaker", "choose another --face")
@@ -166,7 +168,7 @@ class Faces:
                 if "face" not in row.paths:
                     raise BadInput(f"{row.clip_id} has no face in the manifest", "build it again")
                 path = self.root / row.paths["face"]
-                # A clip at a time: what comes out must not depend on which others are looked at.
+                # One clip at a time: an embedding must not depend on the other clips of a batch.
                 made = self.synthesizer.face_embeddings(read_pictures(path))
                 digest = sha256_file(path)[:16]
             except ToolkitError as error:
@@ -179,7 +181,7 @@ class Faces:
         return _Stills(torch.cat(parts), tuple(names))
 
     def _picture(self) -> Face:
-        """Of a file from anywhere; of a video's stills, the one nearest to all others."""
+        """Returns the face in a picture or a video; of a video's stills, the medoid."""
         from facetron.video.align import Aligner  # landmarks are only needed here
 
         path = Path(self.rule[len(IMAGE) :])

@@ -1,7 +1,7 @@
-"""Swapped faces (Table III): the lips of one speaker, the face of another.
+"""Swapped faces (Table III): pairs of the lips of one speaker and the face of another.
 
-Pairs come from a CSV with the columns speaker, stem, voice and, if a certain clip of the voice shall
-show its face, voice_stem; or they are drawn, seeded and balanced.
+Pairs come from a CSV file with the columns speaker, stem, voice and, to choose the clip that shows
+the face, voice_stem; or they are drawn, seeded and balanced.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class Pair:
 
 
 def read_pairs(path: Path) -> list[Pair]:
-    """The pairs that a CSV file lists (any delimiter or encoding, see `manifests.tables`).
+    """Reads the pairs of a CSV file (any delimiter or encoding, see `manifests.tables`).
 
     Raises:
         BadInput: absent, no CSV, columns missing, a pair twice, a speaker with their own face, or no
@@ -73,21 +73,21 @@ def read_pairs(path: Path) -> list[Pair]:
 
 
 def write_pairs(path: Path, pairs: Sequence[Pair]) -> None:
-    """As `read_pairs` reads them; atomically."""
+    """Atomically writes pairs in the format of `read_pairs`."""
     write_csv(path, COLUMNS, [(p.speaker, p.stem, p.voice, p.voice_stem) for p in pairs])
 
 
 def draw_pairs(rows: Sequence[ManifestRow], n: int, seed: int, unseen: Sequence[str]) -> list[Pair]:
-    """`n` pairs: speakers take turns as lips and as voice, and pairs of one gender alternate with
+    """Draws `n` pairs: speakers take turns as lips and as voice, and pairs of one gender alternate with
     pairs of two, where there are both.
 
     Args:
         rows: clips whose lips and stills may be used.
-        unseen: speakers who show their face by a clip that is drawn too, since they have no stills of
-            training to choose from.
+        unseen: unseen speakers, whose face is shown by a drawn clip, since they have no training clips
+            to choose a still from.
 
     Raises:
-        BadInput: one speaker only, or fewer pairs than asked for.
+        BadInput: there is one speaker only, or there are fewer than `n` pairs.
     """
     stems: dict[str, list[str]] = {}
     gender: dict[str, str] = {}

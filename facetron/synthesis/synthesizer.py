@@ -1,6 +1,6 @@
-"""Facetron's synthesizer: lips and a face in, words, mel and sound out, clips of any length.
+"""Facetron's synthesizer: from lips and a face to text, mel and waveform, for clips of any length.
 
-`facetron synthesize` and `speak` stand on it, so that what is measured is what is heard.
+`facetron synthesize` and `speak` both use it, so that the speech that is scored is the speech heard.
 """
 
 from __future__ import annotations
@@ -40,12 +40,12 @@ WINDOWS_AT_ONCE = 4
 
 @dataclass(frozen=True)
 class Reading:
-    """What the lips said.
+    """The result of reading the lips of a clip.
 
     Attributes:
         embedding: (T, E), the l_k of Eq. 1.
         log_probs: (T, 28), natural logarithms over `facetron.model.ctc.VOCABULARY`.
-        text: decoded as the `Synthesizer` was told to.
+        text: text by the decoding of the `Synthesizer`.
     """
 
     embedding: Float
@@ -86,8 +86,8 @@ class Synthesizer(SpeechSynthesizer):
             device: `auto`, `cpu`, `cuda`.
 
         Raises:
-            BadInput: no such checkpoint, a damaged or foreign one, one without a part, CUDA that is
-                not there, unknown words.
+            BadInput: the checkpoint is absent, damaged, foreign or without a part, there is no such
+                CUDA device, or an option is unknown.
             SpecMismatch: parts of another config than the file states.
         """
         return _load(checkpoint, vocoder, device, decoding, seed)
@@ -124,12 +124,12 @@ class Synthesizer(SpeechSynthesizer):
         return np.asarray(torch.cat(parts).numpy(), np.float32)
 
     def read(self, lips: Pictures) -> Reading:
-        """Lips (T, H, W, 3), aligned crops, any T ≥ 1. Clips of more than
+        """Reads lips (T, H, W, 3), aligned crops of any T ≥ 1. Clips of more than
         `windows.WINDOW_FRAMES` are read in overlapping windows. Raises `BadInput`."""
         return self.read_many([lips])[0]
 
     def read_many(self, lips: Sequence[Pictures]) -> list[Reading]:
-        """As `read`, clips of one length together."""
+        """Reads several clips like `read`; clips of one length are computed together."""
         found: list[Reading | None] = [None] * len(lips)
         for numbers in _of_one_length(lips):
             clips = [lips[i] for i in numbers]
@@ -161,7 +161,7 @@ class Synthesizer(SpeechSynthesizer):
         return [spoken for spoken in found if spoken is not None]
 
     def _read(self, clips: list[Pictures]) -> list[Reading]:
-        """Clips of one length."""
+        """Reads clips of one length."""
         frames = len(clips[0])
         if frames <= WINDOW_FRAMES:
             output = self._model.read_lips(self._lip_batch(clips))
@@ -236,14 +236,14 @@ def _load(
 
 
 def _suited(config: ModelConfig) -> str:
-    """The neural vocoder for mels that a decoder made. Between their blurred harmonics Griffin-Lim's
-    rounds put noise, which is what the mel says, and take a harmonic source's voice away: of 40 clips
-    of unseen speakers a pitch tracker found 39 voiced without the rounds, and 21 with them."""
+    """Returns the neural vocoder for mels that a decoder predicted. Their harmonics are blurred, so
+    that rounds of Griffin-Lim add noise between them and weaken the voicing of a harmonic source: of
+    40 clips of unseen speakers a pitch tracker found 39 voiced without the rounds, and 21 with them."""
     return "hifigan" if config.vocoder.source == "harmonic" else "hifigan-refined"
 
 
 def _of_one_length(clips: Sequence[Pictures]) -> list[list[int]]:
-    """Numbers of clips, grouped by their frames. Raises `BadInput` for what are no clips."""
+    """Groups indices of clips by their number of frames. Raises `BadInput` for arrays that are no clips."""
     groups: dict[int, list[int]] = {}
     for number, clip in enumerate(clips):
         if np.ndim(clip) != 4 or len(clip) == 0 or clip.dtype != np.uint8:

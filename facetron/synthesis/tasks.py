@@ -1,4 +1,4 @@
-"""What a synthesis is made of: each clip's text and recording, the lips that are read, the voice."""
+"""Tasks of a synthesis: for each clip its row, the clip whose lips are read, and the voice."""
 
 from __future__ import annotations
 
@@ -16,18 +16,19 @@ from manifests.ordering import natural
 from manifests.records import ManifestRow
 
 PICTURE = "image-"
-"""How the voice of a picture's face is called: this and the name of its file."""
+"""The voice of a picture's face is named by this prefix and the name of its file."""
 
 
 @dataclass(frozen=True)
 class SynthesisTask:
-    """
+    """One clip to synthesize.
+
     Attributes:
-        row: the clip that is made: its sentence, its recording, its name.
-        lips: the clip whose lips are read; another than `row` in the control of shuffled lips, None
-            where there is no other.
-        voice: the speaker whose face gives the voice, or what a picture is called.
-        face: the clip whose stills show that face; None chooses among all that the speaker has.
+        row: row of the clip, with its sentence, recording and name.
+        lips: the clip whose lips are read; not `row` in the control of shuffled lips, None where
+            there is no other.
+        voice: the speaker whose face gives the voice, or the name of a picture's voice.
+        face: the clip whose stills show that face; None chooses among all stills of the speaker.
     """
 
     row: ManifestRow
@@ -41,22 +42,22 @@ class SynthesisTask:
 
     @property
     def of_picture(self) -> bool:
-        """Whether the face is nobody's in the manifest."""
+        """Whether the face comes from a picture and not from the manifest."""
         return self.voice.startswith(PICTURE)
 
     @property
     def label(self) -> str:
-        """`s1/bbaf2n`, or `s1/bbaf2n.s4` where another gives the voice: the name of its files."""
+        """Name of the clip's files: `s1/bbaf2n`, or `s1/bbaf2n.s4` with the voice of another speaker."""
         return f"{self.row.clip_id}.{self.voice}" if self.swapped else self.row.clip_id
 
     def path(self, folder: str, suffix: str) -> str:
-        """Of one of its files, inside a run directory."""
+        """Path of one of the clip's files, relative to the run directory."""
         return f"{folder}/{self.label}{suffix}"
 
 
 def own_voices(rows: Sequence[ManifestRow], seen: Sequence[str]) -> list[SynthesisTask]:
-    """Everybody speaks for himself. Speakers that the model has not `seen` show the face of the very
-    clip; the others have stills of training to choose from."""
+    """Returns tasks in which each speaker has their own voice. Unseen speakers show the face of the
+    clip itself; for speakers in `seen` the still is chosen from their training clips."""
     return [
         SynthesisTask(row, row, row.speaker, None if row.speaker in seen else row)
         for row in sorted(rows, key=_order)
@@ -64,17 +65,18 @@ def own_voices(rows: Sequence[ManifestRow], seen: Sequence[str]) -> list[Synthes
 
 
 def picture_voice(path: Path) -> str:
-    """`me.jpg` → `image-me`, of letters that every file system takes."""
+    """Names the voice of a picture, `me.jpg` → `image-me`, in letters that every file system allows."""
     return PICTURE + re.sub(r"[^A-Za-z0-9_-]", "_", path.stem)
 
 
 def one_voice(rows: Sequence[ManifestRow], voice: str) -> list[SynthesisTask]:
-    """All clips with one face."""
+    """Returns tasks in which all clips have the face of one speaker."""
     return [SynthesisTask(row, row, voice) for row in sorted(rows, key=_order)]
 
 
 def swapped(rows: Sequence[ManifestRow], pairs: Sequence[Pair]) -> list[SynthesisTask]:
-    """Raises `BadInput` for a pair whose clip or speaker is not among the rows."""
+    """Returns the tasks of swapped faces. Raises `BadInput` for a pair with a clip or a speaker that is
+    not among the rows."""
     by_name = {(row.speaker, row.stem): row for row in rows}
     speakers = {row.speaker for row in rows}
     tasks = []
@@ -92,10 +94,10 @@ def swapped(rows: Sequence[ManifestRow], pairs: Sequence[Pair]) -> list[Synthesi
 
 
 def shuffled_lips(tasks: Sequence[SynthesisTask], seed: int) -> list[SynthesisTask]:
-    """The control: each clip with the lips of another clip of its speaker, everything else as it was.
+    """Returns the tasks of the control: each clip with the lips of another clip of its speaker.
 
-    The others are a seeded ring through the speaker's clips, so that no clip keeps its own and none
-    is used twice. A speaker of one clip gets None.
+    Lips are exchanged along a seeded ring through the speaker's clips, so that no clip keeps its own
+    and none is used twice. The only clip of a speaker gets None.
     """
     ring: dict[str, ManifestRow | None] = {}
     for speaker in {task.row.speaker for task in tasks}:

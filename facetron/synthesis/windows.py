@@ -1,4 +1,4 @@
-"""Long clips in overlapping windows: time and memory grow linearly, and the seams are cross-faded."""
+"""Long clips in overlapping windows: time and memory grow linearly, and overlaps are cross-faded."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def fade(start: int, end: int, frames: int) -> Tensor:
 
 
 class Blend:
-    """Sums up windows of (frames, channels) into one clip."""
+    """Blends windows of (frames, channels) into one clip."""
 
     def __init__(self, frames: int, channels: int) -> None:
         self.frames = frames
@@ -47,12 +47,12 @@ class Blend:
         self._weight = torch.zeros(frames, 1)
 
     def add(self, start: int, values: Tensor) -> None:
-        """A window that starts at frame `start`."""
+        """Adds a window that starts at frame `start`."""
         end = start + len(values)
         weight = fade(start, end, self.frames)[:, None]
         self._total[start:end] += weight * values
         self._weight[start:end] += weight
 
     def result(self) -> Tensor:
-        """(frames, channels), each frame the weighted mean of the windows over it."""
+        """Returns (frames, channels), each frame the weighted mean of the windows over it."""
         return self._total / self._weight

@@ -1,1 +1,1 @@
-"""Training (IV): one loop, one file a stage."""
+"""Training (IV): one loop for all stages, and one file per stage."""

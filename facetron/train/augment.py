@@ -1,6 +1,7 @@
-"""What training varies about a clip: LipNet's flips, jitter and words alone, and light.
+"""Augmentation of training clips: LipNet's flips, frame jitter and single words, and light.
 
-Pure functions of uint8 RGB or grey frames and a seeded generator; frames stay in order.
+The functions are pure: they take uint8 RGB or gray frames and a seeded generator, and keep the order
+of the frames.
 """
 
 from __future__ import annotations
@@ -18,15 +19,15 @@ Frames = NDArray[np.uint8]
 
 @dataclass(frozen=True)
 class Augmentation:
-    """How much of each; zeros vary nothing.
+    """Strength of each augmentation; zeros change nothing.
 
     Attributes:
         flip: probability of a mirrored clip.
         shift: largest shift of the whole clip, as a share of its side.
-        frame_jitter: probability, a frame, of being dropped or repeated (LipNet's 0.05).
+        frame_jitter: probability per frame of being dropped or repeated (LipNet's 0.05).
         brightness, contrast: largest change, of full scale and of the spread.
         word_crop: probability at the first epoch that a clip is cut to a run of its words.
-        word_crop_decay: factor of that probability an epoch (LipNet's curriculum).
+        word_crop_decay: factor of that probability per epoch (LipNet's curriculum).
     """
 
     flip: float = 0.5
@@ -42,7 +43,7 @@ NONE = Augmentation(0, 0, 0, 0, 0, 0)
 
 
 def vary_picture(frames: Frames, how: Augmentation, rng: np.random.Generator) -> Frames:
-    """Flip, shift and light, the same for all frames of a clip: (T, H, W, C) → the same shape."""
+    """Applies flip, shift and light, the same for all frames of a clip: (T, H, W, C) → the same shape."""
     if rng.random() < how.flip:
         frames = frames[:, :, ::-1]
     reach = round(how.shift * frames.shape[1])
@@ -61,8 +62,8 @@ def vary_picture(frames: Frames, how: Augmentation, rng: np.random.Generator) ->
 
 
 def jittered_times(n_frames: int, share: float, rng: np.random.Generator) -> NDArray[np.int64]:
-    """(n_frames,) which frame to show when: some dropped, as many repeated, in order, so that the
-    clip keeps its length."""
+    """Returns (n_frames,) indices of the frames to show: some dropped, as many repeated, in order, so
+    that the clip keeps its length."""
     times = np.arange(n_frames)
     n = min(int(rng.binomial(n_frames, share)) if share else 0, n_frames - 1)
     if n == 0:
@@ -75,7 +76,7 @@ def jittered_times(n_frames: int, share: float, rng: np.random.Generator) -> NDA
 def some_words(
     words: Sequence[WordSpan], probability: float, rng: np.random.Generator
 ) -> tuple[int, int] | None:
-    """A run of words [first, last) to cut a clip to, or None for all of it."""
+    """Draws a run of words [first, last) to cut a clip to, or None for the whole clip."""
     if not words or rng.random() >= probability:
         return None
     length = int(rng.integers(1, len(words) + 1))

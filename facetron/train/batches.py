@@ -1,7 +1,7 @@
-"""Clips in seeded batches: which come together, padded to one length, read ahead of their turn.
+"""Seeded batches of clips, padded to one length and read ahead.
 
-Which clips make a batch depends on (seed, epoch) alone, so that any number of processes, and a run
-that was killed and taken up again, see the same.
+The composition of the batches depends on (seed, epoch) alone, so that any number of processes, and a
+run that was killed and resumed, see the same batches.
 """
 
 from __future__ import annotations
@@ -23,18 +23,18 @@ from manifests.records import ManifestRow
 
 
 def to_model(pictures: Tensor) -> Tensor:
-    """uint8 pictures of a batch → what the encoders take (`lip_input`, `face_input`)."""
+    """Converts the uint8 pictures of a batch to the input of the encoders (`lip_input`, `face_input`)."""
     return (pictures.float() - 127.5) / 128
 
 
 class Batches(Sampler[list[tuple[int, int]]]):
-    """Which clips make which batch: this process's share of each global batch.
+    """Sampler of batches: this process's share of each global batch.
 
     Args:
-        n_clips: in the data set.
-        batch_size: of all processes together.
-        rank, world: which process of how many.
-        seed: of the order; None goes through all clips as they come, the last batch smaller.
+        n_clips: number of clips in the data set.
+        batch_size: clips per step of all processes together.
+        rank, world: index of this process and number of processes.
+        seed: seed of the order; None keeps the order of the clips, with a smaller last batch.
         expected: (n_clips,) how often an epoch draws each clip on average, `shares`; None is once.
     """
 
@@ -60,19 +60,19 @@ class Batches(Sampler[list[tuple[int, int]]]):
         self._walk = np.arange(self.rank, n_clips, world, dtype=np.int64)
 
     def only(self, clips: int) -> Batches:
-        """Goes through so many clips alone, spread evenly over all; 0 or more than there are is all.
-        Without a seed."""
+        """Restricts the sampler to a number of clips, spread evenly over all; 0 or more than there are
+        is all. For a sampler without a seed."""
         if 0 < clips < len(self._walk):
             places = np.linspace(0, self.n_clips - 1, clips).round().astype(np.int64)
             self._walk = places[self.rank :: self.world]
         return self
 
     def start(self, epoch: int, first_batch: int = 0) -> None:
-        """Sets what the next iteration goes through."""
+        """Sets the epoch and the first batch of the next iteration."""
         self.epoch, self.first_batch = epoch, first_batch
 
     def __len__(self) -> int:
-        """Batches of an epoch. What does not fill a batch waits for another epoch."""
+        """Number of batches of an epoch. Clips that do not fill a batch are left to other epochs."""
         if self.seed is None:
             return -(-len(self._walk) // self.batch_size)
         return self.n_clips // self.batch_size
@@ -94,7 +94,7 @@ class Batches(Sampler[list[tuple[int, int]]]):
 
 
 def parts(batch: Batch, n: int) -> list[tuple[Batch, float]]:
-    """A batch cut into up to `n` parts of about equal size, each with its share of the clips."""
+    """Cuts a batch into up to `n` parts of about equal size, each with its share of the clips."""
     clips = len(batch["clips"])
     edges = np.linspace(0, clips, min(n, clips) + 1).round().astype(int)
     return [
@@ -106,10 +106,10 @@ def parts(batch: Batch, n: int) -> list[tuple[Batch, float]]:
 def shares(
     rows: Sequence[ManifestRow], speaker_balance: float, gender_balance: bool
 ) -> NDArray[np.float64] | None:
-    """How often an epoch of as many draws as rows takes each row on average.
+    """Returns how often an epoch of as many draws as rows takes each row on average.
 
     Args:
-        rows: of a manifest.
+        rows: rows of a manifest.
         speaker_balance, gender_balance: see `TrainConfig`.
 
     Returns:
@@ -127,8 +127,8 @@ def shares(
 
 
 def drawn(expected: NDArray[np.float64], rng: np.random.Generator) -> NDArray[np.int64]:
-    """Numbers of clips, each as often as `expected` rounded down or up, so many in total as its sum
-    (systematic sampling: one uniform offset for all)."""
+    """Draws indices of clips, each as often as `expected` rounded down or up, in total as many as its
+    sum (systematic sampling: one uniform offset for all)."""
     edges = np.cumsum(expected) + rng.uniform()
     counts = np.diff(np.floor(edges + 1e-9), prepend=0.0).astype(np.int64)
     numbers = np.repeat(np.arange(len(expected)), counts)
@@ -136,10 +136,10 @@ def drawn(expected: NDArray[np.float64], rng: np.random.Generator) -> NDArray[np
 
 
 def reading_workers(asked: int, on_gpu: bool, needed_bytes: int, cache_bytes: int) -> int:
-    """How many processes read clips; `asked` of 0 or more is obeyed.
+    """Returns how many processes read clips; an `asked` of 0 or more is returned as it is.
 
-    Beside a GPU up to eight. On a CPU none where the cache holds everything after an epoch (a thread
-    reads ahead, see `loader`), else one: it decodes while the others compute.
+    With a GPU there are up to eight. On a CPU there is none where the cache holds everything after an
+    epoch (a thread reads ahead, see `loader`), else one, which decodes while the others compute.
     """
     if asked >= 0:
         return asked
@@ -164,8 +164,8 @@ class ReadAhead(DataLoader[Batch]):
 def loader(
     clips: ClipDataset, batches: Batches, workers: int, pin: bool = False
 ) -> DataLoader[Batch]:
-    """Batches of clips. With workers, each keeps its own cache between epochs; without, a thread
-    reads one batch ahead."""
+    """Returns a loader of batches of clips. With workers, each keeps its own cache between epochs;
+    without, a thread reads one batch ahead."""
     kind = DataLoader if workers else ReadAhead
     return kind(
         clips,

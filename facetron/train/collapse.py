@@ -1,4 +1,5 @@
-"""Whether embeddings still tell speakers apart: a cosine loss is also met by one point for all."""
+"""Collapse of embeddings: whether they still separate speakers, since one point for all speakers
+satisfies a cosine loss as well."""
 
 from __future__ import annotations
 
@@ -8,10 +9,10 @@ from torch.nn import functional
 
 
 class Embeddings:
-    """Embeddings of a validation with their speakers.
+    """Collects the embeddings of a validation with their speakers.
 
     Args:
-        name: of the metrics, `face`.
+        name: prefix of the metrics, such as `face`.
     """
 
     def __init__(self, name: str) -> None:
@@ -20,12 +21,12 @@ class Embeddings:
         self._speakers: list[str] = []
 
     def add(self, vectors: Tensor, speakers: list[str]) -> None:
-        """(B, D) and their B speakers."""
+        """Adds (B, D) embeddings and their B speakers."""
         self._vectors.append(vectors.detach().float().cpu())
         self._speakers += speakers
 
     def metrics(self) -> dict[str, float | None]:
-        """`collapse_metrics` of all that was added, which is then forgotten."""
+        """Returns `collapse_metrics` of all embeddings added, and clears them."""
         vectors, speakers = self._vectors, self._speakers
         self._vectors, self._speakers = [], []
         found = collapse_metrics(torch.cat(vectors), speakers) if vectors else (None,) * 3
@@ -36,7 +37,7 @@ class Embeddings:
 def collapse_metrics(
     vectors: Tensor, speakers: list[str]
 ) -> tuple[float | None, float | None, float | None]:
-    """How far (N, D) embeddings have collapsed.
+    """Measures how far (N, D) embeddings have collapsed.
 
     Returns:
         Mean cosine between different speakers' clips (1 is one point); mean cosine of the same speaker

@@ -18,11 +18,11 @@ SECTION = "train"
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """How a stage is trained. Not what the model is: that is `ModelConfig`."""
+    """Options of the training of a stage; `ModelConfig` has those of the model."""
 
     epochs: int = 100
     batch_size: int = 16
-    """Clips of a step, of all processes together."""
+    """Clips per step, of all processes together."""
     accumulate: int = 1
     """Parts that each process cuts its share of a batch into, whose gradients are added up before the
     step: the memory of a part, the step of the whole. Batch norms and losses that compare the clips of
@@ -35,11 +35,11 @@ class TrainConfig:
     betas: tuple[float, ...] = (0.8, 0.99)
     weight_decay: float = 0.01
     clip_norm: float = 0.0
-    """Largest norm of all gradients; 0 leaves them."""
+    """Largest norm of all gradients; 0 does not clip them."""
     patience: int = 0
     """Epochs without a better monitored value until the stage ends; 0 never ends early."""
     min_delta: float = 0.0
-    """What counts as better."""
+    """Least improvement of the monitored value that counts as better."""
     seed: int = 1
     device: Literal["auto", "cpu", "cuda"] = "auto"
     precision: Literal["auto", "float32", "bf16"] = "auto"
@@ -54,7 +54,7 @@ class TrainConfig:
     """How evenly an epoch draws from the speakers: 0 takes each clip once, 1 each speaker equally
     often, however many clips there are of each; between them shares are n^(1 − balance)."""
     gender_balance: bool = False
-    """Draw women and men equally often."""
+    """Draws women and men equally often."""
     word_loss: float = 0.0
     """Weight of a per-frame loss of the words from the alignments. Not in the paper."""
     lip_variants: int = 0
@@ -62,16 +62,16 @@ class TrainConfig:
     before the first epoch, for so many variations of each clip, and kept in memory (38 KB each at
     `small`); half the cost of a step on a CPU. 0 reads the lips anew in each step."""
     save_every_s: float = 300.0
-    """Within an epoch, for taking the run up again; one process only."""
+    """Seconds between saves within an epoch, from which the run resumes; one process only."""
     save_every_steps: int = 0
-    """Likewise after so many steps, with any number of processes; 0 is never."""
+    """Steps between such saves, with any number of processes; 0 never saves."""
     keep_best: int = 1
-    """So many best epochs keep a checkpoint: `best.safetensors`, and with 2 or more `epoch-0012` and so
-    on."""
+    """Number of best epochs that keep a checkpoint: `best.safetensors`, and with 2 or more `epoch-0012`
+    and so on."""
     validate_clips: int = 0
-    """So many validation clips, spread over all, are looked at after an epoch; 0 is all."""
+    """Number of validation clips, spread over all, that are used after an epoch; 0 is all."""
     skip_limit: int = 10
-    """Steps in a row that may be skipped, since a gradient is no finite number, before the run ends;
+    """Consecutive steps that may be skipped, because a gradient is not finite, before the run ends;
     `log.csv` counts them. 0 ends it at the first."""
     tensorboard: bool = True
     """Scalars for TensorBoard, where it is installed, with mels, sounds and transcripts."""
@@ -140,7 +140,7 @@ DEFAULTS: dict[str, TrainConfig] = {
 
 
 def facetron_defaults(stage: str, config: SystemConfig) -> TrainConfig:
-    """The options that a stage of Facetron is trained with unless told otherwise."""
+    """Returns the default options of the training of a stage of Facetron."""
     base = DEFAULTS[stage]
     if stage == "lip" and config.size != "paper":
         base = replace(base, learning_rate=1e-3)  # few weights, few clips: LipNet's rate creeps
@@ -154,7 +154,7 @@ def train_config(
     sets: Sequence[str] = (),
     system: str = systems.DEFAULT,
 ) -> tuple[SystemConfig, TrainConfig]:
-    """The options of a system's model and of a stage, from the same YAML and `--set` texts.
+    """Returns the options of a system's model and of a stage, from the same YAML and `--set` texts.
 
     In YAML, `train:` holds options for all stages, and `train: {lip: {…}}` for one.
 

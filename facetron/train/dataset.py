@@ -1,9 +1,9 @@
-"""A manifest's clips as training data: what a stage asks for of each, varied.
+"""A manifest's clips as training data: the fields that a stage needs, with augmentation.
 
-Memory stays bounded: a clip is read when its turn comes, and a cache of small lips or stills (for
-machines without a GPU, where decoding would be a large share of a step) has a limit in bytes. What
-is drawn at random depends on (seed, epoch, clip) alone, so that any number of workers or processes,
-and a run that was killed and taken up again, see the same data.
+Memory stays bounded: a clip is read when it is needed, and a cache of small lips or stills (for
+machines without a GPU, where decoding would be a large share of a step) has a limit in bytes. Random
+draws depend on (seed, epoch, clip) alone, so that any number of workers or processes, and a run that
+was killed and resumed, see the same data.
 """
 
 from __future__ import annotations
@@ -62,10 +62,10 @@ PictureConfig = Any
 
 @dataclass(frozen=True)
 class TrainingSet:
-    """A manifest as training takes it.
+    """The rows of a manifest to train on and to validate on.
 
     Attributes:
-        manifest: all its clips; `train` and `val` are the rows of two subsets, `val` may be empty.
+        manifest: the whole manifest; `train` and `val` are the rows of two subsets, `val` may be empty.
         crop: fingerprint of the build's crops.
     """
 
@@ -82,7 +82,7 @@ class TrainingSet:
 
     @property
     def held_out(self) -> tuple[str, ...]:
-        """Speakers that the split keeps for testing."""
+        """Speakers that the split holds out for testing."""
         return self.manifest.held_out_speakers
 
     @property
@@ -99,12 +99,12 @@ class TrainingSet:
 
 
 def open_training_set(manifest: Path, spec: MelSpec) -> TrainingSet:
-    """Reads a manifest and keeps what may be learned from.
+    """Reads a manifest and selects the rows to train and to validate on.
 
     Raises:
-        ManifestError: no or a damaged manifest, no rows to train on, or rows of a held-out speaker
-            marked for training (the unseen protocol, V).
-        SpecMismatch: mels of another spec than the model's.
+        ManifestError: the manifest is absent or damaged, has no rows to train on, or marks rows of a
+            held-out speaker for training (the unseen protocol, V).
+        SpecMismatch: the mels have another spec than the model's.
     """
     found = Manifest(manifest)
     train, val = found.where(subset="train"), found.where(subset="val")
@@ -140,27 +140,27 @@ class ClipDataset(Dataset[Batch]):
     - `wave`: `wave` (1, samples) float32 in ±1 with `wave_mel` (n_mels, frames) of the same time and
       `wave_start` in mel frames, and `mel`; `pitch`: `wave_f0_hz` (frames,), NaN where unvoiced.
 
-    What is drawn depends on (seed, epoch, number of the clip) alone. The epoch is that of `set_epoch`,
-    or the first of a pair (epoch, number) as index, which is what the trainer's sampler gives.
+    Random draws depend on (seed, epoch, index of the clip) alone. The epoch is that of `set_epoch`, or
+    the first of a pair (epoch, index), which the trainer's sampler gives.
 
     Args:
         manifest: a `Manifest`, or the folder of a build, or its `manifest.jsonl`.
         subset: `train`, `val`, `test` or `all`.
-        fields: what to read of each clip.
-        config: of a model, which takes pictures of its own size and color; None gives pictures as
-            they are stored, RGB, lips 144×144 and stills 160×160 by default.
-        how: what to vary; nothing by default.
-        seed: of everything drawn.
+        fields: fields to read of each clip.
+        config: options of a model, which determine the size and color of pictures; None gives pictures
+            as they are stored, RGB, lips 144×144 and stills 160×160 by default.
+        how: augmentation; none by default.
+        seed: seed of everything drawn.
         segment_frames: mel frames of the random segment of the field `wave`; 0 is the whole clip.
         cache_bytes: limit of a cache of decoded pictures, in memory of each process that reads.
-        fixed: nothing varies by epoch, and the still is the middle one: for validation.
+        fixed: nothing varies by epoch, and the still is the middle one, for validation.
         readings: (clips, variants, T, E) of a frozen lip encoder (`facetron.train.precomputed_lips`);
             each epoch takes the next variant as `reading` (T, E).
 
     Raises:
-        ManifestError: no manifest, or a damaged one.
-        BadInput: no such subset or field, or no clip in the subset. Taking an item raises it where a
-            file of the clip is absent or damaged.
+        ManifestError: the manifest is absent or damaged.
+        BadInput: there is no such subset or field, or no clip in the subset. Reading an item raises it
+            where a file of the clip is absent or damaged.
 
     Example:
         >>> from facetron import ClipDataset
@@ -206,21 +206,21 @@ class ClipDataset(Dataset[Batch]):
         self._store: NDArray[np.uint8] | None = None
 
     def set_epoch(self, epoch: int) -> None:
-        """Draws by another epoch from now on. Call it before the `DataLoader` is iterated; workers that
-        persist do not hear of it."""
+        """Sets the epoch of the random draws. Call it before the `DataLoader` is iterated; persistent
+        workers do not receive it."""
         self.epoch = epoch
 
     @staticmethod
     def collate(items: Sequence[Batch]) -> Batch:
-        """Clips → a batch, for `DataLoader(…, collate_fn=data.collate)`; see `collate`."""
+        """Collates clips into a batch, for `DataLoader(…, collate_fn=data.collate)`; see `collate`."""
         return collate(items)
 
     def __len__(self) -> int:
         return len(self.rows)
 
     def __getitem__(self, key: int | tuple[int, int]) -> Batch:
-        """One clip without the batch axis, by its number or by (epoch, number). Raises `BadInput` naming
-        a file that cannot be used, and `IndexError` behind the last clip."""
+        """Returns one clip without the batch axis, by its index or by (epoch, index). Raises `BadInput`
+        naming a file that cannot be used, and `IndexError` beyond the last clip."""
         epoch, number = key if isinstance(key, tuple) else (self.epoch, key)
         row = self.rows[number]
         number %= len(self.rows)
@@ -355,7 +355,7 @@ class ClipDataset(Dataset[Batch]):
 
 
 def _word_frames(row: FeatureRow) -> NDArray[np.int64]:
-    """(T,) class of the word that sounds in each video frame."""
+    """Returns (T,) the class of the word spoken in each video frame."""
     classes = np.zeros(row.video_frames, np.int64)
     for span in row.words:
         classes[span.start_frame : span.end_frame] = WORD_CLASS.get(span.word, 0)
@@ -363,7 +363,7 @@ def _word_frames(row: FeatureRow) -> NDArray[np.int64]:
 
 
 def picture_bytes(config: PictureConfig | None, fields: Sequence[Field]) -> int:
-    """Memory of a clip's pictures in the cache, the stills counted as gridprep stores them."""
+    """Returns the bytes of a clip's pictures in the cache, counting the stills that gridprep stores."""
     stored = CropSpec()
     lips = 3 * stored.lips_px**2
     face = 3 * stored.face_px**2
@@ -375,7 +375,7 @@ def picture_bytes(config: PictureConfig | None, fields: Sequence[Field]) -> int:
 
 
 def collate(items: Sequence[Batch]) -> Batch:
-    """Clips → a batch; shorter lips, words and targets are padded at the end."""
+    """Collates clips into a batch; shorter lips, words and targets are padded at the end."""
     batch: Batch = {
         "speakers": [item["speaker"] for item in items],
         "clips": [item["clip"] for item in items],

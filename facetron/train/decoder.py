@@ -1,4 +1,4 @@
-"""The decoder stage (IV-A, L_Decoder): lips and a face become a mel; LSGAN, feature matching, L1."""
+"""The decoder stage (IV-A, L_Decoder): from lips and a face to a mel; LSGAN, feature matching, L1."""
 
 from __future__ import annotations
 
@@ -24,19 +24,19 @@ from manifests.errors import BadInput
 
 
 def mel_critic(config: ModelConfig) -> MelDiscriminator:
-    """The discriminators of mels, with the perceptual head where the config asks for it."""
+    """Builds the discriminators of mels, with the perceptual head where the config has it."""
     return MelDiscriminator(config.mel_discriminator, config.mel_spec.n_mels)
 
 
 def still_reader(facetron: Facetron) -> None:
-    """Fixes the layers of the lip encoder that only spell: no loss of speech reaches them, and
-    processes that train together would wait for their gradients."""
+    """Freezes the layers of the lip encoder that only predict letters: no loss of speech reaches them,
+    and processes that train together would wait for their gradients."""
     for layer in facetron.lip.only_spelling():
         layer.requires_grad_(False)
 
 
 def lips_read(facetron: Facetron, batch: Batch) -> Tensor:
-    """(B, T, E) lip embeddings: those read beforehand, where the batch has them."""
+    """Returns (B, T, E) lip embeddings: precomputed ones, where the batch has them."""
     if "reading" in batch:
         beforehand: Tensor = batch["reading"].float()
         return beforehand
@@ -44,7 +44,7 @@ def lips_read(facetron: Facetron, batch: Batch) -> Tensor:
 
 
 class Speaking(nn.Module):
-    """Eq. 1 to 3 on a batch."""
+    """Computes Eq. 1 to 3 on a batch."""
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
@@ -78,8 +78,8 @@ def voice_losses(
     reader: PitchReader | None,
     weights: LossConfig,
 ) -> tuple[Tensor, dict[str, Tensor]]:
-    """The losses that give the voice to the face: Eq. 5 with its contrastive term, and those of
-    swapped faces, where they have weight. Returns the weighted sum, and its members."""
+    """Returns the losses that tie the voice to the face: Eq. 5 with its contrastive term, and those of
+    swapped faces, where they have weight, as the weighted sum and its terms."""
     loss, members = face_losses(made, batch, weights)
     if weights.swap:
         swap = swap_losses(
@@ -158,7 +158,7 @@ class DecoderStage(FacetronStage):
         return self._seen.metrics() | self._swaps.metrics()
 
     def show(self, made: Made, batch: Batch, which: Sequence[int]) -> list[Exhibit]:
-        """The mels, said by Griffin-Lim: there is no vocoder yet."""
+        """Returns the mels, with waveforms by Griffin-Lim, since there is no vocoder yet."""
         picked = list(which)
         clips = [batch["clips"][i] for i in picked]
         real, mel = batch["mel"][picked], made["mel"][picked]

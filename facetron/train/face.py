@@ -1,5 +1,5 @@
-"""The face stage: E_face learns how a face sounds, from the prosody encoder (IV-A, Eq. 5), until
-1 − cos stands still."""
+"""The face stage: E_face learns to predict the prosody embedding from a face (IV-A, Eq. 5), until
+1 − cos no longer falls."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from facetron.train.stage import FacetronStage, Made, Pairs
 
 
 class Teacher(nn.Module):
-    """A prosody encoder that no longer learns: p of Eq. 5, whatever mode the rest is in."""
+    """A frozen prosody encoder, p of Eq. 5, in evaluation mode whatever mode the rest is in."""
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
@@ -40,12 +40,12 @@ class Teacher(nn.Module):
 
 
 def face_losses(made: Made, batch: Batch, weights: LossConfig) -> tuple[Tensor, dict[str, Tensor]]:
-    """Eq. 5 (`cs`) with its weight, and where it has weight the contrastive term, which is not in the
-    paper: the cosine alone is met by one point for all speakers as well as the teacher's embeddings
-    lie together.
+    """Computes Eq. 5 (`cs`) and, where it has weight, the contrastive term, which is not in the paper:
+    one point for all speakers satisfies the cosine alone as far as the teacher's embeddings are close
+    to each other.
 
     Returns:
-        The weighted sum, and its members.
+        The weighted sum, and its terms.
     """
     cosine = cosine_loss(made["face"], made["prosody"], weights.cs_direction)
     loss, members = weights.cs * cosine, {"cs": cosine}
@@ -59,7 +59,7 @@ def face_losses(made: Made, batch: Batch, weights: LossConfig) -> tuple[Tensor, 
 
 
 class FaceAndProsody(nn.Module):
-    """One still and the mel of the same clip → f and p of Eq. 5."""
+    """Computes f and p of Eq. 5 from one still and the mel of the same clip."""
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()

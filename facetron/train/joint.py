@@ -24,7 +24,7 @@ from facetron.train.vocoder import sounded, wave_fields, wave_losses
 
 
 class EndToEnd(nn.Module):
-    """Lips and a face → mel, and a segment of it → waveform, with f and p of Eq. 5."""
+    """Computes a mel from lips and a face, and a waveform from a segment of it, with f and p of Eq. 5."""
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
@@ -110,7 +110,7 @@ class JointStage(FacetronStage):
         return self._seen.metrics() | self._swaps.metrics()
 
     def show(self, made: Made, batch: Batch, which: Sequence[int]) -> list[Exhibit]:
-        """The decoder's mels, and what the vocoder makes of the whole of them."""
+        """Returns the decoder's mels, and the vocoder's waveforms of whole clips."""
         picked = list(which)
         clips = [batch["clips"][i] for i in picked]
         mel = made["mel"][picked].float()

@@ -39,8 +39,8 @@ class LipReader(nn.Module):
 
 
 class LipStage(FacetronStage):
-    """CTC, and on request the per-frame loss of the words from the alignments ("not in the paper"),
-    which gives the letters their places before CTC alone would find them."""
+    """Trains by CTC and, optionally, by a per-frame loss of the words from the alignments (not in the
+    paper), with which the letters find their places sooner than by CTC alone."""
 
     name = "lip"
     fields = ("lips",)
@@ -80,7 +80,7 @@ class LipStage(FacetronStage):
             )
 
     def metrics(self) -> dict[str, float | None]:
-        """CER and WER of greedy decoding, over all letters and words."""
+        """Returns CER and WER of greedy decoding, over all letters and words."""
         letters, n_letters, words, n_words = self._errors
         self._errors = np.zeros(4)
         if not n_letters:
@@ -88,7 +88,7 @@ class LipStage(FacetronStage):
         return {"cer": float(letters / n_letters), "wer": float(words / n_words)}
 
     def show(self, made: Made, batch: Batch, which: Sequence[int]) -> list[Exhibit]:
-        """What was said and read, as letters."""
+        """Returns the reference and the text read, as letters."""
         picked = list(which)
         logits = made["logits"][picked].float().cpu().numpy()
         texts = greedy(logits, batch["lengths"][picked].cpu().numpy())

@@ -1,5 +1,5 @@
-"""Every epoch for people: metrics as CSV always, and, where TensorBoard is installed, as its scalars
-beside mels, sounds and transcripts of a few clips."""
+"""Log of a training: metrics per epoch as CSV and, where TensorBoard is installed, as its scalars with
+mels, sounds and transcripts of a few clips."""
 
 from __future__ import annotations
 
@@ -14,9 +14,11 @@ from manifests.io import write_csv
 
 
 class EpochLog:
-    """Args:
-    out: folder of the run; gets `log.csv` and `tensorboard/`.
-    tensorboard: whether to write for TensorBoard, if it is installed.
+    """Writes the log of a run.
+
+    Args:
+        out: folder of the run; gets `log.csv` and `tensorboard/`.
+        tensorboard: whether to write for TensorBoard, if it is installed.
     """
 
     def __init__(self, out: Path, tensorboard: bool) -> None:
@@ -29,12 +31,12 @@ class EpochLog:
 
     @property
     def shows(self) -> bool:
-        """Whether anybody will see what is given to `show`."""
+        """Whether `show` writes anything."""
         return self._writer is not None
 
     def write(self, history: list[dict[str, Any]]) -> None:
-        """The whole history as CSV (a killed run's last lines are thus never doubled), its last
-        epoch to TensorBoard."""
+        """Writes the whole history as CSV (so that a killed run's last lines are never doubled), and its
+        last epoch to TensorBoard."""
         columns = list(dict.fromkeys(name for line in history for name in line))
         rows = [["" if line.get(c) is None else line[c] for c in columns] for line in history]
         write_csv(self.out / "log.csv", columns, rows)
@@ -45,10 +47,10 @@ class EpochLog:
             self._writer.flush()
 
     def show(self, exhibits: Sequence[Exhibit], epoch: int, rate_hz: int) -> None:
-        """To TensorBoard.
+        """Writes pictures, sounds and transcripts to TensorBoard.
 
         Args:
-            rate_hz: of the sounds.
+            rate_hz: sample rate of the sounds.
         """
         if self._writer is not None:
             pictures.write(self._writer, exhibits, epoch, rate_hz)

@@ -1,1 +1,1 @@
-"""Videos that no build has seen: alignment, speech, and the muxed result."""
+"""Speech for videos outside a build: alignment, synthesis and muxing."""

@@ -1,9 +1,8 @@
-"""From any file with a face to what the model takes: lip crops at 25 fps and stills, cut as `gridprep
-build` cuts them.
+"""Alignment of any video of a face: lip crops at 25 fps and face stills, cropped as by `gridprep build`.
 
-The one place of facetron that uses gridprep's alignment: a model that was trained on its crops must
-be given its crops. Pictures are decoded as they are needed, so that a minute of video takes no more
-memory than its crops.
+This is the only module of facetron that uses gridprep's alignment: a model that was trained on its
+crops needs the same crops. Frames are decoded as they are needed, so that a minute of video takes no
+more memory than its crops.
 """
 
 from __future__ import annotations
@@ -81,8 +80,8 @@ def open_video(path: str | os.PathLike[str]) -> Iterator[Footage]:
 
 
 def takes_crops(fingerprint: str, crop: CropSpec) -> bool:
-    """Whether crops of this geometry are those of a fingerprint. How they were stored does not matter
-    here, where nothing is stored; "" stands for any."""
+    """Returns whether crops of this geometry match a fingerprint; "" matches any. How crops are stored
+    does not matter here, where nothing is stored."""
     return not fingerprint or any(
         replace(crop, lips_codec=lips, face_codec=face).fingerprint() == fingerprint
         for lips in CODECS
@@ -91,7 +90,7 @@ def takes_crops(fingerprint: str, crop: CropSpec) -> bool:
 
 
 class Aligner:
-    """Finds the face and cuts lips and stills; one backend for many files.
+    """Finds the face and crops lips and face stills; one landmark backend serves many files.
 
     Args:
         backend: landmark backend; gridprep's default where empty.
@@ -165,7 +164,7 @@ class Aligner:
 
 
 def spread(frames: int, every: int, most: int) -> NDArray[np.intp]:
-    """Every so-many-th frame, as in a build; at most so many, evenly spread over them."""
+    """Returns frame numbers at the spacing of a build, at most a given number, evenly spread."""
     regular = np.arange(0, frames, every)
     if len(regular) <= most:
         return regular
@@ -186,13 +185,13 @@ def _notes(footage: Footage, found: Landmarks, track: crops.Track) -> tuple[str,
     notes = list(_several(footage.path, found))
     if footage.fps < VIDEO_FPS - 1:
         notes.append(
-            f"{footage.path} has {footage.fps:.3g} frames a second, lips are read at {VIDEO_FPS}: "
+            f"{footage.path} has {footage.fps:.3g} frames per second, lips are read at {VIDEO_FPS}: "
             "expect mistakes"
         )
     if track.interpolated_frames:
         notes.append(
-            f"{footage.path}: no face in {1 - track.found_share:.0%} of the frames looked at; "
-            "the lips there are guessed from those around"
+            f"{footage.path}: no face in {1 - track.found_share:.0%} of the frames examined; "
+            "the position of the lips there is interpolated"
         )
     if footage.errors:
         notes.append(f"{footage.path} is damaged in {footage.errors} places")
@@ -205,8 +204,8 @@ def _cuts(path: str, cuts: tuple[int, ...]) -> tuple[str, ...]:
     times = ", ".join(f"{frame / VIDEO_FPS:.2f}" for frame in cuts[:NAMED_CUTS])
     more = f" and {len(cuts) - NAMED_CUTS} more times" if len(cuts) > NAMED_CUTS else ""
     return (
-        f"{path} cuts to another picture at {times} s{more}: the lips are read straight through, as one "
-        "speaker's; cut the file there if somebody else is seen",
+        f"{path} cuts to another picture at {times} s{more}: the lips are read across the cut, as those "
+        "of one speaker; split the file there if it shows another person",
     )
 
 
@@ -216,7 +215,7 @@ def _several(path: str | os.PathLike[str], found: Landmarks) -> tuple[str, ...]:
         return ()
     if found.choice in ("only", "tracked", "central_largest"):
         return (
-            f"{path} shows {faces} faces: took the one that is the most central and large; "
+            f"{path} shows {faces} faces: took the most central and large one; "
             f"--who {'|'.join(WHO)}|N takes another",
         )
     return (f"{path} shows {faces} faces: took --who {found.choice}",)

@@ -1,7 +1,7 @@
-"""A video's own pictures with another sound, in an .mp4 that players and browsers play.
+"""Muxing: the video stream of a file with another sound track, in an .mp4 that browsers play.
 
-The pictures are copied as they are where every player takes them, and encoded as H.264 where not.
-Times count from the first picture: the sound starts with it.
+Video packets are copied where every player supports them, else encoded as H.264. Times count from the
+first frame, with which the sound starts.
 """
 
 from __future__ import annotations
@@ -38,11 +38,11 @@ COMMENT = "The speech is synthetic: made by facetron from the silent picture."
 
 
 class PictureSource(Protocol):
-    """What is known of the video, such as a `gridprep.media.footage.Footage`.
+    """Protocol of the video to mux, such as a `gridprep.media.footage.Footage`.
 
     Attributes:
-        fps: frames a second.
-        start_s: time of the first picture in the file, None where its times make no sense.
+        fps: frames per second.
+        start_s: time of the first picture in the file, None where its times are unusable.
         errors: damaged packets and frames.
     """
 
@@ -66,7 +66,7 @@ class PictureSource(Protocol):
 
 
 class _NotCopyable(Exception):
-    """The packets of a video cannot be taken over as they are."""
+    """Raised where the packets of a video cannot be copied."""
 
 
 def check_target(out: Path) -> None:
@@ -115,7 +115,7 @@ def write_mp4(source: PictureSource, sound: NDArray[np.float32], rate_hz: int, o
 
 
 class _Copy:
-    """The packets of a file's video as they are, counted from its first picture.
+    """Copies the video packets of a file, with times counted from its first picture.
 
     Args:
         start_s: time of the first picture in the file.
@@ -171,7 +171,7 @@ class _Copy:
 
 
 def played_everywhere(stream: Any) -> bool:
-    """Whether players and browsers take a video stream (PyAV's) in an .mp4 as it is."""
+    """Returns whether players and browsers support a video stream (PyAV's) in an .mp4 without encoding."""
     context = stream.codec_context
     tag = COPIED.get(context.codec.canonical_name)
     if tag is None or context.pix_fmt not in COPIED_PIXELS:
@@ -180,7 +180,7 @@ def played_everywhere(stream: Any) -> bool:
 
 
 class _Encode:
-    """The pictures of a source as H.264."""
+    """Encodes the pictures of a source as H.264."""
 
     def __init__(self, source: PictureSource) -> None:
         self._source = source

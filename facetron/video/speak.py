@@ -1,4 +1,4 @@
-"""A video with a face → the same video that talks: align, choose a still, speak, write."""
+"""Speech for a video of a face: alignment, choice of a face still, synthesis, muxing."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ other readings need a second speaker to keep away from, and there is none here."
 
 @dataclass(frozen=True)
 class SpeakRequest:
-    """What to make of a video.
+    """The files that one call of `speak` reads and writes.
 
     Attributes:
-        video: with the lips that are read.
-        out: .mp4 to write.
-        face: picture or video of whom it is to sound like; None is the video's own face.
-        wav: file for the sound alone.
+        video: video with the lips that are read.
+        out: .mp4 file to write.
+        face: picture or video of the face that determines the voice; None is the video's own face.
+        wav: WAV file to write the speech to as well.
     """
 
     video: Path
@@ -45,11 +45,11 @@ class SpeakRequest:
 
 @dataclass(frozen=True)
 class SpeakOutcome:
-    """What became of a video.
+    """The result of `speak`.
 
     Attributes:
-        text: what was read from the lips.
-        speech_s: how long the speech is.
+        text: text read from the lips.
+        speech_s: duration of the speech.
         face: which face gave the voice, in words.
         pictures_copied: whether the video's pictures are in `out` as they were, not encoded again.
         took_s: seconds by step, in order.
@@ -65,8 +65,8 @@ class SpeakOutcome:
 
 
 def check(request: SpeakRequest) -> None:
-    """Raises what is wrong with the files asked for, before anything long begins: `BadInput` or, for a
-    folder that cannot be written to, `OSError`."""
+    """Checks the files of a request before long work begins. Raises `BadInput`, or `OSError` for a
+    folder that cannot be written to."""
     for path in (request.video, request.face):
         if path is not None and not path.is_file():
             raise BadInput(f"{path} does not exist or is not a file", "check the path")
@@ -132,12 +132,12 @@ def say(
     aligner: Aligner,
     steps: Steps | None = None,
 ) -> Said:
-    """The speech that the lips of a video and a face make.
+    """Synthesizes speech from the lips of a video and a face.
 
     Args:
-        footage: of `open_video`.
-        face: picture or video of whom it is to sound like; None is the video's own face.
-        steps: takes how long each step was.
+        footage: the video, from `open_video`.
+        face: picture or video of the face that determines the voice; None is the video's own face.
+        steps: records the duration of each step.
 
     Raises:
         BadInput: no face, or a checkpoint that learned from other crops.
@@ -172,7 +172,7 @@ def say(
 def choose_still(
     stills: NDArray[np.uint8], synthesizer: SpeechSynthesizer
 ) -> tuple[int, NDArray[np.float32]]:
-    """The number of the still (K, H, W, 3) that is to give the voice, and its embedding (E,)."""
+    """Returns the index of the still, among (K, H, W, 3), that gives the voice, and its embedding (E,)."""
     voices = synthesizer.face_embeddings(stills)
     chosen = i2i.select(torch.from_numpy(voices), {}, STILL_METHOD).index or 0
     return chosen, voices[chosen]
@@ -192,6 +192,6 @@ class Steps:
 
 
 def fitted(wave: NDArray[np.float32], frames: int, rate_hz: int) -> NDArray[np.float32]:
-    """(samples,) as long as so many frames at 25 fps: cut, or silence appended."""
+    """Returns the waveform (samples,) cut or padded with silence to the duration of frames at 25 fps."""
     samples = round(frames * rate_hz / VIDEO_FPS)
     return np.pad(wave[:samples], (0, max(samples - len(wave), 0)))

@@ -1,1 +1,1 @@
-"""Vocoders by name: mel spectrogram to waveform."""
+"""Vocoders by name, which turn a mel spectrogram into a waveform."""

@@ -1,5 +1,5 @@
-"""HiFi-GAN as a vocoder by name (`facetron.vocoders.registry`): our checkpoints' part `vocoder`, or weights
-that others published."""
+"""HiFi-GAN as a vocoder of `facetron.vocoders.registry`: the part `vocoder` of a checkpoint, or published
+weights."""
 
 from __future__ import annotations
 
@@ -40,9 +40,9 @@ class NeuralVocoder:
     """A vocoder (see `facetron.vocoders.registry`). It pickles as its path: processes start cheaply.
 
     Attributes:
-        spec: of the mels that it will be given.
-        checkpoint: a bundled name, a checkpoint of ours, or a published `state_dict` of HiFi-GAN
-            (`g_02500000`), whose version is found by its shapes.
+        spec: spec of the mels to turn into waveforms.
+        checkpoint: name of bundled weights, a checkpoint of facetron, or a published `state_dict` of
+            HiFi-GAN (`g_02500000`), whose version is found by its shapes.
         device: `auto`, `cpu`, `cuda`.
 
     Raises:
@@ -66,7 +66,7 @@ class NeuralVocoder:
 
     @property
     def module(self) -> Vocoder:
-        """In evaluation mode, without norms, on the device."""
+        """The network in evaluation mode, without norms, on the device."""
         path = bundled.resolve(self.checkpoint)
         return _module(path, path.stat().st_mtime_ns, choose(self.device))
 
@@ -107,7 +107,7 @@ class NeuralVocoder:
         return sound
 
     def many(self, mels: Sequence[NDArray[np.floating[Any]]]) -> list[NDArray[np.float32]]:
-        """Mels of one length, together: each (n_mels, T) → (T · hop,)."""
+        """Turns mels of one length, each (n_mels, T), into waveforms (T · hop,) in one batch."""
         for mel in mels:
             if np.ndim(mel) != 2 or mel.shape[0] != self.spec.n_mels or mel.shape[1] == 0:
                 raise BadInput(
@@ -140,13 +140,13 @@ class NeuralVocoder:
 
 @dataclass(frozen=True)
 class RefinedVocoder(NeuralVocoder):
-    """HiFi-GAN, then some rounds of Griffin-Lim that begin with its phase.
+    """HiFi-GAN followed by rounds of Griffin-Lim that start from its phase.
 
-    For vocoders of little training: the network gives the fine structure, the rounds the mel that
-    was asked for, which a small network only comes near.
+    This suits vocoders of little training: the network gives the fine structure, and the rounds
+    restore the given mel, which a small network only approximates.
 
     Attributes:
-        rounds: of Griffin-Lim.
+        rounds: number of rounds of Griffin-Lim.
     """
 
     rounds: int = 100

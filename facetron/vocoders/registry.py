@@ -1,4 +1,5 @@
-"""Vocoders by name: mel → sound. A new one is a class with this contract and a line in `VOCODERS`."""
+"""Registry of vocoders (mel → waveform). A new one is a class with this contract and a line in
+`VOCODERS`."""
 
 from __future__ import annotations
 
@@ -26,18 +27,18 @@ source, else Griffin-Lim."""
 
 
 class Vocoder(Protocol):
-    """One mel at a time, the same sound for the same mel and generator state."""
+    """Protocol of a vocoder: one mel per call, the same waveform for the same mel and generator state."""
 
     @property
     def sample_rate_hz(self) -> int: ...
 
     @property
     def label(self) -> str:
-        """How tables call it."""
+        """Name of the vocoder in tables."""
         ...
 
     def parameters(self) -> dict[str, Any]:
-        """Everything needed to make the same sound again, as plain values."""
+        """Everything needed to reproduce the waveform, as plain values."""
         ...
 
     def __call__(
@@ -51,7 +52,8 @@ class Vocoder(Protocol):
 
 
 def create(name: str, spec: MelSpec, **options: Any) -> Vocoder:
-    """Raises `BadInput` for an unknown name (the choices are listed) or impossible options."""
+    """Creates a vocoder. Raises `BadInput` for an unknown name (the choices are listed) or impossible
+    options."""
     if name not in VOCODERS:
         raise BadInput(f"there is no vocoder {name!r}", f"choose one of {', '.join(VOCODERS)}")
     module, attribute = VOCODERS[name].split(":")

@@ -115,7 +115,9 @@ def test_what_does_not_belong_together(tmp_path: Path, changes: dict[str, str], 
 
 def test_a_part_that_speaking_needs(tmp_path: Path) -> None:
     source = written(tmp_path / "l.safetensors", {"lip": lip()}, "lip")
-    with pytest.raises(BadInput, match="no source has a trained face, decoder"):
+    with pytest.raises(
+        BadInput, match="no checkpoint given with --from has a trained face, decoder"
+    ):
         export([source], tmp_path / "out.safetensors")
 
 

@@ -122,7 +122,7 @@ def test_pulses_are_what_is_heard() -> None:
 
 
 def test_a_source_needs_an_inverse_stft() -> None:
-    with pytest.raises(BadInput, match=r"source harmonic without .*istft_hop"):
+    with pytest.raises(BadInput, match=r"source=harmonic needs .*istft_hop"):
         sizes.VocoderConfig(source="harmonic")
 
 

@@ -198,7 +198,7 @@ def test_published_files_load(tmp_path: Path) -> None:
 
     with pytest.raises(BadInput, match=r"g_1 has no 'mpd'; it holds generator"):
         read_published(tmp_path / "g_1", "mpd")
-    with pytest.raises(BadInput, match="no plain state_dict"):
+    with pytest.raises(BadInput, match="not a plain state_dict"):
         read_published(tmp_path / "do_1")
     with pytest.raises(
         BadInput, match=r"v2 does not fit Vocoder: its conv_pre\.bias is \(128,\), not \(16,\)"

@@ -40,7 +40,7 @@ def test_a_video_is_said_with_all_that_belongs_to_it(model: PretrainedModel, cli
     assert speech.still is not None
     assert speech.still.shape == (160, 160, 3)
     assert "trained on 2 speakers (s3, s4) saying GRID's 51 words" in speech.warnings[0]
-    assert f"{speech.text!r}, is no sentence of GRID's grammar" in speech.warnings[1]
+    assert f"{speech.text!r}, is not a sentence of GRID's grammar" in speech.warnings[1]
 
 
 def test_arrays_say_what_the_video_says(model: PretrainedModel, clip: Path) -> None:
@@ -67,7 +67,7 @@ def test_what_is_odd_about_a_video_is_warned_of(
     model: PretrainedModel, clip: Path, tmp_path: Path
 ) -> None:
     slow = write_h264(tmp_path / "slow.mp4", to_and_fro(decode(clip).frames, 30), fps=12)
-    assert any("12 frames a second" in warning for warning in model.speak(slow).warnings)
+    assert any("12 frames per second" in warning for warning in model.speak(slow).warnings)
 
 
 def test_a_sentence_of_the_grammar_is_not_warned_of(

@@ -104,7 +104,7 @@ def test_swapped_pairs_find_their_clips(rows: list[ManifestRow]) -> None:
     assert second.face.clip_id == f"s3/{STEMS[1]}"
     assert second.lips is second.row
     for bad in (Pair("s3", "x", "s6"), Pair("s3", STEMS[0], "s9"), Pair("s3", STEMS[0], "s6", "x")):
-        with pytest.raises(BadInput, match="names what the manifest's clips have not"):
+        with pytest.raises(BadInput, match="a speaker that is not among the manifest's clips"):
             swapped(rows, [bad])
 
 

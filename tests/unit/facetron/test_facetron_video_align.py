@@ -128,7 +128,7 @@ def test_few_frames_a_second_are_said(
     n, aligned = aligned_of(aligner, path)
     assert n == 30
     assert aligned.notes == (
-        f"{path} has 12.5 frames a second, lips are read at 25: expect mistakes",
+        f"{path} has 12.5 frames per second, lips are read at 25: expect mistakes",
     )
 
 
@@ -142,9 +142,7 @@ def test_of_two_faces_the_central_one_is_taken_and_said(
     _, both = aligned_of(aligner, path)
     _, alone = aligned_of(aligner, write_h264(tmp_path / "y.mp4", face[:20]))
     (note,) = both.notes
-    assert note.startswith(
-        f"{path} shows 2 faces: took the one that is the most central and large;"
-    )
+    assert note.startswith(f"{path} shows 2 faces: took the most central and large one;")
     _, those = aligned_of(aligner, write_h264(tmp_path / "z.mp4", other))
     assert difference(both, alone) < 6 < 12 < difference(both, those)
 
@@ -193,7 +191,7 @@ def test_a_cut_to_another_speaker_is_said(
     assert n == 60
     (note,) = (note for note in aligned.notes if "cuts" in note)
     assert note.startswith(f"{path} cuts to another picture at 1.20 s: the lips are read")
-    assert "; cut the file there" in note
+    assert "; split the file there" in note
 
 
 def test_oblong_pixels_give_the_same_lips(

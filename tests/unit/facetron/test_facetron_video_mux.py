@@ -308,7 +308,7 @@ def test_targets_are_checked_before_any_work(tmp_path: Path) -> None:
     (tmp_path / "folder.mp4").mkdir()
     (tmp_path / "file").touch()
     for name, words in (
-        ("out.avi", r"no name of an MP4; let it end in \.mp4"),
+        ("out.avi", r"not the name of an MP4 file; end it in \.mp4"),
         ("folder.mp4", "is a folder"),
     ):
         with pytest.raises(BadInput, match=words):

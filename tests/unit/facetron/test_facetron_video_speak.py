@@ -199,7 +199,7 @@ def test_two_faces_are_said_on_standard_error(
     )
     assert code == 0
     assert error == (
-        f"{video} shows 2 faces: took the one that is the most central and large; "
+        f"{video} shows 2 faces: took the most central and large one; "
         "--who left|right|largest|N takes another\n"
     )
     assert len(printed.splitlines()) == 3
