@@ -436,8 +436,8 @@ class Run(Sequence[SpeechClip]):
         >>> run = Run("runs/facetron")
         >>> run.info.subset, len(run), len(run.failures)
         ('test', 2, 0)
-        >>> run.to_dataframe()[["speaker", "gender", "seen"]].iloc[0].tolist()
-        ['s1', 'male', False]
+        >>> run.to_dataframe()[["speaker", "gender"]].iloc[0].tolist()
+        ['s1', 'male']
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:

@@ -112,13 +112,16 @@ def read_picture(path: str | os.PathLike[str]) -> Pictures | None:
         if kind := kind_of_file(path):
             raise BadInput(f"{path} is {kind}, not a file", "give a file")
         heif = is_heif(path)
+        with open(path, "rb") as file:
+            # OpenCV 5 takes the first picture of a moving GIF for a still one.
+            gif = file.read(4) == b"GIF8"
     except FileNotFoundError:
         raise BadInput(f"{path} does not exist", "check the path") from None
     except OSError as error:
         raise BadInput(f"{path} cannot be read ({error.strerror})", "check the file") from None
     import cv2
 
-    bgr = None if heif else cv2.imread(path, cv2.IMREAD_COLOR)
+    bgr = None if heif or gif else cv2.imread(path, cv2.IMREAD_COLOR)
     if bgr is not None:
         return np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB), np.uint8)
     return _read_by_pillow(path, heif)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 
-@pytest.fixture(autouse=True, scope="session")
+@pytest.fixture(autouse=True, scope="module")
 def content_is_checked() -> Iterator[None]:
     """Undoes what `tests/conftest.py` sets for clips of colored noise."""
     with pytest.MonkeyPatch.context() as patch:

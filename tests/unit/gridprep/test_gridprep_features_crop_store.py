@@ -124,7 +124,7 @@ def test_damage_is_one_line_that_names_the_file(codec: str, damage: str, tmp_pat
     message = str(caught.value)
     assert str(path) in message
     assert "\n" not in message
-    assert message.endswith("run `gridprep crop` again")
+    assert message.endswith("run `gridprep check BUILD --repair`")
 
 
 def test_a_strip_that_is_no_row_of_squares(tmp_path: Path) -> None:

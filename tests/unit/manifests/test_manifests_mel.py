@@ -83,9 +83,10 @@ def test_preset_equals_its_original(name: str) -> None:
     mel = mel_spectrogram(audio, PRESETS[name])
     assert mel.shape == (80, FRAMES[name])
     assert mel.dtype == np.float32
-    # The originals compute in float32, which shows in the quietest bands only.
+    # The originals compute in float32, which shows in the quietest bands only. (NumPy 2 keeps it
+    # where NumPy 1 went on in double precision: vca-gan's pre-emphasis.)
     np.testing.assert_allclose(mel, FORMULAS[name](audio), atol=1e-3)
-    assert np.abs(mel - FORMULAS[name](audio)).mean() < 1e-5
+    assert np.abs(mel - FORMULAS[name](audio)).mean() < 3e-5
 
 
 @pytest.mark.parametrize(
