@@ -140,7 +140,7 @@ def test_table_iii(tmp_path: Path, sounds: Sounds) -> None:
     )
     assert cells["voice_follows"].mean == 100
     assert [c.shown for c in reported.cells] == ["3.41", "8.3", "14.3", "3.57", "3.8", "–", "–"]
-    assert "against the sentence of the lips" in " ".join(table.remarks)
+    assert "with the sentence of the lips" in " ".join(table.remarks)
 
 
 def test_table_iii_without_swaps_is_the_papers(tmp_path: Path, sounds: Sounds) -> None:

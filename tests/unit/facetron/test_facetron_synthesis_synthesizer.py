@@ -231,7 +231,7 @@ def test_foreign_and_damaged_files_are_one_line(path: Path, tmp_path: Path) -> N
         (foreign, "not a checkpoint of facetron"),
         (cut, "not a readable safetensors file"),
         (text, "not a readable safetensors file"),
-        (nan, "no finite numbers"),
+        (nan, "not finite numbers"),
         (newer, "mixer"),
         (tmp_path / "none.safetensors", "nor the name of bundled weights"),
     ):

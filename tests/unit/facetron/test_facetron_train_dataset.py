@@ -195,7 +195,7 @@ def test_mels_that_are_no_numbers_are_named(build: Path, tmp_path: Path) -> None
     broken = make_build(tmp_path, ("s3",), 2)
     data = training_clips(broken)
     np.save(broken / data.rows[0].paths["mel"], np.full((80, 150), np.nan, np.float32))
-    with pytest.raises(BadInput, match=r"bbaf2n\.npy holds"):
+    with pytest.raises(BadInput, match=r"bbaf2n\.npy does not hold"):
         data[0, 0]
 
 
