@@ -17,6 +17,10 @@ from facetron.model.discriminators import Judgment
 from manifests.errors import BadInput
 
 
+MASKED = -1e9
+"""In place of minus infinity, whose gradient is no number where all of a row is masked."""
+
+
 def total_loss(decoder: Tensor, face: Tensor, vocoder: Tensor) -> Tensor:
     """Eq. 4: L_total = L_Decoder + L_CS + L_Vocoder."""
     return decoder + face + vocoder
@@ -66,7 +70,21 @@ def contrastive_loss(
         [[x == y for y in wanted_speakers] for x in found_speakers], device=found.device
     )
     lonely = ~positive.any(1)
-    mass = torch.logsumexp(log_p.masked_fill(~positive, -torch.inf), dim=1)
+    mass = torch.logsumexp(log_p.masked_fill(~positive, MASKED), dim=1)
+    return -mass.masked_fill(lonely, 0.0).mean()
+
+
+def speaker_contrast(found: Tensor, speakers: Sequence[str], temperature: float = 0.1) -> Tensor:
+    """Supervised contrastive loss (Khosla et al., 2020, L_in) within a batch: (B, D) embeddings of
+    the same speaker lie together, those of others apart. Not in the paper, whose prosody encoder
+    comes pretrained on many speakers; an embedding alone of its speaker counts 0."""
+    unit = functional.normalize(found.float(), dim=-1)
+    itself = torch.eye(len(unit), dtype=torch.bool, device=unit.device)
+    log_p = (unit @ unit.T / temperature).masked_fill(itself, MASKED).log_softmax(dim=1)
+    same = torch.tensor([[x == y for y in speakers] for x in speakers], device=unit.device)
+    positive = same & ~itself
+    lonely = ~positive.any(1)
+    mass = torch.logsumexp(log_p.masked_fill(~positive, MASKED), dim=1)
     return -mass.masked_fill(lonely, 0.0).mean()
 
 

@@ -15,7 +15,7 @@ from facetron.model import encoders
 from facetron.model.config import ModelConfig
 from facetron.model.decoder import Decoder
 from facetron.model.facetron import concatenate
-from facetron.model.losses import mel_loss
+from facetron.model.losses import mel_loss, speaker_contrast
 from facetron.model.prosody import ProsodyEncoder
 from facetron.train.collapse import Embeddings
 from facetron.train.config import TrainConfig
@@ -51,7 +51,12 @@ class ProsodyStage(FacetronStage):
         self._seen = Embeddings("prosody")
 
     def losses(self, made: Made, batch: Batch, pairs: Pairs) -> dict[str, Tensor]:
-        return {"loss": mel_loss(made["mel"], batch["mel"])}
+        weights, mel = self.config.loss, mel_loss(made["mel"], batch["mel"])
+        if not weights.contrastive:
+            return {"loss": mel}
+        p, speakers = made["prosody"], batch["speakers"]
+        contrast = speaker_contrast(p, speakers, weights.temperature)
+        return {"loss": mel + weights.contrastive * contrast, "mel": mel, "contrastive": contrast}
 
     def observe(self, made: Made, batch: Batch) -> None:
         self._seen.add(made["prosody"], batch["speakers"])

@@ -15,7 +15,7 @@ from torch import Tensor
 from facetron.checkpoints import checkpoint
 from facetron.model.excitation import MIDDLE_HZ, Pitch, PitchReader
 from facetron.model.facetron import Facetron
-from facetron.model.losses import contrastive_loss
+from facetron.model.losses import contrastive_loss, speaker_contrast
 from facetron.model.prosody import ProsodyEncoder
 from facetron.model.sizes import model_config
 from facetron.train.run import train
@@ -40,6 +40,23 @@ def test_contrastive_loss_is_infonce() -> None:
     same = contrastive_loss(axes, axes, ["a", "a"], ["a", "a"], temperature=1.0)
     assert float(same) == pytest.approx(0, abs=1e-6), "all are positives"
     assert float(contrastive_loss(axes, axes, ["x", "y"], ["a", "b"])) == 0, "no positive counts 0"
+
+
+def test_an_embedding_without_a_positive_spoils_no_gradient() -> None:
+    found = torch.randn(3, 4, requires_grad=True)
+    loss = contrastive_loss(found, torch.randn(2, 4), ["a", "b", "x"], ["a", "b"])
+    loss = loss + speaker_contrast(found, ["a", "a", "b"])
+    loss.backward()
+    assert found.grad is not None
+    assert bool(found.grad.isfinite().all())
+
+
+def test_speaker_contrast_leaves_the_embedding_itself_out() -> None:
+    """Cosines 1 with the positive, 0 with the negative, temperature 1: −ln(e / (e + 1)) for a
+    speaker's two embeddings, 0 for the lone third."""
+    found = torch.tensor([[1.0, 0.0], [1.0, 0.0], [0.0, 1.0]])
+    value = speaker_contrast(found, ["a", "a", "b"], temperature=1.0)
+    assert float(value) == pytest.approx(2 / 3 * math.log(1 + math.exp(-1)), rel=1e-6)
 
 
 def test_one_point_for_all_speakers_meets_the_cosine_and_not_the_contrast() -> None:
