@@ -16,7 +16,6 @@ from facetron.model.ctc import BLANK
 from facetron.model.discriminators import Judgment
 from manifests.errors import BadInput
 
-
 MASKED = -1e9
 """In place of minus infinity, whose gradient is no number where all of a row is masked."""
 
