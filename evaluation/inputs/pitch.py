@@ -61,7 +61,7 @@ def track_f0(samples: Samples) -> NDArray[np.float64]:
 
 
 def f0_of(recording: Recording) -> NDArray[np.float64]:
-    """The F0 track of a recording, computed once: it is the dearest step of all."""
+    """The F0 track of a recording, computed once: it is the most expensive step of scoring."""
     return recording.once("f0", lambda: track_f0(recording.samples))
 
 

@@ -65,12 +65,7 @@ def contrastive_loss(
     a = functional.normalize(found.float(), dim=-1)
     b = functional.normalize(wanted.detach().float(), dim=-1)
     log_p = (a @ b.T / temperature).log_softmax(dim=1)
-    positive = torch.tensor(
-        [[x == y for y in wanted_speakers] for x in found_speakers], device=found.device
-    )
-    lonely = ~positive.any(1)
-    mass = torch.logsumexp(log_p.masked_fill(~positive, MASKED), dim=1)
-    return -mass.masked_fill(lonely, 0.0).mean()
+    return _away_from_positives(log_p, _same(found_speakers, wanted_speakers, found.device))
 
 
 def speaker_contrast(found: Tensor, speakers: Sequence[str], temperature: float = 0.1) -> Tensor:
@@ -80,11 +75,23 @@ def speaker_contrast(found: Tensor, speakers: Sequence[str], temperature: float 
     unit = functional.normalize(found.float(), dim=-1)
     itself = torch.eye(len(unit), dtype=torch.bool, device=unit.device)
     log_p = (unit @ unit.T / temperature).masked_fill(itself, MASKED).log_softmax(dim=1)
-    same = torch.tensor([[x == y for y in speakers] for x in speakers], device=unit.device)
-    positive = same & ~itself
-    lonely = ~positive.any(1)
+    return _away_from_positives(log_p, _same(speakers, speakers, unit.device) & ~itself)
+
+
+def _same(these: Sequence[str], those: Sequence[str], device: torch.device) -> Tensor:
+    """(B, N) bool: whether two names are equal."""
+    return torch.tensor([[x == y for y in those] for x in these], device=device)
+
+
+def _away_from_positives(log_p: Tensor, positive: Tensor) -> Tensor:
+    """Mean over the rows of −ln of the probability of all positives, 0 for rows without any.
+
+    Args:
+        log_p: (B, N) log probabilities.
+        positive: (B, N) bool.
+    """
     mass = torch.logsumexp(log_p.masked_fill(~positive, MASKED), dim=1)
-    return -mass.masked_fill(lonely, 0.0).mean()
+    return -mass.masked_fill(~positive.any(1), 0.0).mean()
 
 
 def discriminator_loss(real: Sequence[Judgment], made: Sequence[Judgment]) -> Tensor:

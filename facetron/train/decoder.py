@@ -90,6 +90,12 @@ def voice_losses(
     return loss, members
 
 
+def monitored(mel: Tensor, voice: dict[str, Tensor]) -> Tensor:
+    """What chooses the best checkpoint where swapped faces have weight: a distance of mels, and how
+    little the voice follows the face (`voice_losses`)."""
+    return mel + 0.1 * voice["swap_voice"] + voice["swap_pitch"]
+
+
 class DecoderStage(FacetronStage):
     """Trains the decoder and, with it, the face encoder; the lip encoder too where it is not
     frozen."""
@@ -147,7 +153,7 @@ class DecoderStage(FacetronStage):
             voice, more = voice_losses(made, batch, model.teacher.prosody, reader, weights)
             loss, members = loss + voice, members | more
             if weights.swap:
-                members["chosen"] = mel + 0.1 * more["swap_voice"] + more["swap_pitch"]
+                members["chosen"] = monitored(mel, more)
         return {"loss": loss, **members}
 
     def observe(self, made: Made, batch: Batch) -> None:

@@ -15,7 +15,14 @@ from facetron.train.batches import to_model
 from facetron.train.collapse import Embeddings
 from facetron.train.config import TrainConfig
 from facetron.train.dataset import Batch, Field
-from facetron.train.decoder import lips_read, mel_critic, still_reader, swapped, voice_losses
+from facetron.train.decoder import (
+    lips_read,
+    mel_critic,
+    monitored,
+    still_reader,
+    swapped,
+    voice_losses,
+)
 from facetron.train.face import Teacher
 from facetron.train.pictures import Exhibit, mels_shown
 from facetron.train.stage import Critics, FacetronStage, Made, Pairs, generator_loss, has_critics
@@ -98,8 +105,7 @@ class JointStage(FacetronStage):
         voice, of_voice = voice_losses(made, batch, prosody, reader, weights)
         loss = total_loss(decoder, voice, vocoder)
         if weights.swap:
-            swaps = 0.1 * of_voice["swap_voice"] + of_voice["swap_pitch"]
-            of_voice["chosen"] = of_vocoder["vocoder_mel"] + swaps
+            of_voice["chosen"] = monitored(of_vocoder["vocoder_mel"], of_voice)
         return {"loss": loss, **of_voice, **of_decoder, **of_vocoder}
 
     def observe(self, made: Made, batch: Batch) -> None:
