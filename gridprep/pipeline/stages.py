@@ -92,6 +92,17 @@ class _Work:
     done: list[str]
     _media: Media | None = None
     _video: quality.CheckedVideo | None = None
+    _default_mel: tuple[NDArray[np.float32], NDArray[np.float32]] | None = None
+
+    @property
+    def default_sound(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Stored sound at the default mel's rate, and its default mel, for stages that measure and must
+        not depend on which preset a build stores. Made once per clip, after the stage `audio`."""
+        if self._default_mel is None:
+            rate_hz = self.task.recipe.audio.sample_rate_hz
+            samples = quality.to_mono(_read_audio(self), rate_hz, DEFAULT.sample_rate_hz)
+            self._default_mel = samples, mel_spectrogram(samples, DEFAULT)
+        return self._default_mel
 
     @property
     def media(self) -> Media:
@@ -321,13 +332,8 @@ def _sync(work: _Work) -> None:
     recipe = work.task.recipe
     landmarks = _read_landmarks(work)
     geometry = crops.track(landmarks, recipe.landmarks, recipe.crop)
-    # Always the default mel: the offset must not depend on which preset a build stores.
-    samples = quality.to_mono(
-        _read_audio(work), recipe.audio.sample_rate_hz, DEFAULT.sample_rate_hz
-    )
-    offset = av_offset(
-        lip_height_px(geometry.points_px), loudness(mel_spectrogram(samples, DEFAULT))
-    )
+    _, mel = work.default_sound
+    offset = av_offset(lip_height_px(geometry.points_px), loudness(mel))
     work.finish(
         "sync",
         {},
@@ -349,10 +355,7 @@ def _content(work: _Work) -> None:
     landmarks = _read_landmarks(work)
     pitch = read_prosody(Path(work.full(stages["mels"].files["prosody"].path)))
     words = [WordSpan.from_dict(word) for word in stages["alignment"].data["words"]]
-    samples = quality.to_mono(
-        _read_audio(work), recipe.audio.sample_rate_hz, DEFAULT.sample_rate_hz
-    )
-    mel = mel_spectrogram(samples, DEFAULT)
+    samples, mel = work.default_sound
     geometry = crops.track(landmarks, recipe.landmarks, recipe.crop)
     checks = (
         lambda: content.check_lips(content.lip_motion(lips), landmarks.found),
