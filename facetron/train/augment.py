@@ -28,6 +28,9 @@ class Augmentation:
         brightness, contrast: largest change, of full scale and of the spread.
         word_crop: probability at the first epoch that a clip is cut to a run of its words.
         word_crop_decay: factor of that probability per epoch (LipNet's curriculum).
+        speed: largest relative change of the speed of speech; frames are left out or repeated evenly.
+        time_mask_frames: longest run of frames that is replaced by the clip's mean frame, drawn once
+            per second (Auto-AVSR masks up to 0.4 s, 10 frames).
     """
 
     flip: float = 0.5
@@ -37,6 +40,8 @@ class Augmentation:
     contrast: float = 0.15
     word_crop: float = 0.5
     word_crop_decay: float = 0.925
+    speed: float = 0.0
+    time_mask_frames: int = 0
 
 
 NONE = Augmentation(0, 0, 0, 0, 0, 0)
@@ -71,6 +76,28 @@ def jittered_times(n_frames: int, share: float, rng: np.random.Generator) -> NDA
     kept = np.sort(rng.choice(n_frames, n_frames - n, replace=False))
     repeated = kept[rng.integers(0, len(kept), n)]
     return np.sort(np.concatenate([kept, repeated]))
+
+
+def resampled_times(n_frames: int, change: float, rng: np.random.Generator) -> NDArray[np.int64]:
+    """Returns the indices of the frames to show, evenly spaced, for a clip that is spoken up to
+    `change` faster or slower."""
+    n_shown = max(round(n_frames / (1 + change * rng.uniform(-1, 1))), 1)
+    return np.floor((np.arange(n_shown) + 0.5) * n_frames / n_shown).astype(np.int64)
+
+
+def mask_time(frames: Frames, longest: int, rng: np.random.Generator) -> Frames:
+    """Replaces runs of up to `longest` frames by the mean frame, one per second of 25 frames:
+    (T, H, W, C) → the same shape. Sequences shorter than a second, such as single words, stay."""
+    n_masks = len(frames) // 25
+    if n_masks == 0:
+        return frames
+    masked = frames.copy()
+    mean = frames.mean(axis=0)
+    for _ in range(n_masks):
+        length = int(rng.integers(0, longest + 1))
+        start = int(rng.integers(0, max(len(frames) - length, 1)))
+        masked[start : start + length] = mean
+    return masked
 
 
 def some_words(

@@ -36,6 +36,9 @@ class TrainConfig:
     weight_decay: float = 0.01
     clip_norm: float = 0.0
     """Largest norm of all gradients; 0 does not clip them."""
+    ema: float = 0.0
+    """Decay per step of a moving average of the weights, which then is what is validated and saved, such
+    as 0.999; 0 keeps none. Not in the paper."""
     patience: int = 0
     """Epochs without a better monitored value until the stage ends; 0 never ends early."""
     min_delta: float = 0.0
@@ -98,6 +101,8 @@ class TrainConfig:
                 f"{self.skip_limit}",
                 "give at least 1 for the first two, 0 or more for the others",
             )
+        if not 0 <= self.ema < 1:
+            raise BadInput(f"train.ema is {self.ema}", "give 0 (none) to below 1, such as 0.999")
         if self.lip_variants < 0:
             raise BadInput(f"train.lip_variants is {self.lip_variants}", "give 0 or more")
         if len(self.betas) != 2 or self.learning_rate <= 0:

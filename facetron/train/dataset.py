@@ -259,8 +259,13 @@ class ClipDataset(Dataset[Batch]):
         if self.how.frame_jitter:
             times = augment.jittered_times(len(frames), self.how.frame_jitter, rng)
             frames, words = frames[times], words[times]
+        if self.how.speed:
+            times = augment.resampled_times(len(frames), self.how.speed, rng)
+            frames, words = frames[times], words[times]
         if self.how != augment.NONE:
             frames = augment.vary_picture(frames, self.how, rng)
+        if self.how.time_mask_frames:
+            frames = augment.mask_time(frames, self.how.time_mask_frames, rng)
         return {
             "lips": torch.from_numpy(frames).movedim(-1, 0),
             "targets": torch.tensor(encode(text)),

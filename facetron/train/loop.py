@@ -27,6 +27,7 @@ from facetron import options
 from facetron.checkpoints import checkpoint
 from facetron.checkpoints.checkpoint import CheckpointInfo
 from facetron.train.augment import NONE
+from facetron.train.average import WeightAverage
 from facetron.train.batches import Batches, loader, parts, reading_workers, shares
 from facetron.train.dataset import Batch, ClipDataset, Field, TrainingSet, picture_bytes
 from facetron.train.log import EpochLog
@@ -37,6 +38,8 @@ from manifests.console import Progress
 from manifests.errors import BadInput, ToolkitError
 
 LAST, BEST, RESUME = "last.safetensors", "best.safetensors", "resume.safetensors"
+AVERAGE = "average"
+"""Beginning of the names of the averaged weights in `resume.safetensors`."""
 
 FREE = (
     "epochs",
@@ -126,6 +129,7 @@ class Trainer:
                 stage.generator
             )
         self.networks = [m for m in (stage.generator, stage.critic) if m is not None]
+        self.average = WeightAverage(stage.generator, t.ema) if t.ema else None
         self.optimizers = [self._optimizer(network) for network in self.networks]
         wrapped = [fabric.setup(n, o) for n, o in zip(self.networks, self.optimizers, strict=True)]
         self.generator = wrapped[0][0]
@@ -294,6 +298,8 @@ class Trainer:
         if stage.critic is not None:
             stage.critic.requires_grad_(True)
         self.step += 1
+        if self.average is not None:
+            self.average.update(self.step)
         return logged
 
     def _made(self, piece: Batch, number: int, k: int) -> Made:
@@ -353,7 +359,8 @@ class Trainer:
         line |= {f"train_{n}": v / counted for n, v in zip(names, sums.tolist(), strict=True)}
         if self.skipped:
             line["skipped_steps"] = self.skipped
-        line |= {f"val_{name}": value for name, value in self.validate().items()}
+        with self._averaged():
+            line |= {f"val_{name}": value for name, value in self.validate().items()}
         line |= {
             "learning_rate": self.optimizers[0].param_groups[0]["lr"],
             "seconds": round(spent_s, 3),
@@ -371,17 +378,22 @@ class Trainer:
         self.best = value if better else self.best
         self.epoch, self.first_batch, self.sums, self.skipped = self.epoch + 1, 0, {}, 0
         if self.fabric.is_global_zero:
-            info, tensors = self._info(), checkpoint.named(self.stage.parts)
-            if better:
-                checkpoint.save(self.out / BEST, tensors, info)
-            checkpoint.save(self.out / LAST, tensors, info)
-            if self.training.keep_best > 1 and value is not None:
-                self._keep_best(value, tensors, info)
+            with self._averaged():
+                info, tensors = self._info(), checkpoint.named(self.stage.parts)
+                if better:
+                    checkpoint.save(self.out / BEST, tensors, info)
+                checkpoint.save(self.out / LAST, tensors, info)
+                if self.training.keep_best > 1 and value is not None:
+                    self._keep_best(value, tensors, info)
             self._save_resume()
             self.log.write(self.history)
             self._show()
             self.report(_told(self.stage.name, line, self.training.epochs, better))
         self.fabric.barrier()
+
+    def _averaged(self) -> AbstractContextManager[None]:
+        """The averaged weights, where `train.ema` keeps them; they are what is validated and saved."""
+        return self.average.applied() if self.average is not None else nullcontext()
 
     @torch.no_grad()
     def validate(self) -> dict[str, float | None]:
@@ -501,6 +513,8 @@ class Trainer:
         ):
             tensors |= checkpoint.named({f"network{which}": network})
             tensors |= checkpoint.optimizer_tensors(optimizer, f"optimizer{which}")
+        if self.average is not None:
+            tensors |= {f"{AVERAGE}.{name}": v for name, v in self.average.values.items()}
         info = self._info()
         progress = {
             "first_batch": self.first_batch,
@@ -528,6 +542,9 @@ class Trainer:
         ):
             checkpoint.fill(network, f"network{which}", tensors, path)
             checkpoint.fill_optimizer(optimizer, f"optimizer{which}", tensors)
+        if self.average is not None:
+            names = (name for name in tensors if name.startswith(f"{AVERAGE}."))
+            self.average.load({name[len(AVERAGE) + 1 :]: tensors[name] for name in names})
         self.speakers |= set(info.speakers)
         self.epoch, self.step = info.epoch, info.step
         self.first_batch, self.sums = int(progress["first_batch"]), dict(progress["sums"])

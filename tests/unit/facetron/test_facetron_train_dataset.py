@@ -171,6 +171,42 @@ def test_jitter_keeps_length_and_order() -> None:
     assert augment.jittered_times(75, 0.0, rng).tolist() == list(range(75))
 
 
+def test_a_change_of_speed_keeps_order_and_covers_the_clip() -> None:
+    for seed in range(20):
+        times = augment.resampled_times(75, 0.2, np.random.default_rng(seed))
+        assert 62 <= len(times) <= 94
+        assert (np.diff(times) >= 0).all()
+        assert times[0] <= 1
+        assert times[-1] >= 73
+    still = augment.resampled_times(75, 0.0, np.random.default_rng(0))
+    assert still.tolist() == list(range(75))
+
+
+def test_masked_runs_hold_the_mean_frame() -> None:
+    frames = np.random.default_rng(3).integers(0, 256, (75, 4, 4, 1)).astype(np.uint8)
+    before = frames.copy()
+    masked = augment.mask_time(frames, 10, np.random.default_rng(4))
+    assert np.array_equal(frames, before)
+    changed = [t for t in range(75) if not np.array_equal(masked[t], frames[t])]
+    assert 0 < len(changed) <= 30
+    mean = frames.mean(axis=0).astype(np.uint8)
+    assert all(np.array_equal(masked[t], mean) for t in changed)
+    word = frames[:20]
+    assert augment.mask_time(word, 10, np.random.default_rng(4)) is word
+
+
+def test_faster_speech_has_the_same_letters(build: Path) -> None:
+    plain = training_clips(build)[0]
+    fast = training_clips(build, replace(augment.NONE, speed=0.3, time_mask_frames=5))
+    lengths = set()
+    for epoch in range(6):
+        item = fast[epoch, 0]
+        lengths.add(item["lips"].shape[1])
+        assert item["lips"].shape[1] == len(item["words"])
+        assert item["targets"].tolist() == plain["targets"].tolist()
+    assert len(lengths) > 1
+
+
 def test_a_clip_is_varied_as_one(build: Path) -> None:
     frames = np.repeat(np.arange(256, dtype=np.uint8).reshape(1, 16, 16, 1), 5, axis=0)
     varied = augment.vary_picture(frames, Augmentation(), np.random.default_rng(5))

@@ -16,6 +16,7 @@ from facetron_build import make_build
 
 from facetron.checkpoints import checkpoint
 from facetron.train import loop
+from facetron.train.average import WeightAverage
 from facetron.train.dataset import Batch
 from facetron.train.lip import LipStage
 from facetron.train.loop import Diverged, Trainer
@@ -233,6 +234,34 @@ def test_the_best_epochs_are_kept(build: Path, tmp_path: Path) -> None:
     assert not list(tmp_path.glob("epoch-*"))
 
 
+def test_averaged_weights_are_saved_and_resumed(build: Path, tmp_path: Path, whole: Path) -> None:
+    """What is saved is the mean over the steps; the steps themselves are those without it."""
+    run(build, tmp_path / "one", 4, "train.ema=0.9")
+    ours, theirs = curve(tmp_path / "one"), curve(whole)
+    assert [x["train_loss"] for x in ours] == [x["train_loss"] for x in theirs]
+    assert not same_weights(tmp_path / "one", whole)
+    run(build, tmp_path / "two", 2, "train.ema=0.9")
+    run(build, tmp_path / "two", 4, "train.ema=0.9")
+    assert curve(tmp_path / "two") == ours
+    assert same_weights(tmp_path / "two", tmp_path / "one")
+
+
+def test_an_average_forgets_the_weights_it_began_with() -> None:
+    layer = torch.nn.Linear(1, 1, bias=False).requires_grad_(False)
+    layer.weight.fill_(0)
+    average = WeightAverage(layer, 0.8)
+    expected = 0.0
+    for step in range(1, 61):
+        layer.weight.fill_(step)
+        average.update(step)
+        kept = min(0.8, step / (step + 10))
+        expected = kept * expected + (1 - kept) * step
+    with average.applied():
+        assert float(layer.weight) == pytest.approx(expected)
+        assert expected == pytest.approx(60 - 0.8 / 0.2, abs=0.01)  # lag of a moving average
+    assert float(layer.weight) == 60
+
+
 def test_validation_on_some_clips(tmp_path: Path) -> None:
     build = make_build(tmp_path / "build", clips=6, validation=4)
     seen: list[str] = []
@@ -247,7 +276,7 @@ def test_validation_on_some_clips(tmp_path: Path) -> None:
     assert {clip.split("/")[0] for clip in seen} == {"s3", "s5"}
 
 
-@pytest.mark.parametrize("text", ["accumulate=0", "keep_best=0", "skip_limit=-1"])
+@pytest.mark.parametrize("text", ["accumulate=0", "keep_best=0", "skip_limit=-1", "ema=1"])
 def test_impossible_options_of_training_are_one_line(
     build: Path, tmp_path: Path, text: str
 ) -> None:
