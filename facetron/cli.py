@@ -11,6 +11,7 @@ COMMANDS = {
     "embed": "facetron.commands.embed:embed",
     "info": "facetron.commands.info:info",
     "page": "facetron.commands.page:page",
+    "published": "facetron.commands.published:published",
     "resynth": "facetron.commands.resynth:resynth",
     "speak": "facetron.commands.speak:speak",
     "synthesize": "facetron.commands.synthesize:synthesize",

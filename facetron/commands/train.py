@@ -37,7 +37,8 @@ from manifests.outputs import Command
     "sources",
     multiple=True,
     type=click.Path(path_type=Path),
-    help="Checkpoint to take trained parts from; may be given several times.",
+    help="Checkpoint to take trained parts from, or a file of `facetron published`; may be given "
+    "several times.",
 )
 @click.option("--restart", is_flag=True, help="Start anew even if --out holds an earlier run.")
 def train(

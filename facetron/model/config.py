@@ -31,8 +31,8 @@ class LipConfig:
     """Lip encoder (III), after LipNet."""
 
     kind: str = "lipnet"
-    """A name in `facetron.model.encoders.LIP`. The other options are those of `lipnet`; another kind
-    has its own field of view in `input_px` and `input_channels`."""
+    """A name in `facetron.model.encoders.LIP`. The other options are those of `lipnet`, but for
+    `dropout`, `frozen`, and the field of view of another kind in `input_px` and `input_channels`."""
     input_px: int = 144
     input_channels: Literal[1, 3] = 3
     """3 is color, 1 grey."""
@@ -53,6 +53,10 @@ class LipConfig:
     fc_size: int = 512
     frozen: bool = True
     """In the decoder's and the joint stage the lip encoder stays as its own stage left it (IV-A)."""
+    width: int = 0
+    """Of the transformer of `av-hubert`, `av-hubert-large` and `auto-avsr`, a multiple of 64; 0 is the
+    published one, and likewise the layers."""
+    layers: int = 0
 
     def __post_init__(self) -> None:
         encoders.require("lip", self.kind)
@@ -62,6 +66,18 @@ class LipConfig:
             raise BadInput(
                 f"lip.channels {list(self.channels)} with bottleneck {self.bottleneck}",
                 "give three channel counts and a bottleneck of 0 or more",
+            )
+        side = encoders.LIP_VIEWS_PX.get(self.kind)
+        if side and (self.input_px, self.input_channels) != (side, 1):
+            raise BadInput(
+                f"lip.kind {self.kind} with input_px {self.input_px} and input_channels "
+                f"{self.input_channels}",
+                f"start from its own options with lip={self.kind}",
+            )
+        if self.width % 64 or min(self.width, self.layers) < 0:
+            raise BadInput(
+                f"lip.width {self.width} with lip.layers {self.layers}",
+                "give a multiple of 64 and 1 or more, or 0 for the published ones",
             )
         if self.pooled_px < 1:
             raise BadInput(

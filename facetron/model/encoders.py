@@ -15,7 +15,14 @@ from manifests.errors import BadInput
 if TYPE_CHECKING:
     from torch import Tensor
 
-LIP = {"lipnet": "facetron.model.lip:LipEncoder"}
+LIP = {
+    "lipnet": "facetron.model.lip:LipEncoder",
+    "av-hubert": "facetron.model.av_hubert:AvHubertLips",
+    "av-hubert-large": "facetron.model.av_hubert:AvHubertLips",
+    "auto-avsr": "facetron.model.auto_avsr:AutoAvsrLips",
+}
+LIP_VIEWS_PX = {"av-hubert": 88, "av-hubert-large": 88, "auto-avsr": 88}
+"""Kinds of lip encoders whose published weights see gray pictures of one side only."""
 FACE = {
     "inception_resnet_v1": "facetron.model.face:FaceEncoder",
     "residual": "facetron.model.face:FaceEncoder",

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from facetron import options
+from facetron.model import encoders
 from facetron.model.config import (
     DecoderConfig,
     DiscriminatorConfig,
@@ -27,6 +28,9 @@ SOURCE = VocoderConfig(
 )
 """HiFi-GAN with a harmonic source and an inverse STFT: learns in minutes on two cores what V3 does not
 learn in a day; see `VocoderConfig.source`."""
+V1_FROM_22K = replace(V1, rates=(8, 5, 4, 2), kernels=(16, 11, 8, 4))
+"""V1 in as many stages as the published one, so that its weights can start a training at hop 320: all
+but two of the upsampling layers fit."""
 V1_22K = VocoderConfig("hifigan-22k", 512, (8, 8, 2, 2), (16, 16, 4, 4))
 V2_22K = replace(V1_22K, channels=128)
 V3_22K = VocoderConfig("hifigan-22k", 256, (8, 8, 4), (16, 16, 8), resblock=2)
@@ -124,11 +128,18 @@ VOCODERS: dict[str, VocoderConfig] = {
     "v1": V1,
     "v2": V2,
     "v3": V3,
+    "v1-from-22k": V1_FROM_22K,
     "v1-22k": V1_22K,
     "v2-22k": V2_22K,
     "v3-22k": V3_22K,
 }
 """HiFi-GAN's three versions at the paper's hop of 320 and, for published weights, as published."""
+
+LIPS: dict[str, LipConfig] = {
+    kind: LipConfig(kind=kind, input_px=side, input_channels=1, dropout=0.1)
+    for kind, side in encoders.LIP_VIEWS_PX.items()
+}
+"""Lip encoders that others published, as `--set lip=NAME`."""
 
 SECTIONS = ("lip", "face", "prosody", "decoder", "mel_discriminator", "vocoder")
 
@@ -137,6 +148,7 @@ PRESETS: dict[str, Mapping[str, Any]] = {
     **{name: {size: getattr(SIZES[size], name) for size in SIZES} for name in SECTIONS},
 }
 PRESETS["vocoder"] = {**PRESETS["vocoder"], **VOCODERS}
+PRESETS["lip"] = {**PRESETS["lip"], **LIPS}
 
 
 def model_config(

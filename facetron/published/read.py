@@ -8,9 +8,128 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_file
 from torch import nn
 
+from facetron.checkpoints.checkpoint import HEADER
 from manifests.errors import BadInput
+
+
+class _Inert:
+    """Stands in for every class and function that a checkpoint names beside its tensors: it keeps
+    nothing and does nothing, so that nothing of others is imported or run."""
+
+    def __new__(cls, *_: Any, **__: Any) -> _Inert:
+        return object.__new__(cls)
+
+    def __init__(self, *_: Any, **__: Any) -> None:
+        """Takes whatever the original took."""
+
+    def __setstate__(self, _: Any) -> None:
+        """Forgets it."""
+
+    def __call__(self, *_: Any, **__: Any) -> _Inert:
+        return self
+
+    def append(self, _: Any) -> None:
+        """As a list would."""
+
+    def __setitem__(self, *_: Any) -> None:
+        """As a dictionary would."""
+
+
+def _loaded(path: Path) -> Any:
+    """The content of a checkpoint file, without running anything that it names.
+
+    PyTorch's restricted reader makes tensors and plain containers only. Checkpoints of fairseq also
+    name classes of their options and dictionaries; the reader is given an inert class for each.
+    """
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError:
+        if not zipfile.is_zipfile(path):
+            raise
+        named = torch.serialization.get_unsafe_globals_in_checkpoint(path)
+        if not named:
+            raise
+        inert: list[Any] = [(type("Inert", (_Inert,), {}), name) for name in named]
+        with torch.serialization.safe_globals(inert):
+            return torch.load(path, map_location="cpu", weights_only=True)
+
+
+def _checked(path: Path) -> Any:
+    try:
+        return _loaded(path)
+    except OSError as error:
+        raise BadInput(f"{path}: {error.strerror or error}", "check the path") from None
+    except (
+        RuntimeError,
+        pickle.UnpicklingError,
+        EOFError,
+        zipfile.BadZipFile,
+        ValueError,
+        TypeError,
+        AttributeError,
+    ) as error:
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else "damaged"
+        raise BadInput(
+            f"{path} is not a checkpoint of plain tensors ({reason[:100]})", "fetch it again"
+        ) from None
+
+
+def is_safetensors(path: Path) -> bool:
+    """Whether a file is named or begins like safetensors, rather than like PyTorch's own format."""
+    if path.suffix == ".safetensors":
+        return True
+    with open(path, "rb") as file:
+        return file.read(9)[8:] == b"{"
+
+
+def is_foreign(path: Path) -> bool:
+    """Whether a file is there and holds weights, but is no checkpoint of facetron."""
+    if not path.is_file():
+        return False
+    if not is_safetensors(path):
+        return True
+    try:
+        with safe_open(path, framework="pt") as file:
+            return HEADER not in (file.metadata() or {})
+    except (SafetensorError, OSError, ValueError):
+        return False
+
+
+def read_tensors(path: Path) -> dict[str, torch.Tensor]:
+    """All tensors of a file of PyTorch or of safetensors, named by their way through nested
+    dictionaries: `generator.conv_pre.bias`. What is no tensor is passed over, as is the state of
+    optimizers.
+
+    Raises:
+        BadInput: no such file, no checkpoint, or no tensors in it.
+    """
+    if path.is_file() and is_safetensors(path):
+        try:
+            tensors = load_file(path)
+        except (SafetensorError, OSError) as error:
+            raise BadInput(
+                f"{path} is not a readable safetensors file ({error})", "fetch it again"
+            ) from None
+    else:
+        tensors = {}
+        _collect(_checked(path), "", tensors)
+    if not tensors:
+        raise BadInput(f"{path} holds no tensors", "check the path of the weights")
+    return tensors
+
+
+def _collect(content: Any, prefix: str, into: dict[str, torch.Tensor]) -> None:
+    if not isinstance(content, dict):
+        return
+    for name, value in content.items():
+        if isinstance(value, torch.Tensor):
+            into[f"{prefix}{name}"] = value
+        elif not str(name).startswith("optim"):
+            _collect(value, f"{prefix}{name}.", into)
 
 
 def read_published(path: Path, part: str = "") -> dict[str, torch.Tensor]:
@@ -22,23 +141,9 @@ def read_published(path: Path, part: str = "") -> dict[str, torch.Tensor]:
         part: key of the `state_dict` in the file.
 
     Raises:
-        BadInput: no such file, no checkpoint, one that holds code, or no such part in it.
+        BadInput: no such file, no checkpoint, or no such part in it.
     """
-    try:
-        content: Any = torch.load(path, map_location="cpu", weights_only=True)
-    except OSError as error:
-        raise BadInput(f"{path}: {error.strerror or error}", "check the path") from None
-    except (
-        RuntimeError,
-        pickle.UnpicklingError,
-        EOFError,
-        zipfile.BadZipFile,
-        ValueError,
-    ) as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else "damaged"
-        raise BadInput(
-            f"{path} is not a checkpoint of plain tensors ({reason[:100]})", "fetch it again"
-        ) from None
+    content = _checked(path)
     if part:
         if not isinstance(content, dict) or part not in content:
             held = ", ".join(map(str, content)) if isinstance(content, dict) else "no parts"

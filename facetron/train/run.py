@@ -14,12 +14,15 @@ from lightning_fabric import Fabric
 from facetron import systems
 from facetron.checkpoints import checkpoint
 from facetron.checkpoints.checkpoint import CheckpointInfo
+from facetron.published import families
+from facetron.published.read import is_foreign
 from facetron.systems import SystemConfig
 from facetron.train.config import TrainConfig, train_config
 from facetron.train.dataset import TrainingSet, open_training_set
 from facetron.train.loop import BEST, LAST, RESUME, Inherited, Trainer
 from facetron.train.stage import Stage
 from manifests.errors import BadInput, SpecMismatch
+from manifests.io import sha256_file
 from manifests.lock import held
 
 
@@ -67,7 +70,7 @@ def train(
             for path in (*(out / name for name in (RESUME, LAST, BEST)), *out.glob("epoch-*.*")):
                 path.unlink(missing_ok=True)
         fabric.barrier()
-        inherited = take_parts(made, data, sources)
+        inherited = take_parts(made, data, sources, report)
         return Trainer(made, data, out, fabric, report, inherited).fit()
 
 
@@ -118,8 +121,16 @@ def launched(training: TrainConfig) -> Fabric:
     return fabric
 
 
-def take_parts(stage: Stage[Any], data: TrainingSet, sources: Sequence[Path]) -> Inherited:
-    """Fills the parts of a stage from checkpoints.
+def take_parts(
+    stage: Stage[Any],
+    data: TrainingSet,
+    sources: Sequence[Path],
+    report: Callable[[str], None] = lambda line: None,
+) -> Inherited:
+    """Fills the parts of a stage from checkpoints, and from weights that others published.
+
+    Args:
+        report: takes a line for a person for every published file.
 
     Raises:
         BadInput: a needed part that none has, a checkpoint of another system that the stage does
@@ -131,6 +142,9 @@ def take_parts(stage: Stage[Any], data: TrainingSet, sources: Sequence[Path]) ->
     trained: dict[str, dict[str, Any]] = {}
     mel = stage.config.mel_spec.fingerprint()
     for path in sources:
+        if is_foreign(path):
+            trained |= take_published(stage, path, report)
+            continue
         info, tensors = checkpoint.load(path)
         wanted = _wanted(stage, info, path)
         checkpoint.require_features(info, path, mel, data.crop)
@@ -153,6 +167,34 @@ def take_parts(stage: Stage[Any], data: TrainingSet, sources: Sequence[Path]) ->
         )
     stage.start_from(frozenset(trained))
     return Inherited(frozenset(speakers), trained)
+
+
+def take_published(
+    stage: Stage[Any], path: Path, report: Callable[[str], None]
+) -> dict[str, dict[str, Any]]:
+    """Fills a part of a stage from a file of `facetron.published.families`.
+
+    A published lip encoder spells no letters of ours yet, so that only the stage that trains it
+    takes one.
+
+    Returns:
+        Part → record of its training; empty where the stage has no use for the file.
+
+    Raises:
+        BadInput: the file is of no known family, or does not fit the options.
+    """
+    found = families.recognize(path)
+    part = found.part
+    wanted = {*stage.takes, *stage.needs} - ({"lip"} if "lip" in stage.needs else set())
+    if part not in wanted or part not in stage.parts:
+        report(f"{stage.name}: {path.name} is {found.name}, of no use to this stage")
+        return {}
+    fresh = families.fill(stage.parts[part], found, path)
+    starts = f", {', '.join(fresh[:3])}{' …' if len(fresh) > 3 else ''} start anew" if fresh else ""
+    report(f"{stage.name}: {part} from {path.name} ({found.name}){starts}")
+    origin = {"weights": found.name, "file": path.name, "sha256": sha256_file(path)}
+    record = {"stage": "published", "epoch": 0, "revision": "", "metrics": {}, "training": origin}
+    return {part: record}
 
 
 def _wanted(stage: Stage[Any], info: CheckpointInfo, path: Path) -> tuple[str, ...]:

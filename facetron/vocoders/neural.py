@@ -19,7 +19,7 @@ from facetron.devices import choose
 from facetron.model.sizes import VOCODERS
 from facetron.model.vocoder import Vocoder
 from facetron.published.norms import remove_norms
-from facetron.published.read import load_published, read_published
+from facetron.published.read import is_safetensors, load_published, read_published
 from facetron.vocoders.griffin_lim import GriffinLim
 from manifests.errors import BadInput, SpecMismatch
 from manifests.io import sha256_file
@@ -179,14 +179,6 @@ def _module(path: Path, _mtime_ns: int, device: torch.device) -> Vocoder:
         raise BadInput(f"{path}: the vocoder's weights are not finite numbers", "fetch it again")
     remove_norms(module)
     return module.requires_grad_(False).eval().to(device)
-
-
-def is_safetensors(path: Path) -> bool:
-    """Whether a file is named or begins like safetensors, rather than like PyTorch's own format."""
-    if path.suffix == ".safetensors":
-        return True
-    with open(path, "rb") as file:
-        return file.read(9)[8:] == b"{"
 
 
 def _ours(path: Path) -> Vocoder:

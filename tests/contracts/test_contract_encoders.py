@@ -25,6 +25,8 @@ PAIRS = [(section, kind) for section, kinds in encoders.KINDS.items() for kind i
 
 def config_of(section: str, kind: str) -> Any:
     changes: dict[str, Any] = {"input_px": 80} if kind == "inception_resnet_v1" else {}
+    if section == "lip" and kind in encoders.LIP_VIEWS_PX:
+        changes = {"input_px": encoders.LIP_VIEWS_PX[kind], "width": 64, "layers": 1}
     return dataclasses.replace(getattr(DEBUG, section), kind=kind, **changes)
 
 

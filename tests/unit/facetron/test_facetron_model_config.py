@@ -181,7 +181,7 @@ def test_values_that_only_fit_together_are_taken_together() -> None:
 
 def test_vocoders_upsample_by_the_hop() -> None:
     assert {name: config.mel_spec.hop_samples for name, config in VOCODERS.items()} == {
-        **dict.fromkeys(["v1", "v2", "v3"], 320),
+        **dict.fromkeys(["v1", "v2", "v3", "v1-from-22k"], 320),
         **dict.fromkeys(["v1-22k", "v2-22k", "v3-22k"], 256),
     }
     with pytest.raises(BadInput, match="multiply to 320"):
