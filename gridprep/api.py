@@ -16,10 +16,9 @@ from gridprep.landmarks import registry
 from gridprep.media.footage import Footage, one_line
 from gridprep.pipeline.recipe import ALL_STAGES, DEFAULT_MEL, ContentPolicy, Recipe
 from gridprep.pipeline.run import BuildReport, run
-from gridprep.pipeline.selection import BuildOptions
+from gridprep.pipeline.selection import CORPUS_SPLIT, BuildOptions
 from gridprep.verification.report import Verification, VerifyOptions
 from gridprep.verification.run import verify as run_verification
-from manifests.corpus_lists import parse_speakers
 from manifests.cpus import available_cpus
 from manifests.errors import BadInput
 from manifests.mel import PRESETS
@@ -37,7 +36,8 @@ def build(
     corpus: Folder,
     out: Folder,
     *,
-    split: str = "large-unseen",
+    corpus_kind: str = "",
+    split: str = CORPUS_SPLIT,
     speakers: str | Iterable[str] = "all",
     limit: int = 0,
     jobs: int = 0,
@@ -55,17 +55,21 @@ def build(
     max_failures: int = -1,
     redo: Iterable[str] = (),
 ) -> BuildReport:
-    """Builds features and a manifest from a GRID folder, as `gridprep build` does.
+    """Builds features and a manifest from a corpus, as `gridprep build` does.
 
     Every clip ends as a row of the manifest or as a failure with stage and reason. Called again, it
     redoes what changed; interrupted, it goes on where it stopped. A build of other clips into the same
     folder adds to it.
 
     Args:
-        corpus: folder that holds GRID, or a SynthGRID; it is only read.
+        corpus: folder of a corpus or of your own videos, or a list of videos; it is only read.
         out: folder of the build.
-        split: a frozen split (`gridprep splits` lists them) that gives the clips their subsets.
-        speakers: `all`, names such as `s1,s2` or `s1-s5`, or a list of names.
+        corpus_kind: name of the corpus's recipe (`gridprep.corpora.registry`); "" where it shows by
+            itself.
+        split: a frozen split (`gridprep splits` lists them), or a file that `gridprep splits freeze`
+            wrote, that gives the clips their subsets; `default` is the corpus's own, `large-unseen` of
+            GRID.
+        speakers: `all`, names such as `s1,s2` or, of GRID, `s1-s5`, or a list of names.
         limit: at most this many clips, spread evenly over the speakers; 0 is all.
         jobs: worker processes; 0 is one for every processor that this process may use.
         landmarks: landmark backend; "" is the default one.
@@ -114,6 +118,7 @@ def build(
                 mels=mels,
                 content=content,
             ),
+            corpus_kind=corpus_kind,
             split=split,
             speakers=speakers,
             limit=limit,
@@ -131,6 +136,7 @@ def build_options(
     out: Folder,
     recipe: Recipe,
     *,
+    corpus_kind: str = "",
     split: str = "",
     speakers: str | Iterable[str] = "all",
     limit: int = 0,
@@ -146,6 +152,7 @@ def build_options(
         corpus=os.fspath(corpus),
         out=os.fspath(out),
         recipe=recipe,
+        corpus_kind=corpus_kind,
         split=split,
         speakers=_speakers(speakers),
         limit=limit,
@@ -199,18 +206,19 @@ def recipe_of(
 def verify(
     corpus: Folder,
     *,
+    corpus_kind: str = "",
     speakers: str | Iterable[str] = "all",
     limit: int = 0,
     jobs: int = 0,
     quick: bool = False,
     faces: bool = False,
 ) -> Verification:
-    """Checks every clip of a corpus as a build would, and the folder against GRID's lists, as
+    """Checks every clip of a corpus as a build would, and a GRID folder against GRID's lists, as
     `gridprep verify` does. The corpus is only read.
 
     Args:
-        corpus: folder that holds GRID, or a SynthGRID.
-        speakers, limit, jobs: as in `build`.
+        corpus: folder of a corpus, or a list of videos.
+        corpus_kind, speakers, limit, jobs: as in `build`.
         quick: names and presence only; nothing is decoded.
         faces: look for the face in every clip as well.
 
@@ -230,6 +238,7 @@ def verify(
     return run_verification(
         VerifyOptions(
             corpus=os.fspath(corpus),
+            corpus_kind=corpus_kind,
             speakers=_speakers(speakers),
             limit=limit,
             jobs=jobs or available_cpus(),
@@ -328,4 +337,4 @@ def _with_who(options: Mapping[str, str] | None, who: str) -> dict[str, str]:
 
 def _speakers(given: str | Iterable[str]) -> tuple[str, ...]:
     text = given if isinstance(given, str) else ",".join(given)
-    return () if text == "all" else parse_speakers(text)
+    return () if text == "all" else (text,)

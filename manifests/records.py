@@ -156,15 +156,20 @@ class Record:
 
 @dataclass(frozen=True)
 class Clip(Record):
-    """One GRID clip as found on disk, before anything was decoded.
+    """One clip as found on disk, before anything was decoded.
 
     Attributes:
-        speaker: the *true* speaker, `s1` … `s34`, by stem where the folder is misplaced.
-        stem: six-letter sentence code, `bbaf2n`.
+        speaker: in GRID the *true* speaker, `s1` … `s34`, by stem where the folder is misplaced.
+        stem: name of the clip, unique within the speaker; in GRID the six-letter sentence code,
+            `bbaf2n`.
         video: absolute path of the audio-video file.
-        alignment: absolute path of the `.align` file that belongs to the stem, or "".
+        alignment: absolute path of the file with the words of the clip (GRID's `.align`), or "".
         found_speaker: the speaker that the folder claims.
         repairs: repairs made while finding it (`speaker_folder`, `alignment_folder`).
+        start_s, end_s: the part of the file that is the clip; `end_s` 0 is the whole file.
+        transcript: what is said, as a list of the corpus has it; "" where another file says it.
+        gender: `male`, `female` or "" where it is not known.
+        subset: `train`, `val` or `test` where the corpus itself says it, else "".
     """
 
     speaker: str
@@ -174,10 +179,20 @@ class Clip(Record):
     found_speaker: str = ""
     repairs: tuple[str, ...] = ()
     sha256: dict[str, str] = field(default_factory=dict)
+    start_s: float = 0.0
+    end_s: float = 0.0
+    transcript: str = ""
+    gender: str = ""
+    subset: str = ""
 
     @property
     def clip_id(self) -> str:
         return f"{self.speaker}/{self.stem}"
+
+    @property
+    def is_part(self) -> bool:
+        """Whether the clip is a part of its file."""
+        return self.end_s > 0
 
 
 @dataclass(frozen=True)
@@ -262,9 +277,11 @@ class ManifestRow(Record):
     """One usable clip of a build.
 
     Attributes:
+        gender: `male`, `female`, or "" where the corpus does not say.
         subset: `train`, `val` or `test` of the build's split.
-        sentence: six words, lower case.
-        words: spans of the six words.
+        sentence: the words said in the normal form of the corpus's language (`manifests.language`); six
+            words in GRID, "" where nobody wrote them down.
+        words: spans of the words; () where the corpus has no times.
         paths: artifact → path relative to the manifest's folder; keys `lips`, `face`, `audio`, `mel`,
             `prosody` (F0 and energy), `landmarks`.
         video_frames, audio_samples, mel_frames: the physics, checked by `manifests.io.validate`.
@@ -279,6 +296,8 @@ class ManifestRow(Record):
         repairs: misplaced files of the clip that were paired by stem (`speaker_folder`,
             `alignment_folder`); the clip itself has no defect.
         sha256: artifact → hex SHA-256 of its file, extra mels as `mel:PRESET`; `gridprep check` compares.
+        start_s, end_s: the part of the source that the clip is; `end_s` 0 is the whole file.
+        transcript: the text as the corpus has it, "" where it is the sentence.
     """
 
     speaker: str
@@ -301,6 +320,9 @@ class ManifestRow(Record):
     extra_mels: dict[str, str] = field(default_factory=dict)
     repairs: tuple[str, ...] = ()
     sha256: dict[str, str] = field(default_factory=dict)
+    start_s: float = 0.0
+    end_s: float = 0.0
+    transcript: str = ""
 
     @property
     def clip_id(self) -> str:

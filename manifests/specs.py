@@ -72,11 +72,13 @@ def _fingerprint(spec: Spec) -> str:
 class AudioSpec(Spec):
     """Mono PCM cut or right-padded to the clip's length.
 
-    The default is the paper's 16 kHz (V); 3 s are 48,000 samples.
+    The default is the paper's 16 kHz (V) and GRID's length; 3 s are 48,000 samples.
     """
 
     sample_rate_hz: int = 16_000
     clip_samples: int = 48_000
+    """0: as long as the pictures, `frames · sample_rate_hz / 25`, for corpora whose clips have any
+    length."""
     downmix: Literal["mean"] = "mean"
     """Channels are averaged: ffmpeg's `-ac 1` to float is 1.414 times too loud."""
     resampler: Literal["soxr_hq"] = "soxr_hq"

@@ -10,10 +10,11 @@ from typing import Any, TypeVar, get_args
 import click
 
 from gridprep.api import build_options, recipe_of
+from gridprep.corpora.registry import RECIPES
 from gridprep.landmarks.registry import BACKENDS, DEFAULT
 from gridprep.pipeline.recipe import ALL_STAGES, DEFAULT_MEL, ContentPolicy
 from gridprep.pipeline.run import BuildReport, estimate, run
-from gridprep.pipeline.selection import BuildOptions
+from gridprep.pipeline.selection import CORPUS_SPLIT, BuildOptions
 from manifests.console import print_json
 from manifests.cpus import available_cpus
 from manifests.errors import BadInput
@@ -28,7 +29,17 @@ FINISHED_WITH_FAILURES = 6
 
 _SHARED = [
     click.option(
-        "--corpus", required=True, type=click.Path(), help="Folder of the corpus, in any layout."
+        "--corpus",
+        required=True,
+        type=click.Path(),
+        help="Folder of the corpus, in any layout, or of your own videos; or a list of videos "
+        "(CSV, JSONL); see docs/corpora.md.",
+    ),
+    click.option(
+        "--corpus-kind",
+        default="",
+        show_default="what the folder looks like",
+        help=f"Recipe of the corpus: {', '.join(RECIPES)}.",
     ),
     click.option(
         "--out",
@@ -37,7 +48,10 @@ _SHARED = [
         help="Folder of the build: a new or empty folder, or an existing build.",
     ),
     click.option(
-        "--speakers", default="all", show_default=True, help="Speakers: s1,s2 or s1-s5 or all."
+        "--speakers",
+        default="all",
+        show_default=True,
+        help="Speakers: names with commas between them, of GRID also s1-s5, or all.",
     ),
     click.option(
         "--limit",
@@ -137,7 +151,16 @@ def _pairs(options: tuple[str, ...]) -> dict[str, str]:
 
 
 RECIPE = ("landmarks", "device", "every", "who", "lips_format", "face_every", "content")
-BUILD = ("split", "speakers", "limit", "jobs", "backend", "scheduler", "max_failures")
+BUILD = (
+    "corpus_kind",
+    "split",
+    "speakers",
+    "limit",
+    "jobs",
+    "backend",
+    "scheduler",
+    "max_failures",
+)
 """Names of options that are names of parameters of `gridprep.api`."""
 
 
@@ -237,9 +260,11 @@ mels = _stage_command(
 @_with(_SHARED, _LANDMARKS, _CROPS, _MELS, _CONTENT)
 @click.option(
     "--split",
-    default="large-unseen",
-    show_default=True,
-    help="Frozen split that assigns clips to subsets; see `gridprep splits`.",
+    default=CORPUS_SPLIT,
+    show_default="large-unseen for GRID",
+    help="Frozen split that assigns clips to subsets, by name or as the .csv file that `gridprep "
+    "splits freeze` wrote; see `gridprep splits`. Without one, the subsets are those of the corpus, or "
+    "all clips are in train.",
 )
 def manifest(**given: Any) -> int:
     """Writes the manifest from the features that are already built."""
@@ -251,9 +276,11 @@ def manifest(**given: Any) -> int:
 @_with(_SHARED, _LANDMARKS, _CROPS, _MELS, _CONTENT)
 @click.option(
     "--split",
-    default="large-unseen",
-    show_default=True,
-    help="Frozen split that assigns clips to subsets; see `gridprep splits`.",
+    default=CORPUS_SPLIT,
+    show_default="large-unseen for GRID",
+    help="Frozen split that assigns clips to subsets, by name or as the .csv file that `gridprep "
+    "splits freeze` wrote; see `gridprep splits`. Without one, the subsets are those of the corpus, or "
+    "all clips are in train.",
 )
 @click.option(
     "--redo",
@@ -268,7 +295,7 @@ def manifest(**given: Any) -> int:
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of text.")
 def build(dry_run: bool, as_json: bool, **given: Any) -> int:
-    """Runs all stages of preprocessing: from a GRID folder to features and a manifest.
+    """Runs all stages of preprocessing: from a corpus to features and a manifest.
 
     A build adds to the content of OUT: clips of earlier builds stay in the manifest as long as their
     features are those that these options would give; the number of clips dropped is printed.

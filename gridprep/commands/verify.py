@@ -9,6 +9,7 @@ import click
 
 from gridprep import api
 from gridprep.commands.build import FINISHED_WITH_FAILURES
+from gridprep.corpora.registry import RECIPES
 from gridprep.verification.report import Finding, SpeakerCounts, Verification
 from manifests.console import format_table, print_json
 from manifests.cpus import available_cpus
@@ -23,7 +24,16 @@ NAMED = 12
 @click.command(cls=Command)
 @click.argument("corpus", type=click.Path())
 @click.option(
-    "--speakers", default="all", show_default=True, help="Speakers: s1,s2 or s1-s5 or all."
+    "--corpus-kind",
+    default="",
+    show_default="what the folder looks like",
+    help=f"Recipe of the corpus: {', '.join(RECIPES)}.",
+)
+@click.option(
+    "--speakers",
+    default="all",
+    show_default=True,
+    help="Speakers: names with commas between them, of GRID also s1-s5, or all.",
 )
 @click.option(
     "--limit",
@@ -51,6 +61,7 @@ NAMED = 12
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of text.")
 def verify(
     corpus: str,
+    corpus_kind: str,
     speakers: str,
     limit: int,
     jobs: int,
@@ -60,7 +71,7 @@ def verify(
     complete: bool,
     as_json: bool,
 ) -> int:
-    """Checks every clip of CORPUS as a build would, and compares the folder with GRID's lists.
+    """Checks every clip of CORPUS as a build would, and compares a folder of GRID with its lists.
 
     Each clip is decoded to its end. Checked are: number, rate and size of the frames; gray and black
     frames; presence, length and level of the sound; file name and speaker; presence of the alignment
@@ -70,7 +81,15 @@ def verify(
     missing with --complete; 2 bad input.
     """
     _check_out(out, corpus)
-    result = api.verify(corpus, speakers=speakers, limit=limit, jobs=jobs, quick=quick, faces=faces)
+    result = api.verify(
+        corpus,
+        corpus_kind=corpus_kind,
+        speakers=speakers,
+        limit=limit,
+        jobs=jobs,
+        quick=quick,
+        faces=faces,
+    )
     write_json(out, result.to_dict())
     incomplete = complete and result.missing > 0
     code = FINISHED_WITH_FAILURES if result.count("failed") or incomplete else 0

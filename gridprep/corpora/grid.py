@@ -12,69 +12,40 @@ from __future__ import annotations
 import os
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from gridprep.corpora.alignment import read_alignment
+from gridprep.corpora.base import (
+    BUILD_MARK,
+    JUNK_FOLDERS,
+    Annotation,
+    Check,
+    Corpus,
+    FolderClaim,
+    is_folder,
+    is_litter,
+    is_plain,
+    no_video,
+)
 from gridprep.media.decode import VIDEO_SUFFIXES
-from manifests.corpus_lists import speaker_of
+from gridprep.media.expectation import GRID_CLIP, ClipExpectation
+from manifests.corpus_lists import (
+    SPEAKERS,
+    expected_stems_of,
+    gender_of,
+    parse_speakers,
+    speaker_of,
+)
 from manifests.errors import BadInput
-from manifests.grammar import stem_in
+from manifests.grammar import sentence_of, stem_in
+from manifests.language import GRID as GRID_LANGUAGE
 from manifests.ordering import natural
 from manifests.records import Clip, ClipFailure
+from manifests.specs import AudioSpec
+from manifests.splits import frozen
 
 _SPEAKER_FOLDER = re.compile(r"s(\d{1,2})(?:[._-].*)?", re.IGNORECASE)
-_JUNK_FOLDERS = frozenset(
-    {"__macosx", "@eadir", "lost+found", "$recycle.bin", "system volume information"}
-)
-_JUNK_FILES = frozenset({"thumbs.db", ".ds_store", "desktop.ini"})
-_BUILD_MARK = ".state"
-"""Every build folder has this inside; its lip clips must not pass for clips of the corpus."""
-
-
-@dataclass(frozen=True)
-class FolderClaim:
-    """A folder that claims one speaker and holds another's files.
-
-    Attributes:
-        kind: `speaker_folder` (clips) or `alignment_folder`.
-        claimed: the speaker that the folder's name says.
-        holds: the speaker that the stems say.
-        files: how many.
-        folder: where they lie, relative to the corpus.
-        own: files of the claimed speaker that lie there too.
-    """
-
-    kind: str
-    claimed: str
-    holds: str
-    files: int
-    folder: str = ""
-    own: int = 0
-
-
-@dataclass(frozen=True)
-class Corpus:
-    """The clips found in a corpus, and findings about its files.
-
-    Attributes:
-        root: absolute path.
-        clips: one per stem, ordered by speaker and stem.
-        failures: files that look like clips but cannot be one (`not_a_stem`, `unknown_stem`).
-        claims: folders that hold another speaker's files, i.e. the repairs.
-        duplicates: further files of a stem, not used: (used, not used) relative paths.
-        orphan_alignments: alignments whose stem has no clip here.
-        junk_files: number of system files and folders ignored (`._x`, `Thumbs.db`, `__MACOSX`).
-        archives: zip files that lie in the corpus, relative paths; nothing in them is a clip yet.
-    """
-
-    root: str
-    clips: tuple[Clip, ...]
-    failures: tuple[ClipFailure, ...]
-    claims: tuple[FolderClaim, ...]
-    duplicates: tuple[tuple[str, str], ...]
-    orphan_alignments: int
-    junk_files: int
-    archives: tuple[str, ...] = ()
 
 
 def _walk(root: str) -> Iterator[tuple[str, str, str, bool]]:
@@ -98,11 +69,11 @@ def _walk(root: str) -> Iterator[tuple[str, str, str, bool]]:
         if (stat.st_dev, stat.st_ino) in walked:
             continue
         walked.add((stat.st_dev, stat.st_ino))
-        if any(entry.name == _BUILD_MARK for entry in entries):
+        if any(entry.name == BUILD_MARK for entry in entries):
             continue
         for entry in entries:
-            if _is_folder(entry):
-                if entry.name.lower() in _JUNK_FOLDERS:
+            if is_folder(entry):
+                if entry.name.lower() in JUNK_FOLDERS:
                     yield folder, entry.name, "", True
                     continue
                 if entry.name.startswith("."):
@@ -110,33 +81,13 @@ def _walk(root: str) -> Iterator[tuple[str, str, str, bool]]:
                 match = _SPEAKER_FOLDER.fullmatch(entry.name)
                 stack.append((entry.path, f"s{int(match[1])}" if match else claimed))
             else:
-                yield folder, entry.name, claimed, _is_plain(entry)
+                yield folder, entry.name, claimed, is_plain(entry)
 
 
 def _relative(path: str, root: str) -> str:
     """`os.path.relpath` for what lies below `root`, as everything that is walked does; ten times as
     quick, which 33,000 clips feel."""
     return path[len(root) :].lstrip("/") or "."
-
-
-def _is_plain(entry: os.DirEntry[str]) -> bool:
-    """False for a named pipe, a socket or a device, which would be waited for and never end. A link
-    to nowhere is plain: the clip behind it is missing, and is reported as such."""
-    try:
-        return entry.is_file() or not os.path.exists(entry.path)
-    except OSError:
-        return True
-
-
-def _is_folder(entry: os.DirEntry[str]) -> bool:
-    try:
-        return entry.is_dir(follow_symlinks=True)
-    except OSError:  # a link to itself
-        return False
-
-
-def _is_litter(name: str) -> bool:
-    return name.startswith("._") or name.lower() in _JUNK_FILES or name.lower() in _JUNK_FOLDERS
 
 
 def _preference(path: str, claimed: str, speaker: str) -> tuple[bool, bool, int, str]:
@@ -156,20 +107,6 @@ def _strange(root: str, path: str, claimed: str, reason: str, why: str) -> ClipF
     relative = _relative(path, root)
     base = os.path.splitext(os.path.basename(path))[0]
     return ClipFailure(claimed or "?", base, "find", reason, f"{relative}: {why}", relative)
-
-
-def _no_video(root: str, archives: list[str]) -> BadInput:
-    if archives:
-        shown = ", ".join(archives[:3]) + (", …" if len(archives) > 3 else "")
-        count = "an archive that is" if len(archives) == 1 else f"{len(archives)} archives that are"
-        return BadInput(
-            f"{root} holds no video file but {count} not unpacked ({shown})",
-            f"run `gridprep unpack {root} --out CORPUS` and give CORPUS",
-        )
-    return BadInput(
-        f"{root} holds no video file ({' '.join(VIDEO_SUFFIXES)})",
-        "give the folder that holds s1, s2, … or run `gridprep download`",
-    )
 
 
 def find_clips(corpus: str | os.PathLike[str]) -> Corpus:
@@ -195,7 +132,7 @@ def find_clips(corpus: str | os.PathLike[str]) -> Corpus:
             archives.append(_relative(path, root))
             continue
         if name.startswith(".") or not (is_video or suffix == ".align"):
-            junk += _is_litter(name)
+            junk += is_litter(name)
             continue
         stem = stem_in(base)
         if not is_video:
@@ -213,7 +150,7 @@ def find_clips(corpus: str | os.PathLike[str]) -> Corpus:
             why = f"{base!r} is not a sentence of GRID"
             failures.append(_strange(root, path, claimed, "not_a_stem", why))
     if not videos and not failures:
-        raise _no_video(root, archives)
+        raise no_video(root, archives, VIDEO_SUFFIXES)
     clips: list[Clip] = []
     duplicates: list[tuple[str, str]] = []
     used: Counter[tuple[str, str, str, str]] = Counter()  # kind, folder, claimed, speaker
@@ -250,6 +187,7 @@ def find_clips(corpus: str | os.PathLike[str]) -> Corpus:
                 alignment=aligned[0][0] if aligned else "",
                 found_speaker=claimed,
                 repairs=tuple(repairs),
+                gender=gender_of(speaker),
             )
         )
     return Corpus(
@@ -266,3 +204,63 @@ def find_clips(corpus: str | os.PathLike[str]) -> Corpus:
         junk_files=junk,
         archives=tuple(sorted(archives)),
     )
+
+
+SYNTH_MARK = "synth.json"
+"""`gridprep synth` leaves this in its corpora."""
+
+
+@dataclass(frozen=True)
+class GridRecipe:
+    """GRID, and corpora made in its likeness: sentences by stem, speakers by stem, 75 frames."""
+
+    name: str = "grid"
+    title: str = "GRID (Cooke, Barker, Cunningham, Shao, JASA 120(5), 2006)"
+    source: str = "Zenodo record 3625687, and the copies of it in the wild"
+    language: str = GRID_LANGUAGE
+    expected: ClipExpectation = GRID_CLIP
+    audio: AudioSpec = AudioSpec()
+    default_split: str = "large-unseen"
+    checks: frozenset[Check] = frozenset({"lips", "sound", "words", "direction", "speaker"})
+    version: str = "1"
+    known_speakers: tuple[str, ...] = SPEAKERS
+
+    def expected_stems(self, speaker: str) -> tuple[str, ...]:
+        """The stems that a complete download holds."""
+        return expected_stems_of(speaker) if speaker in SPEAKERS else ()
+
+    @property
+    def splits(self) -> tuple[str, ...]:
+        """All splits that come with the toolkit: they list GRID's clips."""
+        return frozen.names()
+
+    def looks_like(self, root: str, names: Sequence[str]) -> bool:
+        """Whether the videos are named as sentences, and not as Lombard GRID's are."""
+        return SYNTH_MARK not in names and has_sentences(names)
+
+    def find(self, root: str) -> Corpus:
+        """See `find_clips`."""
+        return find_clips(root)
+
+    def annotate(self, clip: Clip) -> Annotation:
+        """The words of the clip's `.align` file, which must spell the stem."""
+        return Annotation(sentence_of(clip.stem), read_alignment(clip.alignment, clip.stem))
+
+    def parse_speakers(self, text: str, found: Corpus) -> frozenset[str]:
+        """`s1,s2`, ranges as `s30-s34`, `all`."""
+        speakers = parse_speakers(text)
+        return frozenset() if speakers == SPEAKERS else frozenset(speakers)
+
+
+_LOMBARD = re.compile(r"s\d+_[lp]_", re.IGNORECASE)
+
+
+def has_sentences(names: Sequence[str]) -> bool:
+    """Whether half of the videos among the paths or more are named as sentences of GRID."""
+    parts = [os.path.splitext(os.path.basename(name)) for name in names]
+    bases = [base for base, suffix in parts if suffix.lower() in VIDEO_SUFFIXES]
+    named = sum(not _LOMBARD.match(base) and stem_in(base) is not None for base in bases)
+    return 0 < len(bases) <= 2 * named
+
+
+GRID = GridRecipe()

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from gridprep.corpora.grid import FolderClaim
+from gridprep.corpora.base import FolderClaim
 from manifests.ordering import natural
 from manifests.records import Record
 

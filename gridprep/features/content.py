@@ -160,7 +160,11 @@ def check_lips(motion: LipMotion, found: NDArray[np.bool_]) -> ContentReport:
 
 
 def check_sound(
-    samples: NDArray[np.float32], rate_hz: int, mel: NDArray[np.float32], words: Sequence[WordSpan]
+    samples: NDArray[np.float32],
+    rate_hz: int,
+    mel: NDArray[np.float32],
+    words: Sequence[WordSpan],
+    templates: bool = True,
 ) -> ContentReport:
     """Checks that the words of the alignment are said without a gap.
 
@@ -168,12 +172,13 @@ def check_sound(
         samples: (N,) samples of the sound.
         mel: (80, frames) default log mel of the sound.
         words: words of the alignment without silences.
+        templates: whether to compare the words of GRID with how they sound on average.
 
     Raises:
         ClipError: stage `content`, reasons `sound_dropout`, `words_not_said`.
     """
     start, length = dropout_samples(samples, words, rate_hz)
-    score = words_score(mel, words)
+    score = words_score(mel, words) if templates else None
     qc: dict[str, object] = {"dropout_s": round(length / rate_hz, 4)}
     if score is not None:
         qc["words_score"] = round(score, 4)

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from gridprep.media.frames import Shown, VideoReader, check_size, thinned
 from gridprep.media.opening import decoded, opened
+from gridprep.media.window import Window
 from manifests.errors import ClipError
 from manifests.mediafile import best_stream, pixel_aspect, streams_of, turns_of, upright
 from manifests.specs import CLIP_FRAMES
@@ -25,6 +26,7 @@ from manifests.specs import CLIP_FRAMES
 VIDEO_SUFFIXES = (".mpg", ".mpeg", ".mp4", ".mkv", ".avi", ".mov")
 
 MAX_FRAMES = 1000
+MAX_FPS = 240
 MAX_SOUND_S = 600.0
 """A clip of GRID has 75 frames and 3 s; these stop a film named as a clip from filling the memory."""
 
@@ -145,7 +147,22 @@ def _video_start_s(frame_times_s: NDArray[np.float64], stream: Any) -> float:
     return 0.0
 
 
-def _check_length(path: str, frames: int, sound_s: float) -> None:
+def _check_length(
+    path: str, times_s: list[float], sound_s: float, window: Window | None, most_s: float
+) -> None:
+    """Raises `ClipError` (`too_long`). Without `most_s` the bounds are those of GRID."""
+    frames = len(times_s)
+    if window is not None:
+        return
+    if most_s:
+        if frames > most_s * MAX_FPS or (frames and times_s[-1] - times_s[0] > most_s + 1):
+            raise ClipError(
+                "decode",
+                "too_long",
+                f"{path} is longer than {most_s:g} s: list its parts with start_s and end_s, which "
+                "`gridprep segment` finds at silences",
+            )
+        return
     if frames > MAX_FRAMES:
         what = f"over {MAX_FRAMES} frames"
     elif sound_s > MAX_SOUND_S:
@@ -158,8 +175,8 @@ def _check_length(path: str, frames: int, sound_s: float) -> None:
 class _Pictures:
     """Gathers the pictures of a pass: all of them, or small ones where those would be too many bytes."""
 
-    def __init__(self, path: str) -> None:
-        self.reader = VideoReader(path)
+    def __init__(self, path: str, window: Window | None) -> None:
+        self.reader = VideoReader(path, window=window)
         self.times_s: list[float] = []
         self.damaged = 0
         self.turns = 0
@@ -193,23 +210,38 @@ class _Pictures:
         return np.stack(self._whole)
 
 
-def decode(path: str | os.PathLike[str], video: bool = True, audio: bool = True) -> Media:
-    """Reads a file from start to end in one pass.
+def decode(
+    path: str | os.PathLike[str],
+    video: bool = True,
+    audio: bool = True,
+    window: Window | None = None,
+    most_s: float = 0.0,
+) -> Media:
+    """Reads a file, or a part of it, in one pass.
 
     Args:
         path: any container FFmpeg reads. Of several tracks the one is taken that a player would
             play, among those that can be decoded.
         video, audio: which streams to decode; an unwanted one costs nothing.
+        window: the part to read; times of the result start at its start. None is the whole file.
+        most_s: longest duration that is accepted, in seconds; 0 is the bound for a clip of GRID.
 
     Raises:
         ClipError: stage `decode`, reason as `gridprep.media.opening.opened` says, or `too_long` or
             `size_changes`. A damaged packet inside a readable file is no error: it is counted.
     """
     with opened(path) as container:
-        return _decode(container, os.fspath(path), video, audio)
+        return _decode(container, os.fspath(path), video, audio, window, most_s)
 
 
-def _decode(container: Any, path: str, want_video: bool, want_audio: bool) -> Media:
+def _decode(
+    container: Any,
+    path: str,
+    want_video: bool,
+    want_audio: bool,
+    window: Window | None,
+    most_s: float,
+) -> Media:
     video_stream, audio_stream = best_stream(container, "video"), best_stream(container, "audio")
     streams = {"video": video_stream, "audio": audio_stream}
     wanted = [
@@ -218,7 +250,7 @@ def _decode(container: Any, path: str, want_video: bool, want_audio: bool) -> Me
         if stream is not None and want
     ]
     codecs = "+".join(s.codec_context.name for s in streams.values() if s is not None)
-    pictures = _Pictures(path)
+    pictures = _Pictures(path, window)
     sound: list[_Sound] = []
     errors: list[str] = []
     sound_s = 0.0
@@ -227,26 +259,35 @@ def _decode(container: Any, path: str, want_video: bool, want_audio: bool) -> Me
         stream.codec_context.thread_count = 1
     if video_stream is not None:
         pictures.reader.take_from(video_stream)
-    for frame in decoded(container, wanted, errors) if wanted else ():
+    frames = decoded(container, wanted, errors) if wanted else iter(())
+    if window is not None and video_stream is not None:
+        window.seek(container, video_stream)
+        frames = window.inside(frames, video_stream, len(wanted))
+    for frame in frames:
         if isinstance(frame, av.VideoFrame):
             pictures.add(frame)
         else:
             sound.append(_Sound(frame.time, frame.sample_rate, _pcm(frame)))
             sound_s += frame.samples / max(frame.sample_rate, 1)
-        _check_length(path, len(pictures.times_s), sound_s)
+        _check_length(path, pictures.times_s, sound_s, window, most_s)
     frame_times = np.asarray(pictures.times_s, np.float64)
     start_s = _video_start_s(frame_times, video_stream)
+    if window is not None and video_stream is not None:
+        start_s = window.origin_s(video_stream)
     pcm, rate_hz, audio_start_s, gap_samples, changed = _join(sound)
     delay = 0
     if sound and container.format.name == "avi":
         delay = AVI_DELAY_SAMPLES.get(audio_stream.codec_context.codec.canonical_name, 0)
+    pcm, audio_start_s = pcm[delay:], audio_start_s - start_s
+    if window is not None and audio_start_s < 0:  # a packet reaches over the start of the part
+        pcm, audio_start_s = pcm[round(-audio_start_s * rate_hz) :], 0.0
     return Media(
         frames=pictures.frames(),
         frame_times_s=frame_times - start_s,
         fps=pictures.reader.stated_fps,
-        audio=pcm[delay:],
+        audio=pcm,
         sample_rate_hz=rate_hz,
-        audio_start_s=audio_start_s - start_s if sound else 0.0,
+        audio_start_s=audio_start_s if sound else 0.0,
         audio_gap_samples=gap_samples,
         has_video=video_stream is not None,
         has_audio=audio_stream is not None,

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gridprep.media.opening import decoded, opened
+from gridprep.media.window import Window
 from manifests.errors import ClipError
 from manifests.mediafile import best_stream, pixel_aspect, streams_of, upright
 
@@ -41,12 +42,14 @@ def check_size(path: str, size: tuple[int, int], frame: Any) -> None:
 
 class VideoReader:
     """The frames of a file's video by their number, decoded forwards from the first byte as often as
-    it takes, never seeking. Going back costs decoding anew unless the frame is still kept.
+    it takes, never seeking except to a `Window`. Going back costs decoding anew unless the frame is still
+    kept.
 
     Args:
         path: any container that FFmpeg reads.
         keep_bytes: memory for decoded frames, in bytes.
         threads: whether large pictures may be decoded on several threads.
+        window: the part of the file to read, whose first frame is number 0; None is all of it.
 
     Attributes:
         codec: FFmpeg's name of the codec, "" before anything was decoded.
@@ -55,9 +58,14 @@ class VideoReader:
     """
 
     def __init__(
-        self, path: str | os.PathLike[str], keep_bytes: int = KEEP_BYTES, threads: bool = False
+        self,
+        path: str | os.PathLike[str],
+        keep_bytes: int = KEEP_BYTES,
+        threads: bool = False,
+        window: Window | None = None,
     ) -> None:
         self.path = os.fspath(path)
+        self._window = window
         self.codec = ""
         self.stated_fps = 0.0
         self.aspect = Fraction(1)
@@ -80,7 +88,11 @@ class VideoReader:
                 context.thread_type = "AUTO"
             else:
                 context.thread_count = 1
-            for number, frame in enumerate(decoded(container, [stream], errors)):
+            frames = decoded(container, [stream], errors)
+            if self._window is not None:
+                self._window.seek(container, stream)
+                frames = self._window.inside(frames, stream)
+            for number, frame in enumerate(frames):
                 self.keep(number, frame)
                 yield frame
 

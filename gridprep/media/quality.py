@@ -1,9 +1,11 @@
 """Checks and repairs of a decoded clip: frame count, frame rate, gray and black frames, sound.
 
-Decisions (docs/formats.md has them as a table): a clip is 75 frames at 25 fps. One or two frames too few
-are completed by repeating the one before, one or two too many are cut, both flagged. Another frame rate above
-25 is resampled by time and flagged, one below is refused. Gray, black or more missing frames, or no
-usable sound, make the clip a failure: its features would look fine and be wrong.
+Decisions (docs/formats.md has them as a table): a clip of GRID is 75 frames at 25 fps. One or two frames
+too few are completed by repeating the one before, one or two too many are cut, both flagged. Another frame
+rate above 25 is resampled by time and flagged, one below is refused. Gray, black or more missing frames, or
+no usable sound, make the clip a failure: its features would look fine and be wrong. What other corpora
+expect is said by `gridprep.media.expectation`: there a clip has any length, and its sound is as long as its
+pictures, 640 samples a frame at 16 kHz.
 """
 
 from __future__ import annotations
@@ -15,15 +17,15 @@ import soxr
 from numpy.typing import NDArray
 
 from gridprep.media.decode import Media
+from gridprep.media.expectation import GRID_CLIP, ClipExpectation
 from gridprep.media.frames import Shown, select
 from gridprep.media.scenes import scene_cuts, thumbnail
 from manifests.errors import ClipError
-from manifests.specs import CLIP_FRAMES, CLIP_SECONDS, VIDEO_FPS, AudioSpec
+from manifests.specs import VIDEO_FPS, AudioSpec
 
 TOLERATED_FRAMES = 2
 """Number of frames by which a clip may be too short or too long."""
 
-GRID_SIZES = ((360, 288), (720, 576))
 MIN_SIDE_PX = 100
 
 RATE_TOLERANCE_FPS = 0.1
@@ -39,19 +41,19 @@ reaches this share of the clip's median."""
 BLACK_MEAN = 40.0
 COLORED = 20.0
 """Spread of the mean red, green and blue above which plain frames are not called gray."""
-MIN_AUDIO_S = 2.5
+MIN_SOUND_SHARE = 2.5 / 3
+"""Least duration of the sound, as a share of that of the pictures."""
 MIN_SAMPLE_RATE_HZ = 8000
 SILENT_DBFS = -60.0
 MAX_DAMAGED_FRAMES = 5
-MAX_AV_START_S = 0.5
 
 
 @dataclass(frozen=True)
 class CheckedVideo:
-    """The 75 checked frames of a clip, with the repairs that were made.
+    """The checked frames of a clip at 25 fps, with the repairs that were made.
 
     Attributes:
-        frames: (75, H, W, 3) uint8 RGB; see `Media.frames`.
+        frames: (T, H, W, 3) uint8 RGB, 75 of GRID; see `Media.frames`.
         flags: repairs and oddities.
         qc: numbers for the manifest row.
     """
@@ -66,7 +68,7 @@ class CheckedAudio:
     """The checked sound at the spec's rate and length, with the repairs that were made.
 
     Attributes:
-        samples: (clip_samples,) float32 mono.
+        samples: (N,) float32 mono.
         samples_added: zeros appended on the right.
     """
 
@@ -112,11 +114,12 @@ def _ranges(mask: NDArray[np.bool_]) -> str:
     return ", ".join(f"{r[0]}-{r[-1]}" if len(r) > 1 else f"{r[0]}" for r in runs if len(r))
 
 
-def check_video(media: Media) -> CheckedVideo:
-    """Brings the pictures to 75 frames at 25 fps or raises `ClipError` (stage `decode`).
+def check_video(media: Media, expected: ClipExpectation = GRID_CLIP) -> CheckedVideo:
+    """Brings the pictures to 25 fps and to the expected number of frames, or raises `ClipError` (stage
+    `decode`).
 
-    Reasons: `no_video`, `no_decoder`, `no_frames`, `too_small`, `frame_rate`, `frame_count`, `grey_frames`,
-    `black_frames`, `damaged_bitstream`.
+    Reasons: `no_video`, `no_decoder`, `no_frames`, `too_small`, `frame_rate`, `frame_count`, `too_short`,
+    `too_long`, `grey_frames`, `black_frames`, `damaged_bitstream`.
     """
     frames = media.frames
     if "video" in media.undecodable:
@@ -142,7 +145,7 @@ def check_video(media: Media) -> CheckedVideo:
     }
     if min(height, width) < MIN_SIDE_PX:
         raise ClipError("decode", "too_small", f"pictures are {width}×{height}", qc)
-    if (width, height) not in GRID_SIZES:
+    if expected.usual_sizes_px and (width, height) not in expected.usual_sizes_px:
         flags.append("unusual_size")
     if media.pixel_aspect != 1:
         flags.append("pixels_squared")
@@ -150,27 +153,28 @@ def check_video(media: Media) -> CheckedVideo:
     if media.quarter_turns:
         flags.append("picture_turned")
         qc["turned_degrees"] = 90 * media.quarter_turns
-    frames, rate_flags = _to_25_fps(media, qc)
+    frames, rate_flags = _to_25_fps(media, qc, expected)
     flags += rate_flags
     if media.decode_errors or media.damaged_frames:
         qc |= {"decode_errors": media.decode_errors, "damaged_frames": media.damaged_frames}
         flags.append("damaged_bitstream")
-    missing = CLIP_FRAMES - len(frames)
+    missing = expected.frames - len(frames) if expected.frames else 0
     if abs(missing) > TOLERATED_FRAMES:
         cause = "; the file breaks off or is damaged" if media.decode_errors else ""
         raise ClipError(
-            "decode", "frame_count", f"{len(frames)} frames, not {CLIP_FRAMES}{cause}", qc
+            "decode", "frame_count", f"{len(frames)} frames, not {expected.frames}{cause}", qc
         )
+    _check_duration(len(frames) / VIDEO_FPS, expected, qc)
     if media.damaged_frames > MAX_DAMAGED_FRAMES:
         raise ClipError(
             "decode", "damaged_bitstream", f"{media.damaged_frames} frames are damaged", qc
         )
     if missing > 0:
-        frames = _completed(frames, media.frame_times_s)
+        frames = _completed(frames, media.frame_times_s, expected.frames)
         flags.append("frames_repeated")
         qc["frames_repeated"] = missing
     elif missing < 0:
-        frames = select(frames, np.arange(CLIP_FRAMES))
+        frames = select(frames, np.arange(expected.frames))
         flags.append("frames_cut")
         qc["frames_cut"] = -missing
     thin = _thin(frames)
@@ -198,10 +202,25 @@ def check_video(media: Media) -> CheckedVideo:
     return CheckedVideo(frames, tuple(flags), qc)
 
 
+def _check_duration(seconds: float, expected: ClipExpectation, qc: dict[str, object]) -> None:
+    if seconds < expected.least_s:
+        raise ClipError(
+            "decode", "too_short", f"{seconds:.2f} s, at least {expected.least_s:g} s needed", qc
+        )
+    if seconds > expected.most_s:
+        raise ClipError(
+            "decode",
+            "too_long",
+            f"{seconds:.2f} s, at most {expected.most_s:g} s: list its parts with start_s and end_s, "
+            "which `gridprep segment` finds at silences",
+            qc,
+        )
+
+
 def _completed(
-    frames: NDArray[np.uint8] | Shown, times_s: NDArray[np.float64]
+    frames: NDArray[np.uint8] | Shown, times_s: NDArray[np.float64], wanted: int
 ) -> NDArray[np.uint8] | Shown:
-    """Completes a few frames less to 75: each frame stays on screen until the time of the next.
+    """Completes a few frames less to the `wanted` number: each stays on screen until the next one's time.
 
     Where a frame was lost in mid-clip its place shows in the times; repeating the last one instead
     would put all later pictures ahead of the sound. Times that make no sense are passed over.
@@ -209,9 +228,9 @@ def _completed(
     places = np.arange(len(frames))
     if len(times_s) == len(frames) and np.isfinite(times_s).all():
         timed = np.round(times_s * VIDEO_FPS).astype(np.int64)
-        if (np.diff(timed) > 0).all() and timed[0] == 0 and timed[-1] < CLIP_FRAMES:
+        if (np.diff(timed) > 0).all() and timed[0] == 0 and timed[-1] < wanted:
             places = timed
-    shown = np.searchsorted(places, np.arange(CLIP_FRAMES), side="right") - 1
+    shown = np.searchsorted(places, np.arange(wanted), side="right") - 1
     return select(frames, shown)
 
 
@@ -238,18 +257,22 @@ def shown_at_25_fps(
     return np.clip(shown, 0, len(times_s) - 1)
 
 
-def _to_25_fps(media: Media, qc: dict[str, object]) -> tuple[NDArray[np.uint8] | Shown, list[str]]:
+def _to_25_fps(
+    media: Media, qc: dict[str, object], expected: ClipExpectation
+) -> tuple[NDArray[np.uint8] | Shown, list[str]]:
     """Frames at 25 fps: as they are, or the one on screen at each 40 ms."""
     times_s = media.frame_times_s
     measured = measured_fps(times_s, media.fps)
     qc["source_fps"] = round(measured, 3)
-    if abs(measured - VIDEO_FPS) < RATE_TOLERANCE_FPS and not _more_than_25_fps(times_s):
+    # Where the number of frames is known a lost one is put back by it; elsewhere by the times.
+    gaps = not expected.frames and bool((np.diff(times_s) > 1.5 / VIDEO_FPS).any())
+    if abs(measured - VIDEO_FPS) < RATE_TOLERANCE_FPS and not (_more_than_25_fps(times_s) or gaps):
         return media.frames, []
-    if measured < VIDEO_FPS:
+    if measured < expected.least_fps - RATE_TOLERANCE_FPS * (not expected.frames):
         raise ClipError(
             "decode",
             "frame_rate",
-            f"{measured:.2f} frames per second, at least {VIDEO_FPS} needed",
+            f"{measured:.2f} frames per second, at least {expected.least_fps:g} needed",
             qc,
         )
     duration_s = len(media.frames) / measured
@@ -278,8 +301,14 @@ def to_mono(audio: NDArray[np.float32], source_hz: int, target_hz: int) -> NDArr
     return np.asarray(soxr.resample(mono, source_hz, target_hz, quality="HQ"), np.float32)
 
 
-def check_audio(media: Media, spec: AudioSpec) -> CheckedAudio:
+def check_audio(
+    media: Media, spec: AudioSpec, expected: ClipExpectation = GRID_CLIP, n_frames: int = 0
+) -> CheckedAudio:
     """Brings the sound to the spec, on the time axis of the video, or raises `ClipError` (`audio`).
+
+    Args:
+        n_frames: frames of the checked video; the sound is made as long where the spec has no length
+            of its own.
 
     Reasons: `no_audio`, `no_decoder`, `audio_short`, `audio_silent`, `audio_rate`, `audio_nan`,
     `audio_start`.
@@ -296,7 +325,7 @@ def check_audio(media: Media, spec: AudioSpec) -> CheckedAudio:
         raise ClipError("audio", "audio_nan", "the sound holds NaN or infinite values", evidence)
     if rate < MIN_SAMPLE_RATE_HZ:
         raise ClipError("audio", "audio_rate", f"the sound has {rate} Hz", evidence)
-    if abs(media.audio_start_s) > MAX_AV_START_S:
+    if abs(media.audio_start_s) > expected.most_sound_start_s:
         raise ClipError(
             "audio",
             "audio_start",
@@ -320,11 +349,12 @@ def check_audio(media: Media, spec: AudioSpec) -> CheckedAudio:
         flags.append("audio_gap")
     seconds = len(samples) / spec.sample_rate_hz
     evidence["source_seconds"] = round(seconds, 3)
-    if seconds < MIN_AUDIO_S:
+    wanted = spec.clip_samples or n_frames * spec.sample_rate_hz // VIDEO_FPS
+    if len(samples) < MIN_SOUND_SHARE * wanted:
         raise ClipError(
             "audio",
             "audio_short",
-            f"{seconds:.2f} s of sound for {CLIP_SECONDS:.0f} s of picture",
+            f"{seconds:.2f} s of sound for {wanted / spec.sample_rate_hz:.3g} s of picture",
             evidence,
         )
     level = float(np.sqrt(np.mean(np.square(samples, dtype=np.float64))))
@@ -333,11 +363,11 @@ def check_audio(media: Media, spec: AudioSpec) -> CheckedAudio:
         raise ClipError(
             "audio", "audio_silent", f"the sound is silent ({rms_dbfs:.0f} dBFS)", evidence
         )
-    added = spec.clip_samples - len(samples)
+    added = wanted - len(samples)
     if added < 0:
         if -added > spec.sample_rate_hz * TOLERATED_FRAMES / VIDEO_FPS:
             flags.append("audio_cut")
-        samples = samples[: spec.clip_samples]
+        samples = samples[:wanted]
     fitted = np.pad(samples, (0, max(added, 0)))
     clipped = float(np.mean(np.abs(fitted) >= 0.999))
     if clipped > 0.001:

@@ -152,6 +152,7 @@ def repair(
         corpus=options.corpus,
         out=options.out,
         recipe=options.recipe,
+        corpus_kind=options.corpus_kind,
         split=options.split,
         jobs=jobs,
         only=tuple(clips),
@@ -168,6 +169,7 @@ def _options(root: Path, jobs: int, corpus: str) -> tuple[BuildOptions, dict[str
             corpus=corpus or str(values["corpus"]),
             out=os.fspath(root),
             recipe=Recipe.from_dict(values["recipe"]),
+            corpus_kind=str(values.get("corpus_kind", "")),
             split=str(values["split"]),
             jobs=jobs,
         )

@@ -15,7 +15,10 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any, Literal, cast, get_args
 
+from gridprep.corpora.base import Check, CorpusRecipe
+from gridprep.corpora.registry import recipe as corpus_recipe
 from gridprep.features.prosody import ProsodySpec
+from gridprep.media.expectation import GRID_CLIP
 from gridprep.pipeline.state import ClipState, StageState, chain, decode_state, files_present
 from manifests.errors import ManifestError
 from manifests.mel import PRESETS
@@ -58,6 +61,8 @@ STAGE_FILES: dict[str, tuple[str, ...]] = {
 }
 """Stage → the artifacts that a row needs from it."""
 
+ALL_CHECKS: frozenset[Check] = frozenset(get_args(Check))
+
 ContentPolicy = Literal["fail", "flag", "off"]
 """Policy for clips with ruined content: a failure, a row with a flag, or no check at all."""
 
@@ -88,6 +93,7 @@ class Recipe:
             change the points are in `landmarks.options` too.
         library_versions: stage → versions of the libraries that decide the bytes of its files.
         content: policy for clips with ruined content.
+        corpus: name of the recipe of the corpus (`gridprep.corpora.registry`).
     """
 
     audio: AudioSpec = AudioSpec()
@@ -99,10 +105,20 @@ class Recipe:
     landmark_options: tuple[tuple[str, str], ...] = ()
     library_versions: tuple[tuple[str, str], ...] = ()
     content: ContentPolicy = "fail"
+    corpus: str = "grid"
 
     @property
     def mel(self) -> MelSpec:
         return PRESETS[self.mels[0]]
+
+    @property
+    def corpus_recipe(self) -> CorpusRecipe:
+        """What is known of the corpus."""
+        return corpus_recipe(self.corpus)
+
+    def for_corpus(self, corpus: CorpusRecipe) -> Recipe:
+        """The recipe for clips of a corpus."""
+        return replace(self, corpus=corpus.name, audio=corpus.audio)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values from which `from_dict` makes the recipe again, without the versions: those are
@@ -116,6 +132,7 @@ class Recipe:
             "device": self.device,
             "landmark_options": dict(self.landmark_options),
             "content": self.content,
+            "corpus": self.corpus,
         }
 
     @classmethod
@@ -130,14 +147,17 @@ class Recipe:
             device=str(values["device"]),
             landmark_options=tuple(sorted(dict(values["landmark_options"]).items())),
             content=content_policy(values.get("content", "fail")),
+            corpus=str(values.get("corpus", "grid")),
         )
 
     def stage_parameters(self) -> dict[str, str]:
         """Stage → one text of its parameters and versions."""
         versions = dict(self.library_versions)
+        corpus = self.corpus_recipe
+        plain = corpus.checks >= ALL_CHECKS  # as texts were before there were other corpora
         own = {
-            "decode": "",
-            "alignment": "",
+            "decode": "" if corpus.expected == GRID_CLIP else corpus.expected.fingerprint(),
+            "alignment": "" if plain else f"{corpus.name} {corpus.version}",
             "audio": self.audio.fingerprint(),
             "align": self.landmarks.fingerprint(),
             "crop": self.crop.fingerprint(),
@@ -148,7 +168,7 @@ class Recipe:
                 ]
             ),
             "sync": "",
-            "content": self.content,
+            "content": self.content if plain else " ".join([self.content, *sorted(corpus.checks)]),
         }
         return {
             stage: f"{stage} {STAGE_VERSIONS[stage]} {own[stage]} {versions.get(stage, '')}"
@@ -214,7 +234,8 @@ def whole(name: str, stage: StageState) -> bool:
         return False
     if name == "alignment":
         try:
-            return bool([WordSpan.from_dict(word) for word in data["words"]])
+            words = [WordSpan.from_dict(word) for word in data["words"]]
+            return bool(words) or isinstance(data.get("sentence"), str)
         except (KeyError, TypeError, AttributeError, ManifestError):
             return False
     return True
@@ -223,13 +244,15 @@ def whole(name: str, stage: StageState) -> bool:
 def expected_keys(state: ClipState, clip: Clip, parameters: dict[str, str]) -> dict[str, str]:
     """Stage → the key that it must have to count as done, for the source that `state` has stamped."""
     source = state.source.sha256 if state.source else ""
+    part = (f"{clip.start_s:.6f}-{clip.end_s:.6f}",) if clip.is_part else ()
     keys: dict[str, str] = {}
     for stage, upstream in UPSTREAM.items():
         if stage == "alignment":
             words = state.alignment.sha256 if state.alignment else "none"
-            inputs: tuple[str, ...] = (clip.stem, words)
+            said = (clip.transcript,) if clip.transcript else ()
+            inputs: tuple[str, ...] = (clip.stem, words, *said, *part)
         else:
-            inputs = tuple(keys[u] for u in upstream) or (source,)
+            inputs = tuple(keys[u] for u in upstream) or (source, *part)
         keys[stage] = chain(parameters[stage], *inputs)
     return keys
 

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import IO, Any
 
+from gridprep.corpora.base import fitted
 from gridprep.pipeline.recipe import (
     ALL_STAGES,
     Recipe,
@@ -21,11 +22,10 @@ from gridprep.pipeline.recipe import (
     stale_stages,
 )
 from gridprep.pipeline.state import ClipState
-from manifests.corpus_lists import gender_of
+from manifests.errors import ClipError
 from manifests.grammar import sentence_of
 from manifests.io import SUBSETS, atomic_open, check_row, write_jsonl
 from manifests.records import SCHEMA_VERSION, Clip, ClipFailure, ManifestRow, WordSpan
-from manifests.specs import CLIP_SECONDS
 
 MANIFEST = "manifest.jsonl"
 CSV_COLUMNS = (
@@ -84,15 +84,21 @@ def row_or_failure(
     for stage in stages.values():
         qc |= stage.data.get("qc", {})
         flags += stage.data.get("flags", [])
+    said = stages["alignment"].data
+    n_frames = stages["crop"].data["video_frames"]
+    try:
+        words = fitted(tuple(WordSpan.from_dict(w) for w in said["words"]), n_frames)
+    except ClipError as error:
+        return ClipFailure(clip.speaker, clip.stem, error.stage, error.reason, error.detail, source)
     row = ManifestRow(
         speaker=clip.speaker,
-        gender=gender_of(clip.speaker),
+        gender=clip.gender,
         stem=clip.stem,
-        sentence=sentence_of(clip.stem),
+        sentence=said["sentence"] if "sentence" in said else sentence_of(clip.stem),
         subset=subset,
-        words=tuple(WordSpan.from_dict(w) for w in stages["alignment"].data["words"]),
+        words=words,
         paths={name: path for name, path in files.items() if not name.startswith("mel:")},
-        video_frames=stages["crop"].data["video_frames"],
+        video_frames=n_frames,
         audio_samples=stages["audio"].data["samples"],
         sample_rate_hz=recipe.audio.sample_rate_hz,
         mel_frames=stages["mels"].data["mel_frames"],
@@ -115,9 +121,14 @@ def row_or_failure(
             for name, path in files.items()
             if name.startswith("mel:")
         },
+        start_s=clip.start_s,
+        end_s=clip.end_s,
+        transcript=said.get("transcript", ""),
     )
-    expected_mel_frames = recipe.mel.frames(round(CLIP_SECONDS * recipe.mel.sample_rate_hz))
-    complaints = check_row(row, expected_mel_frames)
+    complaints = check_row(row, recipe.mel)
+    frames = recipe.corpus_recipe.expected.frames
+    if frames not in (0, n_frames):
+        complaints.append(f"{n_frames} video frames, not {frames}")
     if complaints:
         return ClipFailure(
             clip.speaker, clip.stem, "manifest", "physics", "; ".join(complaints), source

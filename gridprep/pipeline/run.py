@@ -310,7 +310,9 @@ class _Lists:
 
     def _subset(self, clip: Clip) -> str:
         split = self._selection.split
-        return (split.subset_of(clip.speaker, clip.stem) or "") if split else "train"
+        if split is None:
+            return clip.subset or "train"
+        return split.subset_of(clip.speaker, clip.stem) or ""
 
     def _result(self, clip: Clip) -> Result:
         """A selected clip: it was just built, or `gridprep manifest` finds out whether it is."""
@@ -357,7 +359,9 @@ def _write_manifest(
         "split": split.name if split else "",
         "split_version": split.version if split else 0,
         "split_sha256": split.sha256 if split else "",
-        "held_out_speakers": list(split.held_out_speakers) if split else [],
+        "held_out_speakers": _held_out(selection),
+        "corpus_kind": recipe.corpus,
+        "language": recipe.corpus_recipe.language,
         "specs": {
             "audio": recipe.audio.to_dict(),
             "mel": recipe.mel.to_dict(),
@@ -368,8 +372,13 @@ def _write_manifest(
     }
     lists = _Lists(options, selection, store, overrides)
     with manifest_writer(options.out, header) as writer:
-        for result in compared(lists.results(), options.recipe.content):
-            writer.add(result)
+        results = lists.results()
+        if "speaker" in recipe.corpus_recipe.checks:
+            added = compared(results, recipe.content)
+        else:
+            added = (result for result, _ in results)
+        for one in added:
+            writer.add(one)
     store.set_listed(lists.listed)
     report = BuildReport(
         clips=writer.rows + len(writer.failures),
@@ -387,6 +396,16 @@ def _write_manifest(
     return report
 
 
+def _held_out(selection: Selection) -> list[str]:
+    """Speakers all of whose clips are test, by the split or by what the corpus itself says."""
+    if selection.split is not None:
+        return list(selection.split.held_out_speakers)
+    subsets: dict[str, set[str]] = {}
+    for clip in selection.corpus.clips:
+        subsets.setdefault(clip.speaker, set()).add(clip.subset)
+    return [speaker for speaker, found in subsets.items() if found == {"test"}]
+
+
 def _provenance(options: BuildOptions, selection: Selection, report: BuildReport) -> dict[str, Any]:
     """Versions, parameters, counts and wall time, for `provenance.json`."""
     libraries = (
@@ -402,6 +421,7 @@ def _provenance(options: BuildOptions, selection: Selection, report: BuildReport
     found = {n: v for n, v in versions(*libraries).items() if v != ABSENT}
     return {
         "corpus": options.corpus,
+        "corpus_kind": options.corpus_kind,
         "recipe": options.recipe.to_dict(),
         "split": options.split,
         "speakers": list(options.speakers),
@@ -421,6 +441,7 @@ def _provenance(options: BuildOptions, selection: Selection, report: BuildReport
         "repairs": [vars(claim) for claim in selection.corpus.claims],
         "duplicates": [list(pair) for pair in selection.corpus.duplicates],
         "junk_files": selection.corpus.junk_files,
+        "unlisted": list(selection.corpus.unlisted),
         "wall_s": round(report.wall_s, 2),
         "manifest_sha256": sha256_file(report.manifest),
     }

@@ -7,7 +7,8 @@ import os
 from dataclasses import dataclass, replace
 from importlib import resources
 
-from gridprep.corpora.grid import Corpus, find_clips
+from gridprep.corpora.base import Corpus, CorpusRecipe
+from gridprep.corpora.registry import recipe_for
 from gridprep.features.crop_store import suffix_of
 from gridprep.landmarks import registry
 from gridprep.pipeline.execution import create_executor
@@ -18,8 +19,10 @@ from manifests.folders import check_own
 from manifests.manifest import dealt
 from manifests.ordering import natural
 from manifests.records import Clip, ClipFailure
-from manifests.splits.frozen import Split, load
+from manifests.splits.frozen import Split, load, load_file
 from manifests.versions import library_version
+
+CORPUS_SPLIT = "default"
 
 
 @dataclass(frozen=True)
@@ -27,7 +30,11 @@ class BuildOptions:
     """Options of a build. `recipe` decides the features, the others which clips and how they run.
 
     Attributes:
-        split: name of a frozen split; "" for the single-stage commands, which take every clip.
+        corpus_kind: name of the corpus's recipe; "" where it shows by itself.
+        split: name of a frozen split, or a file that `gridprep splits freeze` wrote; `CORPUS_SPLIT` is
+            the one that the corpus's recipe names; "" takes every clip, in the subset that the corpus
+            itself says, or in train.
+        speakers: names, or texts that the corpus's recipe takes apart (`s1-s5`).
         limit: at most this many clips, spread evenly over the speakers; 0 is all.
         max_failures: stop when more than this many clips fail; -1 is never.
         redo: stages that run again for every selected clip, with the stages that depend on them.
@@ -37,6 +44,7 @@ class BuildOptions:
     corpus: str
     out: str
     recipe: Recipe = Recipe()
+    corpus_kind: str = ""
     split: str = ""
     speakers: tuple[str, ...] = ()
     limit: int = 0
@@ -100,14 +108,42 @@ def checked(options: BuildOptions) -> BuildOptions:
     for codec in (options.recipe.crop.lips_codec, options.recipe.crop.face_codec):
         suffix_of(codec)
     stages = with_upstreams(options.targets or ALL_STAGES)
-    return replace(options, recipe=with_versions(options.recipe, stages), corpus=corpus, out=out)
+    found = recipe_for(corpus, options.corpus_kind)
+    split = found.default_split if options.split == CORPUS_SPLIT else options.split
+    return replace(
+        options,
+        recipe=with_versions(options.recipe.for_corpus(found), stages),
+        corpus=corpus,
+        out=out,
+        corpus_kind=found.name,
+        split=split,
+    )
+
+
+def _split(name: str, recipe: CorpusRecipe) -> Split | None:
+    """The split of that name. Raises `BadInput` for one that lists the clips of another corpus."""
+    if not name:
+        return None
+    if name.endswith(".csv"):
+        return load_file(name)
+    split = load(name)
+    if name not in recipe.splits:
+        others = f"--split {recipe.splits[0]}, or " if recipe.splits else ""
+        raise BadInput(
+            f"the split {name} lists clips of GRID, and the corpus is {recipe.name}",
+            f"use {others}freeze one of its own (gridprep splits freeze), or leave --split out",
+        )
+    return split
 
 
 def select(options: BuildOptions) -> Selection:
     """Finds the corpus and picks the clips. Raises `BadInput` when none is left."""
-    split = load(options.split) if options.split else None
-    corpus = find_clips(options.corpus)
-    wanted, only = set(options.speakers), set(options.only)
+    recipe = recipe_for(options.corpus, options.corpus_kind)
+    split = _split(options.split, recipe)
+    corpus = recipe.find(os.path.abspath(options.corpus))
+    chosen = ",".join(options.speakers)
+    wanted = recipe.parse_speakers(chosen, corpus) if chosen else frozenset()
+    only = set(options.only)
     clips = [
         clip
         for clip in corpus.clips

@@ -22,7 +22,6 @@ import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
-from gridprep.corpora.alignment import read_alignment
 from gridprep.features import content, crops
 from gridprep.features.crop_store import suffix_of, write_pictures
 from gridprep.features.prosody import prosody
@@ -30,6 +29,7 @@ from gridprep.landmarks.base import LandmarkBackend, TellsUpright
 from gridprep.landmarks.registry import create, frames_for
 from gridprep.media import quality
 from gridprep.media.decode import Media, decode
+from gridprep.media.window import Window
 from gridprep.pipeline.recipe import (
     ClipTask,
     Recipe,
@@ -53,7 +53,7 @@ from manifests.io import atomic_path, sha256_file
 from manifests.mel import DEFAULT, PRESETS, mel_spectrogram
 from manifests.pictures import read_pictures
 from manifests.records import Clip, ClipFailure, Landmarks, WordSpan
-from manifests.specs import MelSpec
+from manifests.specs import VIDEO_FPS, MelSpec
 from manifests.sync import av_offset, lip_height_px, loudness
 
 _FOLDER_ERRNOS = {
@@ -64,6 +64,10 @@ _FOLDER_ERRNOS = {
     )
 }
 """Error numbers of the file system that concern the build folder as a whole, not one clip."""
+
+
+MOST_MISSING_S = 0.2
+"""A video may end this much before the part that is taken of it: people round times."""
 
 
 @dataclass
@@ -110,13 +114,22 @@ class _Work:
             # Sound lies on the time axis of the pictures, so it is never decoded without them.
             need_video = bool({"decode", "audio", "align", "crop"} & set(self.stale))
             need_audio = bool({"decode", "audio"} & set(self.stale))
-            self._media = decode(self.task.clip.video, video=need_video, audio=need_audio)
+            clip, expected = self.task.clip, self.task.recipe.corpus_recipe.expected
+            self._media = decode(
+                clip.video,
+                video=need_video,
+                audio=need_audio,
+                window=Window(clip.start_s, clip.end_s) if clip.is_part else None,
+                most_s=0.0 if expected.frames else expected.most_s,
+            )
         return self._media
 
     @property
     def video(self) -> quality.CheckedVideo:
         if self._video is None:
-            self._video = quality.check_video(self.media)
+            expected = self.task.recipe.corpus_recipe.expected
+            self._video = quality.check_video(self.media, expected)
+            _require_part(self.task.clip, len(self._video.frames))
         return self._video
 
     def path(self, folder: str, suffix: str) -> str:
@@ -164,16 +177,34 @@ def _decode(work: _Work) -> None:
 
 
 def _alignment(work: _Work) -> None:
-    clip = work.task.clip
-    if not clip.alignment:
-        raise ClipError("alignment", "alignment_missing", f"no {clip.stem}.align in the corpus")
-    spans = read_alignment(clip.alignment, clip.stem)
-    work.finish("alignment", {}, words=[s.to_dict() for s in spans])
+    said = work.task.recipe.corpus_recipe.annotate(work.task.clip)
+    more: dict[str, Any] = {"transcript": said.transcript} if said.transcript else {}
+    work.finish(
+        "alignment",
+        {},
+        words=[s.to_dict() for s in said.words],
+        sentence=said.sentence,
+        flags=list(said.flags),
+        **more,
+    )
+
+
+def _require_part(clip: Clip, n_frames: int) -> None:
+    """Raises `ClipError` where a video ends before the part that is to be taken of it."""
+    missing_s = clip.end_s - clip.start_s - n_frames / VIDEO_FPS
+    if clip.is_part and missing_s > MOST_MISSING_S:
+        raise ClipError(
+            "decode",
+            "outside_video",
+            f"the video ends at {clip.end_s - missing_s:.2f} s, the part is from {clip.start_s:g} to "
+            f"{clip.end_s:g} s",
+        )
 
 
 def _audio(work: _Work) -> None:
-    spec = work.task.recipe.audio
-    sound = quality.check_audio(work.media, spec)
+    spec, expected = work.task.recipe.audio, work.task.recipe.corpus_recipe.expected
+    n_frames = 0 if spec.clip_samples else len(work.video.frames)
+    sound = quality.check_audio(work.media, spec, expected, n_frames)
     path = work.path("audio", ".wav")
     buffer = io.BytesIO()
     soundfile.write(buffer, sound.samples, spec.sample_rate_hz, format="WAV", subtype="PCM_16")
@@ -357,12 +388,19 @@ def _content(work: _Work) -> None:
     words = [WordSpan.from_dict(word) for word in stages["alignment"].data["words"]]
     samples, mel = work.default_sound
     geometry = crops.track(landmarks, recipe.landmarks, recipe.crop)
-    checks = (
-        lambda: content.check_lips(content.lip_motion(lips), landmarks.found),
-        lambda: content.check_sound(samples, DEFAULT.sample_rate_hz, mel, words),
-        lambda: content.check_direction(lip_height_px(geometry.points_px), loudness(mel)),
-    )
-    reports = [content.checked(check, recipe.content) for check in checks]
+    wanted = recipe.corpus_recipe.checks
+    checks = {
+        "lips": lambda: content.check_lips(content.lip_motion(lips), landmarks.found),
+        "sound": lambda: content.check_sound(
+            samples, DEFAULT.sample_rate_hz, mel, words, "words" in wanted
+        ),
+        "direction": lambda: content.check_direction(
+            lip_height_px(geometry.points_px), loudness(mel)
+        ),
+    }
+    reports = [
+        content.checked(check, recipe.content) for name, check in checks.items() if name in wanted
+    ]
     voice = content.voice_pattern(mel, pitch.voiced)
     work.finish(
         "content",

@@ -19,6 +19,7 @@ class VerifyOptions:
     """Options of a verification: which clips are checked, and how deeply.
 
     Attributes:
+        corpus_kind: name of the corpus's recipe; "" where it shows by itself.
         speakers: the speakers to check; () is all of them.
         limit: at most this many clips, spread evenly over the speakers; 0 is all.
         quick: check file names and presence only; no clip is decoded.
@@ -26,6 +27,7 @@ class VerifyOptions:
     """
 
     corpus: str
+    corpus_kind: str = ""
     speakers: tuple[str, ...] = ()
     limit: int = 0
     jobs: int = 1

@@ -16,13 +16,15 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import TypeVar
 
-from gridprep.corpora.alignment import read_alignment
+from gridprep.corpora.base import CorpusRecipe
+from gridprep.corpora.registry import recipe, recipe_for
 from gridprep.corpora.repairs import repairs_of
 from gridprep.features import crops
 from gridprep.landmarks.base import LandmarkBackend
 from gridprep.landmarks.registry import DEFAULT, create, frames_for
 from gridprep.media import quality
 from gridprep.media.decode import Media, decode
+from gridprep.media.window import Window
 from gridprep.pipeline.execution import create_executor
 from gridprep.pipeline.selection import BuildOptions, Selection, select
 from gridprep.verification.report import (
@@ -33,12 +35,11 @@ from gridprep.verification.report import (
     VerifyOptions,
 )
 from manifests.console import Progress
-from manifests.corpus_lists import SPEAKERS, expected_stems_of
 from manifests.errors import ClipError
 from manifests.execution import Died
 from manifests.ordering import natural
 from manifests.records import STAGES, Clip, ClipFailure
-from manifests.specs import AudioSpec, CropSpec, LandmarkSpec
+from manifests.specs import CropSpec, LandmarkSpec
 
 NAMED_MISSING = 20
 """Number of missing clips that the report names per speaker; it always holds the count."""
@@ -53,6 +54,7 @@ class VerifyTask:
     clip: Clip
     quick: bool = False
     faces: bool = False
+    corpus: str = "grid"
 
 
 class _Checks:
@@ -100,13 +102,23 @@ def _check_media(task: VerifyTask, checks: _Checks) -> None:
     """Checks the pictures and the sound of a clip, and the face if requested."""
 
     def decoded() -> Media:
-        return decode(task.clip.video)
+        clip = task.clip
+        return decode(
+            clip.video,
+            window=Window(clip.start_s, clip.end_s) if clip.is_part else None,
+            most_s=0.0 if expected.frames else expected.most_s,
+        )
 
+    corpus = recipe(task.corpus)
+    expected = corpus.expected
     media = checks.run("decode", decoded)
     if media is None:
         return
-    video = checks.run("decode", lambda: quality.check_video(media))
-    sound = checks.run("audio", lambda: quality.check_audio(media, AudioSpec()))
+    video = checks.run("decode", lambda: quality.check_video(media, expected))
+    n_frames = len(video.frames) if video is not None else len(media.frames)
+    sound = checks.run(
+        "audio", lambda: quality.check_audio(media, corpus.audio, expected, n_frames)
+    )
     checks.flags += video.flags if video is not None else ()
     checks.flags += sound.flags if sound is not None else ()
     if task.faces and video is not None:
@@ -142,7 +154,7 @@ def _present(clip: Clip) -> None:
 def _words(task: VerifyTask) -> None:
     if task.quick and task.clip.alignment:
         return
-    read_alignment(task.clip.alignment, task.clip.stem)
+    recipe(task.corpus).annotate(task.clip)
 
 
 def verify(options: VerifyOptions) -> Verification:
@@ -155,12 +167,19 @@ def verify(options: VerifyOptions) -> Verification:
     started_s = time.monotonic()
     if options.faces and not options.quick:
         _backend()  # reports a missing backend before any clip is read
+    kind = recipe_for(options.corpus, options.corpus_kind).name
     selection = select(
-        BuildOptions(options.corpus, "", speakers=options.speakers, limit=options.limit)
+        BuildOptions(
+            options.corpus,
+            "",
+            corpus_kind=kind,
+            speakers=options.speakers,
+            limit=options.limit,
+        )
     )
     root = selection.corpus.root
     findings = [_not_a_clip(failure) for failure in selection.find_failures]
-    tasks = [VerifyTask(clip, options.quick, options.faces) for clip in selection.clips]
+    tasks = [VerifyTask(clip, options.quick, options.faces, kind) for clip in selection.clips]
     # Closing the generator shuts the worker processes down, also on Ctrl-C.
     with (
         contextlib.closing(_check_all(tasks, options)) as results,
@@ -173,7 +192,7 @@ def verify(options: VerifyOptions) -> Verification:
             findings.append(replace(finding, video=os.path.relpath(finding.video, root)))
             progress.update(1, failed=failed, flagged=flagged)
     findings.sort(key=lambda f: (natural(f.speaker), f.stem))
-    table, absent = _count(selection, findings, options)
+    table, absent = _count(selection, findings, recipe(kind), ",".join(options.speakers))
     corpus = selection.corpus
     return Verification(
         options=options,
@@ -210,10 +229,11 @@ def _not_a_clip(failure: ClipFailure) -> Finding:
 
 
 def _count(
-    selection: Selection, findings: list[Finding], options: VerifyOptions
+    selection: Selection, findings: list[Finding], corpus: CorpusRecipe, speakers: str
 ) -> tuple[tuple[SpeakerCounts, ...], tuple[str, ...]]:
     """(a line for every speaker of whom something is here, the others that were asked for)."""
-    wanted = options.speakers or SPEAKERS
+    chosen = corpus.parse_speakers(speakers, selection.corpus) if speakers else frozenset()
+    wanted = sorted(chosen or corpus.known_speakers, key=natural)
     here: dict[str, list[Clip]] = {}
     for clip in selection.corpus.clips:
         here.setdefault(clip.speaker, []).append(clip)
@@ -221,11 +241,11 @@ def _count(
     verdicts = Counter((f.speaker, f.verdict) for f in findings)
     lines = []
     for speaker in sorted({*here, *strange}, key=natural):
-        if options.speakers and speaker not in options.speakers:
+        if chosen and speaker not in chosen:
             continue
         clips = here.get(speaker, [])
         stems = {clip.stem for clip in clips}
-        expected = set(expected_stems_of(speaker)) if speaker in SPEAKERS else set()
+        expected = set(corpus.expected_stems(speaker))
         missing = sorted(expected - stems)
         ok, flagged, failed = (verdicts[speaker, v] for v in ("ok", "flagged", "failed"))
         lines.append(
@@ -239,7 +259,7 @@ def _count(
                 failed=failed,
                 alignments=sum(bool(clip.alignment) for clip in clips),
                 missing=len(missing),
-                unlisted=len(stems - expected),
+                unlisted=len(stems - expected) if corpus.known_speakers else 0,
                 missing_stems=tuple(missing[:NAMED_MISSING]),
             )
         )

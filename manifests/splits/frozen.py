@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import csv
 import gzip
 import hashlib
+import io
 import json
+import os
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -14,7 +17,7 @@ from typing import Any
 
 from manifests.corpus_lists import SPEAKERS
 from manifests.errors import BadInput, ManifestError
-from manifests.io import SUBSETS
+from manifests.io import SUBSETS, read_json
 
 HERE = Path(__file__).parent
 
@@ -100,6 +103,63 @@ def parse(text: bytes) -> dict[str, dict[str, str]]:
         speaker, stem, subset = line.split(",")
         if speaker not in SPEAKERS or subset not in SUBSETS:
             raise ValueError(f"line {line!r}")
+        subsets.setdefault(speaker, {})[stem] = subset
+    return subsets
+
+
+def described_at(path: Path) -> Path:
+    """The file beside a split file that says what it is."""
+    return path.with_name(f"{path.name}.json")
+
+
+def load_file(path: str | os.PathLike[str]) -> Split:
+    """The split in a file that `gridprep splits freeze` wrote, its SHA-256 checked against the
+    description beside it (`NAME.csv.json`).
+
+    Raises:
+        BadInput: no such file or no description.
+        ManifestError: the file was changed, or is damaged.
+    """
+    path = Path(path)
+    try:
+        text = path.read_bytes()
+    except OSError as error:
+        raise BadInput(
+            f"the split {path} cannot be read ({error.strerror})",
+            "write one with `gridprep splits freeze`",
+        ) from None
+    entry = read_json(described_at(path))
+    try:
+        if hashlib.sha256(text).hexdigest() != entry["sha256"]:
+            raise ManifestError(
+                f"{path} is not the frozen split (its SHA-256 differs)",
+                "freeze it anew under another name; results of the two do not compare",
+            )
+        return Split(
+            name=str(entry["name"]),
+            version=int(entry["version"]),
+            sha256=str(entry["sha256"]),
+            origin=str(entry["origin"]),
+            rule=str(entry["rule"]),
+            places_rule="",
+            subsets=parse_rows(text),
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise ManifestError(
+            f"{path} or {described_at(path)} is damaged ({error})", "freeze it anew"
+        ) from None
+
+
+def parse_rows(text: bytes) -> dict[str, dict[str, str]]:
+    """speaker → stem → subset out of a split file's text, of any corpus. Raises `ValueError`."""
+    rows = list(csv.reader(io.StringIO(text.decode("utf-8"))))
+    if not rows or rows[0] != ["speaker", "stem", "subset"]:
+        raise ValueError("no header speaker,stem,subset")
+    subsets: dict[str, dict[str, str]] = {}
+    for row in rows[1:]:
+        speaker, stem, subset = row
+        if subset not in SUBSETS:
+            raise ValueError(f"line {','.join(row)!r}")
         subsets.setdefault(speaker, {})[stem] = subset
     return subsets
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gridprep.corpora.grid import FolderClaim
+from gridprep.corpora.base import FolderClaim
 from gridprep.corpora.repairs import repairs_of
 
 # True speaker ← folder in the alignments.zip that GRID is distributed with.

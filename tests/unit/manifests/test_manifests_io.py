@@ -31,6 +31,7 @@ from manifests.io import (
     write_json,
     write_jsonl,
 )
+from manifests.mel import PRESETS
 from manifests.records import ClipFailure, ManifestRow, WordSpan
 
 
@@ -256,13 +257,26 @@ def test_a_sound_row_has_no_complaints() -> None:
     assert check_row(row()) == []
     assert check_row(replace(row(), words=spans(*GOOD))) == []
     other = replace(row(), sample_rate_hz=22_050, audio_samples=66_150, mel_frames=258)
-    assert check_row(other, 258) == []
+    assert check_row(other, PRESETS["hifigan-22k"]) == []
+
+
+@pytest.mark.parametrize("frames", [10, 75, 1500])
+def test_a_clip_of_any_length_has_640_samples_and_2_mel_frames_a_frame(frames: int) -> None:
+    clip = replace(
+        row(), video_frames=frames, audio_samples=640 * frames, mel_frames=2 * frames, words=()
+    )
+    assert check_row(clip) == []
+    assert check_row(replace(clip, gender="", sentence="", subset="test")) == []
+    assert check_row(replace(clip, mel_frames=2 * frames + 1)) == [
+        f"{2 * frames + 1} mel frames, not {2 * frames}"
+    ]
 
 
 @pytest.mark.parametrize(
     ("change", "complaint"),
     [
-        ({"video_frames": 74}, "74 video frames, not 75"),
+        ({"video_frames": 74}, "48000 samples, not 47360 at 16000 Hz"),
+        ({"video_frames": 0}, "0 video frames"),
         ({"audio_samples": 47_999}, "47999 samples, not 48000 at 16000 Hz"),
         ({"audio_samples": 48_001}, "48001 samples, not 48000 at 16000 Hz"),
         ({"mel_frames": 151}, "151 mel frames, not 150"),
@@ -300,6 +314,6 @@ def test_validate_names_the_first_clips(tmp_path: Path) -> None:
     validate([row()], tmp_path)
     with pytest.raises(ManifestError, match="s1/bbaf2n: listed twice; rebuild these clips"):
         validate([row(), row()])
-    many = [replace(row(), stem=f"x{i}", video_frames=1) for i in range(8)]
+    many = [replace(row(), stem=f"x{i}", gender="?") for i in range(8)]
     with pytest.raises(ManifestError, match=r"s1/x0: .*s1/x4: .*\(and 3 more\); rebuild"):
         validate(many)
