@@ -45,6 +45,7 @@ HOMES = {
     "av": (
         "manifests/mediafile.py",
         "gridprep/media/decode.py",
+        "gridprep/media/window.py",
         "gridprep/media/opening.py",
         "gridprep/features/crop_store.py",
         "gridprep/synth/container.py",
