@@ -7,6 +7,7 @@ import click
 from manifests.console import LazyGroup, run
 
 COMMANDS = {
+    "calibrate": "facetron.commands.calibrate:calibrate",
     "export": "facetron.commands.export:export",
     "embed": "facetron.commands.embed:embed",
     "info": "facetron.commands.info:info",

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facetron.synthesis.base import Decoding, SpeechSynthesizer, load_synthesizer
+from facetron.synthesis.confidence import ReadingCheck, face_notes, reading_note
 from facetron.video.speak import choose_still, fitted, say
 from facetron.vocoders.registry import AUTO
 from manifests.errors import BadInput
@@ -37,6 +38,9 @@ class Speech:
         mel: (n_mels, 2 · T) float32 log mel of the checkpoint's spec; T frames of lips.
         text: text read from the lips.
         still: (H, W, 3) uint8, the still that gave the voice; None where an embedding did.
+        confidence: expected share of the words read that are right, 0 to 1; None where the weights are not
+            calibrated (`facetron calibrate`).
+        is_grid: whether the lips seem to speak a sentence of GRID; None likewise.
         warnings: reasons to doubt the result, one line each: several faces in the video, frames
             without a face, another frame rate, speakers and words that the weights do not know.
     """
@@ -47,6 +51,8 @@ class Speech:
     text: str
     still: Pictures | None
     warnings: tuple[str, ...]
+    confidence: float | None = None
+    is_grid: bool | None = None
 
 
 class PretrainedModel:
@@ -107,7 +113,15 @@ class PretrainedModel:
                 footage, None if face is None else Path(face), self.synthesizer, self._aligner
             )
         warnings = (*said.notes, *self._warnings(said.text))
-        return Speech(said.wave, said.rate_hz, said.mel, said.text, said.still, warnings)
+        return Speech(
+            said.wave,
+            said.rate_hz,
+            said.mel,
+            said.text,
+            said.still,
+            warnings,
+            *_trust(said.check),
+        )
 
     def synthesize(self, lips: Pictures, face: Pictures | Float) -> Speech:
         """Synthesizes speech from arrays of lips and of a face.
@@ -144,8 +158,20 @@ class PretrainedModel:
             )
         spoken = self.synthesizer.speak(lips, voice)
         wave = fitted(spoken.wave, len(lips), self.sample_rate_hz)
+        notes = self._warnings(spoken.text)
+        if spoken.check is not None and (warning := reading_note(spoken.check)):
+            notes += (warning,)
+        calibration = self.synthesizer.calibration
+        if calibration is not None:
+            notes += face_notes(voice, calibration, other=False)
         return Speech(
-            wave, self.sample_rate_hz, spoken.mel, spoken.text, still, self._warnings(spoken.text)
+            wave,
+            self.sample_rate_hz,
+            spoken.mel,
+            spoken.text,
+            still,
+            notes,
+            *_trust(spoken.check),
         )
 
     def close(self) -> None:
@@ -177,6 +203,10 @@ class PretrainedModel:
             f"PretrainedModel({made.path}: {len(self.speakers)} speakers, {self.sample_rate_hz} Hz, "
             f"vocoder {made.vocoder.label}, on {made.device})"
         )
+
+
+def _trust(check: ReadingCheck | None) -> tuple[float | None, bool | None]:
+    return (None, None) if check is None else (check.confidence, check.is_grid)
 
 
 def load(

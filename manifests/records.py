@@ -342,6 +342,9 @@ class RunClip(Record):
         voice: the speaker whose face was used; equals `speaker` except in swaps.
         seen: whether that speaker was in the training of the model; None where it is not known.
         transcript: the text that the lip encoder read, or "".
+        confidence: expected share of the transcript's words that are right, 0 to 1; None where it is
+            not known.
+        in_domain: whether the lips seem to speak what the model was trained on; None likewise.
     """
 
     speaker: str
@@ -354,6 +357,8 @@ class RunClip(Record):
     voice: str = ""
     seen: bool | None = None
     transcript: str = ""
+    confidence: float | None = None
+    in_domain: bool | None = None
 
     @property
     def clip_id(self) -> str:

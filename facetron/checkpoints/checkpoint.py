@@ -51,6 +51,8 @@ class CheckpointInfo(Record):
         system: name in `facetron.systems` of the system of the weights.
         trained: part → record of the training that last changed it (`stage`, `epoch`, `revision`,
             `metrics`, `training`): a part that is only used keeps its record.
+        calibration: what `facetron calibrate` measured, a `facetron.synthesis.confidence.Calibration`
+            as plain values; empty where it was not run.
     """
 
     stage: str
@@ -69,6 +71,7 @@ class CheckpointInfo(Record):
     history: tuple[dict[str, Any], ...] = ()
     system: str = systems.DEFAULT
     trained: dict[str, dict[str, Any]] = field(default_factory=dict)
+    calibration: dict[str, Any] = field(default_factory=dict)
 
     def model_config(self) -> SystemConfig:
         """Returns the options of the system. Raises `BadInput` where this version has no such system

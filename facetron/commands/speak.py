@@ -115,8 +115,10 @@ def _lines(request: SpeakRequest, outcome: SpeakOutcome) -> list[str]:
     steps = ", ".join(f"{step} {took_s:.2f}" for step, took_s in outcome.took_s.items())
     pictures = "as they were" if outcome.pictures_copied else "encoded again as H.264"
     written = [str(request.out), *([str(request.wav)] if request.wav else [])]
+    check = outcome.check
+    trust = "" if check is None else f" (confidence {check.confidence:.0%})"
     return [
-        f"read: {outcome.text or '(nothing)'}",
+        f"read: {outcome.text or '(nothing)'}{trust}",
         f"voice: from {outcome.face}",
         f"wrote {' and '.join(written)}: {outcome.speech_s:.2f} s of speech in "
         f"{sum(outcome.took_s.values()):.2f} s ({steps}); pictures {pictures}",

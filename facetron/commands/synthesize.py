@@ -120,6 +120,16 @@ def synthesize(max_failures: int, **options: Any) -> None:
         word = "seen" if speaker.seen else "unseen"
         note = ", although the manifest's split holds it out" if speaker.seen_held_out else ""
         click.echo(f"{speaker.name}: {word}{note} ({speaker.clips} clips)")
+    for note in report.notes:
+        click.echo(note)
+    if report.confidence is not None:
+        click.echo(f"text read from the lips: {report.confidence:.0%} of the words expected right")
+    if report.foreign:
+        shown = ", ".join(report.foreign[:5]) + (" …" if len(report.foreign) > 5 else "")
+        click.echo(
+            f"{len(report.foreign)} of {report.asked} clips do not look like GRID speech, the only "
+            f"speech that the weights know: {shown}"
+        )
     out, failed = options["out"], len(report.failures)
     kept = f" ({report.kept} of them kept from before)" if report.kept else ""
     click.echo(

@@ -40,7 +40,8 @@ class TimedWord:
 
 @dataclass(frozen=True)
 class ReadLine:
-    """The text that a system read: (word, whether it is wrong) in order, and how many are wrong."""
+    """The text that a system read: (word, whether it is wrong) in order; how many are wrong and how far
+    the system trusts the text."""
 
     label: str
     words: tuple[tuple[str, bool], ...]
@@ -114,16 +115,20 @@ def whose(item: Shown) -> tuple[str, tuple[str, ...]]:
 
 
 def read_lines(item: Shown) -> tuple[ReadLine, ...]:
-    """Returns the text that each system read from the lips."""
+    """Returns the text that each system read from the lips, and how far it trusts it."""
     several = sum(bool(clip.transcript) for _, clip in item.made) > 1
-    return tuple(
-        ReadLine(
-            f"read, {run.info.name}" if several else "read from the lips",
-            *compared(item.clip.sentence, clip.transcript),
-        )
-        for run, clip in item.made
-        if clip.transcript
-    )
+    lines = []
+    for run, clip in item.made:
+        if clip.transcript:
+            words, verdict = compared(item.clip.sentence, clip.transcript)
+            told = [verdict] if verdict else []
+            if clip.confidence is not None:
+                told.append(f"confidence {clip.confidence:.0%}")
+            if clip.in_domain is False:
+                told.append("does not look like GRID speech")
+            label = f"read, {run.info.name}" if several else "read from the lips"
+            lines.append(ReadLine(label, words, "; ".join(told)))
+    return tuple(lines)
 
 
 def compared(said: str, read: str) -> tuple[tuple[tuple[str, bool], ...], str]:

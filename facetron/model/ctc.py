@@ -93,9 +93,13 @@ def any_text() -> Automaton:
     return automaton(next_state, np.ones(1, dtype=bool))
 
 
-@lru_cache(maxsize=1)
-def grid_sentences() -> Automaton:
-    """The 64,000 sentences of GRID: six tries of words in a row, joined by spaces."""
+@lru_cache(maxsize=2)
+def grid_sentences(several: bool = False) -> Automaton:
+    """The 64,000 sentences of GRID: six tries of words in a row, joined by spaces.
+
+    Args:
+        several: allow several sentences in a row, with a space between them.
+    """
     edges: list[dict[int, int]] = [{}]
     accepting: list[bool] = [False]
 
@@ -117,6 +121,8 @@ def grid_sentences() -> Automaton:
         if slot == len(GRID_SLOTS) - 1:
             for state in ends:
                 accepting[state] = True
+                if several:
+                    edges[state][encode(" ")[0]] = 0
         else:
             root = child(ends[0], encode(" ")[0])
             for state in ends[1:]:

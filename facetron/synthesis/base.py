@@ -9,6 +9,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar, Literal, NamedTuple, get_args
 
@@ -21,6 +22,7 @@ from facetron import systems
 from facetron.checkpoints import bundled, checkpoint
 from facetron.checkpoints.checkpoint import CheckpointInfo
 from facetron.devices import choose
+from facetron.synthesis.confidence import Calibration, ReadingCheck
 from facetron.systems import SystemConfig
 from facetron.vocoders import registry as vocoders
 from facetron.vocoders.neural import NeuralVocoder
@@ -43,11 +45,14 @@ class Spoken:
             mel of its sound.
         wave: (samples,) in ±1 at the synthesizer's `sample_rate_hz`.
         text: text read from the lips, "" where the system reads none.
+        check: how far the text can be trusted; None where the checkpoint is not calibrated
+            (`facetron calibrate`).
     """
 
     mel: Float
     wave: Float
     text: str
+    check: ReadingCheck | None = None
 
 
 class Weights(NamedTuple):
@@ -92,6 +97,12 @@ class SpeechSynthesizer(ABC):
     vocoder: Vocoder
     decoding: Decoding
     seed: int
+
+    @cached_property
+    def calibration(self) -> Calibration | None:
+        """What `facetron calibrate` measured for the checkpoint, if it was run."""
+        stored = self.info.calibration
+        return Calibration.from_dict(stored) if stored else None
 
     @classmethod
     @abstractmethod

@@ -11,6 +11,7 @@ of its clip is replaced, so a run killed at any moment never leaves files that d
 from __future__ import annotations
 
 import zipfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -65,10 +66,12 @@ class ClipFiles:
             return None
         try:
             with np.load(self.root / task.path("embeddings", ".npz"), allow_pickle=False) as file:
-                text = str(file["text"]) if str(file["key"]) == key else None
+                if str(file["key"]) != key:
+                    return None
+                text, check = str(file["text"]), _check(file)
         except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
             return None
-        return None if text is None else self._clip(task, text)
+        return self._clip(task, text, *check)
 
     def write(self, task: SynthesisTask, face: Face, spoken: Spoken, key: str) -> RunClip:
         """Writes the files of a clip. Raises `BadInput` for an unusable waveform, `OSError` for a full
@@ -88,14 +91,18 @@ class ClipFiles:
             "text": spoken.text,
             "key": key,
         }
+        if spoken.check is not None:
+            facts |= {"confidence": spoken.check.confidence, "in_domain": spoken.check.is_grid}
         with atomic_path(self.root / task.path("embeddings", ".npz")) as temporary:
             np.savez(temporary, **facts)
         n_samples = self.samples(task)
         sound = np.pad(spoken.wave[:n_samples], (0, max(0, n_samples - len(spoken.wave))))
         write_wav(wav, sound, self.synthesizer.sample_rate_hz, key)
-        return self._clip(task, spoken.text)
+        return self._clip(task, spoken.text, *_check(facts))
 
-    def _clip(self, task: SynthesisTask, text: str) -> RunClip:
+    def _clip(
+        self, task: SynthesisTask, text: str, confidence: float | None, in_domain: bool | None
+    ) -> RunClip:
         row, audio = task.row, task.row.paths.get("audio")
         return RunClip(
             speaker=row.speaker,
@@ -108,4 +115,13 @@ class ClipFiles:
             voice=task.voice,
             seen=None if task.of_picture else self.synthesizer.seen(task.voice),
             transcript=text,
+            confidence=confidence,
+            in_domain=in_domain,
         )
+
+
+def _check(facts: Mapping[str, Any]) -> tuple[float | None, bool | None]:
+    """Returns (confidence, in domain) of a clip's facts, None where they were not known."""
+    if "confidence" not in facts:
+        return None, None
+    return round(float(facts["confidence"]), 4), bool(facts["in_domain"])

@@ -68,6 +68,12 @@ class SynthesisOptions:
     name: str = ""
 
 
+ALONE = (
+    "the manifest has one speaker, and Eq. 6 no other to keep away from: the face is the medoid of the "
+    "speaker's stills"
+)
+
+
 @dataclass(frozen=True)
 class Speaker:
     """A voice of a run: whether the speaker is seen, the number of clips with the voice, and whether
@@ -81,13 +87,23 @@ class Speaker:
 
 @dataclass(frozen=True)
 class SynthesisReport:
-    """`wrote + kept + failures == asked`, always; `kept` clips were there from an earlier run."""
+    """`wrote + kept + failures == asked`, always; `kept` clips were there from an earlier run.
+
+    Attributes:
+        confidence: mean over the clips of the expected share of right words in the text read; None
+            where the weights are not calibrated.
+        foreign: clips whose lips do not look like what the weights were trained on.
+        notes: what the user should know, one line each.
+    """
 
     asked: int
     wrote: int
     kept: int
     failures: tuple[ClipFailure, ...]
     speakers: tuple[Speaker, ...]
+    confidence: float | None = None
+    foreign: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 def synthesize(options: SynthesisOptions) -> SynthesisReport:
@@ -134,7 +150,17 @@ def synthesize(options: SynthesisOptions) -> SynthesisReport:
                         kept += was_kept
                     progress.update(1, failures=len(failures))
         close_run(options.out, clips, failures)
-    return SynthesisReport(len(tasks), len(clips) - kept, kept, tuple(failures), speakers)
+    trusts = [clip.confidence for clip in clips if clip.confidence is not None]
+    return SynthesisReport(
+        len(tasks),
+        len(clips) - kept,
+        kept,
+        tuple(failures),
+        speakers,
+        confidence=sum(trusts) / len(trusts) if trusts else None,
+        foreign=tuple(clip.clip_id for clip in clips if clip.in_domain is False),
+        notes=(ALONE,) if faces.alone else (),
+    )
 
 
 def _check(options: SynthesisOptions) -> None:

@@ -75,7 +75,10 @@ class Faces:
         clips: largest number of clips per speaker to choose from, spread over all of them.
 
     Raises:
-        BadInput: `i2i` with one speaker only, or a picture without a face.
+        BadInput: a picture without a face.
+
+    Attributes:
+        alone: `i2i` was asked for in a manifest of one speaker; the medoid takes its place.
     """
 
     def __init__(
@@ -97,9 +100,12 @@ class Faces:
         self._pools: dict[str, _Stills] = {}
         self._means: dict[str, Tensor] = {}
         self._chosen: dict[str, Face] = {}
+        # Eq. 6 keeps away from the nearest other speaker. Where there is none, its printed form, which
+        # needs none, chooses: the medoid.
+        self.alone = rule == "i2i" and len(self._rows) < 2
+        if self.alone:
+            self.rule = "i2i-literal"
         # What is wrong for every clip ends the run before it begins.
-        if rule == "i2i" and len(self._rows) < 2:
-            i2i.nearest_other(torch.zeros(1, 1), {})
         if rule.startswith(IMAGE):
             self._once(rule, self._picture)
 

@@ -30,6 +30,7 @@ from facetron.synthesis.base import (
     identity,
     read_weights,
 )
+from facetron.synthesis.confidence import ReadingCheck, check_readings
 from facetron.synthesis.windows import WINDOW_FRAMES, Blend, windows
 from facetron.vocoders.registry import AUTO
 from manifests.errors import BadInput
@@ -93,6 +94,11 @@ class Synthesizer(SpeechSynthesizer):
         return _load(checkpoint, vocoder, device, decoding, seed)
 
     @property
+    def model(self) -> Facetron:
+        """The network, in evaluation mode, on `device`."""
+        return self._model
+
+    @property
     def sample_rate_hz(self) -> int:
         return self.config.mel_spec.sample_rate_hz
 
@@ -154,11 +160,17 @@ class Synthesizer(SpeechSynthesizer):
         for numbers in _of_one_length(lips):
             readings = self._read([lips[i] for i in numbers])
             mels = self._mels(readings, [faces[i] for i in numbers])
-            for i, reading, mel, wave in zip(
-                numbers, readings, mels, self.sounds(mels), strict=True
-            ):
-                found[i] = Spoken(mel, wave, reading.text)
+            made = zip(
+                numbers, readings, mels, self.sounds(mels), self._checks(readings), strict=True
+            )
+            for i, reading, mel, wave, check in made:
+                found[i] = Spoken(mel, wave, reading.text, check)
         return [spoken for spoken in found if spoken is not None]
+
+    def _checks(self, readings: Sequence[Reading]) -> Sequence[ReadingCheck | None]:
+        if self.calibration is None:
+            return [None] * len(readings)
+        return check_readings([reading.log_probs for reading in readings], self.calibration)
 
     def _read(self, clips: list[Pictures]) -> list[Reading]:
         """Reads clips of one length."""

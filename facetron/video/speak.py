@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from facetron.checkpoints.checkpoint import require_features
 from facetron.model import i2i
 from facetron.synthesis.base import SpeechSynthesizer
+from facetron.synthesis.confidence import ReadingCheck, face_notes, reading_note
 from facetron.video import mux
 from facetron.video.align import Aligner, Footage, open_video, takes_crops
 from manifests.audio import write_wav
@@ -54,6 +55,7 @@ class SpeakOutcome:
         pictures_copied: whether the video's pictures are in `out` as they were, not encoded again.
         took_s: seconds by step, in order.
         notes: what the user should know.
+        check: how far the text can be trusted; None where the weights are not calibrated.
     """
 
     text: str
@@ -62,6 +64,7 @@ class SpeakOutcome:
     pictures_copied: bool
     took_s: dict[str, float]
     notes: tuple[str, ...]
+    check: ReadingCheck | None = None
 
 
 def check(request: SpeakRequest) -> None:
@@ -98,7 +101,13 @@ def speak(request: SpeakRequest, synthesizer: SpeechSynthesizer, aligner: Aligne
         copied = mux.write_mp4(footage, said.wave, said.rate_hz, request.out)
         steps.done("writing")
     return SpeakOutcome(
-        said.text, len(said.wave) / said.rate_hz, said.face, copied, steps.took_s, said.notes
+        said.text,
+        len(said.wave) / said.rate_hz,
+        said.face,
+        copied,
+        steps.took_s,
+        said.notes,
+        said.check,
     )
 
 
@@ -114,6 +123,7 @@ class Said:
         still: (H, W, 3) uint8 RGB, the still that gave the voice.
         face: which face gave the voice, in words.
         notes: what the user should know.
+        check: how far the text can be trusted; None where the weights are not calibrated.
     """
 
     wave: NDArray[np.float32]
@@ -123,6 +133,7 @@ class Said:
     still: NDArray[np.uint8]
     face: str
     notes: tuple[str, ...]
+    check: ReadingCheck | None = None
 
 
 def say(
@@ -164,8 +175,19 @@ def say(
         if face is not None
         else (f"frame {aligned.still_frames[chosen]} of {footage.path}")
     )
+    if spoken.check is not None and (warning := reading_note(spoken.check)):
+        notes += (warning,)
+    if synthesizer.calibration is not None:
+        notes += face_notes(voice, synthesizer.calibration, other=face is not None)
     return Said(
-        wave, synthesizer.sample_rate_hz, spoken.mel, spoken.text, stills[chosen], whose, notes
+        wave,
+        synthesizer.sample_rate_hz,
+        spoken.mel,
+        spoken.text,
+        stills[chosen],
+        whose,
+        notes,
+        spoken.check,
     )
 
 

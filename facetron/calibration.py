@@ -1,0 +1,277 @@
+"""Measures on held-out clips how far the readings of a checkpoint can be trusted, which
+`facetron.synthesis.confidence` then tells of any lips."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from rapidfuzz.distance import Levenshtein
+from scipy.optimize import minimize
+
+from facetron.checkpoints import bundled, checkpoint
+from facetron.model.vocoder import Vocoder
+from facetron.synthesis.confidence import (
+    Calibration,
+    ReliabilityBin,
+    check_readings,
+    sentence_scores,
+    word_certainties,
+    word_features,
+)
+from facetron.synthesis.synthesizer import Reading, Synthesizer
+from facetron.train.swap import SwapValidation
+from manifests.console import Progress
+from manifests.errors import BadInput
+from manifests.manifest import FeatureRow, Manifest
+
+Pictures = NDArray[np.uint8]
+Float = NDArray[np.float64]
+
+LOST = 0.03
+"""Share of the clips that the threshold is fitted on which fall below it; of others it may be more."""
+BINS = (0.0, 0.5, 0.7, 0.8, 0.9, 1.0)
+VOICE_CLIPS = 8
+"""Training clips per speaker whose middle stills make the mean face of a known speaker."""
+PENALTY = 0.01
+"""Weight of the squared weights of the logistic regression; features that separate the words perfectly
+would otherwise make them infinite."""
+SEED = 0
+
+
+@dataclass(frozen=True)
+class _Read:
+    """A held-out clip and its readings.
+
+    Attributes:
+        row: its row.
+        real: reading of its lips.
+        others: kind of lips that do not speak GRID → reading.
+    """
+
+    row: FeatureRow
+    real: Reading
+    others: dict[str, Reading]
+
+
+def calibrate(
+    name: str | Path,
+    manifest: Path,
+    fit: str = "val",
+    check: str = "test",
+    device: str = "cpu",
+) -> tuple[Path, Calibration]:
+    """Calibrates a checkpoint on held-out clips and stores the result in the file.
+
+    Args:
+        name: bundled weights or path of a checkpoint of Facetron with its lip and face encoder and
+            decoder.
+        manifest: manifest of a GRID build, or its folder.
+        fit: subset that confidence and threshold are fitted on.
+        check: subset that they are measured on.
+        device: `auto`, `cpu`, `cuda`.
+
+    Returns:
+        The path of the checkpoint, and what was measured.
+
+    Raises:
+        BadInput: the checkpoint or the manifest cannot be used, or a subset has no clips or is the
+            one that the weights were trained on.
+    """
+    if "train" in (fit, check):
+        raise BadInput(
+            "training clips say nothing about the trust in readings", "choose val and test"
+        )
+    path = bundled.resolve(name)
+    synthesizer = Synthesizer.load(name, "griffin-lim", device)
+    rows = Manifest(manifest)
+    subsets = {subset: list(rows.where(subset=subset)) for subset in (fit, check)}
+    for subset, clips in subsets.items():
+        if not clips:
+            raise BadInput(f"{rows.path} has no clips in {subset}", "build with another split")
+    read = {subset: _read(synthesizer, clips) for subset, clips in subsets.items()}
+    weights = _fitted_words(read[fit])
+    threshold = float(np.quantile(sentence_scores([_logs(r.real) for r in read[fit]]), LOST))
+    voices = _voices(synthesizer, rows)
+    measured = Calibration(
+        word_weights=weights,
+        threshold=threshold,
+        kept=0.0,
+        rejected={},
+        clips=len(read[check]),
+        words=0,
+        subset=check,
+        voices=voices,
+        same_voice=_same_voice(synthesizer, subsets[fit], voices),
+        swap=_swaps(synthesizer, read[fit] + read[check]),
+    )
+    found = _measured(measured, read[check])
+    info, tensors = checkpoint.load(path)
+    checkpoint.save(path, tensors, replace(info, calibration=found.to_dict()))
+    return path, found
+
+
+def other_lips(
+    row: FeatureRow, lips: Pictures, rng: np.random.Generator
+) -> Iterator[tuple[str, Pictures]]:
+    """Yields lips of the same face that do not speak a sentence of GRID, (T, H, W, 3) each, with the
+    name of their kind: the clip backwards, its words in an impossible order, short runs of its frames
+    at random, and the lips of its first pause going on."""
+    frames = len(lips)
+    yield "backwards", lips[::-1].copy()
+    spans = [span for span in row.words if span.end_frame > span.start_frame]
+    if len(spans) > 1:
+        before = np.arange(spans[0].start_frame)
+        # A rotation: no word stays in its place.
+        turned = spans[len(spans) // 2 :] + spans[: len(spans) // 2]
+        parts = [np.arange(span.start_frame, span.end_frame) for span in turned]
+        after = np.arange(spans[-1].end_frame, frames)
+        yield "words out of order", lips[np.concatenate([before, *parts, after])[:frames]]
+    runs: list[NDArray[np.int64]] = []
+    while sum(len(run) for run in runs) < frames:
+        start = int(rng.integers(max(frames - 10, 1)))
+        runs.append(np.arange(start, min(start + int(rng.integers(4, 10)), frames)))
+    yield "runs of frames", lips[np.concatenate(runs)[:frames]]
+    pause = max(spans[0].start_frame if spans else 1, 1)
+    steps = np.clip(pause // 2 + np.cumsum(rng.integers(-1, 2, frames)), 0, pause - 1)
+    yield "silence", lips[steps]
+
+
+def _read(synthesizer: Synthesizer, rows: Sequence[FeatureRow]) -> list[_Read]:
+    rng = np.random.default_rng(SEED)
+    found = []
+    with Progress(len(rows), "reading lips", "clip") as bar:
+        for row in rows:
+            lips = row.lips()
+            others = dict(other_lips(row, lips, rng))
+            real, *rest = synthesizer.read_many([lips, *others.values()])
+            found.append(_Read(row, real, dict(zip(others, rest, strict=True))))
+            bar.update(1)
+    return found
+
+
+def _logs(reading: Reading) -> Any:
+    return reading.log_probs
+
+
+def _right(reading: Reading, sentence: str) -> list[bool]:
+    """Whether each word of a greedy reading is right, in the best alignment with the sentence."""
+    read = [word for word, _ in word_certainties(_logs(reading))]
+    right = [False] * len(read)
+    for block in Levenshtein.opcodes(read, sentence.split()):
+        if block.tag == "equal":
+            right[block.src_start : block.src_end] = [True] * (block.src_end - block.src_start)
+    return right
+
+
+def _fitted_words(read: Sequence[_Read]) -> tuple[float, ...]:
+    features: list[tuple[float, ...]] = []
+    labels: list[bool] = []
+    scores = sentence_scores([_logs(clip.real) for clip in read])
+    for clip, score in zip(read, scores, strict=True):
+        features += [word_features(c, score) for _, c in word_certainties(_logs(clip.real))]
+        labels += _right(clip.real, clip.row.sentence)
+    if not labels:
+        raise BadInput("no word was read in the held-out clips", "train the lip encoder longer")
+    return _logistic_regression(np.array(features), np.array(labels))
+
+
+def _logistic_regression(x: Float, y: NDArray[np.bool_]) -> tuple[float, ...]:
+    """Returns the weights that maximize the likelihood of (N,) labels given (N, K) features, the first
+    of which is 1; the others are penalized a little."""
+    sign = np.where(y, 1.0, -1.0)
+
+    def loss(w: Float) -> float:
+        return float(np.logaddexp(0, -sign * (x @ w)).sum() + PENALTY * (w[1:] ** 2).sum())
+
+    return tuple(float(w) for w in minimize(loss, np.zeros(x.shape[1])).x)
+
+
+def _measured(calibration: Calibration, read: Sequence[_Read]) -> Calibration:
+    """Completes a calibration with what it achieves on other clips."""
+    checks = check_readings([_logs(clip.real) for clip in read], calibration)
+    told = [
+        (share, right)
+        for clip, check in zip(read, checks, strict=True)
+        for (_, share), right in zip(check.words, _right(clip.real, clip.row.sentence), strict=True)
+    ]
+    kinds = sorted({kind for clip in read for kind in clip.others})
+    rejected = {}
+    for kind in kinds:
+        others = [_logs(clip.others[kind]) for clip in read if kind in clip.others]
+        found = check_readings(others, calibration)
+        rejected[kind] = float(np.mean([not check.is_grid for check in found]))
+    return replace(
+        calibration,
+        kept=float(np.mean([check.is_grid for check in checks])),
+        rejected=rejected,
+        words=len(told),
+        reliability=tuple(_bins(told)),
+    )
+
+
+def _bins(told: Sequence[tuple[float, bool]]) -> Iterator[ReliabilityBin]:
+    for low, high in itertools.pairwise(BINS):
+        some = [(s, r) for s, r in told if low <= s < high or (high == BINS[-1] and s == high)]
+        if some:
+            shares, rights = zip(*some, strict=True)
+            yield ReliabilityBin(
+                low, high, len(some), float(np.mean(shares)), float(np.mean(rights))
+            )
+
+
+def _voices(synthesizer: Synthesizer, rows: Manifest) -> dict[str, tuple[float, ...]]:
+    """Mean face embeddings of the speakers that the weights know, from their training clips."""
+    found: dict[str, tuple[float, ...]] = {}
+    for speaker in synthesizer.info.speakers:
+        clips = list(rows.where(subset="train", speaker=speaker))
+        picked = np.linspace(0, len(clips) - 1, min(VOICE_CLIPS, len(clips))).round().astype(int)
+        if len(picked):
+            faces = np.concatenate([_face(synthesizer, clips[i]) for i in picked])
+            found[speaker] = tuple(round(float(x), 4) for x in faces.mean(axis=0))
+    return found
+
+
+def _face(synthesizer: Synthesizer, row: FeatureRow) -> NDArray[np.float32]:
+    """(1, E) embedding of the middle still of a clip."""
+    stills = row.faces()
+    middle = len(stills) // 2
+    return synthesizer.face_embeddings(stills[middle : middle + 1])
+
+
+def _same_voice(
+    synthesizer: Synthesizer,
+    rows: Sequence[FeatureRow],
+    voices: dict[str, tuple[float, ...]],
+) -> float:
+    cosines = []
+    for row in rows:
+        if row.speaker in voices:
+            mean, face = np.array(voices[row.speaker]), _face(synthesizer, row)[0]
+            cosines.append(float(mean @ face / np.linalg.norm(mean) / np.linalg.norm(face)))
+    return float(np.quantile(cosines, 0.05)) if cosines else 0.0
+
+
+def _swaps(synthesizer: Synthesizer, read: Sequence[_Read]) -> dict[str, float | None]:
+    """The metrics of a swap validation over the clips, but for the pitch of each speaker; empty for
+    weights without a vocoder that reads pitch."""
+    if "vocoder" not in synthesizer.info.parts:
+        return {}
+    vocoder = Vocoder(synthesizer.config.vocoder)
+    checkpoint.load_part(vocoder, "vocoder", synthesizer.path)
+    vocoder.requires_grad_(False).eval().to(synthesizer.device)
+    swaps = SwapValidation(synthesizer.model, vocoder.pitch)
+    for clip in read:
+        swaps.add(
+            torch.from_numpy(clip.real.embedding)[None].to(synthesizer.device),
+            torch.from_numpy(_face(synthesizer, clip.row)).to(synthesizer.device),
+            torch.from_numpy(clip.row.mel())[None].to(synthesizer.device),
+            [clip.row.speaker],
+        )
+    return {name: v for name, v in swaps.metrics().items() if "f0_hz" not in name}
