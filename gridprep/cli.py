@@ -15,6 +15,7 @@ COMMANDS = {
     "build": "gridprep.commands.build:build",
     "check": "gridprep.commands.check:check",
     "inspect": "gridprep.commands.inspect:inspect",
+    "export": "gridprep.commands.export:export",
     "download": "gridprep.commands.download:download",
     "unpack": "gridprep.commands.unpack:unpack",
     "synth": "gridprep.commands.synth:synth",

@@ -20,6 +20,8 @@ EXTRAS = {
     "lightning_fabric": ("train",),
     "dask": ("dask",),
     "distributed": ("dask",),
+    "fsspec": ("cloud",),
+    "sentencepiece": ("dev",),
     "face_alignment": ("face-alignment",),
     "pillow_heif": ("heic",),
     "pesq": ("pesq",),

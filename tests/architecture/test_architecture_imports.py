@@ -57,6 +57,8 @@ HOMES = {
     "face_alignment": ("gridprep/landmarks/face_alignment.py",),
     "dask": ("gridprep/pipeline/execution.py",),
     "distributed": ("gridprep/pipeline/execution.py",),
+    "fsspec": ("gridprep/exporting/sinks.py",),
+    "sentencepiece": ("gridprep/exporting/auto_avsr.py",),
     "speechbrain": (
         "evaluation/models/ecapa.py",
         "evaluation/models/speechbrain_pretrained.py",
