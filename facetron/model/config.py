@@ -118,13 +118,18 @@ class FaceConfig:
             )
 
 
+GE2E_SIZE = 256
+"""Numbers in an embedding of GE2E."""
+
+
 @dataclass(frozen=True)
 class ProsodyConfig:
     """Prosody encoder (IV-A), Mellotron's reference encoder and its global style tokens (GST)."""
 
     kind: str = "gru"
-    """A name in `facetron.model.encoders.PROSODY`. The embedding is the GRU's state, or the mixture of
-    style tokens projected to its size."""
+    """A name in `facetron.model.encoders.PROSODY`. The embedding is the GRU's state (`gru`), the mixture
+    of style tokens projected to its size (`gst`), or that of a speaker encoder pretrained on thousands
+    of speakers (`ge2e`), of which the other options shape nothing."""
     filters: tuple[int, ...] = (32, 32, 64, 64, 128, 128)
     gru_size: int = 128
     tokens: int = 10
@@ -134,6 +139,11 @@ class ProsodyConfig:
 
     def __post_init__(self) -> None:
         encoders.require("prosody", self.kind)
+        if self.kind == "ge2e" and self.embedding_size != GE2E_SIZE:
+            raise BadInput(
+                f"prosody.kind ge2e with prosody.embedding_size {self.embedding_size}",
+                f"set prosody.embedding_size and face.embedding_size to {GE2E_SIZE}",
+            )
         _positive("prosody", gru_size=self.gru_size, tokens=self.tokens, heads=self.heads)
         _positive("prosody", filters=min(self.filters, default=0), size=self.embedding_size)
         if self.style_size % self.heads:

@@ -30,6 +30,7 @@ FACE = {
 PROSODY = {
     "gru": "facetron.model.prosody:ProsodyEncoder",
     "gst": "facetron.model.prosody:ProsodyEncoder",
+    "ge2e": "facetron.model.ge2e:Ge2eVoice",
 }
 
 KINDS: dict[str, dict[str, str]] = {"lip": LIP, "face": FACE, "prosody": PROSODY}

@@ -91,6 +91,19 @@ PUBLISHED: tuple[Published, ...] = (
         "training, no teacher as it is",
     ),
     Published(
+        "ge2e",
+        "speaker encoder GE2E of Resemblyzer, trained on thousands of speakers",
+        "prosody",
+        "train face --set prosody.kind=ge2e --set prosody.embedding_size=256 --set "
+        "face.embedding_size=256 --from FILE; the later stages likewise",
+        "github.com/resemble-ai/Resemblyzer",
+        "pretrained.pt in the wheel of Resemblyzer 0.1.4",
+        "Apache-2.0",
+        "39373b86598fa3da9fcddee6142382efe09777e8d37dc9c0561f41f0070f134e",
+        note="the teacher of Eq. 5 as it is: the stage prosody is not needed; its features are "
+        "estimated from the toolkit's mel",
+    ),
+    Published(
         "hifi-gan",
         "HiFi-GAN V1, V2, V3, generator",
         "vocoder",
@@ -267,6 +280,14 @@ def _mellotron(state: State) -> Found | None:
     return None
 
 
+def _ge2e(state: State) -> Found | None:
+    for prefix in ("model_state.", ""):
+        if {f"{prefix}lstm.weight_ih_l2", f"{prefix}linear.weight"} <= set(state):
+            # The two scalars of its loss, `similarity_weight` and `similarity_bias`, stay behind.
+            return Found("ge2e", "prosody", _starting(_under(state, prefix), "lstm.", "linear."))
+    return None
+
+
 def _bigvgan(state: State) -> Found | None:
     for prefix in ("generator.", ""):
         if f"{prefix}activation_post.act.alpha" in state:
@@ -301,6 +322,7 @@ _LOOKS: tuple[Callable[[State], Found | None], ...] = (
     _auto_avsr,
     _facenet,
     _mellotron,
+    _ge2e,
     _bigvgan,
     _hifigan,
     _discriminators,

@@ -116,6 +116,17 @@ def mellotron() -> Shapes:
     return shapes
 
 
+def ge2e() -> Shapes:
+    """Of the speaker encoder in Resemblyzer 0.1.4."""
+    shapes: Shapes = {"model_state.similarity_weight": (1,), "model_state.similarity_bias": (1,)}
+    for layer in range(3):
+        shapes[f"model_state.lstm.weight_ih_l{layer}"] = (1024, 40 if layer == 0 else 256)
+        shapes[f"model_state.lstm.weight_hh_l{layer}"] = (1024, 256)
+        for bias in ("bias_ih", "bias_hh"):
+            shapes[f"model_state.lstm.{bias}_l{layer}"] = (1024,)
+    return shapes | {"model_state.linear.weight": (256, 256), "model_state.linear.bias": (256,)}
+
+
 def fixed(shapes: Shapes) -> dict[str, Tensor]:
     """Values by a formula of the place of a name in their order: the same for every code."""
     made: dict[str, Tensor] = {}

@@ -14,7 +14,7 @@ import torch
 from click.testing import CliRunner
 from facetron_build import make_build
 from facetron_hifigan_names import generator, mpd, msd
-from facetron_published_names import auto_avsr, av_hubert, fixed, mellotron
+from facetron_published_names import auto_avsr, av_hubert, fixed, ge2e, mellotron
 from torch import Tensor, nn
 
 from facetron.commands.published import published
@@ -212,6 +212,24 @@ def test_training_starts_from_mellotron(kind: str, build: Path, tmp_path: Path) 
     torch.testing.assert_close(own[name], weights[f"gst.{name}"])
 
 
+def test_the_teacher_may_be_ge2e(build: Path, tmp_path: Path) -> None:
+    """The stage `face` learns from it without a stage `prosody`."""
+    weights = fixed(ge2e())
+    nested: dict[str, Any] = {"step": 1564501, "model_state": {}}
+    for name, value in weights.items():
+        nested["model_state"][name.removeprefix("model_state.")] = value
+    path = saved(tmp_path / "pretrained.pt", nested)
+    sets = ("prosody.kind=ge2e", "prosody.embedding_size=256", "face.embedding_size=256")
+    stage = stage_of("face", *sets)
+    told, _ = taken(stage, build, path)
+    assert told[0].startswith("face: prosody from pretrained.pt (ge2e)")
+    assert "anew" not in told[0]
+    own = stage.parts["prosody"].state_dict()
+    torch.testing.assert_close(own["lstm.weight_hh_l2"], weights["model_state.lstm.weight_hh_l2"])
+    with pytest.raises(BadInput, match="embedding_size 8"):
+        stage_of("face", "prosody.kind=ge2e")
+
+
 def test_training_starts_from_vggface2(build: Path, tmp_path: Path) -> None:
     from test_facetron_model_face import facenet_shapes
 
@@ -283,7 +301,7 @@ def test_the_list_and_a_file_by_command(tmp_path: Path) -> None:
     for entry in PUBLISHED:
         assert f"\n{entry.name}\n" in f"\n{listed.output}"
         assert entry.origin in listed.output
-    assert listed.output.count("sha256  unknown") == len(PUBLISHED)
+        assert f"sha256  {entry.sha256}" in listed.output
     path = saved(tmp_path / "m.pt", fixed(mellotron()))
     told = CliRunner().invoke(published, [str(path)])
     assert told.exit_code == 0
