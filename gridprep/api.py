@@ -52,6 +52,7 @@ def build(
     content: ContentPolicy = "fail",
     backend: str = "local",
     scheduler: str = "",
+    shard: str = "",
     max_failures: int = -1,
     redo: Iterable[str] = (),
 ) -> BuildReport:
@@ -85,6 +86,7 @@ def build(
             it is a row with flags; `off`: the content is not checked.
         backend: `local` or `dask`.
         scheduler: address of a Dask scheduler.
+        shard: `i/n` builds the i-th of n parts of the corpus, for `gridprep merge`.
         max_failures: stop when more than this many clips fail; −1 is never.
         redo: stages that run again, with the stages that depend on them.
 
@@ -125,6 +127,7 @@ def build(
             jobs=jobs,
             backend=backend,
             scheduler=scheduler,
+            shard=shard,
             max_failures=max_failures,
             redo=redo,
         )
@@ -143,6 +146,7 @@ def build_options(
     jobs: int = 0,
     backend: str = "local",
     scheduler: str = "",
+    shard: str = "",
     max_failures: int = -1,
     redo: Iterable[str] = (),
     targets: tuple[str, ...] = ALL_STAGES,
@@ -159,6 +163,7 @@ def build_options(
         jobs=jobs or available_cpus(),
         backend=backend,
         scheduler=scheduler,
+        shard=shard,
         max_failures=max_failures,
         targets=targets,
         redo=tuple(redo),

@@ -13,6 +13,7 @@ COMMANDS = {
     "mels": "gridprep.commands.build:mels",
     "manifest": "gridprep.commands.build:manifest",
     "build": "gridprep.commands.build:build",
+    "merge": "gridprep.commands.merge:merge",
     "check": "gridprep.commands.check:check",
     "inspect": "gridprep.commands.inspect:inspect",
     "export": "gridprep.commands.export:export",

@@ -159,6 +159,7 @@ BUILD = (
     "jobs",
     "backend",
     "scheduler",
+    "shard",
     "max_failures",
 )
 """Names of options that are names of parameters of `gridprep.api`."""
@@ -178,10 +179,10 @@ def _options(targets: tuple[str, ...], given: dict[str, Any]) -> BuildOptions:
     )
 
 
-def _tell(
+def tell(
     report: BuildReport, what: str, max_failures: int, failures_at: str, as_json: bool = False
 ) -> int:
-    """Prints the balance and returns the exit code."""
+    """Prints the balance of a build and returns the exit code."""
     code = FINISHED_WITH_FAILURES if len(report.failures) > max(max_failures, 0) else 0
     if as_json:
         print_json(_summary(report, code))
@@ -236,7 +237,7 @@ def _stage_command(
 ) -> click.Command:
     def callback(**given: Any) -> int:
         report = run(_options(targets, given))
-        return _tell(
+        return tell(
             report, "done", given["max_failures"], "run `gridprep build` for failures.jsonl"
         )
 
@@ -269,7 +270,7 @@ mels = _stage_command(
 def manifest(**given: Any) -> int:
     """Writes the manifest from the features that are already built."""
     report = run(_options((), given))
-    return _tell(report, "rows", given["max_failures"], f"why: {given['out']}/failures.jsonl")
+    return tell(report, "rows", given["max_failures"], f"why: {given['out']}/failures.jsonl")
 
 
 @click.command(cls=Command)
@@ -281,6 +282,12 @@ def manifest(**given: Any) -> int:
     help="Frozen split that assigns clips to subsets, by name or as the .csv file that `gridprep "
     "splits freeze` wrote; see `gridprep splits`. Without one, the subsets are those of the corpus, or "
     "all clips are in train.",
+)
+@click.option(
+    "--shard",
+    default="",
+    metavar="I/N",
+    help="Build the I-th of N parts of the corpus, in a folder of its own; `gridprep merge` joins them.",
 )
 @click.option(
     "--redo",
@@ -317,4 +324,4 @@ def build(dry_run: bool, as_json: bool, **given: Any) -> int:
         return 0
     report = run(options)
     why = f"why: {given['out']}/failures.jsonl"
-    return _tell(report, "rows", given["max_failures"], why, as_json)
+    return tell(report, "rows", given["max_failures"], why, as_json)

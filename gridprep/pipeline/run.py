@@ -157,7 +157,7 @@ def run(options: BuildOptions) -> BuildReport:
     selection = select(options)
     with build_lock(options.out), StateStore(options.out) as store:
         if not options.targets:
-            return _write_manifest(options, selection, store, {}, 0, started_s)
+            return write_manifest(options, selection, store, {}, 0, started_s)
         planned = plan(options, selection.clips, store)
         overrides: dict[str, ClipFailure] = {}
         failures = [*selection.find_failures, *planned.failures]
@@ -173,7 +173,7 @@ def run(options: BuildOptions) -> BuildReport:
                 _check_failures(options, failures)
             sweep(Path(options.out))  # where a worker died in the middle of a file
         if set(options.targets) == set(ALL_STAGES):
-            return _write_manifest(
+            return write_manifest(
                 options, selection, store, overrides, len(planned.tasks), started_s
             )
         total = len(selection.clips) + len(selection.find_failures)
@@ -345,7 +345,7 @@ class _Lists:
         return row, Patterns.of_stages(state.stages)
 
 
-def _write_manifest(
+def write_manifest(
     options: BuildOptions,
     selection: Selection,
     store: StateStore,
@@ -353,7 +353,13 @@ def _write_manifest(
     processed: int,
     started_s: float,
 ) -> BuildReport:
-    """Rows and failures, then the files that hold them."""
+    """Writes the lists of a build, from what is remembered of its clips, and its provenance.
+
+    Args:
+        overrides: clip id → failure of a clip of which no state says it.
+        processed: number of clips that were worked on, for the report.
+        started_s: `time.monotonic` when the build began.
+    """
     split, recipe = selection.split, options.recipe
     header: dict[str, Any] = {
         "split": split.name if split else "",
@@ -426,6 +432,7 @@ def _provenance(options: BuildOptions, selection: Selection, report: BuildReport
         "split": options.split,
         "speakers": list(options.speakers),
         "limit": options.limit,
+        **({"shard": options.shard} if options.shard else {}),
         "jobs": options.jobs,
         "backend": options.backend,
         "versions": found,

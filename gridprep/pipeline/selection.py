@@ -13,6 +13,7 @@ from gridprep.features.crop_store import suffix_of
 from gridprep.landmarks import registry
 from gridprep.pipeline.execution import create_executor
 from gridprep.pipeline.recipe import ALL_STAGES, Recipe, with_upstreams
+from gridprep.pipeline.shards import Shard
 from gridprep.pipeline.state import STATE_FOLDER
 from manifests.errors import BadInput
 from manifests.folders import check_own
@@ -36,6 +37,7 @@ class BuildOptions:
             itself says, or in train.
         speakers: names, or texts that the corpus's recipe takes apart (`s1-s5`).
         limit: at most this many clips, spread evenly over the speakers; 0 is all.
+        shard: `i/n` for the i-th of n parts (`gridprep.pipeline.shards`); "" for all clips.
         max_failures: stop when more than this many clips fail; -1 is never.
         redo: stages that run again for every selected clip, with the stages that depend on them.
         only: identifiers of clips; others are left alone. () is no restriction.
@@ -48,6 +50,7 @@ class BuildOptions:
     split: str = ""
     speakers: tuple[str, ...] = ()
     limit: int = 0
+    shard: str = ""
     jobs: int = 1
     backend: str = "local"
     scheduler: str = ""
@@ -101,6 +104,8 @@ def checked(options: BuildOptions) -> BuildOptions:
     if os.path.realpath(corpus) == os.path.realpath(out):
         raise BadInput(f"--out {out} is the corpus", "choose a folder of its own for the build")
     check_own(out, (STATE_FOLDER,), "a build")
+    if options.shard:
+        Shard.parse(options.shard)
     create_executor(options.backend, options.jobs, options.scheduler)
     for stage in options.redo:
         if stage not in ALL_STAGES:
@@ -163,4 +168,8 @@ def select(options: BuildOptions) -> Selection:
             f"{corpus.root} has no clip for this choice (speakers found: {found})",
             "check --split and --speakers",
         )
+    if options.shard:
+        shard = Shard.parse(options.shard)
+        clips = [clip for clip in clips if shard.holds(clip.clip_id)]
+        failures = [failure for failure in failures if shard.holds(failure.clip_id)]
     return Selection(corpus, split, tuple(clips), tuple(failures))

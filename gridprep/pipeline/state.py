@@ -272,6 +272,30 @@ class StateStore:
                 ((clip_id, encode_state(state)) for clip_id, state in states),
             )
 
+    def batches(self, size: int) -> Iterator[list[tuple[str, str, int]]]:
+        """(clip, its stored text, whether it is unsure) of all clips that have a state, in order."""
+        last = ""
+        while True:
+            with self._told():
+                rows = self._database.execute(
+                    "SELECT clip_id, state, unsure FROM clips WHERE clip_id > ? AND state <> ''"
+                    " ORDER BY clip_id LIMIT ?",
+                    (last, size),
+                ).fetchall()
+            if not rows:
+                return
+            last = rows[-1][0]
+            yield rows
+
+    def adopt(self, rows: Iterable[tuple[str, str, int]]) -> None:
+        """Stores what `batches` of another store gave."""
+        with self._told(), self._database:
+            self._database.executemany(
+                "INSERT INTO clips (clip_id, state, unsure) VALUES (?, ?, ?) ON CONFLICT (clip_id)"
+                " DO UPDATE SET state = excluded.state, unsure = excluded.unsure",
+                rows,
+            )
+
     def mark_unsure(self, clip_ids: Iterable[str]) -> None:
         """Notes that the files of these clips may be replaced from now on."""
         with self._told(), self._database:
