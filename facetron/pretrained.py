@@ -218,6 +218,7 @@ def load(
     landmarks: str = "",
     who: str = "",
     seed: int = 0,
+    vocoder_checkpoint: str | os.PathLike[str] = "",
 ) -> PretrainedModel:
     """Loads a trained model, ready to synthesize speech.
 
@@ -232,6 +233,8 @@ def load(
         who: which of several faces in a video: `left`, `right`, `largest`, or the N-th from the left;
             "" is the most central and large one.
         seed: seed of Griffin-Lim's first phase.
+        vocoder_checkpoint: weights of another vocoder, such as HiFi-GAN's, BigVGAN's or Vocos's, in
+            place of `vocoder`; the speech then has their sample rate.
 
     Raises:
         BadInput: the checkpoint is absent or damaged, or a name is unknown; the message lists the
@@ -244,4 +247,5 @@ def load(
         (True, 16000)
     """
     name = checkpoint if isinstance(checkpoint, str) else Path(checkpoint)
-    return PretrainedModel(load_synthesizer(name, vocoder, device, decoding, seed), landmarks, who)
+    made = load_synthesizer(name, vocoder, device, decoding, seed, os.fspath(vocoder_checkpoint))
+    return PretrainedModel(made, landmarks, who)

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from facetron.synthesis.resynth import ResynthOptions, resynthesize
-from facetron.vocoders.registry import VOCODERS
+from facetron.vocoders.registry import PUBLISHED, VOCODERS
 from manifests.cpus import available_cpus
 from manifests.errors import TooManyFailures
 from manifests.outputs import Command
@@ -57,8 +57,8 @@ from manifests.outputs import Command
     "--checkpoint",
     type=click.Path(),
     default="",
-    help="Weights of hifigan: bundled weights (synthgrid, grid-s1), a checkpoint with a vocoder, or "
-    "a published state dict.",
+    help="Weights of hifigan and of published: bundled weights (synthgrid, grid-s1), a checkpoint with "
+    "a vocoder, or a file of `facetron published`.",
 )
 @click.option(
     "--limit", type=click.IntRange(min=0), default=0, help="Largest number of clips; 0 takes all."
@@ -104,7 +104,7 @@ def resynth(
     continues: wavs made from the same mel with the same parameters are kept.
     """
     chosen: tuple[tuple[str, Any], ...] = (("iterations", iterations), ("magnitude", magnitude))
-    if vocoder.startswith("hifigan"):
+    if vocoder.startswith("hifigan") or vocoder == PUBLISHED:
         chosen = (("checkpoint", checkpoint),)
     report = resynthesize(
         ResynthOptions(

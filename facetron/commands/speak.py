@@ -50,6 +50,13 @@ FILE = click.Path(path_type=Path)
     show_default=True,
     help="Vocoder that turns the mel into a waveform; auto takes the checkpoint's own.",
 )
+@click.option(
+    "--vocoder-checkpoint",
+    type=click.Path(),
+    default="",
+    help="Weights of another vocoder: HiFi-GAN's, BigVGAN's or Vocos's (see `facetron published`), or a "
+    "checkpoint with a vocoder. Mels of another spec are converted.",
+)
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
 @click.option(
     "--who",
@@ -74,6 +81,7 @@ def speak(
     decoding: str,
     checkpoint: str,
     vocoder: str,
+    vocoder_checkpoint: str,
     device: str,
     who: str,
     landmarks: str,
@@ -92,7 +100,13 @@ def speak(
     request = speaking.SpeakRequest(video, out, face, wav)
     speaking.check(request)
     options = dict(_pair(text) for text in landmark_options)
-    synthesizer = load_synthesizer(checkpoint, vocoder, device, decoding)  # type: ignore[arg-type]
+    synthesizer = load_synthesizer(
+        checkpoint,
+        vocoder,
+        device,
+        decoding,  # type: ignore[arg-type]
+        vocoder_checkpoint=vocoder_checkpoint,
+    )
     aligner = Aligner(landmarks, options, who)
     try:
         outcome = speaking.speak(request, synthesizer, aligner)

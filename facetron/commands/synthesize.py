@@ -62,6 +62,13 @@ from manifests.outputs import Command
     help="Vocoder that turns the mel into a waveform; auto takes the checkpoint's own.",
 )
 @click.option(
+    "--vocoder-checkpoint",
+    type=click.Path(),
+    default="",
+    help="Weights of another vocoder: HiFi-GAN's, BigVGAN's or Vocos's (see `facetron published`), or a "
+    "checkpoint with a vocoder. Mels of another spec are converted.",
+)
+@click.option(
     "--decoding",
     type=click.Choice(["greedy", "beam", "grammar"]),
     default="greedy",

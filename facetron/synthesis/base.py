@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar, Literal, NamedTuple, get_args
@@ -26,7 +26,7 @@ from facetron.synthesis.confidence import Calibration, ReadingCheck
 from facetron.systems import SystemConfig
 from facetron.vocoders import registry as vocoders
 from facetron.vocoders.neural import NeuralVocoder
-from facetron.vocoders.registry import AUTO, Vocoder
+from facetron.vocoders.registry import AUTO, PUBLISHED, Vocoder
 from manifests.errors import BadInput, ToolkitError
 from manifests.io import sha256_file
 from manifests.records import ManifestRow
@@ -158,7 +158,9 @@ class SpeechSynthesizer(ABC):
         """Turns mels of one length, each (n_mels, T), into waveforms (T · hop,) in ±1 by the vocoder."""
         if isinstance(self.vocoder, NeuralVocoder):
             return self.vocoder.many(mels)
-        samples = mels[0].shape[1] * self.info.model_config().mel_spec.hop_samples
+        spec = self.info.model_config().mel_spec
+        seconds = mels[0].shape[1] * spec.hop_samples / spec.sample_rate_hz
+        samples = round(seconds * self.vocoder.sample_rate_hz)
         return [self.vocoder(mel, np.random.default_rng(self.seed), samples) for mel in mels]
 
 
@@ -168,6 +170,7 @@ def load_synthesizer(
     device: str = "auto",
     decoding: Decoding = "greedy",
     seed: int = 0,
+    vocoder_checkpoint: str | Path = "",
 ) -> SpeechSynthesizer:
     """Loads the synthesizer of a checkpoint of any system; the checkpoint names its system.
 
@@ -178,13 +181,24 @@ def load_synthesizer(
         device: `auto`, `cpu`, `cuda` or `cuda:1`.
         decoding: CTC decoding of the lips, where the system reads text.
         seed: seed of everything that is drawn.
+        vocoder_checkpoint: weights of a vocoder, of facetron or published ones (see
+            `facetron.vocoders.published`), in place of `vocoder`; the speech then has their rate.
 
     Raises:
         BadInput: the checkpoint is absent, damaged or of a system that is not registered, there is
             no such CUDA device, or an option is unknown.
     """
     system = _system_of(bundled.resolve(checkpoint))
-    return system.synthesizer_class().load(checkpoint, vocoder, device, decoding, seed)
+    if not str(vocoder_checkpoint):
+        return system.synthesizer_class().load(checkpoint, vocoder, device, decoding, seed)
+    if vocoder not in (AUTO, PUBLISHED):
+        raise BadInput(
+            f"the vocoder {vocoder} and weights of a vocoder exclude each other", "give one of them"
+        )
+    made = system.synthesizer_class().load(checkpoint, "griffin-lim", device, decoding, seed)
+    spec = made.info.model_config().mel_spec
+    options: dict[str, Any] = {"checkpoint": vocoder_checkpoint, "device": str(made.device)}
+    return replace(made, vocoder=vocoders.create(PUBLISHED, spec, **options))
 
 
 def _system_of(path: Path) -> systems.System:

@@ -45,6 +45,7 @@ class SynthesisOptions:
         face: `i2i`, `i2i-literal`, `mean`, `random`, `speaker:s4`, `image:FILE`.
         swap: "" or a CSV file of pairs, or the number of pairs to draw (Table III).
         shuffle_lips: control: each clip with the lips of another clip of its speaker.
+        vocoder_checkpoint: weights of a vocoder in place of `vocoder`; "" is none.
         limit: largest number of clips, taken from the speakers in turn; 0 is all.
         seed: seed of everything that is drawn, and of Griffin-Lim's phase.
         face_clips: largest number of clips per speaker to choose the face from.
@@ -59,6 +60,7 @@ class SynthesisOptions:
     swap: str = ""
     shuffle_lips: bool = False
     vocoder: str = AUTO
+    vocoder_checkpoint: str = ""
     decoding: Decoding = "greedy"
     device: str = "auto"
     batch_size: int = 8
@@ -117,7 +119,12 @@ def synthesize(options: SynthesisOptions) -> SynthesisReport:
     """
     _check(options)
     voice = load_synthesizer(
-        options.checkpoint, options.vocoder, options.device, options.decoding, options.seed
+        options.checkpoint,
+        options.vocoder,
+        options.device,
+        options.decoding,
+        options.seed,
+        options.vocoder_checkpoint,
     )
     built = Manifest(options.manifest)
     manifest, header, rows = built.path, built.header, list(built)
@@ -270,6 +277,8 @@ def _name(options: SynthesisOptions, label: str) -> str:
         notes.append(f"face {options.face}")
     if options.vocoder != AUTO:
         notes.append(options.vocoder)
+    if options.vocoder_checkpoint:
+        notes.append(f"vocoder {Path(options.vocoder_checkpoint).name}")
     if options.swap:
         notes.append("swapped faces")
     if options.shuffle_lips:

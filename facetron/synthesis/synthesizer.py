@@ -98,10 +98,6 @@ class Synthesizer(SpeechSynthesizer):
         """The network, in evaluation mode, on `device`."""
         return self._model
 
-    @property
-    def sample_rate_hz(self) -> int:
-        return self.config.mel_spec.sample_rate_hz
-
     def face_embeddings(self, stills: Pictures) -> Float:
         """Eq. 1: aligned stills (N, H, W, 3) → (N, E), each of length 1. Raises `BadInput`."""
         if np.ndim(stills) != 4 or len(stills) == 0:

@@ -68,7 +68,7 @@ class NeuralVocoder:
     def module(self) -> Vocoder:
         """The network in evaluation mode, without norms, on the device."""
         path = bundled.resolve(self.checkpoint)
-        return _module(path, path.stat().st_mtime_ns, choose(self.device))
+        return module_of(path, choose(self.device))
 
     @property
     def sample_rate_hz(self) -> int:
@@ -169,6 +169,11 @@ class RefinedVocoder(NeuralVocoder):
 @lru_cache(maxsize=4)
 def _sha256(path: Path, _mtime_ns: int) -> str:
     return sha256_file(path)
+
+
+def module_of(path: Path, device: torch.device) -> Vocoder:
+    """The network of a checkpoint of facetron or of HiFi-GAN's authors, whatever mels it takes."""
+    return _module(path, path.stat().st_mtime_ns, device)
 
 
 @lru_cache(maxsize=2)

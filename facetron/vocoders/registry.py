@@ -16,6 +16,7 @@ VOCODERS: dict[str, str] = {
     "griffin-lim": "facetron.vocoders.griffin_lim:GriffinLim",
     "hifigan": "facetron.vocoders.neural:NeuralVocoder",
     "hifigan-refined": "facetron.vocoders.neural:RefinedVocoder",
+    "published": "facetron.vocoders.published:PublishedVocoder",
 }
 """name → "module:Class", imported when used. The class is called with the `MelSpec` of the mels it
 will be given, and its own options."""
@@ -24,6 +25,10 @@ will be given, and its own options."""
 AUTO = "auto"
 """Beside the names: the vocoder of a checkpoint where it has one, refined if it is without a harmonic
 source, else Griffin-Lim."""
+
+
+PUBLISHED = "published"
+"""The vocoder that takes weights by path."""
 
 
 class Vocoder(Protocol):

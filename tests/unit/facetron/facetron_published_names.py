@@ -127,6 +127,63 @@ def ge2e() -> Shapes:
     return shapes | {"model_state.linear.weight": (256, 256), "model_state.linear.bias": (256,)}
 
 
+def bigvgan(
+    bands: int, channels: int, kernels: list[int], beta: bool = True, bias: bool = True
+) -> Shapes:
+    """Of the generators of BigVGAN; version 2 has no `bias` at the end."""
+
+    def convolution(name: str, after: int, before: int, size: int) -> Shapes:
+        shapes = {f"{name}.weight_g": (after, 1, 1), f"{name}.weight_v": (after, before, size)}
+        return shapes | {f"{name}.bias": (after,)}
+
+    def activation(name: str, width: int) -> Shapes:
+        shapes = {f"{name}.act.alpha": (width,)} | ({f"{name}.act.beta": (width,)} if beta else {})
+        filters = (f"{name}.upsample.filter", f"{name}.downsample.lowpass.filter")
+        return shapes | dict.fromkeys(filters, (1, 1, 12))
+
+    shapes = convolution("conv_pre", channels, bands, 7)
+    block = 0
+    for stage, kernel in enumerate(kernels):
+        before, after = channels >> stage, channels >> (stage + 1)
+        shapes[f"ups.{stage}.0.weight_g"] = (before, 1, 1)
+        shapes[f"ups.{stage}.0.weight_v"] = (before, after, kernel)
+        shapes[f"ups.{stage}.0.bias"] = (after,)
+        for size in (3, 7, 11):
+            for layer in range(3):
+                for part in ("convs1", "convs2"):
+                    shapes |= convolution(f"resblocks.{block}.{part}.{layer}", after, after, size)
+            for n in range(6):
+                shapes |= activation(f"resblocks.{block}.activations.{n}", after)
+            block += 1
+    last = channels >> len(kernels)
+    shapes |= activation("activation_post", last) | convolution("conv_post", 1, last, 7)
+    if not bias:
+        del shapes["conv_post.bias"]
+    return shapes
+
+
+def vocos(bands: int, width: int, inner: int, layers: int, n_fft: int) -> Shapes:
+    """Of Vocos for mels, with the buffers that its files hold."""
+    shapes: Shapes = {
+        "feature_extractor.mel_spec.spectrogram.window": (n_fft,),
+        "feature_extractor.mel_spec.mel_scale.fb": (n_fft // 2 + 1, bands),
+        "backbone.embed.weight": (width, bands, 7),
+        "backbone.embed.bias": (width,),
+        "head.istft.window": (n_fft,),
+    }
+    shapes |= norm("backbone.norm", width) | norm("backbone.final_layer_norm", width)
+    for n in range(layers):
+        block = f"backbone.convnext.{n}"
+        shapes |= {
+            f"{block}.dwconv.weight": (width, 1, 7),
+            f"{block}.dwconv.bias": (width,),
+            f"{block}.gamma": (width,),
+        }
+        shapes |= norm(f"{block}.norm", width) | linear(f"{block}.pwconv1", width, inner)
+        shapes |= linear(f"{block}.pwconv2", inner, width)
+    return shapes | linear("head.out", width, n_fft + 2)
+
+
 def fixed(shapes: Shapes) -> dict[str, Tensor]:
     """Values by a formula of the place of a name in their order: the same for every code."""
     made: dict[str, Tensor] = {}
