@@ -30,6 +30,7 @@ $(STAMP): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
 	$(BIN)/python -m pip install --quiet --no-deps 'face-alignment>=1.5,<2'
 	$(BIN)/gridprep models fetch
+	-$(BIN)/facetron-eval judges fetch
 	touch $@
 
 # The whole walk, each step the command that a user would type. Every step resumes where it stopped.

