@@ -176,6 +176,8 @@ def shown_size(
     """(width, height) of a stored picture when its pixels are square: the side along which they are
     too long is stretched, so that nothing is lost; then both are reduced until neither is over
     `longest_px`."""
+    if aspect == 1 and max(width, height) <= longest_px:
+        return width, height  # the usual case, asked for every frame
     if aspect > 1:
         wide, high = Fraction(width) * aspect, Fraction(height)
     else:

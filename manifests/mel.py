@@ -29,7 +29,6 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import fft, signal
 
 from manifests.errors import BadInput
 from manifests.specs import MelSpec
@@ -198,7 +197,8 @@ def window(spec: MelSpec) -> NDArray[np.float64]:
         )
     hann = np.zeros(spec.n_fft)
     start = (spec.n_fft - spec.win_samples) // 2
-    hann[start : start + spec.win_samples] = signal.get_window("hann", spec.win_samples)
+    turn = np.linspace(-np.pi, np.pi, spec.win_samples + 1)[:-1]
+    hann[start : start + spec.win_samples] = 0.5 + 0.5 * np.cos(turn)
     hann.flags.writeable = False
     return hann
 
@@ -206,6 +206,8 @@ def window(spec: MelSpec) -> NDArray[np.float64]:
 @lru_cache(maxsize=8)
 def highpass(spec: MelSpec) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Numerator and denominator of VCA-GAN's Butterworth filter."""
+    from scipy import signal  # half a second, which the default mel can do without
+
     # Coefficients, not second-order sections: the original's rounding belongs to its formula.
     b, a = signal.butter(HIGHPASS_ORDER, spec.highpass_hz / (spec.sample_rate_hz / 2), "high")
     return b, a
@@ -245,6 +247,8 @@ def _numpy_mel(audio: NDArray[Any], spec: MelSpec) -> NDArray[np.float32]:
     # float64 costs a millisecond and makes the stored feature independent of the FFT's rounding.
     x = audio.astype(np.float64)
     if spec.highpass_hz:
+        from scipy import signal
+
         x = signal.filtfilt(*highpass(spec), x, axis=-1)
     if spec.peak:
         peaks = np.abs(x).max(axis=-1, keepdims=True)
@@ -257,7 +261,7 @@ def _numpy_mel(audio: NDArray[Any], spec: MelSpec) -> NDArray[np.float32]:
     pad = padding_samples(spec)
     x = np.pad(x, [(0, 0)] * (x.ndim - 1) + [(pad, pad)], mode="reflect")
     frames = np.lib.stride_tricks.sliding_window_view(x, spec.n_fft, axis=-1)
-    spectrum = fft.rfft(frames[..., :: spec.hop_samples, :] * window(spec), axis=-1)
+    spectrum = np.fft.rfft(frames[..., :: spec.hop_samples, :] * window(spec), axis=-1)
     power = spectrum.real**2
     power += spectrum.imag**2
     power += spec.magnitude_eps

@@ -10,6 +10,7 @@ the table.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
@@ -19,7 +20,7 @@ from numpy.typing import NDArray
 
 from gridprep.features.word_templates import words_score
 from manifests.errors import ClipError
-from manifests.records import WordSpan
+from manifests.records import Record, WordSpan
 from manifests.sync import AvOffset, av_offset
 
 Array = NDArray[np.float64]
@@ -49,18 +50,27 @@ REVERSED = 0.2
 
 
 @dataclass(frozen=True)
-class LipMotion:
-    """Contrast, change and detail of the lip crops of a clip, frame by frame.
+class LipMotion(Record):
+    """What is remarkable about the lip crops of a clip, in a few numbers.
 
     Attributes:
-        contrast: (T,) standard deviation of the gray levels of each crop.
-        change: (T − 1,) mean absolute difference of gray levels from one crop to the next.
-        grain: (T,) mean absolute Laplacian of each crop: fine detail, and noise above all.
+        frames: number of crops.
+        noise_frames, noise_from: crops with too much fine detail, and the first of them.
+        hidden_frames, hidden_from: crops with too little contrast, and the first of them.
+        still_frames, still_from: the longest run of crops that equal the one before, and its start.
+        grain: greatest detail of a crop beside the clip's median.
+        contrast: least standard deviation of the gray levels of a crop.
     """
 
-    contrast: Array
-    change: Array
-    grain: Array
+    frames: int
+    noise_frames: int
+    noise_from: int
+    hidden_frames: int
+    hidden_from: int
+    still_frames: int
+    still_from: int
+    grain: float
+    contrast: float
 
 
 @dataclass(frozen=True)
@@ -77,11 +87,29 @@ class ContentReport:
 
 
 def lip_motion(lips: NDArray[np.uint8]) -> LipMotion:
-    """Measures (T, H, W, 3) uint8 RGB lip crops."""
-    gray = np.stack([cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) for frame in lips]).astype(np.float32)
-    grain = [float(np.abs(cv2.Laplacian(frame, cv2.CV_32F)).mean()) for frame in gray]
-    change = np.abs(np.diff(gray, axis=0)).mean((1, 2)).astype(np.float64)
-    return LipMotion(gray.std((1, 2)).astype(np.float64), change, np.array(grain))
+    """Measures (T, H, W, 3) uint8 RGB lip crops by three numbers a frame: the contrast (standard
+    deviation of the gray levels), the change from the crop before (mean absolute difference) and the
+    grain (mean absolute Laplacian: fine detail, and noise above all)."""
+    gray = [cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) for frame in lips]
+    pixels = gray[0].size
+    contrast = np.array([float(cv2.meanStdDev(each)[1][0, 0]) for each in gray])
+    change = np.array([cv2.norm(a, b, cv2.NORM_L1) for a, b in itertools.pairwise(gray)]) / pixels
+    detail = [cv2.norm(cv2.Laplacian(each, cv2.CV_16S), cv2.NORM_L1) / pixels for each in gray]
+    grain = np.array(detail) / max(float(np.median(detail)), 1e-9)
+    noise = grain > NOISE_GRAIN
+    hidden = contrast < max(HIDDEN_CONTRAST, HIDDEN_SHARE * float(np.median(contrast)))
+    start, still = longest_run(change < FROZEN_CHANGE)
+    return LipMotion(
+        frames=len(gray),
+        noise_frames=int(noise.sum()),
+        noise_from=int(noise.argmax()),
+        hidden_frames=int(hidden.sum()),
+        hidden_from=int(hidden.argmax()),
+        still_frames=still,
+        still_from=start,
+        grain=round(float(grain.max()), 3),
+        contrast=round(float(contrast.min()), 1),
+    )
 
 
 def longest_run(mask: NDArray[np.bool_]) -> tuple[int, int]:
@@ -114,7 +142,7 @@ def check_lips(motion: LipMotion, found: NDArray[np.bool_]) -> ContentReport:
     """Checks that a moving mouth is seen in the whole clip.
 
     Args:
-        motion: motion of the lip crops.
+        motion: what `lip_motion` measured.
         found: (T,) whether the landmark backend saw the face in each frame; frames between those
             that it looks at count as not seen.
 
@@ -122,35 +150,33 @@ def check_lips(motion: LipMotion, found: NDArray[np.bool_]) -> ContentReport:
         ClipError: stage `content`, reasons `noise_frames`, `lips_hidden`, `frozen_frames`,
             `face_unseen`.
     """
-    grain = motion.grain / max(float(np.median(motion.grain)), 1e-9)
-    noise = np.flatnonzero(grain > NOISE_GRAIN)
-    contrast = motion.contrast
-    dull = contrast < max(HIDDEN_CONTRAST, HIDDEN_SHARE * float(np.median(contrast)))
-    start, still = longest_run(motion.change < FROZEN_CHANGE)
     seen = np.flatnonzero(found)
     gap = int(np.diff(seen, prepend=-1, append=len(found)).max()) if len(seen) else len(found)
+    still, frames = motion.still_frames, motion.frames
     qc: dict[str, object] = {
         "lips_still_frames": still + 1 if still else 0,
-        "lips_grain": round(float(grain.max()), 3),
-        "lips_contrast": round(float(contrast.min()), 1),
+        "lips_grain": motion.grain,
+        "lips_contrast": motion.contrast,
         "face_unseen_frames": gap,
     }
-    if len(noise) >= NOISE_FAIL_FRAMES:
-        detail = f"{len(noise)} of {len(grain)} lip crops are noise (from frame {noise[0]})"
+    if motion.noise_frames >= NOISE_FAIL_FRAMES:
+        first = motion.noise_from
+        detail = f"{motion.noise_frames} of {frames} lip crops are noise (from frame {first})"
         raise ClipError("content", "noise_frames", detail, qc)
-    if int(dull.sum()) >= HIDDEN_FAIL_FRAMES:
-        first = int(np.argmax(dull))
-        detail = f"{int(dull.sum())} of {len(dull)} lip crops show no mouth (from frame {first})"
+    if motion.hidden_frames >= HIDDEN_FAIL_FRAMES:
+        first = motion.hidden_from
+        detail = f"{motion.hidden_frames} of {frames} lip crops show no mouth (from frame {first})"
         raise ClipError("content", "lips_hidden", detail, qc)
     if still >= FROZEN_FAIL_FRAMES:
-        detail = f"the picture stands still for {still + 1} frames (from frame {start})"
+        first = motion.still_from
+        detail = f"the picture stands still for {still + 1} frames (from frame {first})"
         raise ClipError("content", "frozen_frames", detail, qc)
     if gap >= LOST_FAIL_FRAMES:
         raise ClipError("content", "face_unseen", f"no face is seen for {gap} frames", qc)
     flags = [
         name
         for name, odd in (
-            ("noise_frame", len(noise) > 0),
+            ("noise_frame", motion.noise_frames > 0),
             ("frames_frozen", still >= FROZEN_FLAG_FRAMES),
             ("face_unseen", gap >= LOST_FLAG_FRAMES),
         )
@@ -200,14 +226,17 @@ def check_sound(
     return ContentReport(tuple(flags), qc)
 
 
-def check_direction(height_px: Array, loud: Array) -> ContentReport:
+def check_direction(
+    height_px: Array, loud: Array, forwards: AvOffset | None = None
+) -> ContentReport:
     """Flags a clip whose lips follow the sound better when they are played backwards.
 
     Args:
         height_px: (T,) lip height (`manifests.sync.lip_height_px`).
         loud: loudness by mel frame (`manifests.sync.loudness`).
+        forwards: their `av_offset` as they are, where it is known.
     """
-    forwards: AvOffset = av_offset(height_px, loud)
+    forwards = forwards or av_offset(height_px, loud)
     backwards = av_offset(np.ascontiguousarray(height_px[::-1]), loud)
     gain = backwards.correlation - forwards.correlation
     return ContentReport(

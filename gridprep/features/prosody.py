@@ -15,7 +15,6 @@ from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import fft
 
 from manifests.errors import BadInput
 from manifests.mel import DEFAULT, frame_centers_samples
@@ -123,17 +122,30 @@ def _f0(
     return rate_hz / lags
 
 
+def _fast_length(least: int) -> int:
+    """The smallest length from `least` on that has no prime factor over 5, for a quick FFT."""
+    length = least
+    while True:
+        rest = length
+        for factor in (2, 3, 5):
+            while rest % factor == 0:
+                rest //= factor
+        if rest == 1:
+            return length
+        length += 1
+
+
 def _autocorrelation(frames: FloatArray, n_lags: int) -> FloatArray:
     """(T, n_lags) correlation of each stretch with itself, of the sound and not of the window: both
     are divided (Boersma, eq. 9). Zero where there is only silence."""
     n_samples = frames.shape[1]
-    n_fft = fft.next_fast_len(n_samples + n_lags, real=True)
+    n_fft = _fast_length(n_samples + n_lags)
     hann = 0.5 - 0.5 * np.cos(2 * np.pi * (np.arange(n_samples) + 0.5) / n_samples)
 
     def correlate(x: FloatArray) -> FloatArray:
-        spectrum = fft.rfft(x, n_fft, axis=-1)
+        spectrum = np.fft.rfft(x, n_fft, axis=-1)
         power = spectrum.real**2 + spectrum.imag**2
-        return np.asarray(fft.irfft(power, n_fft, axis=-1)[..., :n_lags])
+        return np.asarray(np.fft.irfft(power, n_fft, axis=-1)[..., :n_lags])
 
     own = correlate(hann)
     of_sound = correlate((frames - frames.mean(axis=1, keepdims=True)) * hann)

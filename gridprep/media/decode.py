@@ -89,6 +89,8 @@ def _pcm(frame: Any) -> NDArray[np.float32]:
     samples = frame.to_ndarray()
     if not frame.format.is_planar:
         samples = samples.reshape(-1, len(frame.layout.channels)).T
+    if samples.dtype == np.float32:
+        return np.asarray(samples.T)
     if samples.dtype == np.uint8:
         samples = (samples.astype(np.float32) - 128) / 128
     elif np.issubdtype(samples.dtype, np.integer):
@@ -134,7 +136,13 @@ def _join(pieces: list[_Sound]) -> tuple[NDArray[np.float32], int, float, int, i
             same_time = round(len(piece.pcm) / piece.rate_hz * rate_hz)
             joined.append(np.zeros((same_time, channels), np.float32))
         n += len(joined[-1])
-    return np.concatenate(joined), rate_hz, start_s, gaps, len(pieces) - regular
+    return (
+        np.ascontiguousarray(np.concatenate(joined)),
+        rate_hz,
+        start_s,
+        gaps,
+        len(pieces) - regular,
+    )
 
 
 def _video_start_s(frame_times_s: NDArray[np.float64], stream: Any) -> float:
@@ -181,7 +189,8 @@ class _Pictures:
         self.damaged = 0
         self.turns = 0
         self._size: tuple[int, int] = (0, 0)
-        self._whole: list[NDArray[np.uint8]] | None = []
+        self._whole: NDArray[np.uint8] | None = None
+        self._too_large = False
         self._thin: list[NDArray[np.uint8]] = []
 
     def add(self, frame: Any) -> None:
@@ -193,13 +202,21 @@ class _Pictures:
         self.times_s.append(frame.time if frame.time is not None else np.nan)
         self.damaged += bool(frame.is_corrupt)
         picture = upright(frame, self.reader.aspect)
-        if self._whole is not None and max(number + 1, CLIP_FRAMES) * picture.nbytes > WHOLE_BYTES:
-            self._thin = [thinned(earlier) for earlier in self._whole]
-            self._whole = None
-        if self._whole is None:
+        if not self._too_large and max(number + 1, CLIP_FRAMES) * picture.nbytes > WHOLE_BYTES:
+            if self._whole is not None:
+                self._thin = [thinned(earlier) for earlier in self._whole[:number]]
+            self._whole, self._too_large = None, True
+        if self._too_large:
             self._thin.append(thinned(picture))
-        else:
-            self._whole.append(picture)
+            return
+        if self._whole is None:
+            self._whole = np.empty((CLIP_FRAMES, *picture.shape), np.uint8)
+        elif number == len(self._whole):
+            longer = np.empty((2 * number, *picture.shape), np.uint8)
+            longer[:number] = self._whole
+            self._whole = longer
+        # Put in its place while it is in the processor's cache.
+        self._whole[number] = picture
 
     def frames(self) -> NDArray[np.uint8] | Shown:
         """All gathered pictures."""
@@ -207,7 +224,7 @@ class _Pictures:
             return np.zeros((0, 0, 0, 3), np.uint8)
         if self._whole is None:
             return Shown(self.reader, np.arange(len(self.times_s)), np.stack(self._thin))
-        return np.stack(self._whole)
+        return self._whole[: len(self.times_s)]
 
 
 def decode(

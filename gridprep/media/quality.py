@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+import cv2
 import numpy as np
 import soxr
 from numpy.typing import NDArray
@@ -96,15 +97,16 @@ def _thin(frames: NDArray[np.uint8] | Shown) -> NDArray[np.uint8]:
 
 
 def _plain(thin: NDArray[np.uint8]) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:
-    sampled = thin.astype(np.float64)
-    contrast = sampled.std((1, 2)).mean(-1)
+    found = [cv2.meanStdDev(np.ascontiguousarray(picture)) for picture in thin]
+    means, deviations = (np.array([each[k] for each in found])[..., 0] for k in (0, 1))
+    contrast = deviations.mean(-1)
     plain = contrast < PLAIN_STD
     if plain.any() and not plain.all():
         weak = contrast < RECOVERED_SHARE * np.median(contrast[~plain])
         # Grow each plain run over its weak neighbors, forwards: pictures recover in time order.
         for i in range(1, len(plain)):
             plain[i] |= plain[i - 1] and weak[i]
-    return plain, sampled.mean((1, 2, 3))
+    return plain, means.mean(-1)
 
 
 def _ranges(mask: NDArray[np.bool_]) -> str:

@@ -33,10 +33,10 @@ STAGE_VERSIONS = {
     "alignment": "1",
     "audio": "1",
     "align": "3",
-    "crop": "2",
+    "crop": "3",
     "mels": "1",
     "sync": "2",
-    "content": "1",
+    "content": "2",
 }
 
 UPSTREAM: dict[str, tuple[str, ...]] = {

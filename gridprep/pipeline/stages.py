@@ -51,10 +51,9 @@ from manifests.errors import BadInput, ClipError, ToolkitError
 from manifests.features import read_landmarks, read_prosody
 from manifests.io import atomic_path, sha256_file
 from manifests.mel import DEFAULT, PRESETS, mel_spectrogram
-from manifests.pictures import read_pictures
 from manifests.records import Clip, ClipFailure, Landmarks, WordSpan
 from manifests.specs import VIDEO_FPS, MelSpec
-from manifests.sync import av_offset, lip_height_px, loudness
+from manifests.sync import AvOffset, av_offset, lip_height_px, loudness
 
 _FOLDER_ERRNOS = {
     getattr(errno, name)
@@ -97,6 +96,9 @@ class _Work:
     _media: Media | None = None
     _video: quality.CheckedVideo | None = None
     _default_mel: tuple[NDArray[np.float32], NDArray[np.float32]] | None = None
+    _landmarks: Landmarks | None = None
+    _geometry: crops.Track | None = None
+    _offset: AvOffset | None = None
 
     @property
     def default_sound(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
@@ -107,6 +109,44 @@ class _Work:
             samples = quality.to_mono(_read_audio(self), rate_hz, DEFAULT.sample_rate_hz)
             self._default_mel = samples, mel_spectrogram(samples, DEFAULT)
         return self._default_mel
+
+    @property
+    def landmarks(self) -> Landmarks:
+        """The landmarks of the stage `align`, read once where an earlier run wrote them. Damaged ones
+        are no fault of the user's: they are made anew, with the rest of the clip (see
+        `process_clip`)."""
+        if self._landmarks is None:
+            path = self.full(self.state.stages["align"].files["landmarks"].path)
+            try:
+                self._landmarks = read_landmarks(path)
+            except BadInput as error:
+                raise RuntimeError(str(error)) from error
+        return self._landmarks
+
+    @landmarks.setter
+    def landmarks(self, found: Landmarks) -> None:
+        self._landmarks, self._geometry, self._offset = found, None, None
+
+    @property
+    def geometry(self) -> crops.Track:
+        """The geometry that follows from the landmarks."""
+        if self._geometry is None:
+            recipe = self.task.recipe
+            self._geometry = crops.track(self.landmarks, recipe.landmarks, recipe.crop)
+        return self._geometry
+
+    @property
+    def lips_and_loudness(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Lip height in pixels and loudness of the default mel, both by video frame."""
+        _, mel = self.default_sound
+        return lip_height_px(self.geometry.points_px), loudness(mel)
+
+    @property
+    def offset(self) -> AvOffset:
+        """Offset of the sound against the lips."""
+        if self._offset is None:
+            self._offset = av_offset(*self.lips_and_loudness)
+        return self._offset
 
     @property
     def media(self) -> Media:
@@ -224,9 +264,14 @@ def _require_upright(backend: LandmarkBackend, pictures: Sequence[NDArray[np.uin
     faces there all the same, and the lip crops show hair."""
     if not isinstance(backend, TellsUpright):
         return
-    margins = [backend.upright_margin(picture) for picture in pictures]
-    margin = max((value for value in margins if value is not None), default=0.0)
-    if margin < 0:
+    margin: float | None = None
+    for picture in pictures:
+        seen = backend.upright_margin(picture)
+        if seen is not None and seen >= 0:
+            return  # one upright picture is enough
+        if seen is not None:
+            margin = seen if margin is None else max(margin, seen)
+    if margin is not None:
         raise ClipError(
             "align",
             "upside_down",
@@ -240,8 +285,8 @@ def _align(work: _Work) -> None:
     spec = recipe.landmarks
     backend = _backend(spec.backend, recipe.device, recipe.landmark_options)
     frames = frames_for(spec.backend, work.video.frames)
-    landmarks = backend.detect(frames, spec.every)
-    geometry = crops.track(landmarks, spec, recipe.crop)
+    landmarks = work.landmarks = backend.detect(frames, spec.every)
+    geometry = work.geometry
     _require_upright(backend, [frames[i] for i in (len(frames) // 6, 5 * len(frames) // 6)])
     path = work.path("landmarks", ".npz")
     arrays = {
@@ -272,19 +317,9 @@ def _align(work: _Work) -> None:
     )
 
 
-def _read_landmarks(work: _Work) -> Landmarks:
-    """The landmarks that an earlier stage wrote. Damaged ones are no fault of the user's: they are
-    made anew, with the rest of the clip (see `process_clip`)."""
-    try:
-        return read_landmarks(work.full(work.state.stages["align"].files["landmarks"].path))
-    except BadInput as error:
-        raise RuntimeError(str(error)) from error
-
-
 def _crop(work: _Work) -> None:
     recipe = work.task.recipe
-    landmarks = _read_landmarks(work)
-    geometry = crops.track(landmarks, recipe.landmarks, recipe.crop)
+    geometry = work.geometry
     frames = work.video.frames
     lips, lips_border_px = crops.crop_lips(frames, geometry, recipe.crop)
     faces, face_border_px = crops.crop_faces(frames, geometry, recipe.crop)
@@ -306,6 +341,8 @@ def _crop(work: _Work) -> None:
         {"lips": lips_path, "face": face_path},
         video_frames=len(lips),
         flags=flags,
+        lip_motion=content.lip_motion(lips).to_dict(),
+        face_pattern=content.face_pattern(faces).tobytes().hex(),
         qc={
             "lips_border_px": round(lips_border_px, 2),
             "face_border_px": round(face_border_px, 2),
@@ -360,11 +397,7 @@ def _prosody_grid(recipe: Recipe) -> MelSpec:
 
 
 def _sync(work: _Work) -> None:
-    recipe = work.task.recipe
-    landmarks = _read_landmarks(work)
-    geometry = crops.track(landmarks, recipe.landmarks, recipe.crop)
-    _, mel = work.default_sound
-    offset = av_offset(lip_height_px(geometry.points_px), loudness(mel))
+    offset = work.offset
     work.finish(
         "sync",
         {},
@@ -381,22 +414,19 @@ def _content(work: _Work) -> None:
     if recipe.content == "off":
         work.finish("content", {})
         return
-    lips = read_pictures(work.full(stages["crop"].files["lips"].path))
-    stills = read_pictures(work.full(stages["crop"].files["face"].path))
-    landmarks = _read_landmarks(work)
+    cropped = stages["crop"].data
+    motion = content.LipMotion.from_dict(cropped["lip_motion"])
+    found = work.landmarks.found
     pitch = read_prosody(Path(work.full(stages["mels"].files["prosody"].path)))
     words = [WordSpan.from_dict(word) for word in stages["alignment"].data["words"]]
     samples, mel = work.default_sound
-    geometry = crops.track(landmarks, recipe.landmarks, recipe.crop)
     wanted = recipe.corpus_recipe.checks
     checks = {
-        "lips": lambda: content.check_lips(content.lip_motion(lips), landmarks.found),
+        "lips": lambda: content.check_lips(motion, found),
         "sound": lambda: content.check_sound(
             samples, DEFAULT.sample_rate_hz, mel, words, "words" in wanted
         ),
-        "direction": lambda: content.check_direction(
-            lip_height_px(geometry.points_px), loudness(mel)
-        ),
+        "direction": lambda: content.check_direction(*work.lips_and_loudness, work.offset),
     }
     reports = [
         content.checked(check, recipe.content) for name, check in checks.items() if name in wanted
@@ -407,7 +437,7 @@ def _content(work: _Work) -> None:
         {},
         flags=[flag for report in reports for flag in report.flags],
         qc={name: value for report in reports for name, value in report.qc.items()},
-        face_pattern=content.face_pattern(stills).tobytes().hex(),
+        face_pattern=cropped["face_pattern"],
         voice_pattern=None if voice is None else voice.round(2).tolist(),
     )
 

@@ -124,6 +124,24 @@ def test_the_lip_crop_is_centered_on_the_mouth() -> None:
     assert mouth == pytest.approx([72, 72], abs=1e-4)
 
 
+@pytest.mark.parametrize("scale", [1.35, 1.7, 2.4])
+@pytest.mark.parametrize("corner_px", [(-40.0, 20.0), (150.0, 120.0), (310.0, 230.0)])
+def test_an_enlarged_crop_is_a_cubic_warp(scale: float, corner_px: tuple[float, float]) -> None:
+    rng = np.random.default_rng(4)
+    noise = rng.uniform(0, 255, (288, 360, 3)).astype(np.float32)
+    picture = np.clip(cv2.GaussianBlur(noise, (0, 0), 1.5) * 3 - 250, 0, 255).astype(np.uint8)
+    matrix = pose(scale, 7, 0, 0)
+    matrix[:, 2] = -matrix[:, :2] @ np.array(corner_px)
+    exact = cv2.warpAffine(
+        picture, matrix, (144, 144), flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE
+    )
+    off = np.abs(crops.cut(picture, matrix, 144).astype(int) - exact)
+    assert (off <= 2).mean() > 0.97  # the rest lies along the picture's border
+    assert off.mean() < 0.7
+    outside = pose(1.7, 0, 5000, 5000)
+    assert (crops.cut(picture, outside, 144) == picture[0, 0]).all()
+
+
 def test_pictures_agree_with_the_geometry() -> None:
     # A bright dot on the chin and one on the mouth's center, found again in the crops.
     points = head(6)
