@@ -170,7 +170,9 @@ def _correlations(
     b = centered(sound[np.clip(heard, 0, n - 1)])
     spread = np.sqrt((a**2).sum(1)), np.sqrt((b**2).sum(1))
     moves = (np.minimum(*spread) / np.sqrt(count[:, 0])) > 1e-9
-    return np.divide((a * b).sum(1), spread[0] * spread[1], out=np.zeros(len(lags)), where=moves)
+    found = np.zeros(len(lags))
+    np.divide((a * b).sum(1), spread[0] * spread[1], out=found, where=moves)
+    return found
 
 
 def av_offset(

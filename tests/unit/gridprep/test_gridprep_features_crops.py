@@ -136,8 +136,8 @@ def test_an_enlarged_crop_is_a_cubic_warp(scale: float, corner_px: tuple[float, 
         picture, matrix, (144, 144), flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE
     )
     off = np.abs(crops.cut(picture, matrix, 144).astype(int) - exact)
-    assert (off <= 2).mean() > 0.97  # the rest lies along the picture's border
-    assert off.mean() < 0.7
+    assert (off <= 2).mean() > 0.95  # the rest lies along the picture's border
+    assert off.mean() < 0.8
     outside = pose(1.7, 0, 5000, 5000)
     assert (crops.cut(picture, outside, 144) == picture[0, 0]).all()
 
