@@ -367,8 +367,11 @@ def _mels(work: _Work) -> None:
     frames = 0
     for i, name in enumerate(recipe.mels):
         spec = PRESETS[name]
-        audio = quality.to_mono(samples, recipe.audio.sample_rate_hz, spec.sample_rate_hz)
-        mel = mel_spectrogram(audio, spec)
+        if spec == DEFAULT:
+            _, mel = work.default_sound
+        else:
+            audio = quality.to_mono(samples, recipe.audio.sample_rate_hz, spec.sample_rate_hz)
+            mel = mel_spectrogram(audio, spec)
         artifact, folder = ("mel", "mel") if i == 0 else (f"mel:{name}", f"mel-{name}")
         files[artifact] = work.path(folder, ".npy")
         _write(work.full(files[artifact]), _npy(mel))
