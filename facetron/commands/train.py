@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from facetron import systems
+from manifests.errors import BadInput
 from manifests.outputs import Command
 
 
@@ -18,9 +19,13 @@ from manifests.outputs import Command
 )
 @click.option(
     "--manifest",
-    required=True,
     type=click.Path(path_type=Path),
     help="manifest.jsonl, or the folder of a `gridprep build`.",
+)
+@click.option(
+    "--speech",
+    type=click.Path(path_type=Path),
+    help="For the stage prosody, in the place of --manifest: any folder SPEAKER/FILE.wav.",
 )
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="Folder of the run.")
 @click.option("--size", default=None, help="Size preset: paper (the default), small or debug.")
@@ -44,7 +49,8 @@ from manifests.outputs import Command
 def train(
     stage: str,
     system: str,
-    manifest: Path,
+    manifest: Path | None,
+    speech: Path | None,
     out: Path,
     size: str | None,
     file: Path | None,
@@ -60,8 +66,19 @@ def train(
     A run that was stopped continues when the same command is given again. On several GPUs:
     torchrun --nproc-per-node N -m facetron.cli train …
     """
+    if (manifest is None) == (speech is None):
+        raise BadInput("a training needs --manifest or --speech", "give one of the two")
+    if speech is not None and stage != "prosody":
+        raise BadInput(
+            f"the stage {stage} cannot learn from --speech, which has no faces and no lips",
+            "give --manifest, or train the stage prosody",
+        )
     # `facetron --help` must not wait for PyTorch.
     from facetron.train.run import train as run
+
+    if speech is not None:
+        manifest = _speech_manifest(speech, out, size, file, sets, system)
+    assert manifest is not None
 
     best = run(
         stage,
@@ -77,3 +94,23 @@ def train(
     )
     if os.environ.get("RANK", "0") == "0":  # under torchrun every process comes here
         click.echo(best)
+
+
+def _speech_manifest(
+    speech: Path, out: Path, size: str | None, file: Path | None, sets: tuple[str, ...], system: str
+) -> Path:
+    """Makes the mels of a folder of speech below `out`. Under torchrun the first process does it, and
+    the others find them made."""
+    from facetron.train.config import train_config
+    from facetron.train.speech_folder import MANIFEST, speech_manifest
+
+    model, _ = train_config("prosody", size, file, sets, system)
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1 and not (out / "speech" / MANIFEST).exists():
+        raise BadInput(
+            "--speech with several processes needs its mels made before",
+            "start the command once without torchrun, stop it at the first epoch, and start it again",
+        )
+    path, problems = speech_manifest(speech, out / "speech", model.mel_spec)
+    for problem in problems:
+        click.echo(problem, err=True)
+    return path
