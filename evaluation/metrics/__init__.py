@@ -16,8 +16,15 @@ if TYPE_CHECKING:
     from evaluation.metrics.perceptual import pesq
     from evaluation.metrics.pitch import f0_errors, f0_hz
     from evaluation.metrics.quality_net import quality
-    from evaluation.metrics.recognition import character_error_rate, transcribe, word_error_rate
-    from evaluation.metrics.speaker import speaker_embedding, speaker_similarity
+    from evaluation.metrics.recognition import (
+        character_error_rate,
+        keyword_accuracy,
+        slot_accuracy,
+        transcribe,
+        word_error_rate,
+    )
+    from evaluation.metrics.speaker import equal_error_rate, speaker_embedding, speaker_similarity
+    from evaluation.metrics.swap import f0_moved, f0_to_voice, voice_follows
     from evaluation.metrics.sync import audio_video_offset
 else:
     __getattr__, __dir__ = lazy_exports(
@@ -25,10 +32,14 @@ else:
         {
             "audio_video_offset": "evaluation.metrics.sync:audio_video_offset",
             "character_error_rate": "evaluation.metrics.recognition:character_error_rate",
+            "equal_error_rate": "evaluation.metrics.speaker:equal_error_rate",
             "estoi": "evaluation.metrics.intelligibility:estoi",
             "f0_errors": "evaluation.metrics.pitch:f0_errors",
             "f0_hz": "evaluation.metrics.pitch:f0_hz",
+            "f0_moved": "evaluation.metrics.swap:f0_moved",
+            "f0_to_voice": "evaluation.metrics.swap:f0_to_voice",
             "female_probability": "evaluation.metrics.gender:female_probability",
+            "keyword_accuracy": "evaluation.metrics.recognition:keyword_accuracy",
             "level_dbfs": "evaluation.metrics.input_checks:level_dbfs",
             "lip_sync": "evaluation.metrics.lipsync:lip_sync",
             "mcd": "evaluation.metrics.cepstrum:mcd",
@@ -37,10 +48,12 @@ else:
             "offset_ms": "evaluation.metrics.offset:offset_ms",
             "pesq": "evaluation.metrics.perceptual:pesq",
             "quality": "evaluation.metrics.quality_net:quality",
+            "slot_accuracy": "evaluation.metrics.recognition:slot_accuracy",
             "speaker_embedding": "evaluation.metrics.speaker:speaker_embedding",
             "speaker_similarity": "evaluation.metrics.speaker:speaker_similarity",
             "stoi": "evaluation.metrics.intelligibility:stoi",
             "transcribe": "evaluation.metrics.recognition:transcribe",
+            "voice_follows": "evaluation.metrics.swap:voice_follows",
             "word_error_rate": "evaluation.metrics.recognition:word_error_rate",
         },
     )
@@ -48,10 +61,14 @@ else:
 __all__ = [
     "audio_video_offset",
     "character_error_rate",
+    "equal_error_rate",
     "estoi",
     "f0_errors",
     "f0_hz",
+    "f0_moved",
+    "f0_to_voice",
     "female_probability",
+    "keyword_accuracy",
     "level_dbfs",
     "lip_sync",
     "mcd",
@@ -60,9 +77,11 @@ __all__ = [
     "offset_ms",
     "pesq",
     "quality",
+    "slot_accuracy",
     "speaker_embedding",
     "speaker_similarity",
     "stoi",
     "transcribe",
+    "voice_follows",
     "word_error_rate",
 ]

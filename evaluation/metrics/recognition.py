@@ -85,6 +85,43 @@ def character_error_rate(sentence: str, heard: str) -> float:
     return compare(sentence, heard).characters.rate_percent
 
 
+def slot_accuracy(sentence: str, heard: str) -> dict[str, bool]:
+    """Whether each of the six words of a GRID sentence was recognized, after alignment of the words.
+
+    Args:
+        sentence: what was said: command, color, preposition, letter, digit, adverb.
+        heard: what was recognized; it need not keep to GRID's grammar.
+
+    Returns:
+        Slot → whether its word was recognized, in the order of the sentence.
+
+    Raises:
+        Unscorable: `not_grid`, a sentence that does not have six words.
+        ValueError: a sentence without words.
+
+    Example:
+        >>> from evaluation import metrics
+        >>> found = metrics.slot_accuracy("bin blue at f two now", "bin blue at s two")
+        >>> [slot for slot, right in found.items() if not right]
+        ['letter', 'adverb']
+    """
+    slots = grid_slots(compare(sentence, heard))
+    return {slot: said == found for slot, (said, found) in slots.items()}
+
+
+def keyword_accuracy(sentence: str, heard: str) -> float:
+    """Percentage of the letter and the digit that were recognized: the keyword score of GRID (Cooke et
+    al., JASA 120(5), 2006). Arguments and errors are those of `slot_accuracy`.
+
+    Example:
+        >>> from evaluation import metrics
+        >>> metrics.keyword_accuracy("bin blue at f two now", "bin blue at s two now")
+        50.0
+    """
+    right = slot_accuracy(sentence, heard)
+    return 100 * sum(right[slot] for slot in KEYWORDS) / len(KEYWORDS)
+
+
 class Recognition(Metric):
     """Base of the metrics of one recognizer's transcript of the speech or of the recording."""
 

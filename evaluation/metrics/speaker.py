@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from evaluation.inputs.enrollment import CLIPS, Enrollment, Trials, enrolled, enrollment_of, trials
 from evaluation.inputs.pairs import Array, Pair, Recording, Run, Unscorable
@@ -19,6 +19,7 @@ from evaluation.inputs.settings import Settings
 from evaluation.metrics.base import Measured, Metric, MetricInfo
 from evaluation.models.ecapa import PARAMETERS, WEIGHTS, embedding_of
 from evaluation.models.weights import weights_sha256
+from evaluation.stats.pooling import equal_error_rates
 from manifests.records import RunClip
 
 CITATION = "Desplanques, Thienpondt, Demuynck (ECAPA-TDNN), Interspeech 2020"
@@ -79,6 +80,34 @@ def speaker_similarity(reference: Array, degraded: Array, rate_hz: int) -> float
     """
     one, other = (speaker_embedding(samples, rate_hz) for samples in (reference, degraded))
     return float(one @ other)
+
+
+def equal_error_rate(own: ArrayLike, others: ArrayLike) -> float:
+    """Equal error rate of a verification in percent: the rate at the threshold at which as many target
+    trials are missed as others are accepted, interpolated linearly between thresholds. Chance is 50.
+
+    Args:
+        own: (n,) scores of target trials, higher for more alike, such as `speaker_similarity` of two
+            recordings of one speaker.
+        others: (m,) scores of trials with other speakers.
+
+    Raises:
+        ValueError: a side has no trial, or a score is not finite.
+
+    Example:
+        >>> from evaluation import metrics
+        >>> metrics.equal_error_rate(own=[0.9, 0.8, 0.7, 0.4], others=[0.1, 0.2, 0.3, 0.5])
+        25.0
+        >>> metrics.equal_error_rate(own=[0.9, 0.8], others=[0.1, 0.2])
+        0.0
+    """
+    sides = [np.asarray(side, dtype=np.float64).ravel() for side in (own, others)]
+    scores = np.concatenate(sides)
+    if not all(map(len, sides)) or not np.isfinite(scores).all():
+        raise ValueError("an equal error rate needs finite scores of both kinds of trial")
+    is_target = np.arange(len(scores)) < len(sides[0])
+    trial = np.arange(len(scores))
+    return float(equal_error_rates(scores, trial, is_target, np.ones((1, len(scores))))[0])
 
 
 class Speaker(Metric):

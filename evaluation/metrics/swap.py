@@ -14,12 +14,12 @@ from typing import Any
 
 import numpy as np
 
-from evaluation.inputs.pairs import Pair, Recording, Run, Unscorable
+from evaluation.inputs.pairs import Array, Pair, Recording, Run, Unscorable
 from evaluation.inputs.pitch import LEAST_VOICED_FRAMES, PARAMETERS, median_f0_hz
 from evaluation.inputs.settings import Settings
 from evaluation.inputs.speaker_recordings import recordings
 from evaluation.metrics.base import Measured, Metric, MetricInfo
-from evaluation.metrics.speaker import Speaker, SpeakerSimilarity
+from evaluation.metrics.speaker import Speaker, SpeakerSimilarity, speaker_similarity
 from evaluation.models.weights import weights_sha256
 from manifests.records import RunClip
 
@@ -54,6 +54,97 @@ def speaker_f0_hz(clips: tuple[tuple[Path, str], ...]) -> float | None:
 
 def cents(higher_hz: float, lower_hz: float) -> float:
     return 1200 * math.log2(higher_hz / lower_hz)
+
+
+def check_apart(voice_hz: float, lips_hz: float) -> None:
+    """Raises `Unscorable("voices_alike")` where two F0 are less than `APART_CENTS` apart."""
+    apart = abs(cents(voice_hz, lips_hz))
+    if apart < APART_CENTS:
+        raise Unscorable("voices_alike", f"the speakers' F0 are {apart:.0f} cents apart")
+
+
+def moved_share(speech_hz: float, voice_hz: float, lips_hz: float) -> float:
+    """Position of an F0 between that of the lips' speaker (0) and that of the face's speaker (1), on a
+    scale of cents. Raises `Unscorable("voices_alike")`."""
+    check_apart(voice_hz, lips_hz)
+    return cents(speech_hz, lips_hz) / cents(voice_hz, lips_hz)
+
+
+def f0_to_voice(speech: Array, voice: Array, rate_hz: int) -> float:
+    """Distance of two voices in cents: of their median F0 (pYIN as for `f0_errors`). The metric
+    `f0_voice` takes the median over several recordings of the speaker instead of one.
+
+    Args:
+        speech, voice: (n,) or (n, channels) samples of any lengths, floats of full scale ±1 or
+            integers; `voice` is of the speaker whose face gave the voice.
+        rate_hz: of both; they are brought to 16 kHz.
+
+    Raises:
+        Unscorable: there is no value; its `reason` is stable (`silent`, `too_few_voiced`, …).
+        BadInput: arrays that are no sound.
+
+    Example:
+        >>> import numpy as np
+        >>> from evaluation import metrics
+        >>> t = np.arange(16_000) / 16_000
+        >>> buzz = lambda hz: sum(np.sin(2 * np.pi * k * hz * t) / k for k in range(1, 20)) / 8
+        >>> round(metrics.f0_to_voice(buzz(110), buzz(220), 16_000), -1)  # an octave
+        1200.0
+    """
+    speech_hz, voice_hz = (median_f0_hz(Recording(s, rate_hz)) for s in (speech, voice))
+    return abs(cents(speech_hz, voice_hz))
+
+
+def f0_moved(speech: Array, voice: Array, lips: Array, rate_hz: int) -> float:
+    """How far the F0 of a swap went from the lips' speaker to the face's speaker: 0 is the median F0 of
+    the former, 1 that of the latter, on a scale of cents. Above 0.5 the F0 follows the face, which is
+    what the metric `f0_follows` counts.
+
+    Args:
+        speech: samples of the swap: lips of one speaker, face of another; as for `f0_to_voice`.
+        voice, lips: samples of a recording of the face's speaker and of the lips' speaker.
+        rate_hz: of all three.
+
+    Raises:
+        Unscorable: there is no value: `voices_alike` (less than 200 cents apart), `too_few_voiced`, …
+        BadInput: arrays that are no sound.
+
+    Example:
+        >>> import numpy as np
+        >>> from evaluation import metrics
+        >>> t = np.arange(16_000) / 16_000
+        >>> buzz = lambda hz: sum(np.sin(2 * np.pi * k * hz * t) / k for k in range(1, 20)) / 8
+        >>> lips, voice, speech = buzz(110), buzz(220), buzz(200)
+        >>> round(metrics.f0_moved(speech, voice, lips, 16_000), 1)
+        0.9
+    """
+    return moved_share(*(median_f0_hz(Recording(s, rate_hz)) for s in (speech, voice, lips)))
+
+
+def voice_follows(speech: Array, voice: Array, lips: Array, rate_hz: int) -> bool:
+    """Whether the voice of a swap is closer to the face's speaker than to the lips' speaker, by the
+    cosines of `speaker_similarity`. The metric of that name compares with the mean over several
+    recordings of each speaker instead of one.
+
+    Args:
+        speech, voice, lips: samples, as for `f0_moved`.
+        rate_hz: of all three.
+
+    Raises:
+        Unscorable: there is no value; its `reason` is stable (`silent`, `too_little_speech`, …).
+        BadInput: arrays that are no sound.
+
+    Example:
+        >>> import numpy as np
+        >>> from evaluation import metrics
+        >>> rng = np.random.default_rng(0)
+        >>> one = rng.standard_normal(32_000) * np.sin(np.arange(32_000) / 3000) ** 2 / 8
+        >>> other = np.convolve(one, np.ones(6) / 6, "same")
+        >>> metrics.voice_follows(one, one, other, 16_000), metrics.voice_follows(one, other, one, 16_000)
+        (True, False)
+    """
+    to_voice, to_lips = (speaker_similarity(side, speech, rate_hz) for side in (voice, lips))
+    return to_voice > to_lips
 
 
 def has_swaps(run: Run) -> bool:
@@ -144,11 +235,9 @@ class F0Follows(SpeakerF0):
     def measure(self, pair: Pair) -> Measured:
         check_swap(pair.clip)
         voice_hz, lips_hz = self.of_speaker(pair.clip.voice), self.of_speaker(pair.clip.speaker)
-        apart = cents(voice_hz, lips_hz)
-        if abs(apart) < APART_CENTS:
-            raise Unscorable("voices_alike", f"the speakers' F0 are {abs(apart):.0f} cents apart")
+        check_apart(voice_hz, lips_hz)  # before the F0 of the speech, which takes long
         speech_hz = median_f0_hz(pair.degraded)
-        moved = cents(speech_hz, lips_hz) / apart
+        moved = moved_share(speech_hz, voice_hz, lips_hz)
         details = {
             "f0_hz": round(speech_hz, 1),
             "voice_f0_hz": round(voice_hz, 1),

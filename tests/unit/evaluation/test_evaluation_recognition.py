@@ -12,9 +12,10 @@ import pytest
 from click.testing import CliRunner, Result
 
 from evaluation.cli import cli
-from evaluation.inputs.pairs import read_run
+from evaluation.inputs.pairs import Unscorable, read_run
 from evaluation.inputs.settings import Settings
 from evaluation.metrics.base import Metric, get_metric, select
+from evaluation.metrics.recognition import keyword_accuracy, slot_accuracy
 from evaluation.reporting.confusions import letters_heard, lines
 from evaluation.reporting.run import build_report
 from evaluation.reporting.tables import TableOptions
@@ -302,3 +303,14 @@ def test_hostile_transcripts_stay_text(tmp_path: Path, make_run: Callable[..., P
     with open(tmp_path / "o" / "report_clips.csv", encoding="utf-8") as file:
         cells = [cell for row in csv.reader(file) for cell in row]
     assert not [cell for cell in cells if cell.startswith(("=", "+", "@"))]
+
+
+def test_slots_of_two_texts() -> None:
+    said = "place red with z zero please"
+    right = slot_accuracy(said, "place red z 0 please")
+    assert [slot for slot, found in right.items() if not found] == ["preposition"]
+    assert keyword_accuracy(said, "place red with v zero please") == 50
+    with pytest.raises(Unscorable, match="not_grid"):
+        slot_accuracy("bin blue", "bin blue")
+    with pytest.raises(ValueError, match="no words"):
+        slot_accuracy("", "bin blue")

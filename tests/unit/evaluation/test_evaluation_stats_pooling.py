@@ -7,6 +7,7 @@ import math
 import numpy as np
 import pytest
 
+from evaluation.metrics import equal_error_rate
 from evaluation.stats import intervals as statistics
 from evaluation.stats.pooling import POOLS, equal_error_rates, repool
 from manifests.records import Score
@@ -30,6 +31,14 @@ def voice(own: float, others: list[float], speaker: str = "s1") -> Score:
 def gender(right: bool, expected: str) -> Score:
     details = {"expected": expected}
     return Score("s1", "bbaf2n", "gender_agreement", 100.0 * right, "ok", details=details)
+
+
+def test_equal_error_rate_of_scores() -> None:
+    assert equal_error_rate([0.9, 0.8, 0.7, 0.3], [0.1, 0.2, 0.25, 0.5]) == pytest.approx(25)
+    assert equal_error_rate(np.full(6, 0.5), np.full((6, 2), 0.5)) == pytest.approx(50)
+    for own, others in (([], [0.1]), ([0.1], []), ([np.nan], [0.1])):
+        with pytest.raises(ValueError, match="finite scores"):
+            equal_error_rate(own, others)
 
 
 def test_known_equal_error_rates() -> None:

@@ -8,9 +8,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+import soundfile
 from evaluation_builds import write_build, write_run_on
 from numpy.typing import NDArray
 
+from evaluation import Unscorable, metrics
 from evaluation.inputs.pairs import read_run
 from evaluation.inputs.settings import Settings
 from evaluation.inputs.speaker_recordings import recordings
@@ -36,9 +38,9 @@ def sounds(make_sound: Callable[..., NDArray[np.float64]]) -> Sounds:
 
 
 def score(root: Path, names: list[str] = METRICS) -> ScoredRun:
-    metrics, absent = select(names, Settings(swaps=True))
+    chosen, absent = select(names, Settings(swaps=True))
     assert not absent
-    (found,) = score_runs([read_run(root)], metrics, progress=False)
+    (found,) = score_runs([read_run(root)], chosen, progress=False)
     return found
 
 
@@ -72,6 +74,31 @@ def test_the_f0_goes_with_the_face_or_stays_with_the_lips(tmp_path: Path, sounds
     details = good.scores["s1/bbaf2n→s4", "f0_follows"].details
     assert details["moved"] == pytest.approx(1, abs=0.15)
     assert details["lips_f0_hz"] < 130 < 180 < details["voice_f0_hz"]
+
+
+def test_functions_of_arrays_agree_with_the_metrics(tmp_path: Path, sounds: Sounds) -> None:
+    """Each speaker has one recording, so that the mean over a speaker's recordings is that one."""
+    known = {f"{speaker}/lgbf6s": sounds[f"{speaker}/lgbf6s"] for speaker in ("s1", "s4")}
+    swap = 0.6 * sounds["s1/bbaf2n"] + 0.4 * sounds["s4/bbaf2n"]
+    root = write_run_on(
+        tmp_path / "run",
+        write_build(tmp_path / "build", known),
+        {"s1/bbaf2n": swap},
+        voices={"s1/bbaf2n": "s4"},
+    )
+    found = score(root, [*METRICS, "voice_follows"]).scores
+    speech = soundfile.read(root / "wavs" / "s1_bbaf2n.wav")[0]
+    build = tmp_path / "build" / "audio"
+    lips, voice = (soundfile.read(build / s / "lgbf6s.wav")[0] for s in ("s1", "s4"))
+    label = "s1/bbaf2n→s4"
+    cents = metrics.f0_to_voice(speech, voice, 16_000)
+    assert cents == pytest.approx(found[label, "f0_voice"].value)
+    moved = metrics.f0_moved(speech, voice, lips, 16_000)
+    assert moved == pytest.approx(found[label, "f0_follows"].details["moved"], abs=1e-3)
+    follows = metrics.voice_follows(speech, voice, lips, 16_000)
+    assert 100 * follows == found[label, "voice_follows"].value
+    with pytest.raises(Unscorable, match="voices_alike"):
+        metrics.f0_moved(speech, lips, lips, 16_000)
 
 
 def test_when_the_f0_cannot_tell(tmp_path: Path, sounds: Sounds) -> None:
@@ -126,8 +153,8 @@ def test_table_iii(tmp_path: Path, sounds: Sounds) -> None:
     voices = {"s1/bbaf2n": "s4", "s4/bbaf2n": "s1"}
     root = write_run_on(tmp_path / "run", build, clips, voices=voices)
     values = {"wer": 12.5, "voice_follows": 100.0, "gender_agreement": 90.0}
-    metrics = [get_metric(name) for name in values]
-    (table,) = paper_tables("disentanglement", [with_scores(root, values)], metrics, TableOptions())
+    chosen = [get_metric(name) for name in values]
+    (table,) = paper_tables("disentanglement", [with_scores(root, values)], chosen, TableOptions())
     names = [info.name for info in table.columns]
     assert names == [
         "nisqa_tts", "cer", "wer", "mos", "smos_speaker", "voice_follows", "gender_agreement",
