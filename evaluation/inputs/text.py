@@ -10,12 +10,17 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from manifests.grammar import SLOTS
+from manifests.grammar import SLOTS, VOCABULARY, WORDS
+from manifests.language import ENGLISH, normalized
 
 NORMALIZER = "grid-1"
 """Stands in every score that a normalized text decided; counted up when the rules change."""
+
+ENGLISH_NORMALIZER = "english-1"
+"""Stands in the details of a score of a sentence outside GRID's vocabulary."""
 
 DIGITS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 PAUSES = ("sil", "sp")
@@ -56,6 +61,18 @@ def _without_marks(text: str) -> str:
     return "".join(char for char in text if not unicodedata.combining(char))
 
 
+def fits_grammar(words: Sequence[str]) -> bool:
+    """Whether normalized words are a sentence of GRID: six, each of its slot."""
+    return len(words) == len(SLOTS) and all(
+        word in slot.values() for word, slot in zip(words, VOCABULARY, strict=True)
+    )
+
+
+def in_vocabulary(words: Sequence[str]) -> bool:
+    """Whether all normalized words are among GRID's 51."""
+    return set(words) <= set(WORDS)
+
+
 @dataclass(frozen=True)
 class Counts:
     """How a hypothesis aligns with its reference, in words or characters.
@@ -92,6 +109,7 @@ class Comparison:
         reference, hypothesis: normalized.
         words, characters: counts; characters include the spaces between words.
         heard: for each word of the reference the word heard in its place, "" where none was.
+        normalizer: the one that both passed through.
     """
 
     reference: str
@@ -99,12 +117,13 @@ class Comparison:
     words: Counts
     characters: Counts
     heard: tuple[str, ...]
+    normalizer: str = NORMALIZER
 
     @property
     def slots(self) -> dict[str, tuple[str, str]] | None:
-        """Slot → (said, heard); None where the reference has not GRID's six words."""
+        """Slot → (said, heard); None where the reference is no sentence of GRID's grammar."""
         said = self.reference.split()
-        if len(said) != len(SLOTS):
+        if not fits_grammar(said):
             return None
         return dict(zip(SLOTS, zip(said, self.heard, strict=True), strict=True))
 
@@ -112,12 +131,18 @@ class Comparison:
 def compare(reference: str, hypothesis: str) -> Comparison:
     """Aligns two texts after normalizing both, by the least number of errors (jiwer).
 
+    A reference in GRID's words passes through GRID's normalizer with its hypothesis; another one through
+    that for English (`manifests.language`), where numbers are words and z is no zero.
+
     Raises:
         ValueError: the reference has no words.
     """
     import jiwer
 
-    said, found = normalize(reference), normalize(hypothesis)
+    said, found, normalizer = normalize(reference), normalize(hypothesis), NORMALIZER
+    if not in_vocabulary(said.split()):
+        said, found = (normalized(text, ENGLISH) for text in (reference, hypothesis))
+        normalizer = ENGLISH_NORMALIZER
     if not said:
         raise ValueError("the reference has no words")
     words = jiwer.process_words(said, found)
@@ -128,7 +153,7 @@ def compare(reference: str, hypothesis: str) -> Comparison:
         if chunk.type in ("equal", "substitute"):
             for offset in range(chunk.ref_end_idx - chunk.ref_start_idx):
                 heard[chunk.ref_start_idx + offset] = hypothesis_words[chunk.hyp_start_idx + offset]
-    return Comparison(said, found, _counts(words), _counts(characters), tuple(heard))
+    return Comparison(said, found, _counts(words), _counts(characters), tuple(heard), normalizer)
 
 
 def _counts(output: object) -> Counts:

@@ -238,6 +238,11 @@ class Metric(ABC):
         it, which is no failure: a resynthesis has no lip transcripts."""
         return True
 
+    def refusal(self, run: Run) -> str:
+        """Returns one line for the user where the metric does not apply to a run that he may expect it
+        for; "" otherwise."""
+        return ""
+
     def floor(self) -> Metric:
         """The same measure on the recordings."""
         twin = copy.copy(self)

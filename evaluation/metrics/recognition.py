@@ -11,7 +11,14 @@ from typing import Any
 
 from evaluation.inputs.pairs import Array, Pair, Run, Unscorable, paired
 from evaluation.inputs.settings import Settings
-from evaluation.inputs.text import NORMALIZER, Comparison, compare
+from evaluation.inputs.text import (
+    NORMALIZER,
+    Comparison,
+    compare,
+    fits_grammar,
+    in_vocabulary,
+    normalize,
+)
 from evaluation.metrics.base import Measured, Metric, MetricInfo
 from evaluation.models import registry
 from evaluation.models.recognizer import Recognizer
@@ -164,15 +171,34 @@ class Recognition(Metric):
         heard = registry.clip_inputs(stated["name"], root, clip, of_recording=self.of_recording)
         return [clip.sentence, *heard]
 
+    def applies(self, run: Run) -> bool:
+        """A recognizer of GRID's words is not asked about a run in which nobody says them."""
+        said = _sentences(run)
+        return not self._knows_grid_only or not said or any(map(in_vocabulary, said))
+
+    @property
+    def _knows_grid_only(self) -> bool:
+        return self.recognizer is not None and self.recognizer.name in registry.GRID_ONLY
+
     def comparison(self, pair: Pair) -> Comparison:
         """Returns the alignment, computed once for all metrics of a clip. Raises `Unscorable`."""
         if self.recognizer is None:
             raise Unscorable("no_recognizer", "no recognizer was named")
+        if self._knows_grid_only and not in_vocabulary(normalize(pair.clip.sentence).split()):
+            raise Unscorable(
+                "other_vocabulary",
+                f"{self.recognizer.name} knows GRID's words alone, not {pair.clip.sentence!r}",
+            )
         text = self.recognizer.transcript(pair)
         return pair.once(f"comparison {text}", lambda: _compare(pair.clip, text))
 
     def value(self, pair: Pair) -> float:
         return self.measure(pair).value
+
+
+def _sentences(run: Run) -> list[list[str]]:
+    """The words of every clip that has any, normalized."""
+    return [words for clip in run.clips if (words := normalize(clip.sentence).split())]
 
 
 def _compare(clip: RunClip, text: str) -> Comparison:
@@ -202,6 +228,15 @@ class WordErrorRate(Recognition):
         libraries=("jiwer",),
     )
 
+    def refusal(self, run: Run) -> str:
+        """Names recognizers that suit where this one knows none of the words."""
+        if self.applies(run) or self.recognizer is None:
+            return ""
+        return (
+            f"{run.info.name}: no WER, since the recognizer {self.recognizer.name} knows GRID's words "
+            f"alone; use --recognizer {' or '.join(registry.ENGLISH)}"
+        )
+
     def measure(self, pair: Pair) -> Measured:
         return word_errors(self.comparison(pair))
 
@@ -222,7 +257,9 @@ class CharacterErrorRate(Recognition):
 
 
 def word_errors(found: Comparison) -> Measured:
-    details = {"heard": found.hypothesis, **vars(found.words)}
+    details: dict[str, Any] = {"heard": found.hypothesis, **vars(found.words)}
+    if found.normalizer != NORMALIZER:
+        details["normalizer"] = found.normalizer
     return Measured(found.words.rate_percent, found.words.length, details)
 
 
@@ -254,6 +291,10 @@ class GrammarWordErrorRate(WordErrorRate):
     def wanted(cls, settings: Settings) -> bool:
         return settings.recognizer in registry.GRAMMATICAL
 
+    def refusal(self, run: Run) -> str:
+        """The WER without a grammar says it."""
+        return ""
+
     def require(self) -> None:
         if self.recognizer is None:
             raise MissingDependency(
@@ -283,16 +324,25 @@ class Slot(Recognition):
 
     slot: str
 
+    def applies(self, run: Run) -> bool:
+        """Slots are only where somebody says a sentence of the grammar."""
+        return super().applies(run) and _has_grammar(run)
+
     def measure(self, pair: Pair) -> Measured:
         said, heard = grid_slots(self.comparison(pair))[self.slot]
         return Measured(100.0 * (said == heard), details={"said": said, "heard": heard})
+
+
+def _has_grammar(run: Run) -> bool:
+    said = _sentences(run)
+    return not said or any(map(fits_grammar, said))
 
 
 def grid_slots(found: Comparison) -> dict[str, tuple[str, str]]:
     """Returns slot → (reference, hypothesis). Raises `Unscorable` for a sentence outside GRID."""
     if found.slots is None:
         raise Unscorable(
-            "not_grid", f"{found.reference!r} does not have the {len(SLOTS)} words of GRID"
+            "not_grid", f"{found.reference!r} does not have the {len(SLOTS)} words of GRID's slots"
         )
     return found.slots
 
@@ -339,6 +389,10 @@ class Keywords(Recognition):
         label="Keywords",
         definition="Percentage of letters and digits recognized: the classical keyword score of GRID.",
     )
+
+    def applies(self, run: Run) -> bool:
+        """As slots."""
+        return super().applies(run) and _has_grammar(run)
 
     def measure(self, pair: Pair) -> Measured:
         slots = grid_slots(self.comparison(pair))

@@ -26,6 +26,13 @@ GRAMMATICAL = {"las": "las-grammar"}
 """Recognizer → the same one along GRID's grammar, whose rates stand in a second column."""
 
 
+GRID_ONLY = frozenset({"las", "las-grammar"})
+"""Recognizers that know the 51 words of GRID and no other."""
+
+ENGLISH = ("whisper", "speechbrain-pretrained", "transcripts")
+"""Recognizers for any English sentence, and for whatever made the transcripts."""
+
+
 def create(name: str, path: Path | None = None, label: str = "") -> Recognizer:
     """The recognizer of that name; nothing is loaded yet.
 

@@ -28,7 +28,7 @@ from typing import TYPE_CHECKING
 from evaluation.inputs.compiled import prepare_cache
 from evaluation.inputs.pairs import RULES, Pair, Recording, Run, clip_label
 from evaluation.metrics.base import DIED, RAISED, Metric, column_order, get_metric
-from manifests.console import Progress
+from manifests.console import Progress, warn_once
 from manifests.errors import BadInput
 from manifests.execution import Died, LocalExecutor
 from manifests.io import read_jsonl, sha256_file, write_jsonl
@@ -136,6 +136,9 @@ def score_runs(
     """
     hashes = _Hashes()
     bound = [[m.for_run(run) for m in metrics if m.applies(run)] for run in runs]
+    for line in (m.refusal(run) for run in runs for m in metrics):
+        if line:
+            warn_once(line)
     wanted = [
         {
             (clip_label(clip), metric.info.name): hashes.key(run, clip, metric)

@@ -121,8 +121,10 @@ def _walked(root: str) -> Corpus:
 
 
 def _names(root: str, relative: str) -> tuple[str, str]:
-    """(speaker, stem) of a video by its path below the root."""
+    """(speaker, stem) of a video by its path below the root; by its last folder where it lies elsewhere."""
     base = os.path.splitext(relative)[0]
+    if base.startswith("../"):
+        base = "/".join(base.removeprefix("../").split("/")[-2:])
     folder, slash, rest = base.partition("/")
     if not slash or folder == "..":
         return safe_name(os.path.basename(root.rstrip("/")) or "videos"), safe_name(base)
