@@ -20,6 +20,7 @@ COMMANDS = {
     "download": "gridprep.commands.download:download",
     "unpack": "gridprep.commands.unpack:unpack",
     "synth": "gridprep.commands.synth:synth",
+    "segment": "gridprep.commands.segment:segment",
     "splits": "gridprep.commands.splits:splits",
     "models": "gridprep.commands.models:models",
 }
@@ -28,7 +29,7 @@ COMMANDS = {
 @click.group(cls=LazyGroup, lazy=COMMANDS, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="facetron-toolkit")
 def cli() -> None:
-    """Prepares GRID for training: from a folder of clips to checked features with provenance."""
+    """Prepares corpora for training: from a folder of clips to checked features with provenance."""
 
 
 def main() -> None:

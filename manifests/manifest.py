@@ -225,6 +225,11 @@ class Manifest(Sequence[FeatureRow]):
         return tuple(self.header.get("held_out_speakers") or ())
 
     @property
+    def language(self) -> str:
+        """Language of the sentences, `grid` or `english` (`manifests.language`)."""
+        return str(self.header.get("language", "grid"))
+
+    @property
     def mel_spec(self) -> MelSpec:
         """Parameters of the mels. Raises `ManifestError` where the header does not state them."""
         specs = self.header.get("specs")

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from facetron.model.config import LipConfig
-from facetron.model.ctc import VOCABULARY
+from facetron.model.ctc import vocabulary
 from facetron.model.lip import LipOutput
 from facetron.model.visual_frontend import SIZE, VisualFrontEnd, normalized, real_frames, view_of
 
@@ -163,7 +163,7 @@ class AutoAvsrLips(nn.Module):
         self.frontend = VisualFrontEnd("swish")
         self.proj_encoder = nn.Linear(SIZE, width)
         self.encoder = Conformer(width, config.layers or LAYERS, config.dropout)
-        self.letters = nn.Linear(width, len(VOCABULARY))
+        self.letters = nn.Linear(width, len(vocabulary(config.language)))
 
     @staticmethod
     def size_of(config: LipConfig) -> int:

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from facetron.model.config import LipConfig
-from facetron.model.ctc import VOCABULARY
+from facetron.model.ctc import vocabulary
 from facetron.model.lip import LipOutput
 from facetron.model.visual_frontend import SIZE, VisualFrontEnd, normalized, real_frames, view_of
 
@@ -122,7 +122,7 @@ class AvHubertLips(nn.Module):
         self.post_extract_proj = nn.Linear(2 * width, width)
         self.encoder = Transformer(width, layers, config.dropout)
         self.dropout = nn.Dropout(config.dropout)
-        self.letters = nn.Linear(width, len(VOCABULARY))
+        self.letters = nn.Linear(width, len(vocabulary(config.language)))
 
     @staticmethod
     def size_of(config: LipConfig) -> int:

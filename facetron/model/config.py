@@ -12,6 +12,7 @@ from typing import Literal
 
 from facetron.model import encoders
 from manifests.errors import BadInput
+from manifests.language import alphabet
 from manifests.mel import PRESETS as MELS
 from manifests.specs import VIDEO_FPS, MelSpec
 
@@ -53,6 +54,8 @@ class LipConfig:
     fc_size: int = 512
     frozen: bool = True
     """In the decoder's and the joint stage the lip encoder stays as its own stage left it (IV-A)."""
+    language: str = "grid"
+    """`grid` spells in a to z, `english` with apostrophes as well (`manifests.language`)."""
     width: int = 0
     """Of the transformer of `av-hubert`, `av-hubert-large` and `auto-avsr`, a multiple of 64; 0 is the
     published one, and likewise the layers."""
@@ -60,6 +63,7 @@ class LipConfig:
 
     def __post_init__(self) -> None:
         encoders.require("lip", self.kind)
+        alphabet(self.language)
         _positive("lip", input_px=self.input_px, gru_hidden=self.gru_hidden, fc_size=self.fc_size)
         _positive("lip", gru_layers=self.gru_layers, channels=min(self.channels, default=0))
         if len(self.channels) != 3 or self.bottleneck < 0:

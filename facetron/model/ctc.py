@@ -17,11 +17,17 @@ from numpy.typing import NDArray
 
 from manifests.errors import BadInput
 from manifests.grammar import VOCABULARY as GRID_SLOTS
+from manifests.language import ENGLISH, GRID, alphabet
 
 BLANK = 0
-ALPHABET = " abcdefghijklmnopqrstuvwxyz"
+ALPHABET = alphabet(GRID)
 VOCABULARY: tuple[str, ...] = ("", *ALPHABET)
-"""Class → text: the blank, then space, then a to z; 28 classes."""
+"""Class → text: the blank, then space, then a to z; 28 classes, those of GRID."""
+
+_LETTERS: tuple[str, ...] = ("", *alphabet(ENGLISH))
+"""The classes of English: GRID's, then the apostrophe."""
+
+CLASSES = (len(VOCABULARY), len(_LETTERS))
 
 Float = NDArray[np.float64]
 Int = NDArray[np.int64]
@@ -38,9 +44,17 @@ class Hypothesis(NamedTuple):
     log_probability: float
 
 
-def encode(text: str) -> list[int]:
-    """Text → classes. Raises `BadInput` for a letter outside the vocabulary."""
-    classes = [ALPHABET.find(letter) + 1 for letter in text]
+def vocabulary(language: str) -> tuple[str, ...]:
+    """Class → text of a language, the blank first. Raises `BadInput` for an unknown one."""
+    return ("", *alphabet(language))
+
+
+def encode(text: str, language: str = GRID) -> list[int]:
+    """Text → classes. Where the language has no apostrophe, "it's" is spelled "its". Raises `BadInput` for
+    another letter outside the vocabulary."""
+    letters = alphabet(language)
+    text = text if "'" in letters else text.replace("'", "")
+    classes = [letters.find(letter) + 1 for letter in text]
     if BLANK in classes:
         raise BadInput(f"{text!r} has letters that are not in a-z", "check the transcript")
     return classes
@@ -48,7 +62,7 @@ def encode(text: str) -> list[int]:
 
 def decode(classes: list[int]) -> str:
     """Classes → text, blanks left out."""
-    return "".join(VOCABULARY[c] for c in classes)
+    return "".join(_LETTERS[c] for c in classes)
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,10 +99,10 @@ def automaton(next_state: Int, accepting: NDArray[np.bool_]) -> Automaton:
         needed = relaxed
 
 
-@lru_cache(maxsize=1)
-def any_text() -> Automaton:
-    """Every text over the vocabulary."""
-    next_state = np.zeros((1, len(VOCABULARY)), dtype=np.int64)
+@lru_cache(maxsize=2)
+def any_text(classes: int = len(VOCABULARY)) -> Automaton:
+    """Every text over the vocabulary of so many classes."""
+    next_state = np.zeros((1, classes), dtype=np.int64)
     next_state[:, BLANK] = -1
     return automaton(next_state, np.ones(1, dtype=bool))
 
@@ -137,7 +151,7 @@ def grid_sentences(several: bool = False) -> Automaton:
 def log_softmax(logits: NDArray[np.floating[Any]]) -> Float:
     """(B, T, V) → natural logarithms of probabilities; of such it changes nothing."""
     x = logits.astype(np.float64)
-    if x.ndim != 3 or x.shape[2] != len(VOCABULARY) or not np.isfinite(x).all():
+    if x.ndim != 3 or x.shape[2] not in CLASSES or not np.isfinite(x).all():
         raise BadInput(
             f"letters of shape {x.shape}", f"pass finite logits (clips, frames, {len(VOCABULARY)})"
         )
@@ -163,7 +177,7 @@ def greedy(logits: NDArray[np.floating[Any]], lengths: Int | None = None) -> lis
         logits: (B, T, 28).
         lengths: (B,) frames of each clip; None is all of T.
     """
-    if logits.ndim != 3 or logits.shape[2] != len(VOCABULARY):
+    if logits.ndim != 3 or logits.shape[2] not in CLASSES:
         raise BadInput(
             f"letters of shape {logits.shape}", f"pass logits (clips, frames, {len(VOCABULARY)})"
         )
@@ -196,7 +210,9 @@ def beam(
     """
     log_p = log_softmax(logits)
     frames = _lengths(lengths, log_p.shape)
-    rules = allowed or any_text()
+    rules = allowed or any_text(log_p.shape[2])
+    # A grammar over fewer letters has no place for the last ones.
+    log_p = log_p[:, :, : rules.next_state.shape[1]]
     least = int(rules.frames_needed[0, BLANK])
     if len(frames) and frames.min() < least:
         raise BadInput(

@@ -12,7 +12,7 @@ from torch.nn import functional
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from facetron.model.config import LipConfig
-from facetron.model.ctc import VOCABULARY
+from facetron.model.ctc import vocabulary
 from manifests.errors import BadInput
 from manifests.precision import full_precision
 
@@ -26,7 +26,7 @@ FRAMES_AT_ONCE = 15
 class LipOutput(NamedTuple):
     """Attributes:
     embedding: (B, T, E), the l_k of Eq. 1.
-    logits: (B, T, 28) before the softmax, for CTC over `facetron.model.ctc.VOCABULARY`.
+    logits: (B, T, 28) before the softmax, for CTC over `facetron.model.ctc.vocabulary` of the language.
     """
 
     embedding: Tensor
@@ -186,7 +186,7 @@ class LipEncoder(nn.Module):
         )
         self.dropout = nn.Dropout(config.dropout)
         self.fc1 = nn.Linear(2 * hidden, config.fc_size)
-        self.fc2 = nn.Linear(config.fc_size, len(VOCABULARY))
+        self.fc2 = nn.Linear(config.fc_size, len(vocabulary(config.language)))
         self._initialize()
         # Channels last, here and in `forward`, halves the time of the convolutions on a CPU.
         self.stages.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]

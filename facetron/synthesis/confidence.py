@@ -126,7 +126,7 @@ def word_certainties(log_probs: Float) -> list[tuple[str, float]]:
     certainty = np.maximum(log_probs[frames, classes], LEAST_LOG_P)
     words: list[tuple[str, list[float]]] = [("", [])]
     for letter, value in zip(classes, certainty, strict=True):
-        text = ctc.VOCABULARY[letter]
+        text = ctc.decode([int(letter)])
         if text == " ":
             words.append(("", []))
         else:

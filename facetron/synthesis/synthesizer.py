@@ -186,7 +186,7 @@ class Synthesizer(SpeechSynthesizer):
     def _read_long(self, clip: Pictures) -> tuple[Tensor, Tensor]:
         spans = windows(len(clip))
         embedding = Blend(len(clip), self.config.lip.embedding_size)
-        probability = Blend(len(clip), len(ctc.VOCABULARY))
+        probability = Blend(len(clip), len(ctc.vocabulary(self.config.lip.language)))
         for i in range(0, len(spans), WINDOWS_AT_ONCE):
             some = spans[i : i + WINDOWS_AT_ONCE]
             output = self._model.read_lips(

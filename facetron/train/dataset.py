@@ -8,6 +8,7 @@ was killed and resumed, see the same data.
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -45,11 +46,12 @@ Batch = dict[str, Any]
 WORD_CLASS = {word: number for number, word in enumerate(WORDS, 1)}
 """Word → class of the per-frame word loss; 0 is silence."""
 
-STILLS = len(range(0, CLIP_FRAMES, CropSpec().face_every))
-
 NO_WORD = -100
 """Class of frames that only pad a batch: losses leave it out."""
 
+
+TIMED = {"reading": 0, "mel": 1, "wave": 1, "wave_mel": 1, "wave_f0_hz": 0}
+"""Field → its axis of time, where a clip's length shows in it (lips, words and targets apart)."""
 
 LENGTH_STEP_FRAMES = 15
 """Lips of a batch are padded to a multiple of this; 75 frames are one."""
@@ -127,6 +129,16 @@ def open_training_set(manifest: Path, spec: MelSpec) -> TrainingSet:
     return TrainingSet(found, crops.pop())
 
 
+def require_text(data: TrainingSet) -> None:
+    """Raises `ManifestError` where nobody wrote down what is said in a clip: lips are read by letters."""
+    silent = [row.clip_id for row in (*data.train, *data.val) if not row.sentence]
+    if silent:
+        raise ManifestError(
+            f"{data.manifest.path} has no sentence for {len(silent)} clips ({silent[0]}, …)",
+            "give their text in the list of the corpus, or train the lip stage on another build",
+        )
+
+
 class ClipDataset(Dataset[Batch]):
     """The clips of a manifest as a data set of PyTorch, with an integer index.
 
@@ -202,7 +214,9 @@ class ClipDataset(Dataset[Batch]):
         self.segment_frames, self.fixed = segment_frames, fixed
         self.epoch = 0
         self._cache: dict[tuple[str, int], NDArray[np.uint8]] = {}
-        self._room_bytes = min(cache_bytes, len(self.rows) * picture_bytes(config, fields))
+        needed = sum(picture_bytes(config, fields, row.video_frames) for row in self.rows)
+        self._room_bytes = min(cache_bytes, needed)
+        self.language = config.lip.language if "lips" in fields and config else clips.language
         self._store: NDArray[np.uint8] | None = None
 
     def set_epoch(self, epoch: int) -> None:
@@ -228,6 +242,8 @@ class ClipDataset(Dataset[Batch]):
         item: Batch = {"speaker": row.speaker, "clip": row.clip_id}
         if self.readings is not None:
             item["reading"] = self.readings[number, epoch % self.readings.shape[1]]
+            if row.video_frames < len(item["reading"]):
+                item["reading"] = item["reading"][: row.video_frames]
         if "lips" in self.fields:
             item |= self._lips(row, number, epoch, rng)
         if "face" in self.fields:
@@ -268,7 +284,7 @@ class ClipDataset(Dataset[Batch]):
             frames = augment.mask_time(frames, self.how.time_mask_frames, rng)
         return {
             "lips": torch.from_numpy(frames).movedim(-1, 0),
-            "targets": torch.tensor(encode(text)),
+            "targets": torch.tensor(encode(text, self.language), dtype=torch.int64),
             "words": torch.from_numpy(words),
         }
 
@@ -360,15 +376,19 @@ class ClipDataset(Dataset[Batch]):
 
 
 def _word_frames(row: FeatureRow) -> NDArray[np.int64]:
-    """Returns (T,) the class of the word spoken in each video frame."""
-    classes = np.zeros(row.video_frames, np.int64)
+    """Returns (T,) the class of the word spoken in each video frame; `NO_WORD` where it is not known:
+    in words outside GRID, and in clips of which nobody wrote down the times."""
+    classes = np.full(row.video_frames, 0 if row.words else NO_WORD, np.int64)
     for span in row.words:
-        classes[span.start_frame : span.end_frame] = WORD_CLASS.get(span.word, 0)
+        classes[span.start_frame : span.end_frame] = WORD_CLASS.get(span.word, NO_WORD)
     return classes
 
 
-def picture_bytes(config: PictureConfig | None, fields: Sequence[Field]) -> int:
-    """Returns the bytes of a clip's pictures in the cache, counting the stills that gridprep stores."""
+def picture_bytes(
+    config: PictureConfig | None, fields: Sequence[Field], frames: int = CLIP_FRAMES
+) -> int:
+    """Returns the bytes of the pictures of a clip of so many frames in the cache, counting the stills that
+    gridprep stores."""
     stored = CropSpec()
     lips = 3 * stored.lips_px**2
     face = 3 * stored.face_px**2
@@ -376,11 +396,13 @@ def picture_bytes(config: PictureConfig | None, fields: Sequence[Field]) -> int:
         lips = config.lip.input_channels * config.lip.input_px**2
     if config is not None and "face" in fields:
         face = 3 * config.face.input_px**2
-    return ("lips" in fields) * CLIP_FRAMES * lips + ("face" in fields) * STILLS * face
+    stills = len(range(0, frames, stored.face_every))
+    return ("lips" in fields) * frames * lips + ("face" in fields) * stills * face
 
 
 def collate(items: Sequence[Batch]) -> Batch:
-    """Collates clips into a batch; shorter lips, words and targets are padded at the end."""
+    """Collates clips into a batch; shorter clips are padded at the end: lips with gray, which the encoder
+    does not see, mels with the quietest level of the batch, sound with silence."""
     batch: Batch = {
         "speakers": [item["speaker"] for item in items],
         "clips": [item["clip"] for item in items],
@@ -400,16 +422,31 @@ def collate(items: Sequence[Batch]) -> Batch:
             lengths = torch.tensor([len(value) for value in values])
             if name == "targets":
                 batch["target_lengths"] = lengths
-            fill = NO_WORD if name == "words" else 0
+            none = NO_WORD if name == "words" else 0
             longest = batch["lips"].shape[2] if name == "words" and "lips" in batch else 0
             longest = longest or int(lengths.max())
-            batch[name] = torch.stack([_padded(value, 0, longest, fill) for value in values])
+            batch[name] = torch.stack([_padded(value, 0, longest, none) for value in values])
+        elif name in TIMED:
+            axis = TIMED[name]
+            longest = max(value.shape[axis] for value in values)
+            if name == "mel" and "lips" in batch:  # two mel frames a video frame, padded alike
+                rate = values[0].shape[axis] // max(items[0]["lips"].shape[1], 1)
+                longest = max(longest, rate * batch["lips"].shape[2])
+            fill = _fill(name, values)
+            batch[name] = torch.stack([_padded(value, axis, longest, fill) for value in values])
         else:
             batch[name] = torch.stack(values)
     return batch
 
 
-def _padded(value: Tensor, axis: int, length: int, fill: int) -> Tensor:
+def _fill(name: str, values: Sequence[Tensor]) -> float:
+    """Returns what pads a field: the quietest level of a mel, silence, no pitch."""
+    if name in ("mel", "wave_mel"):
+        return float(min(value.min() for value in values))
+    return math.nan if name == "wave_f0_hz" else 0.0
+
+
+def _padded(value: Tensor, axis: int, length: int, fill: float) -> Tensor:
     missing = length - value.shape[axis]
     if not missing:
         return value

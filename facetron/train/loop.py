@@ -107,7 +107,10 @@ class Trainer:
         world, rank = fabric.world_size, fabric.global_rank
         fields, read = self._fields_and_readings()
         all_clips = len(data.train) + len(data.val)
-        needed = all_clips * picture_bytes(stage.config, fields)
+        needed = sum(
+            picture_bytes(stage.config, fields, row.video_frames)
+            for row in (*data.train, *data.val)
+        )
         workers = reading_workers(t.workers, on_gpu, needed, t.cache_mb * 2**20)
         # Each clip has the same share of the cache, each worker a cache of its own.
         room = t.cache_mb * 2**20 // max(workers, 1)

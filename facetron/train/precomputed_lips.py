@@ -10,6 +10,7 @@ from __future__ import annotations
 import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
+from torch.nn import functional
 
 from facetron.train.batches import to_model
 from facetron.train.dataset import ClipDataset, collate
@@ -28,7 +29,7 @@ def lip_readings(lip: nn.Module, clips: ClipDataset, variants: int, fabric: Fabr
         variants: how many ways each clip is varied.
 
     Returns:
-        (clips, variants, T, E) float16 in the machine's memory.
+        (clips, variants, T, E) float16 in the machine's memory, T of the longest clip.
     """
     lip.eval().to(fabric.device)
     keys = [(variant, number) for number in range(len(clips)) for variant in range(variants)]
@@ -40,5 +41,6 @@ def lip_readings(lip: nn.Module, clips: ClipDataset, variants: int, fabric: Fabr
                 read = lip(to_model(batch["lips"].to(fabric.device))).embedding
             rows.append(read.to("cpu", torch.float16))
             bar.update(len(read))
-    read = torch.cat(rows)
+    longest = max(row.shape[1] for row in rows)
+    read = torch.cat([functional.pad(row, (0, 0, 0, longest - row.shape[1])) for row in rows])
     return read.reshape(len(clips), variants, *read.shape[1:])

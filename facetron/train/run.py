@@ -18,7 +18,7 @@ from facetron.published import families
 from facetron.published.read import is_foreign
 from facetron.systems import SystemConfig
 from facetron.train.config import TrainConfig, train_config
-from facetron.train.dataset import TrainingSet, open_training_set
+from facetron.train.dataset import TrainingSet, open_training_set, require_text
 from facetron.train.loop import BEST, LAST, RESUME, Inherited, Trainer
 from facetron.train.stage import Stage
 from manifests.errors import BadInput, SpecMismatch
@@ -63,6 +63,8 @@ def train(
         return best
     model, training = train_config(stage, size, file, sets, system)
     data = open_training_set(manifest, model.mel_spec)
+    if stage == "lip":
+        require_text(data)
     made = create(stage, model, training, system)
     fabric = launched(training)
     with alone(out, fabric):

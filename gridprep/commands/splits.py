@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import os
 import textwrap
 from pathlib import Path
 
 import click
 
+from gridprep.corpora.registry import RECIPES, recipe_for
 from manifests import corpus_lists
 from manifests import splits as frozen
 from manifests.console import format_table
 from manifests.io import SUBSETS, write_csv
 from manifests.outputs import Group
+from manifests.splits.hashed import RULE_VERSION, Unit, hashed
+from manifests.splits.hashed import freeze as write_split
 
 
 def _paragraph(label: str, text: str) -> str:
@@ -55,6 +59,64 @@ def splits(context: click.Context) -> None:
     for name, reason in frozen.left_out().items():
         click.echo(textwrap.indent(_paragraph(name, reason), "  "))
     click.echo("\n`gridprep splits show NAME` counts the speakers, genders and clips of a split.")
+
+
+@splits.command()
+@click.argument("corpus", type=click.Path())
+@click.option(
+    "--out",
+    required=True,
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="The split file, NAME.csv; NAME.csv.json beside it says what it is.",
+)
+@click.option(
+    "--corpus-kind",
+    default="",
+    show_default="what the folder looks like",
+    help=f"Recipe of the corpus: {', '.join(RECIPES)}.",
+)
+@click.option(
+    "--by",
+    default="speaker",
+    show_default=True,
+    type=click.Choice(["speaker", "clip"]),
+    help="Hold out whole speakers, or clips of every speaker.",
+)
+@click.option(
+    "--val", default=5.0, show_default=True, type=click.FloatRange(0, 100), help="Percent in val."
+)
+@click.option(
+    "--test",
+    default=10.0,
+    show_default=True,
+    type=click.FloatRange(0, 100),
+    help="Percent in test.",
+)
+@click.option("--key", default="", help="A text; another one gives another split.")
+def freeze(
+    corpus: str, out: Path, corpus_kind: str, by: Unit, val: float, test: float, key: str
+) -> None:
+    """Freezes a split of CORPUS into a file for `gridprep build --split FILE`.
+
+    Speakers, or each speaker's clips, are put in the order of a hash of their names; the first are test
+    and val. Clips that are added to the corpus later are in no subset of this split.
+    """
+    recipe = recipe_for(corpus, corpus_kind)
+    found = recipe.find(os.path.abspath(corpus))
+    clips = [(clip.speaker, clip.stem) for clip in found.clips]
+    subsets = hashed(clips, by, val / 100, test / 100, key)
+    unit = "speakers" if by == "speaker" else "each speaker's clips"
+    rule = (
+        f"{RULE_VERSION}: {unit} in the order of SHA-256 of key and name (key {key!r}); the first "
+        f"{test:g} % are test, the next {val:g} % val"
+    )
+    split = write_split(out, subsets, f"{recipe.title}; {len(clips)} clips found", rule)
+    counts = split.counts()
+    rows = [[s, len(split.speakers(s)), counts[s]] for s in SUBSETS]
+    click.echo(format_table(["subset", "speakers", "clips"], rows))
+    if split.held_out_speakers:
+        click.echo(f"Never in training: {' '.join(split.held_out_speakers)}")
+    click.echo(f"{out}: {split.name} v{split.version}, sha256 {split.sha256[:12]}")
 
 
 @splits.command()

@@ -12,6 +12,13 @@ from manifests.errors import BadInput
 RECIPES: dict[str, str] = {
     "grid": "gridprep.corpora.grid:GRID",
     "synthgrid": "gridprep.corpora.synthgrid:SYNTHGRID",
+    "lombard-grid": "gridprep.corpora.lombard:LOMBARD",
+    "tcd-timit": "gridprep.corpora.tcd_timit:TCD_TIMIT",
+    "lrw": "gridprep.corpora.lrw:LRW",
+    "lrs": "gridprep.corpora.lrs:LRS",
+    "cremad": "gridprep.corpora.cremad:CREMAD",
+    "ravdess": "gridprep.corpora.ravdess:RAVDESS",
+    "voxceleb2": "gridprep.corpora.voxceleb2:VOXCELEB2",
     "folder": "gridprep.corpora.folder:FOLDER",
 }
 """Name → where its recipe is, imported when it is used."""

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from gridprep.media.frames import Shown, VideoReader, check_size, thinned
 from gridprep.media.opening import decoded, opened
-from gridprep.media.window import Window
+from gridprep.media.window import Window, WindowReader
 from manifests.errors import ClipError
 from manifests.mediafile import best_stream, pixel_aspect, streams_of, turns_of, upright
 from manifests.specs import CLIP_FRAMES
@@ -84,7 +84,7 @@ class Media:
     audio_delay_samples: int = 0
 
 
-def _pcm(frame: Any) -> NDArray[np.float32]:
+def pcm_of(frame: Any) -> NDArray[np.float32]:
     """(samples, channels) float32 of an audio frame in any of FFmpeg's sample formats."""
     samples = frame.to_ndarray()
     if not frame.format.is_planar:
@@ -277,26 +277,26 @@ def _decode(
     if video_stream is not None:
         pictures.reader.take_from(video_stream)
     frames = decoded(container, wanted, errors) if wanted else iter(())
+    part = None
     if window is not None and video_stream is not None:
-        window.seek(container, video_stream)
-        frames = window.inside(frames, video_stream, len(wanted))
+        part = WindowReader(window, container, video_stream)
+        frames = part.inside(frames, len(wanted))
     for frame in frames:
         if isinstance(frame, av.VideoFrame):
             pictures.add(frame)
         else:
-            sound.append(_Sound(frame.time, frame.sample_rate, _pcm(frame)))
+            sound.append(_Sound(frame.time, frame.sample_rate, pcm_of(frame)))
             sound_s += frame.samples / max(frame.sample_rate, 1)
         _check_length(path, pictures.times_s, sound_s, window, most_s)
     frame_times = np.asarray(pictures.times_s, np.float64)
     start_s = _video_start_s(frame_times, video_stream)
-    if window is not None and video_stream is not None:
-        start_s = window.origin_s(video_stream)
+    start_s = part.start_s if part is not None else start_s
     pcm, rate_hz, audio_start_s, gap_samples, changed = _join(sound)
     delay = 0
     if sound and container.format.name == "avi":
         delay = AVI_DELAY_SAMPLES.get(audio_stream.codec_context.codec.canonical_name, 0)
     pcm, audio_start_s = pcm[delay:], audio_start_s - start_s
-    if window is not None and audio_start_s < 0:  # a packet reaches over the start of the part
+    if part is not None and audio_start_s < 0:  # a packet reaches over the start of the part
         pcm, audio_start_s = pcm[round(-audio_start_s * rate_hz) :], 0.0
     return Media(
         frames=pictures.frames(),

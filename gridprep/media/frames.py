@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gridprep.media.opening import decoded, opened
-from gridprep.media.window import Window
+from gridprep.media.window import Window, WindowReader
 from manifests.errors import ClipError
 from manifests.mediafile import best_stream, pixel_aspect, streams_of, upright
 
@@ -90,8 +90,7 @@ class VideoReader:
                 context.thread_count = 1
             frames = decoded(container, [stream], errors)
             if self._window is not None:
-                self._window.seek(container, stream)
-                frames = self._window.inside(frames, stream)
+                frames = WindowReader(self._window, container, stream).inside(frames)
             for number, frame in enumerate(frames):
                 self.keep(number, frame)
                 yield frame

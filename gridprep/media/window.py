@@ -22,7 +22,7 @@ LEAD_S = 1.0
 
 HALF_FRAME_S = 0.02
 PAST_S = 5.0
-"""A stream this far past the end of the part ends the reading, whatever the others still hold."""
+"""Pictures this far past the end of the part end the reading, whatever sound is still to come."""
 
 
 @dataclass(frozen=True)
@@ -34,43 +34,61 @@ class Window:
 
     @property
     def duration_s(self) -> float:
+        """Its length."""
         return self.end_s - self.start_s
 
-    def origin_s(self, stream: Any) -> float:
-        """The start of the part on the file's own clock; `stream` is the video stream."""
-        first = stream.start_time * stream.time_base if stream.start_time is not None else 0
-        return float(first) + self.start_s
 
-    def seek(self, container: Any, stream: Any) -> None:
-        """Moves an open container to a key frame before the part, where that is exact."""
-        at_s = self.origin_s(stream) - LEAD_S
-        if self.start_s <= LEAD_S or not set(container.format.name.split(",")) & INDEXED:
-            return
+class WindowReader:
+    """The frames of a part of an open container.
+
+    Args:
+        window: the part.
+        container: just opened; it is moved to a key frame before the part where that is exact.
+        stream: its video stream.
+
+    Attributes:
+        start_s: the start of the part on the file's own clock. Where the file is read from its first
+            byte it is known for certain when the first picture has come.
+    """
+
+    def __init__(self, window: Window, container: Any, stream: Any) -> None:
+        first_s = stream.start_time * stream.time_base if stream.start_time is not None else 0
+        self.start_s = float(first_s) + window.start_s
+        self._window = window
+        self._moved = self._seek(container, stream)
+
+    def _seek(self, container: Any, stream: Any) -> bool:
+        if self._window.start_s <= LEAD_S or not set(container.format.name.split(",")) & INDEXED:
+            return False
         try:
-            container.seek(int(at_s / stream.time_base), stream=stream, backward=True)
+            at = int((self.start_s - LEAD_S) / stream.time_base)
+            container.seek(at, stream=stream, backward=True)
         except av.error.FFmpegError:
             container.seek(0)
+            return False
+        return True
 
-    def inside(self, frames: Iterator[Any], stream: Any, n_streams: int = 1) -> Iterator[Any]:
+    def inside(self, frames: Iterator[Any], n_streams: int = 1) -> Iterator[Any]:
         """Those of the frames (PyAV's, of pictures and sound, in the order of the file) that belong to
         the part. Pictures are those on screen in it; pieces of sound may reach over its borders.
 
         Args:
-            stream: the video stream.
             n_streams: how many streams `frames` come from: reading stops when all are past the end.
         """
-        start_s = self.origin_s(stream)
-        end_s = start_s + self.duration_s
         before: Any = None
-        shown = False
-        past: set[str] = set()
+        shown, first = False, not self._moved
+        past: set[bool] = set()
         for frame in frames:
             if frame.time is None:
                 continue
             is_picture = isinstance(frame, av.VideoFrame)
+            if is_picture and first:
+                # Some containers state a start that is not that of the first picture.
+                self.start_s, first = float(frame.time) + self._window.start_s, False
+            start_s, end_s = self.start_s, self.start_s + self._window.duration_s
             if frame.time >= end_s - HALF_FRAME_S * is_picture:
-                past.add(type(frame).__name__)
-                if len(past) >= n_streams or frame.time > end_s + PAST_S:
+                past.add(is_picture)
+                if len(past) >= n_streams or (is_picture and frame.time > end_s + PAST_S):
                     break
             elif not is_picture:
                 if frame.time + frame.samples / max(frame.sample_rate, 1) > start_s:

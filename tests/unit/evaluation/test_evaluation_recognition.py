@@ -105,6 +105,30 @@ def test_sentences_of_other_lengths_weigh_by_their_words(
     assert scored[0].scores["s1/bbaf2n", "slot_letter"].reason.startswith("not_grid")
 
 
+def test_a_recognizer_of_grids_words_is_not_asked_about_others(
+    tmp_path: Path, make_run: Callable[..., Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = make_run(tmp_path / "run", speakers=("s1",))
+    lines_of = (root / "clips.jsonl").read_text()
+    for line in lines_of.splitlines()[1:]:
+        sentence = json.loads(line)["sentence"]
+        lines_of = lines_of.replace(sentence, "it's twenty one o'clock")
+    (root / "clips.jsonl").write_text(lines_of)
+    las = Settings(recognizer="las")
+    metrics = [get_metric(name, las) for name in ("wer", "cer", "slot_letter", "keyword")]
+    assert not any(metric.applies(read_run(root)) for metric in metrics)
+    assert [metric.refusal(read_run(root)) for metric in metrics][1:] == ["", "", ""]
+    told = metrics[0].refusal(read_run(root))
+    assert "no WER, since the recognizer las knows GRID's words alone; use --recognizer" in told
+    write_transcripts(root, {"s1/bbaf2n": "It's 21 o'clock!", "s1/lgbf6s": "its twenty one"})
+    english = [get_metric(name, SETTINGS) for name in ("wer", "slot_letter")]
+    assert [metric.applies(read_run(root)) for metric in english] == [True, False]
+    scored = score_runs([read_run(root)], english, progress=False)[0]
+    assert scored.scores["s1/bbaf2n", "wer"].value == 0
+    assert scored.scores["s1/bbaf2n", "wer"].details["normalizer"] == "english-1"
+    assert scored.scores["s1/lgbf6s", "wer"].value == 50
+
+
 def test_the_floor_stands_in_every_caption(run: Path, tmp_path: Path) -> None:
     result = run_cli("report", run, "--metrics", "wer,cer,stoi", "--out", tmp_path / "o")
     assert result.exit_code == 0, result.output

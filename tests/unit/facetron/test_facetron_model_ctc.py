@@ -213,3 +213,16 @@ def test_faults_are_named() -> None:
             beam(good, np.array(lengths))
     assert beam(good[:0]) == []
     assert greedy(good[:0]) == []
+
+
+def test_english_spells_apostrophes_and_its_letters_are_read_by_every_decoder() -> None:
+    classes = encode("it's", "english")
+    assert classes == [10, 21, 28, 20]
+    assert encode("it's") == [10, 21, 20]
+    logits = np.full((1, 8, 29), -20.0)
+    for frame, letter in enumerate([10, 21, 0, 28, 28, 0, 20, 0]):
+        logits[0, frame, letter] = 5
+    assert greedy(logits) == ["it's"]
+    assert beam(logits)[0].text == "it's"
+    with pytest.raises(BadInput, match="no alphabet for the language 'klingon'"):
+        encode("a", "klingon")

@@ -294,3 +294,31 @@ def test_what_cannot_be_had_is_one_line(build: Path, tmp_path: Path) -> None:
         ClipDataset(build, "dev", ("face",))
     with pytest.raises(ManifestError, match="nowhere does not exist"):
         ClipDataset(tmp_path / "nowhere")
+
+
+def test_clips_of_different_lengths_are_padded_alike() -> None:
+    short, long = (
+        {
+            "speaker": "s1",
+            "clip": f"s1/{n}",
+            "lips": torch.zeros(3, n, 4, 4, dtype=torch.uint8),
+            "targets": torch.ones(3, dtype=torch.int64),
+            "words": torch.zeros(n, dtype=torch.int64),
+            "mel": torch.full((2, 2 * n), -float(n)),
+            "wave": torch.ones(1, 640 * n),
+            "wave_f0_hz": torch.ones(2 * n),
+            "reading": torch.ones(n, 5),
+        }
+        for n in (20, 48)
+    )
+    batch = collate([short, long])
+    assert batch["lips"].shape == (2, 3, 60, 4, 4)
+    assert batch["mel"].shape == (2, 2, 120)
+    assert batch["lengths"].tolist() == [20, 48]
+    assert (batch["mel"][0, :, 40:] == -48).all()
+    assert (batch["mel"][1, :, :96] == -48).all()
+    assert (batch["words"][0, 20:] == NO_WORD).all()
+    assert batch["wave"][0, 0, 640 * 20 :].abs().sum() == 0
+    assert batch["wave_f0_hz"][0, 40:].isnan().all()
+    assert batch["reading"].shape == (2, 48, 5)
+    assert batch["reading"][0, 20:].abs().sum() == 0

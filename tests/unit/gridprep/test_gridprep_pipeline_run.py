@@ -166,7 +166,11 @@ def test_folders_that_cannot_be_are_one_line(corpus: Path, tmp_path: Path) -> No
     (tmp_path / "empty").mkdir()
     (tmp_path / "link").symlink_to(corpus)
     for source, out, says in (
-        (tmp_path / "absent", "out", "absent is not a folder; give the folder that holds GRID"),
+        (
+            tmp_path / "absent",
+            "out",
+            "absent is not a folder; give the folder that holds your videos",
+        ),
         (tmp_path / "empty", "out", "empty holds no video file"),
         (corpus, "file", "file is not a folder; choose an empty folder"),
         (corpus, "file/out", "file/out: Not a directory"),
