@@ -21,6 +21,7 @@ EXTRAS = {
     "dask": ("dask",),
     "distributed": ("dask",),
     "fsspec": ("cloud",),
+    "pyarrow": ("hf",),
     "sentencepiece": ("dev",),
     "face_alignment": ("face-alignment",),
     "pillow_heif": ("heic",),

@@ -59,6 +59,23 @@ LAYOUTS: dict[str, Layout] = {
         "gray 96x96 lips, WAVs, .tsv and .wrd",
         features=("audio", "lips"),
     ),
+    "hf": Layout(
+        "gridprep.exporting.hugging_face:write",
+        "Parquet with sound and lips, for Hugging Face datasets",
+        features=("audio", "lips"),
+        options=(SHARD,),
+        library="pyarrow",
+    ),
+    "lip2wav": Layout(
+        "gridprep.exporting.lip2wav:write",
+        "a folder a clip: faces, WAV, mel",
+        features=("audio", "face"),
+    ),
+    "vca-gan": Layout(
+        "gridprep.exporting.vca_gan:write",
+        "aligned 256x256 faces, FLAC, splits",
+        features=("audio", "face"),
+    ),
 }
 
 

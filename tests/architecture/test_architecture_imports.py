@@ -57,6 +57,7 @@ HOMES = {
     "face_alignment": ("gridprep/landmarks/face_alignment.py",),
     "dask": ("gridprep/pipeline/execution.py",),
     "distributed": ("gridprep/pipeline/execution.py",),
+    "pyarrow": ("gridprep/exporting/hugging_face.py",),
     "fsspec": ("gridprep/exporting/sinks.py",),
     "sentencepiece": ("gridprep/exporting/auto_avsr.py",),
     "speechbrain": (

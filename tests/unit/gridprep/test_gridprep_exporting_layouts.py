@@ -8,6 +8,7 @@ import io
 import json
 import tarfile
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -18,6 +19,7 @@ from gridprep_handmade_build import CLIPS, RATE_HZ, Said, write_build
 
 from gridprep.exporting.registry import LAYOUTS
 from manifests.manifest import Manifest
+from manifests.records import POINT_NAMES
 
 
 @pytest.fixture(scope="module")
@@ -272,14 +274,138 @@ def test_av_hubert_lists_are_what_its_loader_reads(build: Path, tmp_path: Path) 
     assert lines(out / "valid.id") == ["trainval/Zoë/take.2"]
 
 
+# --- hf ------------------------------------------------------------------------------------------
+
+
+def check_hf(clip: Said, values: dict[str, Any]) -> None:
+    assert values["id"] == f"{clip.speaker}-{clip.stem}"
+    assert (values["text"], values["gender"] or "") == (clip.sentence, clip.gender)
+    words = [(w["word"], w["start_s"], w["end_s"]) for w in values["words"]]
+    assert words == list(clip.words)
+    sound, rate_hz = soundfile.read(io.BytesIO(values["audio"]["bytes"]))
+    assert (len(sound), rate_hz) == (clip.frames * 640, RATE_HZ)
+    assert values["duration_s"] == clip.frames / 25
+
+
+def test_parquet_opens_without_us(build: Path, tmp_path: Path) -> None:
+    parquet = pytest.importorskip("pyarrow.parquet")
+    out = exported(build, "hf", tmp_path / "hf", "--option", "clips_per_shard=3")
+    assert sorted(path.name for path in (out / "data").iterdir()) == [
+        "test-00000-of-00001.parquet",
+        "train-00000-of-00002.parquet",
+        "train-00001-of-00002.parquet",
+        "validation-00000-of-00001.parquet",
+    ]
+    for split, subset in (("train", "train"), ("validation", "val"), ("test", "test")):
+        found = [
+            values
+            for path in sorted((out / "data").glob(f"{split}-*"))
+            for values in parquet.read_table(path).to_pylist()
+        ]
+        for clip, values in zip(of(subset), found, strict=True):
+            check_hf(clip, values)
+            stored = build / "lips" / clip.speaker / f"{clip.stem}.avi"
+            assert values["lips"] == stored.read_bytes()
+
+
+def test_datasets_loads_the_folder(
+    build: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("pyarrow")
+    monkeypatch.setenv("HF_HOME", str(tmp_path / "cache"))
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    datasets = pytest.importorskip("datasets")
+    out = exported(build, "hf", tmp_path / "hf")
+    loaded = datasets.load_dataset(str(out), cache_dir=str(tmp_path / "cache"))
+    assert set(loaded) == {"train", "validation", "test"}
+    assert loaded["train"].features["audio"] == datasets.Audio(RATE_HZ)
+    for split, subset in (("train", "train"), ("validation", "val"), ("test", "test")):
+        raw = loaded[split].cast_column("audio", datasets.Audio(decode=False))
+        for clip, values in zip(of(subset), raw, strict=True):
+            check_hf(clip, values)
+
+
+# --- lip2wav and vca-gan -------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def faces(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The build with a face still of every frame."""
+    return write_build(tmp_path_factory.mktemp("faces") / "features", face_every=1)
+
+
+@pytest.mark.parametrize("layout", ["lip2wav", "vca-gan"])
+def test_a_build_with_few_faces_is_refused(build: Path, tmp_path: Path, layout: str) -> None:
+    code, _, errors = gridprep("export", build, "--layout", layout, "--out", tmp_path / "out")
+    assert code == 2
+    assert "a face still of every 5th frame" in errors
+    assert errors.rstrip().endswith("build with --face-every 1")
+
+
+def test_lip2wav_folders_are_what_its_feeder_reads(faces: Path, tmp_path: Path) -> None:
+    out = exported(faces, "lip2wav", tmp_path / "l2w")
+    for subset in ("train", "val", "test"):
+        listed = lines(out / f"{subset}.txt")
+        for clip, name in zip(of(subset), listed, strict=True):
+            images = sorted(out.glob(f"preprocessed/{name}/*/*.jpg"))  # get_image_list
+            numbers = sorted(int(image.name.split(".")[0]) for image in images)  # get_frame_id
+            assert numbers == list(range(clip.frames))
+            folder = images[0].parent
+            spec = np.load(folder / "mels.npz")["spec"].T  # Feeder.getitem
+            # crop_audio_window places a window of frames by this count.
+            assert int(spec.shape[0] * 200 * 25 / 16_000) == clip.frames
+            assert spec.shape[1] == 80
+            assert np.abs(spec).max() <= 4
+            stored = Manifest(faces).where(stem=clip.stem)[0].faces()
+            shown = cv2.imread(str(folder / "3.jpg"))[..., ::-1]
+            assert np.abs(shown.astype(int) - stored[3]).mean() < 3
+            assert soundfile.info(folder / "audio.wav").frames == clip.frames * 640
+
+
+def test_vca_gan_files_are_what_its_loader_reads(faces: Path, tmp_path: Path) -> None:
+    out = exported(faces, "vca-gan", tmp_path / "vca")
+    listed = [line.split("/") for line in lines(out / "unseen_splits.txt")]
+    assert [subset for subset, _, _ in listed] == [clip.subset for clip in CLIPS]
+    for clip, (_, speaker, stem) in zip(CLIPS, listed, strict=True):
+        path = out / speaker / "video" / f"{stem}.mp4"
+        assert gray_frames(path).shape == (clip.frames, 256, 256)
+        sound, rate_hz = soundfile.read(str(path).replace("video", "audio")[:-4] + ".flac")
+        assert (len(sound), rate_hz) == (clip.frames * 640, RATE_HZ)
+
+
+def test_vca_gan_pictures_have_the_face_where_the_loader_cuts_it() -> None:
+    """The mouth of our mean face lands where the original's reference has it: within four pixels, in
+    the middle of the loader's crop; and the crop lies inside the still."""
+    from gridprep.exporting.vca_gan import LOADER_CROP, still_to_picture
+    from gridprep.features.crops import FACE_BOX_384, mean_face
+
+    matrix = still_to_picture(160)
+    center_x, center_y, box = FACE_BOX_384
+    points = (mean_face().points_px - (center_x, center_y)) * 160 / box + 80
+    moved = points @ matrix[:, :2].T + matrix[:, 2]
+    named = dict(zip(POINT_NAMES, moved, strict=True))
+    mouth = (named["mouth_right"] + named["mouth_left"]) / 2
+    assert mouth == pytest.approx((128.5, 157.5), abs=4)
+    for eye, x, y in (("right_eye_outer", 88, 97), ("left_eye_outer", 169, 99)):
+        assert named[eye] == pytest.approx((x, y), abs=4)
+    left, top, right, bottom = LOADER_CROP
+    assert ((left + right) / 2, (top + bottom) / 2) == pytest.approx(mouth, abs=7)
+    inverse = np.linalg.inv(matrix[:, :2])
+    corners = (np.array([[left, top], [right, bottom]]) - matrix[:, 2]) @ inverse.T
+    assert corners.min() >= 0
+    assert corners.max() <= 160
+
+
 # --- all -----------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
-def test_every_layout_counts_its_clips(build: Path, tmp_path: Path, layout: str) -> None:
+def test_every_layout_counts_its_clips(faces: Path, tmp_path: Path, layout: str) -> None:
     """One subset alone leaves the others out, whatever the layout."""
+    if LAYOUTS[layout].library:
+        pytest.importorskip(LAYOUTS[layout].library)
     code, said, _ = gridprep(
-        "export", build, "--layout", layout, "--out", tmp_path / "out", "--subset", "test"
+        "export", faces, "--layout", layout, "--out", tmp_path / "out", "--subset", "test"
     )
     assert code == 0
     assert "1 clips of 1 speakers" in said
