@@ -43,6 +43,7 @@ MEASUREMENTS: dict[str, Callable[[Path, int, Path], str]] = {
     "workers": build_speed.workers,
     "unchanged": build_speed.unchanged,
     "growth": build_speed.growth,
+    "naive": _late("naive_speed", "naive"),
     "landmark-steps": landmark_steps.table,
     "landmark-backends": landmark_backends.table,
     "crop-formats": crop_formats.table,

@@ -49,10 +49,11 @@ from gridprep.pipeline.state import (
     files_present,
     safe_id,
 )
+from gridprep.pipeline.unchanged import FAILURES, ListDigest, files_digest
 from manifests.console import Progress
 from manifests.errors import TooManyFailures
 from manifests.execution import Died
-from manifests.io import SUBSETS, sha256_file, write_json
+from manifests.io import SUBSETS, read_jsonl, write_json
 from manifests.records import Clip, ClipFailure
 from manifests.versions import ABSENT, versions
 
@@ -103,12 +104,14 @@ class Plan:
         current: number of clips that are up to date.
         failures: number of known failures among those.
         will_change: whether existing features will be replaced by others.
+        digest: of the clips and their states.
     """
 
     tasks: tuple[ClipTask, ...]
     current: int
     failures: tuple[ClipFailure, ...]
     will_change: bool
+    digest: ListDigest
 
 
 def plan(options: BuildOptions, clips: Sequence[Clip], store: StateStore) -> Plan:
@@ -118,8 +121,10 @@ def plan(options: BuildOptions, clips: Sequence[Clip], store: StateStore) -> Pla
     tasks: list[ClipTask] = []
     failures: list[ClipFailure] = []
     will_change = False
+    digest = ListDigest()
     for clip in clips:
         text, unsure = store.text(clip.clip_id)
+        digest.add(clip, text)
         task = ClipTask(clip, options.out, options.recipe, targets, text, unsure, options.redo)
         state = task.state()
         if is_done(task, state, parameters):
@@ -129,7 +134,7 @@ def plan(options: BuildOptions, clips: Sequence[Clip], store: StateStore) -> Pla
         else:
             tasks.append(task)
             will_change = will_change or _replaces(task, state, parameters)
-    return Plan(tuple(tasks), len(clips) - len(tasks), tuple(failures), will_change)
+    return Plan(tuple(tasks), len(clips) - len(tasks), tuple(failures), will_change, digest)
 
 
 def _replaces(task: ClipTask, state: ClipState, parameters: dict[str, str]) -> bool:
@@ -172,6 +177,10 @@ def run(options: BuildOptions) -> BuildReport:
                 overrides[clip_id] = failure
                 _check_failures(options, failures)
             sweep(Path(options.out))  # where a worker died in the middle of a file
+        elif set(options.targets) == set(ALL_STAGES):
+            report = _unchanged(options, selection, store, planned.digest, started_s)
+            if report is not None:
+                return report
         if set(options.targets) == set(ALL_STAGES):
             return write_manifest(
                 options, selection, store, overrides, len(planned.tasks), started_s
@@ -187,6 +196,38 @@ def run(options: BuildOptions) -> BuildReport:
             reused=planned.current,
             wall_s=time.monotonic() - started_s,
         )
+
+
+def _unchanged(
+    options: BuildOptions,
+    selection: Selection,
+    store: StateStore,
+    digest: ListDigest,
+    started_s: float,
+) -> BuildReport | None:
+    """The report of a build with nothing to do whose lists are already what they would become; None
+    where they must be written."""
+    listed = {safe_id(clip.clip_id) for clip in selection.clips}
+    listed |= {safe_id(failure.clip_id) for failure in selection.find_failures}
+    if store.listed() != listed:
+        return None
+    files = files_digest(options.out)
+    whole = digest.hexdigest(_list_header(options, selection), selection.find_failures)
+    if not files or store.written() != (whole, files):
+        return None
+    _, failures = read_jsonl(os.path.join(options.out, FAILURES), "failures", ClipFailure)
+    report = BuildReport(
+        clips=len(selection.clips) + len(selection.find_failures),
+        rows=len(selection.clips) + len(selection.find_failures) - len(failures),
+        failures=tuple(failures),
+        processed=0,
+        reused=len(selection.clips),
+        wall_s=time.monotonic() - started_s,
+        manifest=os.path.join(options.out, MANIFEST),
+    )
+    provenance = _provenance(options, selection, report, files.split()[0])
+    write_json(os.path.join(options.out, PROVENANCE), provenance)
+    return report
 
 
 def _execute(
@@ -278,6 +319,7 @@ class _Lists:
         self.listed: set[str] = set()
         self.kept = 0
         self.dropped: Counter[str] = Counter()
+        self.digest = ListDigest()
 
     def results(self) -> Iterator[Result]:
         """Rows and failures, those of the corpus first, then by speaker and stem."""
@@ -322,6 +364,7 @@ class _Lists:
                 failure, video=relative_to(self._selection.corpus.root, clip.video)
             ), None
         text, unsure = self._store.text(clip.clip_id)
+        self.digest.add(clip, text)
         state = decode_state(text)
         if not self._options.targets:
             failure_ = not_built(clip, state, self._parameters, self._options.out, unsure)
@@ -360,22 +403,8 @@ def write_manifest(
         processed: number of clips that were worked on, for the report.
         started_s: `time.monotonic` when the build began.
     """
-    split, recipe = selection.split, options.recipe
-    header: dict[str, Any] = {
-        "split": split.name if split else "",
-        "split_version": split.version if split else 0,
-        "split_sha256": split.sha256 if split else "",
-        "held_out_speakers": _held_out(selection),
-        "corpus_kind": recipe.corpus,
-        "language": recipe.corpus_recipe.language,
-        "specs": {
-            "audio": recipe.audio.to_dict(),
-            "mel": recipe.mel.to_dict(),
-            "crop": recipe.crop.to_dict(),
-            "landmarks": recipe.landmarks.to_dict(),
-            "prosody": recipe.prosody.to_dict(),
-        },
-    }
+    recipe = options.recipe
+    header = _header(options, selection)
     lists = _Lists(options, selection, store, overrides)
     with manifest_writer(options.out, header) as writer:
         results = lists.results()
@@ -397,9 +426,43 @@ def write_manifest(
         wall_s=time.monotonic() - started_s,
         manifest=os.path.join(options.out, MANIFEST),
     )
+    files = files_digest(options.out)
+    if options.targets and not overrides and not lists.kept:
+        whole = lists.digest.hexdigest(_list_header(options, selection), selection.find_failures)
+        store.set_written(whole, files)
     provenance = os.path.join(options.out, PROVENANCE)
-    write_json(provenance, _provenance(options, selection, report))
+    write_json(provenance, _provenance(options, selection, report, files.split()[0]))
     return report
+
+
+def _header(options: BuildOptions, selection: Selection) -> dict[str, Any]:
+    """The header of the manifest, but for the number of rows."""
+    split, recipe = selection.split, options.recipe
+    return {
+        "split": split.name if split else "",
+        "split_version": split.version if split else 0,
+        "split_sha256": split.sha256 if split else "",
+        "held_out_speakers": _held_out(selection),
+        "corpus_kind": recipe.corpus,
+        "language": recipe.corpus_recipe.language,
+        "specs": {
+            "audio": recipe.audio.to_dict(),
+            "mel": recipe.mel.to_dict(),
+            "crop": recipe.crop.to_dict(),
+            "landmarks": recipe.landmarks.to_dict(),
+            "prosody": recipe.prosody.to_dict(),
+        },
+    }
+
+
+def _list_header(options: BuildOptions, selection: Selection) -> dict[str, Any]:
+    """What the lists follow from beside the clips and their states."""
+    return {
+        **_header(options, selection),
+        "corpus": selection.corpus.root,
+        "recipe": options.recipe.to_dict(),
+        "stages": options.recipe.stage_parameters(),
+    }
 
 
 def _held_out(selection: Selection) -> list[str]:
@@ -412,7 +475,9 @@ def _held_out(selection: Selection) -> list[str]:
     return [speaker for speaker, found in subsets.items() if found == {"test"}]
 
 
-def _provenance(options: BuildOptions, selection: Selection, report: BuildReport) -> dict[str, Any]:
+def _provenance(
+    options: BuildOptions, selection: Selection, report: BuildReport, manifest_sha256: str
+) -> dict[str, Any]:
     """Versions, parameters, counts and wall time, for `provenance.json`."""
     libraries = (
         "facetron-toolkit",
@@ -450,7 +515,7 @@ def _provenance(options: BuildOptions, selection: Selection, report: BuildReport
         "junk_files": selection.corpus.junk_files,
         "unlisted": list(selection.corpus.unlisted),
         "wall_s": round(report.wall_s, 2),
-        "manifest_sha256": sha256_file(report.manifest),
+        "manifest_sha256": manifest_sha256,
     }
 
 

@@ -220,6 +220,10 @@ class StateStore:
                 " unsure INTEGER NOT NULL DEFAULT 0, listed INTEGER NOT NULL DEFAULT 0)"
                 " WITHOUT ROWID"
             )
+            database.execute(
+                "CREATE TABLE IF NOT EXISTS written (one INTEGER PRIMARY KEY CHECK (one = 1),"
+                " digest TEXT NOT NULL, files TEXT NOT NULL)"
+            )
             ((verdict,),) = database.execute("PRAGMA quick_check(1)").fetchall()
             if verdict != "ok":
                 raise sqlite3.DatabaseError(verdict)
@@ -326,6 +330,18 @@ class StateStore:
                 " ON CONFLICT (clip_id) DO UPDATE SET listed = 1",
                 ((i,) for i in ids),
             )
+
+    def written(self) -> tuple[str, str]:
+        """(digest of what the lists were written from, digest of their files), or "" and ""; see
+        `gridprep.pipeline.unchanged`."""
+        with self._told():
+            row = self._database.execute("SELECT digest, files FROM written").fetchone()
+        return (row[0], row[1]) if row else ("", "")
+
+    def set_written(self, digest: str, files: str) -> None:
+        """Replaces what `written` returns."""
+        with self._told(), self._database:
+            self._database.execute("REPLACE INTO written VALUES (1, ?, ?)", (digest, files))
 
     def close(self) -> None:
         self._database.close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import re
 import shutil
@@ -16,7 +17,7 @@ from builds import STUB, add_clip, count_states, digests, gridprep, times_ns
 from clips import pictures, tiny_clip
 
 from gridprep.pipeline import run as build
-from gridprep.pipeline import selection
+from gridprep.pipeline import selection, unchanged
 from gridprep.pipeline.recipe import ALL_STAGES, ClipTask, Recipe
 from gridprep.pipeline.run import estimate, plan, run
 from gridprep.pipeline.selection import BuildOptions, Selection, select, with_versions
@@ -371,6 +372,51 @@ def test_nothing_to_do_touches_nothing(corpus: Path) -> None:
 
 
 # -- what a folder holds already --------------------------------------------------------------------
+
+
+@pytest.mark.usefixtures("serial")
+def test_lists_are_written_again_only_where_they_would_change(
+    corpus: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = corpus.parent / "out"
+    (corpus / "s1" / "notes.mpg").write_bytes(b"no stem")
+    first = run(options(corpus))
+    lists = {name: (out / name).read_bytes() for name in unchanged.LISTS}
+    written: list[str] = []
+    original = build.write_manifest
+
+    def write(*arguments: Any) -> build.BuildReport:
+        written.append("lists")
+        return original(*arguments)
+
+    monkeypatch.setattr(build, "write_manifest", write)
+
+    def again(**more: Any) -> tuple[int, build.BuildReport]:
+        written.clear()
+        report = run(options(corpus, **more))
+        return len(written), report
+
+    count, report = again()
+    assert count == 0
+    assert (report.rows, report.failures) == (first.rows, first.failures)
+    assert (report.processed, report.reused) == (0, first.processed)
+    provenance = json.loads((out / "provenance.json").read_text())
+    assert provenance["manifest_sha256"] == hashlib.sha256(lists["manifest.jsonl"]).hexdigest()
+    # A list that somebody changed or lost, another split, another selection, another program.
+    with (out / "manifest.jsonl").open("a") as file:
+        file.write("{}\n")
+    assert again()[0] == 1
+    (out / "val.csv").unlink()
+    assert again()[0] == 1
+    assert {name: (out / name).read_bytes() for name in unchanged.LISTS} == lists
+    assert again(split="all-seen")[0] == 1
+    assert again(split="all-seen")[0] == 0
+    assert again()[0] == 1
+    assert again(speakers=("s1",))[0] == 1
+    assert again()[0] == 0
+    monkeypatch.setattr(unchanged, "program", lambda: "another")
+    assert again()[0] == 1
+    assert {name: (out / name).read_bytes() for name in unchanged.LISTS} == lists
 
 
 @pytest.mark.usefixtures("serial")
