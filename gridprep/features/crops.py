@@ -16,9 +16,8 @@ from typing import Any
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from scipy.interpolate import PchipInterpolator
-from scipy.ndimage import gaussian_filter1d
 
+from gridprep.features.curves import monotone, smoothed
 from gridprep.landmarks.base import FrameSource
 from manifests.errors import ClipError
 from manifests.records import LIP_POINTS, POINT_NAMES, STABLE_POINTS, Landmarks
@@ -113,9 +112,9 @@ def fill_gaps(points_px: Points, found: NDArray[np.bool_]) -> Points:
     if len(known) == 1:
         return np.repeat(points_px[known], len(found), axis=0)
     at = np.clip(np.arange(len(found)), known[0], known[-1])
-    interpolated: Points = PchipInterpolator(known, points_px[known].astype(np.float64), axis=0)(
-        at
-    ).astype(np.float32)
+    interpolated: Points = monotone(known, points_px[known].astype(np.float64), at).astype(
+        np.float32
+    )
     return interpolated
 
 
@@ -124,8 +123,7 @@ def smooth(values: NDArray[np.floating[Any]], sigma_frames: float) -> NDArray[np
     exact: NDArray[np.float64] = values.astype(np.float64)
     if sigma_frames <= 0 or len(exact) < 2:
         return exact
-    smoothed: NDArray[np.float64] = gaussian_filter1d(exact, sigma_frames, axis=0, mode="nearest")
-    return smoothed
+    return smoothed(exact, sigma_frames)
 
 
 def similarity(

@@ -92,7 +92,7 @@ def with_versions(recipe: Recipe, stages: tuple[str, ...] = ALL_STAGES) -> Recip
             ("audio", version("soxr")),
             ("align", landmarks),
             ("crop", f"{version('opencv')} face {hashlib.sha256(face).hexdigest()[:12]}"),
-            ("mels", version("scipy")),
+            ("mels", f"{version('numpy')} {version('scipy')}"),
         ),
     )
 
