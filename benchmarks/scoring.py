@@ -31,6 +31,8 @@ from manifests.console import format_table
 from manifests.cpus import available_cpus
 from manifests.errors import BadInput
 from manifests.io import read_manifest, write_json, write_jsonl
+from manifests.mel import DEFAULT as MEL
+from manifests.mel import mel_spectrogram
 from manifests.records import RunClip, RunInfo
 
 CLIPS = 200
@@ -138,7 +140,10 @@ def _pyin(reference: Sound, degraded: Sound) -> object:
 def _dtw(reference: Sound, degraded: Sound) -> object:
     from librosa.sequence import dtw
 
-    cepstra = [cepstrum.mel_cepstra(sound)[1:] for sound in (reference, degraded)]
+    cepstra = [
+        cepstrum.mfcc(np.asarray(mel_spectrogram(sound.astype(np.float32), MEL)))
+        for sound in (reference, degraded)
+    ]
     return dtw(*cepstra)
 
 
