@@ -34,7 +34,13 @@ if TYPE_CHECKING:
 DEFAULT = "facetron"
 """The system of commands that name none, and of checkpoints that were written before they named one."""
 
-SYSTEMS: dict[str, str] = {DEFAULT: "facetron.model.system:FACETRON"}
+SYSTEMS: dict[str, str] = {
+    DEFAULT: "facetron.model.system:FACETRON",
+    "lip2wav": "facetron.baselines.lip2wav:SYSTEM",
+    "voc": "facetron.baselines.voc:SYSTEM",
+    "vcvts": "facetron.baselines.vcvts:SYSTEM",
+    "gan": "facetron.baselines.gan:SYSTEM",
+}
 """Name → "module:name" of its `System`."""
 
 ENTRY_POINTS = "facetron.systems"

@@ -26,6 +26,7 @@ EXTRAS = {
     "face_alignment": ("face-alignment",),
     "pillow_heif": ("heic",),
     "pesq": ("pesq",),
+    "pyworld": ("world",),
     "tensorboard": ("tensorboard",),
     "psutil": ("dev",),
 }

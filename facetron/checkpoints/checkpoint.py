@@ -51,6 +51,8 @@ class CheckpointInfo(Record):
         system: name in `facetron.systems` of the system of the weights.
         trained: part → record of the training that last changed it (`stage`, `epoch`, `revision`,
             `metrics`, `training`): a part that is only used keeps its record.
+        borrowed: part that is not in the file → `NAME:DIGEST` of the bundled weights that have it,
+            see `facetron.checkpoints.borrowed`.
         calibration: what `facetron calibrate` measured, a `facetron.synthesis.confidence.Calibration`
             as plain values; empty where it was not run.
     """
@@ -71,6 +73,7 @@ class CheckpointInfo(Record):
     history: tuple[dict[str, Any], ...] = ()
     system: str = systems.DEFAULT
     trained: dict[str, dict[str, Any]] = field(default_factory=dict)
+    borrowed: dict[str, str] = field(default_factory=dict)
     calibration: dict[str, Any] = field(default_factory=dict)
 
     def model_config(self) -> SystemConfig:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from facetron import systems
-from facetron.checkpoints import checkpoint
+from facetron.checkpoints import borrowed, checkpoint
 from facetron.checkpoints.checkpoint import CheckpointInfo
 from facetron.systems import System
 from manifests.errors import BadInput, SpecMismatch
@@ -34,12 +34,19 @@ class Exported:
     origin: dict[str, Path]
 
 
-def export(sources: Sequence[Path], out: Path, half: bool = True, note: str = "") -> Exported:
+def export(
+    sources: Sequence[Path],
+    out: Path,
+    half: bool = True,
+    note: str = "",
+    share: Mapping[str, str] | None = None,
+) -> Exported:
     """Writes one checkpoint with the parts of several; of two with the same part the later wins.
 
     Args:
         half: store weights as float16, half the size; synthesis computes in float32.
         note: a note kept in the file, such as the corpus.
+        share: part → bundled weights that it is borrowed from instead of being stored.
 
     Raises:
         BadInput: a part that synthesis needs is in none of the sources, a weight overflows float16,
@@ -71,6 +78,17 @@ def export(sources: Sequence[Path], out: Path, half: bool = True, note: str = ""
     if half:
         tensors = {name: _halved(name, value) for name, value in tensors.items()}
     info = _merged(system, infos, speakers, note)
+    for part, name in (share or {}).items():
+        if part not in system.parts:
+            raise BadInput(
+                f"{system.name} has no part {part}", f"share one of {', '.join(system.parts)}"
+            )
+        info = replace(
+            info,
+            parts=tuple(held for held in info.parts if held != part),
+            borrowed={**info.borrowed, part: borrowed.lend(part, name, tensors)},
+        )
+        tensors = {n: v for n, v in tensors.items() if not n.startswith(f"{part}.")}
     out.parent.mkdir(parents=True, exist_ok=True)
     checkpoint.save(out, tensors, info)
     return Exported(info, out.stat().st_size, origin)

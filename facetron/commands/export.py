@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from manifests.errors import BadInput
 from manifests.outputs import Command
 
 
@@ -23,8 +24,17 @@ from manifests.outputs import Command
     "--out", type=click.Path(path_type=Path), required=True, help="The .safetensors file to write."
 )
 @click.option("--float32", is_flag=True, help="Store weights as float32 instead of float16.")
+@click.option(
+    "--share",
+    multiple=True,
+    metavar="PART=NAME",
+    help="Part to take from bundled weights at synthesis instead of storing it, such as "
+    "lip=synthgrid; may be given several times.",
+)
 @click.option("--note", default="", help="Note to keep in the file, such as the corpus.")
-def export(sources: tuple[Path, ...], out: Path, float32: bool, note: str) -> None:
+def export(
+    sources: tuple[Path, ...], out: Path, float32: bool, share: tuple[str, ...], note: str
+) -> None:
     """Puts the trained parts of several stages into one file.
 
     `facetron speak`, `synthesize` and `embed` take the file as --checkpoint. Discriminators and
@@ -32,7 +42,13 @@ def export(sources: tuple[Path, ...], out: Path, float32: bool, note: str) -> No
     """
     from facetron.checkpoints.export import export as write
 
-    made = write(sources, out, half=not float32, note=note)
+    shared = {}
+    for text in share:
+        part, equals, name = text.partition("=")
+        if not equals:
+            raise BadInput(f"--share {text} is not PART=NAME", "write --share lip=synthgrid")
+        shared[part] = name
+    made = write(sources, out, half=not float32, note=note, share=shared)
     for part, path in made.origin.items():
         click.echo(f"{part}: {path}")
     click.echo(f"{out}: {made.size_bytes / 1e6:.1f} MB, {len(made.info.speakers)} speakers seen")

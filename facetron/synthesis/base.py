@@ -19,9 +19,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from facetron import systems
-from facetron.checkpoints import bundled, checkpoint
+from facetron.checkpoints import borrowed, bundled, checkpoint
 from facetron.checkpoints.checkpoint import CheckpointInfo
 from facetron.devices import choose
+from facetron.model import ctc
 from facetron.synthesis.confidence import Calibration, ReadingCheck
 from facetron.systems import SystemConfig
 from facetron.vocoders import registry as vocoders
@@ -138,6 +139,11 @@ class SpeechSynthesizer(ABC):
     def sample_rate_hz(self) -> int:
         return self.vocoder.sample_rate_hz
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What the name of a run must say beside the system and the checkpoint."""
+        return ()
+
     def seen(self, speaker: str) -> bool:
         """Returns whether the weights were trained on a speaker, by the checkpoint's record."""
         return self.info.has_seen(speaker)
@@ -226,6 +232,7 @@ def read_weights(
     path = bundled.resolve(name)
     info, tensors = checkpoint.load(path)
     info.require_system(system, path)
+    tensors |= borrowed.fetched(info, path)
     if not all(bool(torch.isfinite(value).all()) for value in tensors.values()):
         raise BadInput(f"{path} holds weights that are not finite numbers", "fetch it again")
     try:
@@ -248,7 +255,9 @@ def choose_vocoder(
     Raises:
         BadInput: there is no such vocoder, or the checkpoint lacks the part for a neural one.
     """
-    has_own = "vocoder" in weights.info.parts
+    lender = borrowed.source_of(weights.info, "vocoder")
+    name = lender or name
+    has_own = bool(lender) or "vocoder" in weights.info.parts
     if vocoder == AUTO:
         vocoder = own if has_own else "griffin-lim"
     options: dict[str, Any] = {}
@@ -265,3 +274,28 @@ def choose_vocoder(
 def identity(weights: Weights) -> tuple[CheckpointInfo, Path, str, torch.device]:
     """The first fields of a `SpeechSynthesizer`."""
     return weights.info, weights.path, sha256_file(weights.path), weights.device
+
+
+def of_one_length(clips: Sequence[Pictures]) -> list[list[int]]:
+    """Groups indices of clips by their number of frames. Raises `BadInput` for arrays that are no clips."""
+    groups: dict[int, list[int]] = {}
+    for number, clip in enumerate(clips):
+        if np.ndim(clip) != 4 or len(clip) == 0 or clip.dtype != np.uint8:
+            raise BadInput(
+                f"lips of shape {np.shape(clip)}", "pass (T, H, H, 3) uint8 pictures, T ≥ 1"
+            )
+        groups.setdefault(len(clip), []).append(number)
+    return list(groups.values())
+
+
+def texts_of(log_probs: Float, decoding: Decoding) -> list[str]:
+    """Decodes (B, T, 28) log probabilities of letters, over `facetron.model.ctc.VOCABULARY`."""
+    if decoding == "greedy":
+        return ctc.greedy(log_probs)
+    allowed = None
+    if decoding == "grammar":
+        rules = ctc.grid_sentences()
+        # A clip too short for any sentence of GRID is spelt freely.
+        if log_probs.shape[1] >= int(rules.frames_needed[0, ctc.BLANK]):
+            allowed = rules
+    return [hypothesis.text for hypothesis in ctc.beam(log_probs, allowed=allowed)]

@@ -238,7 +238,7 @@ def _info(
 ) -> RunInfo:
     info = voice.info
     return RunInfo(
-        name=options.name or _name(options, systems.get(info.system).label),
+        name=options.name or _name(options, systems.get(info.system).label, voice.notes),
         kind="control" if options.shuffle_lips else "model",
         split=str(header.get("split", "")),
         subset=options.subset,
@@ -270,9 +270,9 @@ def _info(
     )
 
 
-def _name(options: SynthesisOptions, label: str) -> str:
+def _name(options: SynthesisOptions, label: str, more: Sequence[str]) -> str:
     """Returns a name that distinguishes the runs of one checkpoint in a report."""
-    notes = [Path(options.checkpoint).stem]
+    notes = [Path(options.checkpoint).stem, *more]
     if options.face != "i2i":
         notes.append(f"face {options.face}")
     if options.vocoder != AUTO:

@@ -28,7 +28,9 @@ from facetron.synthesis.base import (
     Spoken,
     choose_vocoder,
     identity,
+    of_one_length,
     read_weights,
+    texts_of,
 )
 from facetron.synthesis.confidence import ReadingCheck, check_readings
 from facetron.synthesis.windows import WINDOW_FRAMES, Blend, windows
@@ -133,7 +135,7 @@ class Synthesizer(SpeechSynthesizer):
     def read_many(self, lips: Sequence[Pictures]) -> list[Reading]:
         """Reads several clips like `read`; clips of one length are computed together."""
         found: list[Reading | None] = [None] * len(lips)
-        for numbers in _of_one_length(lips):
+        for numbers in of_one_length(lips):
             clips = [lips[i] for i in numbers]
             for i, reading in zip(numbers, self._read(clips), strict=True):
                 found[i] = reading
@@ -153,7 +155,7 @@ class Synthesizer(SpeechSynthesizer):
                     f"a face of shape {np.shape(face)}", f"pass ({size},) finite numbers"
                 )
         found: list[Spoken | None] = [None] * len(lips)
-        for numbers in _of_one_length(lips):
+        for numbers in of_one_length(lips):
             readings = self._read([lips[i] for i in numbers])
             mels = self._mels(readings, [faces[i] for i in numbers])
             made = zip(
@@ -177,7 +179,7 @@ class Synthesizer(SpeechSynthesizer):
             parts = list(zip(embeddings, logs, strict=True))
         else:
             parts = [self._read_long(clip) for clip in clips]
-        texts = self._texts(np.stack([logs.numpy() for _, logs in parts]))
+        texts = texts_of(np.stack([logs.numpy() for _, logs in parts]), self.decoding)
         return [
             Reading(embedding.numpy(), logs.numpy(), text)
             for (embedding, logs), text in zip(parts, texts, strict=True)
@@ -202,17 +204,6 @@ class Synthesizer(SpeechSynthesizer):
     def _lip_batch(self, clips: list[Pictures]) -> Tensor:
         made = [encoders.prepare("lip", torch.from_numpy(clip), self.config.lip) for clip in clips]
         return torch.stack(made).to(self.device)
-
-    def _texts(self, log_probs: Float) -> list[str]:
-        if self.decoding == "greedy":
-            return ctc.greedy(log_probs)
-        allowed = None
-        if self.decoding == "grammar":
-            rules = ctc.grid_sentences()
-            # A clip too short for any sentence of GRID is spelt freely.
-            if log_probs.shape[1] >= int(rules.frames_needed[0, ctc.BLANK]):
-                allowed = rules
-        return [hypothesis.text for hypothesis in ctc.beam(log_probs, allowed=allowed)]
 
     def _mels(self, readings: list[Reading], faces: list[Float]) -> list[Float]:
         words = torch.from_numpy(np.stack([reading.embedding for reading in readings]))
@@ -248,15 +239,3 @@ def _suited(config: ModelConfig) -> str:
     that rounds of Griffin-Lim add noise between them and weaken the voicing of a harmonic source: of
     40 clips of unseen speakers a pitch tracker found 39 voiced without the rounds, and 21 with them."""
     return "hifigan" if config.vocoder.source == "harmonic" else "hifigan-refined"
-
-
-def _of_one_length(clips: Sequence[Pictures]) -> list[list[int]]:
-    """Groups indices of clips by their number of frames. Raises `BadInput` for arrays that are no clips."""
-    groups: dict[int, list[int]] = {}
-    for number, clip in enumerate(clips):
-        if np.ndim(clip) != 4 or len(clip) == 0 or clip.dtype != np.uint8:
-            raise BadInput(
-                f"lips of shape {np.shape(clip)}", "pass (T, H, H, 3) uint8 pictures, T ≥ 1"
-            )
-        groups.setdefault(len(clip), []).append(number)
-    return list(groups.values())

@@ -34,6 +34,8 @@ class TrainConfig:
     warmup_steps: int = 0
     betas: tuple[float, ...] = (0.8, 0.99)
     weight_decay: float = 0.01
+    critic_steps: int = 1
+    """Steps of the discriminators on a batch for one of the generator, as Wasserstein critics need."""
     clip_norm: float = 0.0
     """Largest norm of all gradients; 0 does not clip them."""
     ema: float = 0.0
@@ -93,6 +95,8 @@ class TrainConfig:
                 f"train.speaker_balance is {self.speaker_balance}",
                 "give 0 (all clips alike) to 1 (speakers)",
             )
+        if self.critic_steps < 1:
+            raise BadInput(f"train.critic_steps is {self.critic_steps}", "give 1 or more")
         least = (self.accumulate, self.keep_best)
         if min(least) < 1 or min(self.save_every_steps, self.validate_clips, self.skip_limit) < 0:
             raise BadInput(

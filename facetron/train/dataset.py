@@ -32,7 +32,7 @@ from manifests.grammar import WORDS
 from manifests.manifest import FeatureRow, Manifest, select
 from manifests.specs import CLIP_FRAMES, CropSpec, MelSpec
 
-Field = Literal["lips", "face", "mel", "wave", "pitch"]
+Field = Literal["lips", "face", "mel", "wave", "pitch", "text", "other", "world"]
 FIELDS: tuple[Field, ...] = get_args(Field)
 Batch = dict[str, Any]
 """Tensors by name, first axis the clip, and lists of `speakers` and `clips`, by name.
@@ -40,7 +40,8 @@ Batch = dict[str, Any]
 `lips` (B, C, T, H, W) uint8 with `lengths` (B,), `targets` (B, S) with `target_lengths` (B,), `words`
 (B, T) classes of the word sounding (0 is none); `face` (B, 3, H, W) uint8; `mel` (B, n_mels, T);
 `wave` (B, 1, samples) with `wave_mel` (B, n_mels, frames) and `wave_start` (B,) frames, and for the field
-`pitch` `wave_f0_hz` (B, frames), NaN where nothing is voiced; in place of `lips`,
+`pitch` `wave_f0_hz` (B, frames), NaN where nothing is voiced; `other` (B, n_mels, T), the mel of another
+clip of the speaker; `world` (B, frames, size) of `facetron.baselines.world`; in place of `lips`,
 `reading` (B, T, E) float16."""
 
 WORD_CLASS = {word: number for number, word in enumerate(WORDS, 1)}
@@ -149,6 +150,9 @@ class ClipDataset(Dataset[Batch]):
       `facetron.model.ctc`, `words` (T,) class of the word that sounds in each frame, 0 in pauses;
     - `face`: `face` (C, H, W) uint8, one still drawn at random;
     - `mel`: `mel` (n_mels, frames) float32 log mel, and `words`;
+    - `text`: `targets` as of the lips, for a batch without these;
+    - `other`: `other` (n_mels, frames), the mel of another clip of the same speaker, drawn at random;
+    - `world`: `world` (frames, size), WORLD's features by `facetron.baselines.world`;
     - `wave`: `wave` (1, samples) float32 in ±1 with `wave_mel` (n_mels, frames) of the same time and
       `wave_start` in mel frames, and `mel`; `pitch`: `wave_f0_hz` (frames,), NaN where unvoiced.
 
@@ -207,7 +211,7 @@ class ClipDataset(Dataset[Batch]):
         self.rows = select(clips, subset, 0, clips.path)
         self.config = config
         self.mel_spec: MelSpec | None = config.mel_spec if config is not None else None
-        if self.mel_spec is None and {"mel", "wave", "pitch"} & set(fields):
+        if self.mel_spec is None and {"mel", "wave", "pitch", "other", "world"} & set(fields):
             self.mel_spec = clips.mel_spec
         self.readings = readings
         self.fields, self.how, self.seed = frozenset(fields), how, seed
@@ -246,8 +250,18 @@ class ClipDataset(Dataset[Batch]):
                 item["reading"] = item["reading"][: row.video_frames]
         if "lips" in self.fields:
             item |= self._lips(row, number, epoch, rng)
+        elif "text" in self.fields:
+            item["targets"] = torch.tensor(encode(row.sentence))
         if "face" in self.fields:
             item["face"] = self._face(row, number, rng)
+        if "other" in self.fields:
+            item["other"] = torch.from_numpy(self._mel(self._another(number, rng)))
+        if "world" in self.fields:
+            # The extra `world` is for the one system that learns from it.
+            from facetron.baselines import world
+
+            spec = world.spec_of(self._spec.sample_rate_hz)
+            item["world"] = torch.from_numpy(world.cached(row, spec))
         if {"mel", "wave", "pitch"} & self.fields:
             mel = self._mel(row)
             item["mel"] = torch.from_numpy(mel)
@@ -295,6 +309,22 @@ class ClipDataset(Dataset[Batch]):
         if self.how != augment.NONE:
             still = augment.vary_picture(still, self.how, rng)
         return torch.from_numpy(np.ascontiguousarray(still[0])).movedim(-1, 0)
+
+    def _another(self, number: int, rng: np.random.Generator) -> FeatureRow:
+        """Another clip of the speaker of clip `number`, the next one where nothing varies; itself
+        where there is no other."""
+        others = self._of_speaker[self.rows[number].speaker]
+        at = others.index(number)
+        step = 1 if self.fixed else 1 + int(rng.integers(max(len(others) - 1, 1)))
+        return self.rows[others[(at + step) % len(others)]]
+
+    @cached_property
+    def _of_speaker(self) -> dict[str, list[int]]:
+        """Speaker → indices of the clips."""
+        found: dict[str, list[int]] = {}
+        for number, row in enumerate(self.rows):
+            found.setdefault(row.speaker, []).append(number)
+        return found
 
     def _pictures(self, kind: Literal["lips", "face"], row: FeatureRow, number: int) -> Any:
         """(T, H, W, C) uint8 at the model's size where there is a model, from the cache if it is there."""

@@ -115,6 +115,7 @@ class Trainer:
         # Each clip has the same share of the cache, each worker a cache of its own.
         room = t.cache_mb * 2**20 // max(workers, 1)
         room_train = room * len(data.train) // all_clips
+        stage.survey(data.train)
         self.batches = Batches(
             len(data.train), t.batch_size, rank, world, t.seed,
             shares(data.train, t.speaker_balance, t.gender_balance),
@@ -268,24 +269,15 @@ class Trainer:
     def _train_step(self, batch: Batch, number: int) -> dict[str, float]:
         """One step of the critics, if there are any, and one of the generator."""
         stage = self.stage
+        stage.begin(self.step)
         self._set_rate()
         self._gradient = None
         pieces = parts(batch, self.training.accumulate)
         logged: dict[str, float] = {}
         first: Made | None = None
         if self.critic is not None and stage.critic is not None:
-            self._stepping[1].zero_grad()
-            for k, (piece, share) in enumerate(pieces):
-                # Of several parts none is kept: their graphs are what the memory is short of.
-                with nullcontext() if len(pieces) == 1 else torch.no_grad():
-                    made = first = self._made(piece, number, k)
-                pairs = stage.pairs(made, piece)
-                detached = {name: (real, fake.detach()) for name, (real, fake) in pairs.items()}
-                with self._quiet(self.critic, k, pieces):
-                    loss = self.critic(detached)
-                    self.fabric.backward(loss * share)
-                logged["critic"] = logged.get("critic", 0.0) + float(loss.detach()) * share
-            self._update(1)
+            for again in range(self.training.critic_steps):
+                first = self._critic_step(pieces, number, again, first, logged)
             stage.critic.requires_grad_(False)
         self._stepping[0].zero_grad()
         for k, (piece, share) in enumerate(pieces):
@@ -304,6 +296,34 @@ class Trainer:
         if self.average is not None:
             self.average.update(self.step)
         return logged
+
+    def _critic_step(
+        self,
+        pieces: Sequence[tuple[Batch, float]],
+        number: int,
+        again: int,
+        known: Made | None,
+        logged: dict[str, float],
+    ) -> Made | None:
+        """One step of the critics on a batch, the first of which makes what they are shown. Returns
+        that where the generator can use it. Logs the loss of the first."""
+        assert self.critic is not None
+        made = known
+        self._stepping[1].zero_grad()
+        for k, (piece, share) in enumerate(pieces):
+            if made is None or len(pieces) > 1:
+                # Of several parts none is kept: their graphs are what the memory is short of.
+                with nullcontext() if len(pieces) == 1 else torch.no_grad():
+                    made = self._made(piece, number, k)
+            pairs = self.stage.pairs(made, piece)
+            detached = {name: (real, fake.detach()) for name, (real, fake) in pairs.items()}
+            with self._quiet(self.critic, k, pieces):
+                loss = self.critic(detached)
+                self.fabric.backward(loss * share)
+            if not again:
+                logged["critic"] = logged.get("critic", 0.0) + float(loss.detach()) * share
+        self._update(1)
+        return made
 
     def _made(self, piece: Batch, number: int, k: int) -> Made:
         """What the generator makes of the k-th part of a batch, drawn alike however often."""

@@ -24,6 +24,7 @@ from facetron.train.config import TrainConfig
 from facetron.train.dataset import Batch, Field
 from facetron.train.mel_score import mel_estoi
 from facetron.train.pictures import Exhibit
+from manifests.manifest import Manifest
 from manifests.specs import MelSpec
 
 ConfigT = TypeVar("ConfigT", bound=SystemConfig)
@@ -90,16 +91,16 @@ class Stage(ABC, Generic[ConfigT]):
     system: str = systems.DEFAULT
     """Whose stage it is; `facetron.train.run.create` says so."""
     fields: tuple[Field, ...]
-    needs: ClassVar[tuple[str, ...]] = ()
+    needs: tuple[str, ...] = ()
     """Parts that must come from a checkpoint."""
-    takes: ClassVar[tuple[str, ...]] = ()
+    takes: tuple[str, ...] = ()
     """Parts that are taken from a checkpoint where one is given; without discriminators, the others."""
     teachers: ClassVar[tuple[str, ...]] = ()
     """Parts in `takes` that the stage only listens to; its losses do without those not given."""
     monitor: str = "loss"
     """The validation metric, smaller is better, that the best checkpoint is chosen by."""
 
-    borrows: ClassVar[Mapping[str, str]] = {}
+    borrows: Mapping[str, str] = {}
     """Parts that may also come from a checkpoint of another system: part → its system."""
 
     def __init__(self, config: ConfigT, training: TrainConfig) -> None:
@@ -116,6 +117,14 @@ class Stage(ABC, Generic[ConfigT]):
         self.given = given
         for part in set(self.teachers) - given:
             self.parts.pop(part, None)
+
+    def survey(self, clips: Manifest) -> None:
+        """Sees the training clips once before the first step, for statistics of what is learned.
+        Whatever is kept of them lies in buffers of a part, so that it comes with a checkpoint."""
+
+    def begin(self, step: int) -> None:
+        """Told before every step how many came before it, for what changes over a training. It is
+        a function of that number alone: a run that is taken up again is then the same."""
 
     @property
     def segment_frames(self) -> int:

@@ -1,0 +1,392 @@
+"""The GAN-based system: Vougioukas, Ma, Petridis and Pantic, "Video-Driven Speech Reconstruction using
+Generative Adversarial Networks", Interspeech 2019. Silent video to a waveform without features between.
+
+The paper has no code, and its text could not be read in full: what stands in `departures` as a choice is
+one. The visual front and the strides follow the same author's published encoders.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from facetron.baselines.eyes import (
+    BaselineConfig,
+    BaselineModel,
+    BaselineStage,
+    BaselineSynthesizer,
+    ConvFront,
+    Eyes,
+    eye_entries,
+    joined,
+    shared_departures,
+)
+from facetron.inventory import ModuleEntry
+from facetron.model.config import FaceConfig, LipConfig
+from facetron.model.losses import spectral_loss
+from facetron.model.sizes import SMALL as FACETRON_SMALL
+from facetron.synthesis.base import Spoken
+from facetron.systems import System, SystemConfig
+from facetron.train import augment
+from facetron.train.config import TrainConfig
+from facetron.train.dataset import Batch, Field
+from facetron.train.stage import Critics, Made, Pairs
+from facetron.train.vocoder import wave_mel_loss
+from manifests.errors import BadInput
+from manifests.mel import mel_spectrogram
+from manifests.precision import full_precision
+from manifests.specs import CLIP_FRAMES, VIDEO_FPS, MelSpec
+
+
+@dataclass(frozen=True)
+class GanConfig(BaselineConfig):
+    """Options of the GAN-based system at 16 kHz, where the paper's is 50 kHz."""
+
+    lip: LipConfig = field(default_factory=lambda: LipConfig(input_px=128))
+    channels: tuple[int, ...] = (64, 128, 256, 512)
+    front_size: int = 256
+    context: int = 7
+    hidden: int = 256
+    decoder: tuple[int, ...] = (512, 256, 128, 64, 32, 16)
+    """Channels before each of six transposed convolutions."""
+    strides: tuple[int, ...] = (5, 4, 4, 4, 2, 2)
+    """Of those; they multiply to two video frames of sound, of which neighbors share a half."""
+    critic: tuple[int, ...] = (32, 64, 128, 256, 512)
+    """Channels of the critic's strided convolutions."""
+    adversarial: float = 1.0
+    """0 trains without a critic."""
+    penalty: float = 10.0
+    """Of the critic's gradient."""
+    absolute: float = 150.0
+    """Of the L1 distance of waveforms."""
+    variation: float = 120.0
+    """Of the total variation."""
+    spectra: float = 70.0
+    """Of the distance of spectra at several resolutions, in the place of a speech encoder's maps."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if len(self.strides) != len(self.decoder) or math.prod(self.strides) != 2 * self.hop:
+            raise BadInput(
+                f"strides {list(self.strides)} with {len(self.decoder)} channels",
+                f"give one stride for each, which multiply to {2 * self.hop}",
+            )
+        if min(self.adversarial, self.penalty, self.absolute, self.variation, self.spectra) < 0:
+            raise BadInput("a weight of a loss is below 0", "give 0 or more")
+
+    @property
+    def hop(self) -> int:
+        """Samples of a video frame."""
+        return self.mel_spec.sample_rate_hz // VIDEO_FPS
+
+
+class FrameDecoder(nn.Module):
+    """A code → two video frames of waveform."""
+
+    def __init__(self, config: GanConfig, size: int) -> None:
+        super().__init__()
+        layers: list[nn.Module] = []
+        widths = (size, *config.decoder[1:], 1)
+        for number, ((before, after), stride) in enumerate(
+            zip(pairwise(widths), config.strides, strict=True)
+        ):
+            # Kernels of twice the stride, but the first, whose input is one sample long.
+            kernel, padding, more = 2 * stride, (stride + 1) // 2, stride % 2
+            if number == 0:
+                kernel, padding, more = stride, 0, 0
+            layers.append(nn.ConvTranspose1d(before, after, kernel, stride, padding, more))
+            layers += [nn.Tanh()] if after == 1 else [nn.BatchNorm1d(after), nn.ReLU()]
+        self.body = nn.Sequential(*layers)
+
+    def forward(self, codes: Tensor) -> Tensor:
+        """(N, size) → (N, 2 · hop) in ±1."""
+        made: Tensor = self.body(codes[:, :, None])
+        return made[:, 0]
+
+
+class Waves(nn.Module):
+    """Lips → windowed stretches of waveform, one a picture: a GRU and the frame decoder."""
+
+    window: Tensor
+
+    def __init__(self, config: GanConfig, size: int) -> None:
+        super().__init__()
+        self.hop = config.hop
+        self.gru = nn.GRU(size + config.face_size, config.hidden, batch_first=True)
+        self.code = nn.Linear(config.hidden, config.decoder[0])
+        self.frame = FrameDecoder(config, config.decoder[0])
+        self.register_buffer("window", torch.hann_window(2 * config.hop))
+
+    def forward(self, lips: Tensor, face: Tensor) -> Tensor:
+        """(B, T, size) and (B, face_size) → (B, T, 2 · hop)."""
+        return self.stretches(self.codes(lips, face))
+
+    def codes(self, lips: Tensor, face: Tensor) -> Tensor:
+        """(B, T, decoder[0]), of the whole clip."""
+        with full_precision(lips.device):
+            hidden, _ = self.gru(joined(lips.float(), face.float()))
+            codes: Tensor = torch.relu(self.code(hidden))
+            return codes
+
+    def stretches(self, codes: Tensor) -> Tensor:
+        """(B, T, decoder[0]) → (B, T, 2 · hop), faded in and out so that neighbors add up to one."""
+        made: Tensor = self.frame(codes.flatten(0, 1)).float() * self.window
+        return made.reshape(*codes.shape[:2], -1)
+
+
+def overlapped(stretches: Tensor) -> Tensor:
+    """Adds up (B, T, 2 · hop), each half over the next → (B, 1, T · hop): stretch t is centered on
+    video frame t, and what reaches beyond the clip is cut off."""
+    clips, frames, length = stretches.shape
+    hop = length // 2
+    folded = stretches.new_zeros(clips, frames + 1, hop)
+    folded[:, :-1] += stretches[..., :hop]
+    folded[:, 1:] += stretches[..., hop:]
+    whole = folded.flatten(1)
+    start = hop // 2
+    return whole[:, None, start : start + frames * hop]
+
+
+class WaveCritic(nn.Module):
+    """1-D convolutions over a second of sound, then one number, of any length."""
+
+    def __init__(self, config: GanConfig) -> None:
+        super().__init__()
+        layers: list[nn.Module] = []
+        for before, after in pairwise((1, *config.critic)):
+            layers += [nn.Conv1d(before, after, 16, 4, 6), nn.LeakyReLU(0.2)]
+        self.body = nn.Sequential(*layers, nn.Conv1d(config.critic[-1], 1, 3, 1, 1))
+
+    def forward(self, wave: Tensor) -> Tensor:
+        """(B, 1, samples) → (B,)."""
+        scores: Tensor = self.body(wave)
+        return scores.mean((1, 2))
+
+
+def gradient_penalty(critic: nn.Module, real: Tensor, made: Tensor) -> Tensor:
+    """Gulrajani et al. (2017): how far the critic's slope between real and made is from 1. Gradients of
+    gradients overflow in half precision, so call it outside autocast."""
+    share = torch.rand(len(real), *[1] * (real.ndim - 1), device=real.device)
+    between = (share * real + (1 - share) * made).requires_grad_(True)
+    (slope,) = torch.autograd.grad(critic(between).sum(), between, create_graph=True)
+    length: Tensor = slope.flatten(1).norm(dim=1)
+    return (length - 1).square().mean()
+
+
+class WassersteinCritics(Critics):
+    """Critics of Wasserstein's distance, whose own loss has a gradient penalty."""
+
+    def __init__(self, critics: Mapping[str, nn.Module], spec: MelSpec, penalty: float) -> None:
+        super().__init__(critics, spec)
+        self.penalty = penalty
+
+    def forward(self, pairs: Pairs) -> Tensor:
+        losses = []
+        for name, (real, made) in pairs.items():
+            critic = self.critics[name]
+            with full_precision(real.device), torch.enable_grad():
+                real, made = real.float(), made.detach().float()
+                apart = critic(made).mean() - critic(real).mean()
+                losses.append(apart + self.penalty * gradient_penalty(critic, real, made))
+        return torch.stack(losses).sum()
+
+
+class Gan(BaselineModel):
+    """The generator."""
+
+    def __init__(self, config: GanConfig) -> None:
+        super().__init__()
+        self.eyes = Eyes(config, lambda: front(config))
+        self.waves = Waves(config, self.eyes.size)
+
+    @property
+    def own(self) -> Mapping[str, nn.Module]:
+        return {"waves": self.waves}
+
+    def frames(self, lips: Tensor, face: Tensor) -> Tensor:
+        """(B, T, 2 · hop), windowed stretches that `overlapped` adds up."""
+        made: Tensor = self.waves(lips, face)
+        return made
+
+    def forward(self, batch: Batch) -> Made:
+        """Sound of the batch's segment of a second: codes of the whole clip, stretches of those
+        pictures only that reach into it."""
+        lips, face = self.eyes.see(batch)
+        codes = self.waves.codes(lips, face)
+        samples, hop = batch["wave"].shape[-1], self.waves.hop
+        # (B,) first sample of the segment, and the picture before the one that it lies in.
+        start = batch["wave_start"] * (codes.shape[1] * hop // batch["mel"].shape[-1])
+        first = start // hop - 1
+        count = samples // hop + 3
+        pictures = first[:, None] + torch.arange(count, device=start.device)
+        inside = (pictures >= 0) & (pictures < codes.shape[1])
+        at = pictures.clamp(0, codes.shape[1] - 1)
+        picked = codes.gather(1, at[..., None].expand(-1, -1, codes.shape[2]))
+        sound = overlapped(self.waves.stretches(picked) * inside[..., None])[:, 0]
+        ahead = (start - first * hop)[:, None] + torch.arange(samples, device=start.device)
+        return {"wave": sound.gather(1, ahead)[:, None]}
+
+
+def front(config: GanConfig) -> ConvFront:
+    """The visual encoder of its own."""
+    return ConvFront(config.lip, config.channels, config.front_size, config.context, 0.0)
+
+
+class GanStage(BaselineStage[GanConfig]):
+    """Trains the generator against the critic, on a second of each clip."""
+
+    name = "waves"
+    learns = ("waves", "critic")
+    monitor = "mel"
+
+    def __init__(self, config: GanConfig, training: TrainConfig) -> None:
+        super().__init__(config, training)
+        self.model = Gan(config)
+        self.generator, self.parts = self.model, dict(self.model.parts)
+        seen: tuple[Field, ...] = ("face",) if config.speaker == "face" else ()
+        self.fields = ("lips", "wave", *seen)
+        if config.adversarial:
+            critic = WaveCritic(config)
+            self.critic = WassersteinCritics({"waves": critic}, config.mel_spec, config.penalty)
+            self.parts["critic"] = critic
+
+    @property
+    def segment_frames(self) -> int:
+        """A second."""
+        return round(self.config.mel_spec.frame_rate_hz)
+
+    def pairs(self, made: Made, batch: Batch) -> Pairs:
+        return {"waves": (batch["wave"], made["wave"])} if self.critic is not None else {}
+
+    def losses(self, made: Made, batch: Batch, pairs: Pairs) -> dict[str, Tensor]:
+        config, wave, real = self.config, made["wave"], batch["wave"]
+        members = {
+            "absolute": functional.l1_loss(wave, real),
+            "variation": (wave[..., 1:] - wave[..., :-1]).abs().mean(),
+            "spectra": spectral_loss(wave, real),
+        }
+        loss = (
+            config.absolute * members["absolute"]
+            + config.variation * members["variation"]
+            + config.spectra * members["spectra"]
+        )
+        if self.critic is not None:
+            critic = self.critic.critics["waves"]
+            with full_precision(wave.device):
+                members["adversarial"] = -critic(wave.float()).mean()
+            loss = loss + config.adversarial * members["adversarial"]
+        level = wave.square().mean().clamp(min=1e-10) / real.square().mean().clamp(min=1e-10)
+        members["level_db"] = 10 * level.log10()
+        return {"loss": loss, "mel": wave_mel_loss(wave, real, config.mel_spec), **members}
+
+
+class GanSynthesizer(BaselineSynthesizer):
+    system: ClassVar[str] = "gan"
+
+    @classmethod
+    def build(cls, config: GanConfig) -> Gan:
+        return Gan(config)
+
+    def spoken(self, frames: Tensor) -> list[Spoken]:
+        made = []
+        for wave in overlapped(frames)[:, 0].numpy():
+            sound = np.asarray(np.clip(wave, -1, 1), np.float32)
+            mel = np.asarray(mel_spectrogram(sound, self.config.mel_spec), np.float32)
+            made.append(Spoken(mel, sound, ""))
+        return made
+
+
+PAPER = GanConfig()
+SMALL = GanConfig(
+    size="small",
+    front="lip",
+    speaker="face",
+    lip=FACETRON_SMALL.lip,
+    face=FACETRON_SMALL.face,
+    channels=(16, 32, 64, 128),
+    front_size=128,
+    hidden=128,
+    decoder=(128, 96, 64, 48, 32, 24),
+    critic=(16, 32, 64, 128),
+)
+DEBUG = GanConfig(
+    size="debug",
+    lip=LipConfig(input_px=16, input_channels=1),
+    face=FaceConfig(kind="residual", input_px=32, channels=(4, 6), embedding_size=8),
+    channels=(2, 4),
+    front_size=6,
+    context=3,
+    hidden=8,
+    decoder=(8, 6, 4, 4, 3, 2),
+    critic=(2, 4),
+)
+SIZES = {config.size: config for config in (PAPER, SMALL, DEBUG)}
+PRESETS = {
+    "": SIZES,
+    "lip": {size: config.lip for size, config in SIZES.items()},
+    "face": {size: config.face for size, config in SIZES.items()},
+}
+
+
+def defaults(stage: str, config: SystemConfig) -> TrainConfig:
+    """Adam with the betas of the field's GANs."""
+    paper = config.size == "paper"
+    return TrainConfig(
+        epochs=200,
+        batch_size=16 if paper else 8,
+        learning_rate=1e-4 if paper else 1e-3,
+        lr_decay=0.99,
+        betas=(0.5, 0.9),
+        weight_decay=0.0,
+        critic_steps=5 if paper else 1,
+        augment=augment.NONE,
+    )
+
+
+def modules(config: GanConfig) -> dict[str, ModuleEntry]:
+    """For `facetron info`."""
+    size = config.lip.embedding_size if config.front == "lip" else config.front_size
+    return {
+        **eye_entries(config, lambda: front(config), "Conv3d over a few frames, strided; colour"),
+        "generator": ModuleEntry(
+            lambda: Waves(config, size),
+            [(CLIP_FRAMES, size), (config.face_size,)],
+            "GRU; six transposed convolutions make one audio frame a picture, overlapping by half",
+            True,
+        ),
+        "critic": ModuleEntry(
+            lambda: WaveCritic(config), [(1, config.mel_spec.sample_rate_hz)], "1-D CNN over 1 s"
+        ),
+    }
+
+
+def departures(config: GanConfig) -> list[str]:
+    return [
+        *shared_departures(config)[1:],
+        "16 kHz in place of 50 kHz; widths, strides and kernels are our choice",
+        "spectra at several resolutions in the place of the speech encoder's maps (perceptual loss)",
+        "weights of the losses are quoted from memory of the paper: 150 L1, 120 variation, 70 perceptual",
+    ]
+
+
+SYSTEM = System(
+    name="gan",
+    label="GAN-based",
+    source="Vougioukas et al.: Video-Driven Speech Reconstruction using GANs, 2019",
+    presets="facetron.baselines.gan:PRESETS",
+    stages={"waves": "facetron.baselines.gan:GanStage"},
+    defaults="facetron.baselines.gan:defaults",
+    synthesizer="facetron.baselines.gan:GanSynthesizer",
+    parts=("lip", "front", "face", "waves"),
+    needed=("waves",),
+    inventory="facetron.baselines.gan:modules",
+    departures="facetron.baselines.gan:departures",
+)
