@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from benchmarks.children import Start, forget_peak, peak_mb, resident_mb, run
-from facetron import options
+from facetron import options, systems
 from facetron.checkpoints import bundled, checkpoint
 from facetron.checkpoints.checkpoint import CheckpointInfo
 from facetron.model.facetron import FaceToSpeech
@@ -32,6 +32,8 @@ VOCODERS = ("hifigan", "hifigan-refined", "griffin-lim")
 def bundled_weights(scratch: Path) -> tuple[str, str]:
     """What to load, and how to call it: weights of the package, or `random_weights` without any."""
     for name in bundled.names():
+        if checkpoint.read_info(bundled.resolve(name)).system != systems.DEFAULT:
+            continue  # a baseline
         return name, f"bundled weights {name}"
     return random_weights(scratch)
 
