@@ -51,6 +51,7 @@ MEASUREMENTS: dict[str, Callable[[Path, int, Path], str]] = {
     "modules": _late("module_speed", "modules"),
     "speak": _late("speaking_speed", "speak"),
     "clip-length": _late("speaking_speed", "clip_length"),
+    "loader": _late("loader_speed", "loader"),
     "training": _late("training_speed", "training"),
 }
 

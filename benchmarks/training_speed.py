@@ -100,13 +100,14 @@ def training(
     batches: Mapping[str, Sequence[int]] | None = None,
     times: int = 0,
     stages: Sequence[str] = STAGES,
+    devices: Sequence[str] = (),
 ) -> str:
     """A table a device: seconds a step and a clip, and peak memory, by size, stage and batch. Nothing is
     read from disk: the share of waiting for data is in each training's log."""
     del corpus, clips, scratch
     texts = []
-    devices = ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]
-    for device in devices:
+    here = ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]
+    for device in devices or here:
         sizes = batches or (BATCHES if device == "cpu" else CUDA_BATCHES)
         stopped: list[str] = []
         rows = [

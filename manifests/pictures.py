@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -59,7 +60,7 @@ def _read_video(path: str) -> Pictures:
                 raise ValueError("no pictures")
             if stream.codec_context.name == "mjpeg":
                 packets = [bytes(p) for p in container.demux(stream) if p.size]
-                return np.stack([_decode_jpeg(p) for p in packets])
+                return _decode_jpegs(packets)
             stream.codec_context.thread_count = 1
             frames = [f.to_ndarray(format="rgb24") for f in container.decode(stream)]
     except UnreadableMedia as error:
@@ -69,13 +70,26 @@ def _read_video(path: str) -> Pictures:
     return np.stack(frames)
 
 
-def _decode_jpeg(data: bytes) -> Pictures:
+def _decode_jpegs(packets: Sequence[bytes]) -> Pictures:
+    """Pictures of one size, each decoded to its place in one array."""
     import cv2
 
-    picture = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
-    if picture is None:
-        raise ValueError("a damaged picture")
-    return np.asarray(cv2.cvtColor(picture, cv2.COLOR_BGR2RGB), np.uint8)
+    # Older versions of OpenCV cannot give RGB at once.
+    as_rgb: int | None = getattr(cv2, "IMREAD_COLOR_RGB", None)
+    pictures: Pictures | None = None
+    for number, packet in enumerate(packets):
+        data = np.frombuffer(packet, np.uint8)
+        picture = cv2.imdecode(data, cv2.IMREAD_COLOR if as_rgb is None else as_rgb)
+        if picture is None:
+            raise ValueError("a damaged picture")
+        if pictures is None:
+            pictures = np.empty((len(packets), *picture.shape), np.uint8)
+        if picture.shape != pictures.shape[1:]:
+            raise ValueError("pictures of different sizes")
+        pictures[number] = picture if as_rgb is not None else picture[..., ::-1]
+    if pictures is None:
+        raise ValueError("no pictures")
+    return pictures
 
 
 HEIF_BRANDS = frozenset({b"heic", b"heix", b"heim", b"heis", b"mif1", b"avif"})

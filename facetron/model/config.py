@@ -231,9 +231,11 @@ class MelDiscriminatorConfig(DiscriminatorConfig):
     periods: tuple[int, ...] = (2, 3, 5)
     scale_channels: tuple[int, ...] = (80, 160, 240, 480, 960, 960)
     scale_kernels: tuple[int, ...] = (15, 41, 41, 41, 41, 5)
-    scale_strides: tuple[int, ...] = (1, 2, 2, 4, 4, 1)
-    """The paper names none. HiFi-GAN's leave 3, 2 and 1 frames of 150 in the deepest maps;
-    (1, 2, 2, 2, 2, 1) is gentler."""
+    period_strided: int = 3
+    scale_strides: tuple[int, ...] = (1, 2, 2, 2, 2, 1)
+    """The paper names no strides. HiFi-GAN's, for waveforms, leave a mel of 150 frames 3, 2 and 1 scores
+    of a scale and one per phase of a period; these leave 10, 5 and 3, and two or three. HiFi-GAN's are
+    `mel_discriminator=hifigan-strides`."""
     scale_groups: tuple[int, ...] = (1, 4, 16, 16, 16, 1)
     perceptual: bool = False
     """Adds a head that predicts a quality score, MetricGAN's way: the introduction's criterion

@@ -83,3 +83,10 @@ def prepare(section: str, stored: Tensor, config: Any) -> Tensor:
     """What a build stores → the input of the encoder that a section of the options describes."""
     made: Tensor = encoder_class(section, config.kind).prepare(stored, config)
     return made
+
+
+def keeps(section: str, config: Any, stored_px: int) -> bool:
+    """Whether an encoder sees stored RGB pictures of this side as they are, so that bytes need not
+    be converted. A class says so by a static method `keeps(config, stored_px)`."""
+    says = getattr(encoder_class(section, config.kind), "keeps", None)
+    return bool(says(config, stored_px)) if says is not None else False

@@ -54,6 +54,11 @@ class FaceEncoder(nn.Module):
         self.project = nn.Linear(self.trunk.size, config.embedding_size)
 
     @staticmethod
+    def keeps(config: FaceConfig, stored_px: int) -> bool:
+        """Whether stored stills are seen as they are."""
+        return config.input_px == stored_px
+
+    @staticmethod
     def size_of(config: FaceConfig) -> int:
         """Numbers in an embedding."""
         return config.embedding_size

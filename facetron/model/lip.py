@@ -192,6 +192,11 @@ class LipEncoder(nn.Module):
         self.stages.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
 
     @staticmethod
+    def keeps(config: LipConfig, stored_px: int) -> bool:
+        """Whether stored crops are seen as they are."""
+        return config.input_channels == 3 and config.input_px == stored_px
+
+    @staticmethod
     def size_of(config: LipConfig) -> int:
         """Numbers in a frame's embedding."""
         return config.fc_size if config.embedding == "fc1" else 2 * config.gru_hidden

@@ -149,6 +149,12 @@ PRESETS: dict[str, Mapping[str, Any]] = {
 }
 PRESETS["vocoder"] = {**PRESETS["vocoder"], **VOCODERS}
 PRESETS["lip"] = {**PRESETS["lip"], **LIPS}
+PRESETS["mel_discriminator"] = {
+    **PRESETS["mel_discriminator"],
+    "hifigan-strides": replace(
+        PAPER.mel_discriminator, period_strided=4, scale_strides=(1, 2, 2, 4, 4, 1)
+    ),
+}
 
 
 def model_config(

@@ -6,6 +6,7 @@ run that was killed and resumed, see the same batches.
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -138,13 +139,15 @@ def drawn(expected: NDArray[np.float64], rng: np.random.Generator) -> NDArray[np
 def reading_workers(asked: int, on_gpu: bool, needed_bytes: int, cache_bytes: int) -> int:
     """Returns how many processes read clips; an `asked` of 0 or more is returned as it is.
 
-    With a GPU there are up to eight. On a CPU there is none where the cache holds everything after an
+    With a GPU there are up to eight, and no more than its share of the CPUs among the processes that
+    train on this machine. On a CPU there is none where the cache holds everything after an
     epoch (a thread reads ahead, see `loader`), else one, which decodes while the others compute.
     """
     if asked >= 0:
         return asked
     if on_gpu:
-        return min(8, available_cpus())
+        local = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+        return max(1, min(8, available_cpus() // local))
     return int(needed_bytes > cache_bytes)
 
 
@@ -162,10 +165,14 @@ class ReadAhead(DataLoader[Batch]):
 
 
 def loader(
-    clips: ClipDataset, batches: Batches, workers: int, pin: bool = False
+    clips: ClipDataset,
+    batches: Sampler[list[tuple[int, int]]],
+    workers: int,
+    pin: bool = False,
+    keep: bool = True,
 ) -> DataLoader[Batch]:
-    """Returns a loader of batches of clips. With workers, each keeps its own cache between epochs;
-    without, a thread reads one batch ahead."""
+    """Returns a loader of batches of clips. With workers, each lives on and keeps its own cache between
+    epochs, unless not `keep`: then they end with each walk. Without, a thread reads one batch ahead."""
     kind = DataLoader if workers else ReadAhead
     return kind(
         clips,
@@ -173,6 +180,6 @@ def loader(
         num_workers=workers,
         collate_fn=collate,
         pin_memory=pin,
-        persistent_workers=workers > 0,
+        persistent_workers=workers > 0 and keep,
         multiprocessing_context="forkserver" if workers else None,
     )

@@ -27,6 +27,7 @@ from facetron.model import encoders
 from facetron.model.ctc import encode
 from facetron.train import augment
 from facetron.train.augment import Augmentation
+from facetron.train.readings import Readings
 from manifests.errors import BadInput, ManifestError
 from manifests.grammar import WORDS
 from manifests.manifest import FeatureRow, Manifest, select
@@ -46,6 +47,9 @@ clip of the speaker; `world` (B, frames, size) of `facetron.baselines.world`; in
 
 WORD_CLASS = {word: number for number, word in enumerate(WORDS, 1)}
 """Word → class of the per-frame word loss; 0 is silence."""
+
+VARIED = "_varied"
+"""Ends the name of what is to be done to the pictures of a batch: `lips_varied` (B, 5)."""
 
 NO_WORD = -100
 """Class of frames that only pad a batch: losses leave it out."""
@@ -172,6 +176,7 @@ class ClipDataset(Dataset[Batch]):
         fixed: nothing varies by epoch, and the still is the middle one, for validation.
         readings: (clips, variants, T, E) of a frozen lip encoder (`facetron.train.precomputed_lips`);
             each epoch takes the next variant as `reading` (T, E).
+        vary_later: leave flips, shifts and light to `varied_batch`, which does them on a GPU.
 
     Raises:
         ManifestError: the manifest is absent or damaged.
@@ -200,7 +205,8 @@ class ClipDataset(Dataset[Batch]):
         segment_frames: int = 0,
         cache_bytes: int = 0,
         fixed: bool = False,
-        readings: Tensor | None = None,
+        readings: Tensor | Readings | None = None,
+        vary_later: bool = False,
     ) -> None:
         unknown = sorted(set(fields) - set(FIELDS))
         if unknown:
@@ -216,6 +222,7 @@ class ClipDataset(Dataset[Batch]):
         self.readings = readings
         self.fields, self.how, self.seed = frozenset(fields), how, seed
         self.segment_frames, self.fixed = segment_frames, fixed
+        self.vary_later = vary_later
         self.epoch = 0
         self._cache: dict[tuple[str, int], NDArray[np.uint8]] = {}
         needed = sum(picture_bytes(config, fields, row.video_frames) for row in self.rows)
@@ -253,7 +260,7 @@ class ClipDataset(Dataset[Batch]):
         elif "text" in self.fields:
             item["targets"] = torch.tensor(encode(row.sentence))
         if "face" in self.fields:
-            item["face"] = self._face(row, number, rng)
+            item |= self._face(row, number, rng)
         if "other" in self.fields:
             item["other"] = torch.from_numpy(self._mel(self._another(number, rng)))
         if "world" in self.fields:
@@ -292,23 +299,35 @@ class ClipDataset(Dataset[Batch]):
         if self.how.speed:
             times = augment.resampled_times(len(frames), self.how.speed, rng)
             frames, words = frames[times], words[times]
+        later: Batch = {}
         if self.how != augment.NONE:
-            frames = augment.vary_picture(frames, self.how, rng)
+            frames, later = self._varied("lips", frames, rng)
         if self.how.time_mask_frames:
             frames = augment.mask_time(frames, self.how.time_mask_frames, rng)
         return {
             "lips": torch.from_numpy(frames).movedim(-1, 0),
             "targets": torch.tensor(encode(text, self.language), dtype=torch.int64),
             "words": torch.from_numpy(words),
+            **later,
         }
 
-    def _face(self, row: FeatureRow, number: int, rng: np.random.Generator) -> Tensor:
+    def _varied(
+        self, kind: str, frames: NDArray[np.uint8], rng: np.random.Generator
+    ) -> tuple[NDArray[np.uint8], Batch]:
+        """The frames varied, or as they are with what is to be done to them later."""
+        by = augment.drawn(self.how, frames.shape[1], rng)
+        if not self.vary_later:
+            return augment.varied(frames, by), {}
+        return np.ascontiguousarray(frames), {f"{kind}{VARIED}": torch.from_numpy(by.numbers())}
+
+    def _face(self, row: FeatureRow, number: int, rng: np.random.Generator) -> Batch:
         stills = self._pictures("face", row, number)
         which = len(stills) // 2 if self.fixed else int(rng.integers(len(stills)))
         still = stills[which : which + 1]
+        later: Batch = {}
         if self.how != augment.NONE:
-            still = augment.vary_picture(still, self.how, rng)
-        return torch.from_numpy(np.ascontiguousarray(still[0])).movedim(-1, 0)
+            still, later = self._varied("face", still, rng)
+        return {"face": torch.from_numpy(np.ascontiguousarray(still[0])).movedim(-1, 0), **later}
 
     def _another(self, number: int, rng: np.random.Generator) -> FeatureRow:
         """Another clip of the speaker of clip `number`, the next one where nothing varies; itself
@@ -332,7 +351,7 @@ class ClipDataset(Dataset[Batch]):
         if found is not None:
             return found
         pictures = row.lips() if kind == "lips" else row.faces()
-        if self.config is not None:
+        if self.config is not None and not self._as_stored(kind, pictures):
             stored = torch.from_numpy(pictures)
             if kind == "lips":
                 values = encoders.prepare("lip", stored, self.config.lip).movedim(0, -1)
@@ -340,6 +359,12 @@ class ClipDataset(Dataset[Batch]):
                 values = encoders.prepare("face", stored, self.config.face).movedim(1, -1)
             pictures = (values * 128 + 127.5).round().clamp(0, 255).to(torch.uint8).numpy()
         return self._kept(kind, number, pictures)
+
+    def _as_stored(self, kind: Literal["lips", "face"], pictures: NDArray[np.uint8]) -> bool:
+        """Whether what is stored is what the model sees, so that nothing need be converted."""
+        assert self.config is not None
+        section = "lip" if kind == "lips" else "face"
+        return encoders.keeps(section, getattr(self.config, section), pictures.shape[1])
 
     def _kept(self, kind: str, number: int, pictures: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """Pictures in the cache, if there is room. All lie in one block, which is claimed when it is
@@ -447,7 +472,9 @@ def collate(items: Sequence[Batch]) -> Batch:
             # have met, gigabytes over a training that crops clips to words.
             longest = -(-int(batch["lengths"].max()) // LENGTH_STEP_FRAMES) * LENGTH_STEP_FRAMES
             # 128 is the middle of the scale; the encoder sees none of it anyway.
-            batch[name] = torch.stack([_padded(value, 1, longest, 128) for value in values])
+            # Copied in the order in which pictures lie in memory, several times as fast.
+            whole = [_padded(value, 1, longest, 128).movedim(0, -1) for value in values]
+            batch[name] = torch.stack(whole).movedim(-1, 1)
         elif name in ("targets", "words"):
             lengths = torch.tensor([len(value) for value in values])
             if name == "targets":
@@ -474,6 +501,20 @@ def _fill(name: str, values: Sequence[Tensor]) -> float:
     if name in ("mel", "wave_mel"):
         return float(min(value.min() for value in values))
     return math.nan if name == "wave_f0_hz" else 0.0
+
+
+def varied_batch(batch: Batch, device: torch.device) -> Batch:
+    """Moves a batch to a device, and does there what `ClipDataset(vary_later=True)` left."""
+    moved = {
+        name: value.to(device, non_blocking=True)
+        if isinstance(value, Tensor) and not name.endswith(VARIED)
+        else value
+        for name, value in batch.items()
+    }
+    for name in [name for name in moved if name.endswith(VARIED)]:
+        kind, variations = name.removesuffix(VARIED), moved.pop(name)
+        moved[kind] = augment.vary_batch(moved[kind], variations)
+    return moved
 
 
 def _padded(value: Tensor, axis: int, length: int, fill: float) -> Tensor:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -29,13 +30,24 @@ from facetron.checkpoints.checkpoint import CheckpointInfo
 from facetron.train.augment import NONE
 from facetron.train.average import WeightAverage
 from facetron.train.batches import Batches, loader, parts, reading_workers, shares
-from facetron.train.dataset import Batch, ClipDataset, Field, TrainingSet, picture_bytes
+from facetron.train.dataset import (
+    Batch,
+    ClipDataset,
+    Field,
+    TrainingSet,
+    picture_bytes,
+    varied_batch,
+)
 from facetron.train.log import EpochLog
 from facetron.train.pictures import Exhibit, fixed_clips, recordings
 from facetron.train.precomputed_lips import lip_readings
+from facetron.train.readings import Readings
 from facetron.train.stage import Made, Stage
 from manifests.console import Progress
 from manifests.errors import BadInput, ToolkitError
+
+READINGS = "readings"
+"""Folder of lips read beforehand, of a run's folder."""
 
 LAST, BEST, RESUME = "last.safetensors", "best.safetensors", "resume.safetensors"
 AVERAGE = "average"
@@ -127,7 +139,7 @@ class Trainer:
         if data.val:
             val = self._clips(fields, room - room_train, read.get("val"), fixed=True)
             walk = Batches(len(val), t.batch_size).only(t.validate_clips)
-            self.val_loader = loader(val, walk, workers, on_gpu)
+            self.val_loader = loader(val, walk, workers, on_gpu, keep=not on_gpu)
         if world > 1 and on_gpu:
             stage.generator = nn.SyncBatchNorm.convert_sync_batchnorm(  # type: ignore[no-untyped-call]
                 stage.generator
@@ -154,27 +166,33 @@ class Trainer:
         self.recorded = False
 
     def _clips(
-        self, fields: Sequence[Field], room_bytes: int, read: Tensor | None, fixed: bool = False
+        self, fields: Sequence[Field], room_bytes: int, read: Readings | None, fixed: bool = False
     ) -> ClipDataset:
         """The clips to train on, or where `fixed` those to validate on."""
         t = self.training
         return ClipDataset(
             self.data.manifest, "val" if fixed else "train", fields, self.stage.config,
             NONE if fixed else t.augment, t.seed, self.stage.segment_frames, room_bytes, fixed, read,
+            vary_later=self.fabric.device.type == "cuda",
         )  # fmt: skip
 
-    def _fields_and_readings(self) -> tuple[tuple[Field, ...], dict[str, Tensor]]:
+    def _fields_and_readings(self) -> tuple[tuple[Field, ...], dict[str, Readings]]:
         """What is read of each clip, and where `train.lip_variants` asks for it, the embeddings of
-        all lips, which are then left out of it. Every process makes them all: which clips come to it
-        changes with the epoch."""
+        all lips, which are then left out of it. Every process reads a share and sees all: which
+        clips come to it changes with the epoch."""
         reader, variants = self.stage.reader, self.training.lip_variants
         if reader is None or not variants:
             return self.stage.fields, {}
         lips = self._clips(("lips",), 0, None)
-        read = {"train": lip_readings(reader, lips, variants, self.fabric)}
+        on_gpu = self.fabric.device.type == "cuda"
+        workers = reading_workers(self.training.workers, on_gpu, 0, 0)
+        where = self.out / READINGS
+        read = {
+            "train": lip_readings(reader, lips, variants, self.fabric, where / "train.f16", workers)
+        }
         if self.data.val:
             fixed = self._clips(("lips",), 0, None, fixed=True)
-            read["val"] = lip_readings(reader, fixed, 1, self.fabric)
+            read["val"] = lip_readings(reader, fixed, 1, self.fabric, where / "val.f16", workers)
         return tuple(field for field in self.stage.fields if field != "lips"), read
 
     def _optimizer(self, network: nn.Module) -> torch.optim.Optimizer:
@@ -203,6 +221,8 @@ class Trainer:
                 self._train_epoch()
         finally:
             self.log.close()
+            if self.fabric.is_global_zero:
+                shutil.rmtree(self.out / READINGS, ignore_errors=True)
         if not self.history:
             raise BadInput(f"{self.out} has no finished epoch", "give train.epochs of 1 or more")
         if self.best is None:
@@ -362,11 +382,7 @@ class Trainer:
                 group["lr"] = rate
 
     def _moved(self, batch: Batch) -> Batch:
-        device = self.fabric.device
-        return {
-            name: value.to(device, non_blocking=True) if isinstance(value, Tensor) else value
-            for name, value in batch.items()
-        }
+        return varied_batch(batch, self.fabric.device)
 
     # --- the end of an epoch ---------------------------------------------------------------------
 

@@ -16,7 +16,8 @@ from facetron.model.discriminators import (
     ScaleDiscriminator,
     WaveDiscriminator,
 )
-from facetron.model.sizes import DEBUG, PAPER, SMALL
+from facetron.model.paper import departures
+from facetron.model.sizes import DEBUG, PAPER, SMALL, model_config
 
 torch.set_num_threads(1)
 MEL, WAVE = DEBUG.mel_discriminator, DEBUG.vocoder.discriminator
@@ -27,9 +28,11 @@ def count(module: nn.Module) -> int:
 
 
 def test_paper_size() -> None:
+    """With HiFi-GAN's strides."""
+    printed = model_config(sets=["mel_discriminator=hifigan-strides"]).mel_discriminator
     with torch.device("meta"):
-        mpd = MultiPeriodDiscriminator(PAPER.mel_discriminator, 80)
-        scale = ScaleDiscriminator(PAPER.mel_discriminator, 80, spectral=True)
+        mpd = MultiPeriodDiscriminator(printed, 80)
+        scale = ScaleDiscriminator(printed, 80, spectral=True)
         by_period = mpd(torch.empty(2, 80, 150))
         by_scale = scale(torch.empty(2, 80, 150))
     # 3 × (80·32·5 + 32·128·5 + 128·512·5 + 512·1024·5 + 1024²·5 + 1024·3), gains and biases twice
@@ -43,13 +46,13 @@ def test_paper_size() -> None:
 
 
 def test_gentler_strides_keep_more_frames() -> None:
-    gentle = dataclasses.replace(PAPER.mel_discriminator, scale_strides=(1, 2, 2, 2, 2, 1))
-    three = dataclasses.replace(PAPER.mel_discriminator, period_strided=3)
     with torch.device("meta"):
-        mel = torch.empty(1, 80, 150)
-        assert ScaleDiscriminator(gentle, 80, False)(mel).score.shape == (1, 10)
-        scores = [j.score.shape[1] for j in MultiPeriodDiscriminator(three, 80)(mel)]
-    assert scores == [6, 6, 10]  # 3·2, 2·3, 2·5
+        judge = MelDiscriminator(PAPER.mel_discriminator, 80)
+        scores = [judgment.score.shape[1] for judgment in judge(torch.empty(1, 80, 150))]
+    assert scores == [6, 6, 10, 10, 5, 3]  # 3·2, 2·3, 2·5 of the periods; three scales
+    assert any("gentler strides" in line for line in departures(PAPER))
+    printed = model_config(sets=["mel_discriminator=hifigan-strides"])
+    assert not any("gentler strides" in line for line in departures(printed))
 
 
 @pytest.mark.parametrize("config", [MEL, SMALL.mel_discriminator])

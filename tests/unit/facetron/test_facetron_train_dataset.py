@@ -12,9 +12,10 @@ import torch
 from facetron_build import ALL, make_build, training_clips
 from torch.utils.data import DataLoader
 
+from facetron.model import encoders
 from facetron.model.ctc import decode
 from facetron.model.lip import lip_input
-from facetron.model.sizes import DEBUG
+from facetron.model.sizes import DEBUG, model_config
 from facetron.train import augment
 from facetron.train.augment import Augmentation
 from facetron.train.batches import to_model
@@ -25,6 +26,7 @@ from facetron.train.dataset import (
     collate,
     open_training_set,
     picture_bytes,
+    varied_batch,
 )
 from manifests.errors import BadInput, ManifestError, SpecMismatch
 from manifests.io import read_manifest, write_jsonl
@@ -322,3 +324,38 @@ def test_clips_of_different_lengths_are_padded_alike() -> None:
     assert batch["wave_f0_hz"][0, 40:].isnan().all()
     assert batch["reading"].shape == (2, 48, 5)
     assert batch["reading"][0, 20:].abs().sum() == 0
+
+
+def test_pictures_vary_later_as_they_vary_at_once(build: Path) -> None:
+    """What a GPU does to a batch is what the CPU does to its clips."""
+    how = replace(augment.NONE, flip=0.5, shift=0.2, brightness=0.2, contrast=0.3)
+    config = model_config("debug", sets=["lip.input_channels=3", "lip.input_px=32"])
+    both = [
+        ClipDataset(build, "train", ("lips", "face"), config, how, vary_later=later)
+        for later in (False, True)
+    ]
+    keys = [(epoch, number) for epoch in range(2) for number in range(3)]
+    at_once, later = (collate([clips[key] for key in keys]) for clips in both)
+    assert later["lips_varied"].shape == later["face_varied"].shape == (6, 5)
+    assert len({tuple(row) for row in later["lips_varied"].tolist()}) == 6
+    assert not torch.equal(later["lips"], at_once["lips"])
+    varied = varied_batch(later, torch.device("cpu"))
+    assert set(varied) == set(at_once)
+    assert torch.equal(varied["lips"], at_once["lips"])
+    assert torch.equal(varied["face"], at_once["face"])
+
+
+def test_bytes_of_the_models_size_are_not_converted(build: Path) -> None:
+    """They are the same as through the numbers that the encoder sees."""
+    config = model_config("debug", sets=["lip.input_channels=3", "lip.input_px=32"])
+    assert encoders.keeps("lip", config.lip, 32)
+    assert not encoders.keeps("lip", config.lip, 64)
+    assert encoders.keeps("face", config.face, 32)
+    kept = ClipDataset(build, "train", ("lips", "face"), config)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(encoders, "keeps", lambda *_: False)
+        converted = ClipDataset(build, "train", ("lips", "face"), config)[0]
+    item = kept[0]
+    assert torch.equal(item["lips"], converted["lips"])
+    assert torch.equal(item["face"], converted["face"])
+    assert np.array_equal(item["lips"].movedim(0, -1).numpy(), kept.rows[0].lips())

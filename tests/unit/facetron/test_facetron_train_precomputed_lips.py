@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from facetron_build import make_build
 from facetron.checkpoints import checkpoint
 from facetron.model.lip import LipEncoder
 from facetron.model.sizes import DEBUG
+from facetron.train.batches import to_model
 from facetron.train.config import train_config
 from facetron.train.dataset import ClipDataset, open_training_set
 from facetron.train.precomputed_lips import lip_readings
@@ -59,24 +61,29 @@ def test_without_weight_on_critics_there_are_none(build: Path, lip: Path, tmp_pa
     assert train_curve[-1] < train_curve[0]
     info = checkpoint.read_info(tmp_path / "last.safetensors")
     assert set(info.parts) == {"lip", "face", "decoder"}
+    assert not (tmp_path / "readings").exists()  # gigabytes at the paper's size
 
 
-def test_variants_differ_and_come_in_turn(build: Path, lip: Path) -> None:
+def test_variants_differ_and_come_in_turn(build: Path, lip: Path, tmp_path: Path) -> None:
     model, training = train_config("decoder", "debug", sets=["train.decoder.augment.flip=1"])
     data = open_training_set(build, model.mel_spec)
     encoder = LipEncoder(DEBUG.lip)
     checkpoint.fill(encoder, "lip", checkpoint.load(lip)[1], lip)
     how = training.augment
     lips = ClipDataset(build, "train", ("lips",), model, how)
-    read = lip_readings(encoder, lips, 2, launched(training))
+    read = lip_readings(encoder, lips, 2, launched(training), tmp_path / "r" / "train.f16")
     assert read.shape == (len(data.train), 2, 75, DEBUG.lip.embedding_size)
-    assert read.dtype == torch.float16
-    assert not torch.equal(read[:, 0], read[:, 1])
+    assert read[3, 0].dtype == torch.float16
+    assert not torch.equal(read[3, 0], read[3, 1])
+    read = pickle.loads(pickle.dumps(read))  # as it comes to a process that reads clips
     clips = ClipDataset(build, "train", ("mel",), model, how, readings=read)
     for epoch in range(4):
         item = clips[epoch, 3]
         assert "lips" not in item
         assert torch.equal(item["reading"], read[3, epoch % 2])
+    with torch.no_grad():
+        expected = encoder(to_model(lips[1, 3]["lips"][None])).embedding[0]
+    torch.testing.assert_close(read[3, 1].float(), expected, atol=2e-3, rtol=2e-3)
 
 
 def test_a_count_below_zero_is_refused() -> None:
