@@ -35,7 +35,8 @@ class Retelling(nn.Module):
 
     def forward(self, batch: Batch) -> Made:
         prosody = functional.normalize(self.prosody(batch["mel"]), dim=-1)
-        mel = self.decoder(concatenate(self.words(batch["words"]), prosody))
+        words = batch["words"].clamp(min=0)  # words that are not GRID's, and padding, as pauses
+        mel = self.decoder(concatenate(self.words(words), prosody))
         return {"prosody": prosody, "mel": mel}
 
 

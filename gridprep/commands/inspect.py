@@ -8,10 +8,21 @@ import click
 
 from manifests.console import format_table
 from manifests.corpus_lists import parse_speakers
+from manifests.errors import BadInput
 from manifests.outputs import Command
 
 DAMAGED = 1
 """Exit code when artifacts of the build could not be read."""
+
+
+def _speakers(text: str) -> tuple[str, ...]:
+    """GRID's speakers in any spelling, or names as other corpora have them."""
+    if text == "all":
+        return ()
+    try:
+        return parse_speakers(text)
+    except BadInput:
+        return tuple(name.strip() for name in text.split(",") if name.strip())
 
 
 @click.command(cls=Command)
@@ -59,7 +70,7 @@ def inspect(
         build,
         out or os.path.join(build, "inspect"),
         per_speaker=per_speaker,
-        speakers=() if speakers == "all" else parse_speakers(speakers),
+        speakers=_speakers(speakers),
         seed=seed,
         worst=worst,
     )

@@ -30,8 +30,7 @@ ROWS: dict[str, list[tuple[object, ...]]] = {
         ("about", "train_ABOUT_00001", "", "train", 29, "about", 1),
     ],
     "lrs": [
-        ("0Fi83BHQsMA", "pretrain_00001_0000160", "", "train", 595, " ".join(["now"] * 24), 24),
-        ("0Fi83BHQsMA", "pretrain_00001_0023950", "", "train", 145, " ".join(["now"] * 6), 6),
+        ("0Fi83BHQsMA", "pretrain_00001", "", "train", 30, "now now", 2),
         ("0Fi83BHQsMA", "trainval_00002", "", "train", 50, "it's twenty one degrees", 0),
         ("81Ub0SMxZQo", "test_50001", "", "test", 38, "so what", 2),
     ],
@@ -118,12 +117,15 @@ def test_every_recipe_names_its_corpus_and_where_its_layout_is_from() -> None:
             found.find("/absent/folder")
 
 
-def test_parts_of_a_long_clip_are_the_times_that_they_say(
-    miniatures: dict[str, Path], tmp_path: Path
-) -> None:
-    first, second = (
-        clip for clip in recipe("lrs").find(str(miniatures["lrs"])).clips if clip.is_part
-    )
+def test_a_long_clip_of_pretrain_is_cut_between_its_words(tmp_path: Path) -> None:
+    video = tmp_path / "pretrain" / "0Fi83BHQsMA" / "00001.mp4"
+    video.parent.mkdir(parents=True)
+    video.write_bytes(b"found, not decoded")
+    lines = [f"NOW {i + 0.2:.2f} {i + 0.7:.2f} 7.1" for i in range(30)]
+    text = ["Text:  " + " ".join(["NOW"] * 30), "", "WORD START END ASDSCORE", *lines]
+    video.with_suffix(".txt").write_text("\n".join(text))
+    first, second = recipe("lrs").find(str(tmp_path)).clips
+    assert (first.stem, second.stem) == ("pretrain_00001_0000160", "pretrain_00001_0023950")
     assert (first.start_s, first.end_s) == (0.16, 23.95)
     assert (second.start_s, second.end_s) == (23.95, 29.74)
     words = recipe("lrs").annotate(second).words
