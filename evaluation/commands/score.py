@@ -21,6 +21,7 @@ from evaluation.scoring.run import score_runs
 from evaluation.scoring.settings import read_settings
 from manifests.errors import BadInput, MissingDependency
 from manifests.outputs import Command
+from manifests.shards import Shard
 
 
 @click.command(cls=Command)
@@ -28,11 +29,19 @@ from manifests.outputs import Command
 @metrics_option
 @model_options
 @jobs_option
+@click.option(
+    "--shard",
+    default="",
+    metavar="I/N",
+    help="Score the I-th of N parts of the clips, beside other processes; a call without it joins "
+    "their scores.",
+)
 @json_option
 def score(
     run_dirs: tuple[Path, ...],
     metrics: tuple[str, ...] | None,
     jobs: int,
+    shard: str,
     as_json: bool,
     **models: Any,
 ) -> int:
@@ -43,7 +52,7 @@ def score(
     chosen, absent = select(metrics, read_settings(runs, **models))
     for line in absent:
         click.echo(line, err=True)
-    scored = score_runs(runs, chosen, jobs)
+    scored = score_runs(runs, chosen, jobs, shard=Shard.parse(shard) if shard else None)
     if as_json:
         click.echo(
             json.dumps({"runs": [summary(item) for item in scored], "absent": absent}, indent=2)

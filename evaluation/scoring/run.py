@@ -10,6 +10,10 @@ recorded and tried again by the next call.
 to `scores.journal.jsonl`, one write per clip; after kill -9 the next call takes the journal's whole
 lines in, drops a torn last one, and goes on. Both end as the same sorted file. Nothing is locked or
 written where every score is known, so a run that cannot be written to can be reported.
+
+A job that scores one shard of a run's clips has file, journal and lock in a folder of its own,
+`score-shards/2-of-4`, so that many may work at once. The next call without a shard takes in what is
+still true of theirs, by the keys, and removes the folders.
 """
 
 from __future__ import annotations
@@ -19,6 +23,7 @@ import functools
 import hashlib
 import json
 import os
+import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
@@ -29,11 +34,12 @@ from evaluation.inputs.compiled import prepare_cache
 from evaluation.inputs.pairs import RULES, Pair, Recording, Run, clip_label
 from evaluation.metrics.base import DIED, RAISED, Metric, column_order, get_metric
 from manifests.console import Progress, warn_once
-from manifests.errors import BadInput
+from manifests.errors import BadInput, Locked
 from manifests.execution import Died, LocalExecutor
 from manifests.io import read_jsonl, sha256_file, write_jsonl
 from manifests.lock import held
 from manifests.records import RunClip, Score
+from manifests.shards import Shard
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -41,7 +47,7 @@ if TYPE_CHECKING:
 CRASH = (
     "the process that computed it died twice (a crash in the metric's library, or no memory left)"
 )
-SCORES, JOURNAL = "scores.jsonl", "scores.journal.jsonl"
+SCORES, JOURNAL, SHARDS = "scores.jsonl", "scores.journal.jsonl", "score-shards"
 
 
 @dataclass(frozen=True)
@@ -120,6 +126,7 @@ def score_runs(
     *,
     progress: bool = True,
     only: frozenset[str] | None = None,
+    shard: Shard | None = None,
 ) -> list[ScoredRun]:
     """Computes missing scores and returns all requested scores.
 
@@ -130,10 +137,20 @@ def score_runs(
             in this process.
         progress: show a progress bar.
         only: labels of the clips that are wanted; None for all.
+        shard: score the clips of one shard alone, beside other processes that score others.
 
     Raises:
-        Locked: another process scores one of the runs.
+        Locked: another process scores one of the runs, or this shard of one.
     """
+    if shard is not None:
+        only = frozenset(
+            label
+            for run in runs
+            for clip in run.clips
+            for label in (clip_label(clip),)
+            if shard.holds(clip.clip_id) and (only is None or label in only)
+        )
+    places = [_place(run, shard) for run in runs]
     hashes = _Hashes()
     bound = [[m.for_run(run) for m in metrics if m.applies(run)] for run in runs]
     for line in (m.refusal(run) for run in runs for m in metrics):
@@ -150,14 +167,16 @@ def score_runs(
     ]
     known = [_load(run, hashes, metrics) for run in runs]
     n_new = [0] * len(runs)
-    interrupted = any((run.root / JOURNAL).exists() for run in runs)
+    interrupted = any((place / JOURNAL).exists() for place in places) or (
+        shard is None and any(any(_shard_folders(run)) for run in runs)
+    )
     if interrupted or any(_missing(*pair) for pair in zip(wanted, known, strict=True)):
         with ExitStack() as locks:
-            for root in sorted({run.root.resolve() for run in runs}):
+            for root in sorted({place.resolve() for place in places}):
                 locks.enter_context(held(root))
-            known = [
-                _load(run, hashes, metrics) for run in runs
-            ]  # others may have scored meanwhile
+            # Others may have scored meanwhile.
+            taken = [[] if shard else list(_shard_folders(run)) for run in runs]
+            known = [_load(run, hashes, metrics) for run in runs]
             missing = [_missing(*pair) for pair in zip(wanted, known, strict=True)]
             n_new = [len(places) for places in missing]
             tasks = [
@@ -172,9 +191,12 @@ def score_runs(
                     )
                 )
             ]
-            _compute(runs, tasks, bound, known, jobs, progress=progress)
-            for index, run in enumerate(runs):
-                _store(run, known[index])
+            _compute(places, tasks, bound, known, jobs, progress=progress)
+            for index, own in enumerate(places):
+                of_own = set(wanted[index].values()) if shard else known[index].keys()
+                _store(own, {k: s for k, s in known[index].items() if k in of_own})
+                for folder in taken[index]:
+                    _remove_shard(folder)
     return [
         ScoredRun(
             run,
@@ -187,6 +209,26 @@ def score_runs(
         )
         for index, run in enumerate(runs)
     ]
+
+
+def _place(run: Run, shard: Shard | None) -> Path:
+    """The folder of scores and journal: the run's, or that of a shard."""
+    if shard is None:
+        return run.root
+    return run.root / SHARDS / f"{shard.number}-of-{shard.count}"
+
+
+def _shard_folders(run: Run) -> Iterator[Path]:
+    """The folders that jobs scoring shards have left in a run."""
+    if (run.root / SHARDS).is_dir():
+        yield from sorted(p for p in (run.root / SHARDS).iterdir() if (p / SCORES).exists())
+
+
+def _remove_shard(folder: Path) -> None:
+    """Removes a folder whose scores were taken in, unless a job is at it again."""
+    with suppress(Locked, OSError), held(folder):
+        shutil.rmtree(folder)
+        folder.parent.rmdir()
 
 
 def _missing(
@@ -239,14 +281,16 @@ def says_nothing(score: Score) -> bool:
 
 
 def _load(run: Run, hashes: _Hashes, asked: Sequence[Metric]) -> dict[str, Score]:
-    """Known scores by key, the journal of an interrupted call included, outdated ones dropped."""
+    """Known scores by key, journals of interrupted calls and scores of shards included, outdated ones
+    dropped."""
     scores: list[Score] = []
-    if (run.root / SCORES).exists():
-        scores = read_jsonl(run.root / SCORES, "scores", Score)[1]
-    with suppress(FileNotFoundError):
-        for line in (run.root / JOURNAL).read_bytes().split(b"\n")[:-1]:  # the last may be torn
-            with suppress(ValueError):  # as may one in the middle, after a second kill
-                scores.append(Score.from_dict(json.loads(line)))
+    for folder in (run.root, *sorted((run.root / SHARDS).glob("*-of-*"))):
+        if (folder / SCORES).exists():
+            scores += read_jsonl(folder / SCORES, "scores", Score)[1]
+        with suppress(FileNotFoundError):
+            for line in (folder / JOURNAL).read_bytes().split(b"\n")[:-1]:  # the last may be torn
+                with suppress(ValueError):  # as may one in the middle, after a second kill
+                    scores.append(Score.from_dict(json.loads(line)))
     scores = [score for score in scores if not says_nothing(score)]
     if not scores:
         return {}
@@ -280,9 +324,9 @@ def _load(run: Run, hashes: _Hashes, asked: Sequence[Metric]) -> dict[str, Score
     return {score.key: score for score in scores if still_true(score)}
 
 
-def _store(run: Run, known: dict[str, Score]) -> None:
+def _store(place: Path, known: dict[str, Score]) -> None:
     rows = sorted(known.values(), key=lambda s: (s.speaker, s.stem, column_order(s.metric), s.key))
-    path, journal = run.root / SCORES, run.root / JOURNAL
+    path, journal = place / SCORES, place / JOURNAL
     if not path.exists() or read_jsonl(path, "scores", Score)[1] != rows:
         write_jsonl(path, "scores", rows)
     with suppress(FileNotFoundError):
@@ -290,7 +334,7 @@ def _store(run: Run, known: dict[str, Score]) -> None:
 
 
 def _compute(
-    runs: Sequence[Run],
+    places: Sequence[Path],
     tasks: Sequence[ScoreTask],
     metrics: Sequence[Sequence[Metric]],
     known: list[dict[str, Score]],
@@ -305,7 +349,7 @@ def _compute(
         shared = os.path.normpath(task.reference) if task.reference else str(task.wav)
         groups.setdefault(shared, []).append(task)
     failed = 0
-    with Progress(len(tasks), "score") as bar, _journals(runs) as journals:
+    with Progress(len(tasks), "score") as bar, _journals(places) as journals:
         named = [{m.info.name: m for m in of_run} for of_run in metrics]
         for results in _map(list(groups.values()), named, jobs):
             for index, scores in results:
@@ -377,12 +421,12 @@ def score_group(
 
 
 @contextmanager
-def _journals(runs: Sequence[Run]) -> Iterator[list[int]]:
-    """Descriptors of the runs' journals, opened to append: one write is one clip, whole or torn."""
+def _journals(places: Sequence[Path]) -> Iterator[list[int]]:
+    """Descriptors of the journals, opened to append: one write is one clip, whole or torn."""
     descriptors: list[int] = []
     try:
-        for run in runs:
-            path = run.root / JOURNAL
+        for place in places:
+            path = place / JOURNAL
             descriptors.append(os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666))
             if os.fstat(descriptors[-1]).st_size:
                 os.write(descriptors[-1], b"\n")  # ends a line that a killed process left torn

@@ -13,13 +13,13 @@ from gridprep.features.crop_store import suffix_of
 from gridprep.landmarks import registry
 from gridprep.pipeline.execution import create_executor
 from gridprep.pipeline.recipe import ALL_STAGES, Recipe, with_upstreams
-from gridprep.pipeline.shards import Shard
 from gridprep.pipeline.state import STATE_FOLDER
 from manifests.errors import BadInput
 from manifests.folders import check_own
 from manifests.manifest import dealt
 from manifests.ordering import natural
 from manifests.records import Clip, ClipFailure
+from manifests.shards import Shard
 from manifests.splits.frozen import Split, load, load_file
 from manifests.versions import library_version
 
@@ -37,7 +37,7 @@ class BuildOptions:
             itself says, or in train.
         speakers: names, or texts that the corpus's recipe takes apart (`s1-s5`).
         limit: at most this many clips, spread evenly over the speakers; 0 is all.
-        shard: `i/n` for the i-th of n parts (`gridprep.pipeline.shards`); "" for all clips.
+        shard: `i/n` for the i-th of n parts (`manifests.shards`); "" for all clips.
         max_failures: stop when more than this many clips fail; -1 is never.
         redo: stages that run again for every selected clip, with the stages that depend on them.
         only: identifiers of clips; others are left alone. () is no restriction.

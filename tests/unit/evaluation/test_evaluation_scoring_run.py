@@ -17,11 +17,12 @@ import soundfile
 
 from evaluation.inputs.pairs import read_run
 from evaluation.metrics.base import Metric, get_metric, select
-from evaluation.scoring.run import JOURNAL, SCORES, ScoredRun, score_runs
+from evaluation.scoring.run import JOURNAL, SCORES, SHARDS, ScoredRun, score_runs
 from manifests.errors import Locked
 from manifests.io import read_jsonl
 from manifests.lock import held
 from manifests.records import Score
+from manifests.shards import Shard
 
 FAST = ("stoi", "mcd", "level_dbfs")
 
@@ -190,3 +191,66 @@ def test_scores_are_strict_json(tmp_path: Path, make_run: Callable[..., Path]) -
     score(root)
     for line in (root / SCORES).read_text().splitlines():
         json.loads(line, parse_constant=lambda name: pytest.fail(f"{name} in JSON"))
+
+
+# --- shards --------------------------------------------------------------------------------------
+
+
+def score_shard(root: Path, number: int, count: int = 3) -> ScoredRun:
+    metrics: list[Metric] = [get_metric(name) for name in FAST]
+    shard = Shard(number, count)
+    return score_runs([read_run(root)], metrics, progress=False, shard=shard)[0]
+
+
+def test_shards_together_are_the_one_scoring(
+    tmp_path: Path, make_run: Callable[..., Path], add_noise: Callable[..., object]
+) -> None:
+    whole = make_run(tmp_path / "whole", change=add_noise)
+    score(whole)
+    root = make_run(tmp_path / "run", change=add_noise)
+    parts = [score_shard(root, i) for i in (1, 2, 3)]
+    assert sum(part.n_new for part in parts) == 12
+    assert not (root / SCORES).exists()
+    joined = score(root)
+    assert joined.n_new == 0
+    assert (root / SCORES).read_bytes() == (whole / SCORES).read_bytes()
+    assert not (root / SHARDS).exists()
+
+
+def test_a_missing_shard_is_computed_by_the_call_that_joins(
+    tmp_path: Path, make_run: Callable[..., Path]
+) -> None:
+    root = make_run(tmp_path / "run")
+    done = score_shard(root, 1).n_new + score_shard(root, 3).n_new
+    assert score_shard(root, 1).n_new == 0, "a shard is not scored twice"
+    assert score(root).n_new == 12 - done
+
+
+def test_shards_work_at_once_and_outdated_scores_are_dropped(
+    tmp_path: Path, make_run: Callable[..., Path]
+) -> None:
+    root = make_run(tmp_path / "run")
+    with held(root / SHARDS / "2-of-3"), pytest.raises(Locked):
+        score_shard(root, 2)
+    with held(root / SHARDS / "2-of-3"):
+        done = score_shard(root, 1).n_new + score_shard(root, 3).n_new
+    clips = [clip for clip in read_run(root).clips if not Shard(2, 3).holds(clip.clip_id)]
+    path = root / clips[0].wav
+    sound, rate_hz = soundfile.read(path)
+    soundfile.write(path, 0.5 * sound, rate_hz)
+    assert score(root).n_new == 12 - done + 3
+    assert len(read_jsonl(root / SCORES, "scores", Score)[1]) == 12
+
+
+def test_a_killed_shard_goes_on_from_its_journal(
+    tmp_path: Path, make_run: Callable[..., Path]
+) -> None:
+    root = make_run(tmp_path / "run")
+    score(root)
+    rows = read_jsonl(root / SCORES, "scores", Score)[1]
+    (root / SCORES).unlink()
+    folder = root / SHARDS / "1-of-1"
+    folder.mkdir(parents=True)
+    lines = [json.dumps(row.to_dict()) for row in rows[:5]]
+    (folder / JOURNAL).write_text("\n".join(lines) + '\n{"torn')
+    assert score_shard(root, 1, 1).n_new == 12 - 5

@@ -14,11 +14,11 @@ from clips import pictures, tiny_clip
 from gridprep.pipeline import merge as merging
 from gridprep.pipeline import run as build
 from gridprep.pipeline.merge import merge
-from gridprep.pipeline.shards import Shard
 from gridprep.pipeline.state import StateStore
 from manifests.corpus_lists import stems_of
 from manifests.errors import BadInput
 from manifests.execution import Died
+from manifests.shards import Shard
 
 LISTS = ("manifest.jsonl", "train.csv", "val.csv", "test.csv", "failures.jsonl")
 N = 3

@@ -1,7 +1,7 @@
-"""Shards of a build: which clips each job is to build.
+"""Shards: which clips each of several jobs takes that know nothing of each other.
 
 A clip's shard follows from its identifier alone, so it is the same on every machine and whatever else
-the corpus holds. `gridprep.pipeline.merge` makes one build out of the builds of all shards.
+a corpus or a run holds.
 """
 
 from __future__ import annotations
@@ -9,13 +9,12 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 
-from gridprep.pipeline.state import safe_id
 from manifests.errors import BadInput
 
 
 @dataclass(frozen=True)
 class Shard:
-    """One of several parts of a corpus.
+    """One of several parts of a set of clips.
 
     Example:
         >>> Shard.parse("2/4")
@@ -37,5 +36,5 @@ class Shard:
 
     def holds(self, clip_id: str) -> bool:
         """Whether a clip belongs to this part; it belongs to one of them."""
-        digest = hashlib.sha256(safe_id(clip_id).encode()).digest()
+        digest = hashlib.sha256(clip_id.encode("utf-8", "backslashreplace")).digest()
         return int.from_bytes(digest[:8], "big") % self.count == self.number - 1
