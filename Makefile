@@ -11,10 +11,15 @@ DEMO_SENTENCES ?= 20
 JOBS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint bench clean
+# Trained systems beside Facetron, and how many clips of the unseen speakers the demo has them speak.
+BASELINES ?= voc lip2wav
+BASELINE_CLIPS ?= 16
+
+.PHONY: help install demo baselines test lint bench clean
 
 help:
 	@echo "make demo   the whole walk on a corpus made here: synth, build, synthesize, report"
+	@echo "make baselines   trains the systems beside Facetron from nothing on the demo's clips"
 	@echo "make test   the tests (under 12 minutes on two cores)"
 	@echo "make lint   ruff and mypy"
 	@echo "make bench  speed, on real clips where they are at hand"
@@ -42,16 +47,32 @@ demo: $(STAMP)
 	$(BIN)/facetron synthesize --manifest $(DEMO)/features --subset test --checkpoint synthgrid --shuffle-lips --out $(DEMO)/runs/shuffled
 	$(BIN)/facetron synthesize --manifest $(DEMO)/features --subset test --checkpoint synthgrid --swap 30 --out $(DEMO)/runs/swapped
 	$(BIN)/facetron resynth --manifest $(DEMO)/features --subset test --out $(DEMO)/runs/resynth --jobs $(JOBS)
+	for name in $(BASELINES); do \
+	  $(BIN)/facetron synthesize --manifest $(DEMO)/features --subset test --checkpoint $$name --limit $(BASELINE_CLIPS) --face-clips 3 --out $(DEMO)/runs/$$name || exit 1; \
+	done
 	$(BIN)/facetron embed --manifest $(DEMO)/features --checkpoint synthgrid --subset all --out $(DEMO)/embeddings.npz
 	$(BIN)/facetron-eval report $(DEMO)/runs/facetron $(DEMO)/runs/shuffled $(DEMO)/runs/resynth --embeddings $(DEMO)/embeddings.npz --out $(DEMO)/report --jobs $(JOBS)
+	$(BIN)/facetron-eval report $(DEMO)/runs/facetron $(addprefix $(DEMO)/runs/,$(BASELINES)) $(DEMO)/runs/shuffled $(DEMO)/runs/resynth --common --out $(DEMO)/report-systems --jobs $(JOBS)
 	$(BIN)/facetron-eval report $(DEMO)/runs/swapped --table disentanglement --out $(DEMO)/report-swapped --jobs $(JOBS)
-	$(BIN)/facetron page $(DEMO)/runs/facetron $(DEMO)/runs/resynth $(DEMO)/runs/swapped --out $(DEMO)/page
+	$(BIN)/facetron page $(DEMO)/runs/facetron $(addprefix $(DEMO)/runs/,$(BASELINES)) $(DEMO)/runs/resynth $(DEMO)/runs/swapped --out $(DEMO)/page
 	@echo
 	@echo "look at:"
 	@echo "  $(DEMO)/inspect/index.html            what was cut out of the clips"
 	@echo "  $(DEMO)/page/index.html               the clips, talking"
 	@echo "  $(DEMO)/report/report.html            the table: the model, its control, its upper bound"
+	@echo "  $(DEMO)/report-systems/report.html    the same beside other systems, on the clips that all spoke"
 	@echo "  $(DEMO)/report-swapped/report.html    lips of one speaker, face of another"
+
+# The recipe of docs/systems.md; about an hour of one core.
+EYES := facetron/weights/synthgrid/model.safetensors
+HALF := --size small --set train.precision=bf16
+baselines: $(STAMP)
+	$(BIN)/facetron train all --system voc --manifest $(DEMO)/features --from $(EYES) --out $(DEMO)/train/voc $(HALF) --set train.lip_variants=1 --set train.epochs=24 --set train.lr_decay=0.93 --set train.learning_rate=2e-3
+	$(BIN)/facetron train all --system lip2wav --manifest $(DEMO)/features --from $(EYES) --out $(DEMO)/train/lip2wav $(HALF) --set train.lip_variants=1 --set train.batch_size=16 --set train.epochs=30 --set train.lr_decay=0.93
+	$(BIN)/facetron train conversion --system vcvts --manifest $(DEMO)/features --out $(DEMO)/train/vcvts/conversion $(HALF) --set train.epochs=20 --set train.lr_decay=0.9
+	$(BIN)/facetron train face --system vcvts --manifest $(DEMO)/features --from $(DEMO)/train/vcvts/conversion/best.safetensors --out $(DEMO)/train/vcvts/face $(HALF) --set train.epochs=8 --set train.lr_decay=0.7
+	$(BIN)/facetron train reader --system vcvts --manifest $(DEMO)/features --from $(EYES) --from $(DEMO)/train/vcvts/conversion/best.safetensors --from $(DEMO)/train/vcvts/face/best.safetensors --out $(DEMO)/train/vcvts/reader $(HALF) --set train.lip_variants=1 --set train.epochs=12 --set train.lr_decay=0.8
+	$(BIN)/facetron train all --system gan --manifest $(DEMO)/features --from $(EYES) --out $(DEMO)/train/gan $(HALF) --set train.lip_variants=1 --set train.epochs=12 --set train.lr_decay=0.85
 
 test: $(STAMP)
 	$(BIN)/python -m pytest -n $(JOBS)

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from facetron.checkpoints import bundled
+from facetron import systems
+from facetron.checkpoints import bundled, checkpoint
+from facetron.synthesis.base import load_synthesizer
 from manifests.errors import BadInput
 
 
@@ -29,3 +32,29 @@ def test_names_and_paths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
 def test_what_is_bundled_is_there() -> None:
     for name in bundled.names():
         assert bundled.resolve(name).stat().st_size <= 12_000_000
+
+
+def baselines() -> list[str]:
+    """Bundled weights of the systems beside Facetron."""
+    found = {name: checkpoint.read_info(bundled.resolve(name)) for name in bundled.names()}
+    return [name for name, info in found.items() if info.system != systems.DEFAULT]
+
+
+@pytest.mark.parametrize("name", baselines())
+def test_bundled_baselines_are_small_and_speak_for_speakers_that_they_never_saw(name: str) -> None:
+    if name == "voc":
+        pytest.importorskip("pyworld", reason="the extra world is not installed")
+    path = bundled.resolve(name)
+    assert path.stat().st_size <= 4 * 2**20
+    assert "Weights" in (path.parent / "README.md").read_text(encoding="utf-8")
+    voice = load_synthesizer(name, device="cpu")
+    assert voice.system == name
+    assert voice.notes
+    assert len(voice.info.speakers) == 29
+    assert not any(voice.seen(speaker) for speaker in ("s1", "s2", "s4", "s29"))
+    rng = np.random.default_rng(0)
+    (face,) = voice.face_embeddings(rng.integers(0, 255, (1, 160, 160, 3), dtype=np.uint8))
+    spoken = voice.speak(rng.integers(0, 255, (10, 144, 144, 3), dtype=np.uint8), face)
+    assert len(spoken.wave) == 6400
+    assert np.isfinite(spoken.wave).all()
+    assert spoken.mel.shape == (80, 20)
