@@ -222,19 +222,21 @@ def growth(corpus: Path, clips: int, scratch: Path) -> str:
         folder = scratch / f"grid{count}"
         _enlarge(select(few).clips, Path(few.out), folder, count)
         code = f"from benchmarks.build_speed import idle; idle({str(folder)!r})"
-        best: tuple[float, float] | None = None
+        best: tuple[float, float, float] | None = None
         for _ in range(3):
             printed = subprocess.run(
                 [sys.executable, "-c", code], check=True, capture_output=True, text=True
             ).stdout
-            wall_s, peak_mb, reused = map(float, printed.split())
+            wall_s, cpu_s, peak_mb, reused = map(float, printed.split())
             if int(reused) != count:
                 raise RuntimeError(f"{reused} of {count} clips were up to date")
-            best = min(best or (wall_s, peak_mb), (wall_s, peak_mb))
+            best = min(best or (wall_s, cpu_s, peak_mb), (wall_s, cpu_s, peak_mb))
         assert best is not None
-        rows.append((f"{count:,}", f"{best[0]:.1f}", f"{count / best[0]:.0f}", f"{best[1]:.0f}"))
+        rates = f"{count / best[0]:.0f}", f"{count / best[1]:.0f}"
+        rows.append((f"{count:,}", f"{best[0]:.1f}", *rates, f"{best[2]:.0f}"))
         shutil.rmtree(folder)
-    return format_table(("clips, nothing to do", "s", "clips/s", "peak MB"), rows)
+    head = ("clips, nothing to do", "s", "clips/s", "clips per CPU s", "peak MB")
+    return format_table(head, rows)
 
 
 def _enlarge(built: Sequence[Clip], out: Path, folder: Path, count: int) -> None:
@@ -285,14 +287,14 @@ def _enlarge(built: Sequence[Clip], out: Path, folder: Path, count: int) -> None
 
 
 def idle(folder: str) -> None:
-    """Runs a build with nothing to do; prints its seconds, its peak memory in MB, and the clips that
-    were up to date. Run in a process of its own by `growth`."""
+    """Runs a build with nothing to do; prints its seconds, its seconds of processor time, its peak memory
+    in MB, and the clips that were up to date. Run in a process of its own by `growth`."""
     started_s = time.perf_counter()
     options = BuildOptions(f"{folder}/corpus", f"{folder}/out", split="all-seen")
     report = run(options)
     wall_s = time.perf_counter() - started_s
-    peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3
-    print(wall_s, peak_mb, report.reused)
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    print(wall_s, used.ru_utime + used.ru_stime, used.ru_maxrss / 1e3, report.reused)
 
 
 def _timed_run(options: BuildOptions) -> float:

@@ -93,11 +93,11 @@ def plain_frames(
 
 def _thin(frames: NDArray[np.uint8] | Shown) -> NDArray[np.uint8]:
     """(T, h, w, 3) of all frames, as `thinned` says."""
-    return frames.thin if isinstance(frames, Shown) else frames[:, ::8, ::8]
+    return frames.thin if isinstance(frames, Shown) else frames[:, ::8, ::8].copy()
 
 
 def _plain(thin: NDArray[np.uint8]) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:
-    found = [cv2.meanStdDev(np.ascontiguousarray(picture)) for picture in thin]
+    found = [cv2.meanStdDev(picture) for picture in thin]
     means, deviations = (np.array([each[k] for each in found])[..., 0] for k in (0, 1))
     contrast = deviations.mean(-1)
     plain = contrast < PLAIN_STD
