@@ -23,7 +23,6 @@ from manifests.errors import BadInput
 from manifests.io import atomic_open
 
 HERE = Path(__file__).parent
-WITHOUT_VIDEO = "s21"
 FEMALE = (4, 7, 11, 15, 16, 18, 20, 21, 22, 23, 24, 25, 29, 31, 33, 34)
 """Three public code bases that list the speakers' genders independently agree on these sixteen."""
 

@@ -7,14 +7,13 @@ reader knows what it holds before it reads a row.
 from __future__ import annotations
 
 import contextlib
-import csv
 import errno
 import hashlib
 import json
 import math
 import os
 import secrets
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import IO, Any, TypeVar
 
@@ -205,16 +204,6 @@ def read_manifest(path: str | os.PathLike[str]) -> tuple[dict[str, Any], list[Ma
     if path.is_dir():
         path = path / "manifest.jsonl"
     return read_jsonl(path, "manifest", ManifestRow)
-
-
-def write_csv(
-    target: str | os.PathLike[str], columns: Sequence[str], rows: Iterable[Sequence[Any]]
-) -> None:
-    """Atomically writes a CSV with a header line."""
-    with atomic_open(target) as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(columns)
-        writer.writerows(rows)
 
 
 def sha256_file(path: str | os.PathLike[str]) -> str:

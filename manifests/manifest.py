@@ -449,8 +449,6 @@ class Run(Sequence[SpeechClip]):
         from manifests.runs import read_run
 
         self.root = Path(path)
-        if not self.root.is_dir():
-            raise ManifestError(f"{self.root} is no run directory", "check the path")
         self.info: RunInfo
         self.info, clips, failures = read_run(self.root)
         self.failures: tuple[ClipFailure, ...] = tuple(failures)

@@ -364,6 +364,12 @@ class RunClip(Record):
     def clip_id(self) -> str:
         return f"{self.speaker}/{self.stem}"
 
+    @property
+    def label(self) -> str:
+        """`s1/bbaf2n`, or `s1/bbaf2n→s4` where another speaker's face gave the voice."""
+        swapped = self.voice and self.voice != self.speaker
+        return f"{self.clip_id}→{self.voice}" if swapped else self.clip_id
+
 
 @dataclass(frozen=True)
 class RunInfo(Record):

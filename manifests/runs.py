@@ -31,6 +31,9 @@ from manifests.records import ClipFailure, RunClip, RunInfo
 RUN_FILE = "run.json"
 CLIPS_FILE = "clips.jsonl"
 FAILURES_FILE = "failures.jsonl"
+KINDS = ("model", "control", "resynthesis", "recording")
+"""Origin of a run's sound: a system, a control (such as lips of another clip), recorded mels through a
+vocoder, or the recordings themselves. Only models compete for bold type."""
 SAME_RUN = ("name", "kind", "split", "subset")
 
 
@@ -109,21 +112,56 @@ def _order(item: RunClip | ClipFailure) -> tuple[Any, str]:
     return natural(item.speaker), item.stem
 
 
+def _check_info(path: Path, info: RunInfo) -> None:
+    complaints = []
+    if not isinstance(info.name, str) or not info.name.strip():
+        complaints.append("name is empty")
+    if info.kind not in KINDS:
+        complaints.append(f"kind {json.dumps(info.kind)} is none of {', '.join(KINDS)}")
+    if not isinstance(info.n_expected, int) or info.n_expected < 0:
+        complaints.append(f"n_expected is {json.dumps(info.n_expected)}")
+    if complaints:
+        raise ManifestError(f"{path}: {'; '.join(complaints)}", "correct it")
+
+
 def read_info(root: Path) -> RunInfo:
     """`run.json` of a run directory. Raises `ManifestError` that names the file."""
     values = read_json(root / RUN_FILE)
     if not isinstance(values, dict):
-        raise ManifestError(f"{root / RUN_FILE} is not a JSON object", "delete the folder")
+        raise ManifestError(f"{root / RUN_FILE} is not a JSON object", "write it again")
     try:
         return RunInfo.from_dict(values)
     except (ManifestError, TypeError) as error:
-        raise ManifestError(f"{root / RUN_FILE}: {error}", "delete the folder") from None
+        raise ManifestError(f"{root / RUN_FILE}: {error}", "write it again") from None
 
 
 def read_run(root: Path) -> tuple[RunInfo, list[RunClip], list[ClipFailure]]:
-    """A finished run directory. Raises `ManifestError` where a file is absent or damaged."""
+    """Reads a finished run directory: its origin, clips and failures.
+
+    Raises:
+        ManifestError: not a run directory, an unfinished one, or a file of it is damaged; a clip that is
+            listed twice or names no WAV file.
+    """
+    if not root.is_dir():
+        raise ManifestError(
+            f"{root} is not a folder", "pass a run directory (the folder of a run.json)"
+        )
+    for name in (RUN_FILE, CLIPS_FILE):
+        if not (root / name).is_file():
+            raise ManifestError(
+                f"{root} is no run directory: {name} is missing",
+                "pass the folder that `facetron` wrote, or write run.json and clips.jsonl",
+            )
     info = read_info(root)
+    _check_info(root / RUN_FILE, info)
     _, clips = read_jsonl(root / CLIPS_FILE, "run-clips", RunClip)
+    seen: set[str] = set()
+    for clip in clips:
+        if clip.label in seen:
+            raise ManifestError(f"{root / CLIPS_FILE} lists {clip.label} twice", "remove one line")
+        if not clip.wav:
+            raise ManifestError(f"{root / CLIPS_FILE}: {clip.label} names no wav", "write it again")
+        seen.add(clip.label)
     failures: list[ClipFailure] = []
     if (root / FAILURES_FILE).exists():
         _, failures = read_jsonl(root / FAILURES_FILE, "failures", ClipFailure)

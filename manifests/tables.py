@@ -1,28 +1,32 @@
-"""Reads the CSV tables that users give to the three programs, in any variant a spreadsheet saves.
+"""Reads the CSV tables that users give to the three programs, in any variant a spreadsheet saves, and
+writes those of the toolkit.
 
 Spreadsheets write commas, semicolons or tabs by country, UTF-8 with or without a byte order mark,
 UTF-16 ("Unicode text") or Windows-1252, decimal commas, and headers as somebody typed them. One reader
 accepts all of these and names the line of whatever it cannot accept, so that no program has a
-reader of its own. What the toolkit itself writes for spreadsheets passes through `csv_text`.
+reader of its own. `write_csv` writes every table; it lets no text be taken for a formula.
 """
 
 from __future__ import annotations
 
 import csv
 import io
+import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from manifests.corpus_lists import SPEAKERS
 from manifests.errors import BadInput
 from manifests.grammar import is_stem
+from manifests.io import atomic_open
 
 DELIMITERS = (",", ";", "\t", "|")
 ALIASES = {"recogniser": "recognizer", "talker": "speaker", "sentence": "text"}
 """Other common names of the toolkit's columns; they apply where a file lacks the toolkit's name."""
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
+_NUMBER = re.compile(r"-?[0-9]+(\.[0-9]+)?(e[+-]?[0-9]+)?")
 _BOMS = (
     (b"\xef\xbb\xbf", "utf-8-sig"),
     (b"\xff\xfe", "utf-16"),
@@ -219,6 +223,27 @@ def _plain(cell: str) -> str:
 def csv_text(text: str) -> str:
     """Text that a spreadsheet will not take for a formula (an apostrophe is put before one)."""
     return f"'{text}" if text.lstrip().startswith(FORMULA_STARTS) or text != text.lstrip() else text
+
+
+def write_csv(
+    target: str | os.PathLike[str], columns: Sequence[str], rows: Iterable[Sequence[object]]
+) -> None:
+    """Atomically writes a CSV file with a header line.
+
+    Args:
+        target: the file.
+        columns: names of the columns.
+        rows: cells: None is written as an empty cell, a float with all its digits, and text so that no
+            spreadsheet takes it for a formula (`csv_text`) unless it is a number.
+    """
+    with atomic_open(target) as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(columns)
+        writer.writerows([_written(cell) for cell in row] for row in rows)
+
+
+def _written(cell: object) -> object:
+    return csv_text(cell) if isinstance(cell, str) and not _NUMBER.fullmatch(cell) else cell
 
 
 # --- cells

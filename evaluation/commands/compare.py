@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from evaluation.commands.options import (
+    bootstrap_options,
     common_option,
     format_option,
     interval_option,
@@ -16,6 +17,7 @@ from evaluation.commands.options import (
     json_option,
     metrics_option,
     model_options,
+    out_option,
     read_beside,
 )
 from evaluation.comparison import run as comparing
@@ -32,25 +34,12 @@ from manifests.outputs import Command
 @click.command(cls=Command)
 @click.argument("run_a", type=click.Path(path_type=Path))
 @click.argument("run_b", type=click.Path(path_type=Path))
-@click.option(
-    "--out",
-    type=click.Path(path_type=Path),
-    default=Path("compare"),
-    show_default=True,
-    help="Folder to write the comparison to.",
-)
+@out_option("compare")
 @format_option(compare_writers.FORMATS)
 @metrics_option
 @common_option
 @interval_option
-@click.option("--seed", default=0, show_default=True, help="Seed of the bootstrap.")
-@click.option(
-    "--resamples",
-    type=click.IntRange(min=100),
-    default=paired.RESAMPLES,
-    show_default=True,
-    help="Resamples of the bootstrap.",
-)
+@bootstrap_options(paired.RESAMPLES)
 @model_options
 @jobs_option
 @json_option

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from evaluation.commands.options import out_option, seed_option
 from evaluation.embeddings import report as embedding_report
 from evaluation.embeddings.sets import LIMIT, read_sets
 from manifests.outputs import Command
@@ -14,19 +15,8 @@ from manifests.outputs import Command
 @click.command(cls=Command)
 @click.argument("with_cs", type=click.Path(path_type=Path))
 @click.argument("without_cs", type=click.Path(path_type=Path), required=False)
-@click.option(
-    "--out",
-    type=click.Path(path_type=Path),
-    default=Path("embeddings"),
-    show_default=True,
-    help="Folder to write the figure and its numbers to.",
-)
-@click.option(
-    "--seed",
-    default=0,
-    show_default=True,
-    help="Seed of t-SNE and of the choice of clips under --limit.",
-)
+@out_option("embeddings")
+@seed_option("t-SNE and of the choice of clips under --limit")
 @click.option(
     "--limit",
     type=click.IntRange(min=10),

@@ -11,9 +11,9 @@ import click
 from evaluation.commands.options import json_option
 from evaluation.importing import run as importing
 from evaluation.importing.matching import OUTCOMES, ImportOptions
-from evaluation.inputs.pairs import KINDS
 from manifests.errors import TooManyFailures
 from manifests.outputs import Command
+from manifests.runs import KINDS
 
 SHOWN = 3
 

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 import click
 
+from evaluation.commands.options import bootstrap_options
 from evaluation.inputs.pairs import read_run
 from evaluation.mos.comparisons import TESTS, UNITS, Test, Unit
 from evaluation.mos.options import PRESETS, from_preset
@@ -15,7 +16,6 @@ from evaluation.mos.pages import TYPES, Encoding, large, write_pages
 from evaluation.mos.records import HANDOUT, read_handout, read_key
 from evaluation.mos.scales import SCALES
 from evaluation.mos.screening import Rules
-from evaluation.stats import intervals as statistics
 from manifests.console import format_table
 from manifests.errors import BadInput
 from manifests.outputs import Group
@@ -230,13 +230,7 @@ def _rule(name: str, kind: type, default: float, text: str) -> Callable[[Command
     show_default=True,
     help="Least correlation with the other subjects' ratings. -1 switches the rule off.",
 )
-@click.option(
-    "--resamples",
-    type=click.IntRange(min=100),
-    default=statistics.RESAMPLES,
-    help="Resamples of the bootstrap.",
-)
-@click.option("--seed", default=0, show_default=True, help="Seed of the bootstrap.")
+@bootstrap_options()
 @click.option(
     "--publish/--no-publish",
     default=True,

@@ -1,4 +1,4 @@
-"""Options that `score`, `report` and `compare` share."""
+"""Options that the commands share."""
 
 from __future__ import annotations
 
@@ -90,6 +90,42 @@ jobs_option = click.option(
     default=available_cpus,
     help="Worker processes; 0 scores in the main process. Default: all CPUs.",
 )
+
+
+def seed_option(what: str) -> Callable[[CommandT], CommandT]:
+    """Returns the option `--seed`; `what` completes "Seed of …"."""
+    return click.option("--seed", default=0, show_default=True, help=f"Seed of {what}.")
+
+
+def bootstrap_options(resamples: int = statistics.RESAMPLES) -> Callable[[CommandT], CommandT]:
+    """Returns a decorator that adds `--seed` and `--resamples`.
+
+    Args:
+        resamples: default number of resamples.
+    """
+
+    def add(command: CommandT) -> CommandT:
+        count = click.option(
+            "--resamples",
+            type=click.IntRange(min=100),
+            default=resamples,
+            show_default=True,
+            help="Resamples of the bootstrap.",
+        )
+        return seed_option("the bootstrap")(count(command))
+
+    return add
+
+
+def out_option(default: str) -> Callable[[CommandT], CommandT]:
+    """Returns the option `--out` of a command that writes to the folder `default` unless told otherwise."""
+    return click.option(
+        "--out",
+        type=click.Path(path_type=Path),
+        default=Path(default),
+        show_default=True,
+        help="Folder to write to.",
+    )
 
 
 def model_options(command: CommandT) -> CommandT:

@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from evaluation.commands.options import (
+    bootstrap_options,
     common_option,
     format_option,
     interval_option,
@@ -42,13 +43,7 @@ from manifests.outputs import Command
 @metrics_option
 @common_option
 @interval_option
-@click.option("--seed", default=0, show_default=True, help="Seed of the bootstrap.")
-@click.option(
-    "--resamples",
-    type=click.IntRange(min=100),
-    default=statistics.RESAMPLES,
-    help="Resamples of the bootstrap.",
-)
+@bootstrap_options()
 @click.option(
     "--table",
     type=click.Choice(CHOICES),

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from evaluation.inputs.pairs import Run, clip_label
+from evaluation.inputs.pairs import Run
 from evaluation.inputs.text import WordAlignment, align_words
 from evaluation.metrics.base import Metric, MetricInfo
 from evaluation.scoring.run import ScoredRun
@@ -118,7 +118,7 @@ def compare(
     """Compares b with a on every metric that ranks systems. The runs must hold the same clips
     (`inputs.comparable.check_same_clips`)."""
     ranked = [m for m in metrics if m.info.direction != "none" and m.info.group != "floor"]
-    clips = {clip_label(clip): clip for run in (a.run, b.run) for clip in run.clips}
+    clips = {clip.label: clip for run in (a.run, b.run) for clip in run.clips}
     labels = sorted(clips, key=natural)
     speakers = [clips[label].speaker for label in labels]
     asked = max(a.run.info.n_expected, b.run.info.n_expected, len(labels))

@@ -18,9 +18,9 @@ from evaluation.reporting.printed import (
 from evaluation.reporting.writers import definition
 from evaluation.stats.mapsswe import LEAST_GOOD_WORDS
 from evaluation.stats.numbers import fixed
-from manifests.io import atomic_open, write_csv, write_json
+from manifests.io import atomic_open, write_json
 from manifests.records import SCHEMA_VERSION
-from manifests.tables import csv_text
+from manifests.tables import write_csv
 
 FORMATS = ("md", "csv", "json")
 COLUMNS = (
@@ -187,14 +187,8 @@ def _csv(path: Path, compared: Compared) -> None:
     rows = []
     for d in compared.differences:
         values = _values(compared, d)
-        rows.append([_csv_cell(values[column]) for column in COLUMNS])
+        rows.append([values[column] for column in COLUMNS])
     write_csv(path, COLUMNS, rows)
-
-
-def _csv_cell(value: object) -> object:
-    if value is None:
-        return ""
-    return csv_text(value) if isinstance(value, str) else value
 
 
 def values(compared: Compared) -> dict[str, Any]:

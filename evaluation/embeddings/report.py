@@ -19,9 +19,9 @@ from evaluation.reporting.printed import (
     text_table,
 )
 from evaluation.stats.numbers import fixed
-from manifests.io import atomic_open, write_csv, write_json
+from manifests.io import atomic_open, write_json
 from manifests.records import SCHEMA_VERSION
-from manifests.tables import csv_text
+from manifests.tables import write_csv
 
 DASH = "–"
 HEADS = (
@@ -141,8 +141,7 @@ def _write_points(path: Path, panels: Sequence[Panel]) -> None:
         for i, (x, y) in enumerate(panel.points.tolist()):
             names = (panel.speaker[i], panel.stem[i], panel.gender[i])
             lines.append(
-                [csv_text(panel.key[0]), panel.key[1], panel.kinds[i], *map(csv_text, map(str, names)),
-                 int(panel.seen[i]), f"{x:.4f}", f"{y:.4f}"]
+                [*panel.key, panel.kinds[i], *map(str, names), int(panel.seen[i]), f"{x:.4f}", f"{y:.4f}"]
             )  # fmt: skip
     columns = ("set", "panel", "kind", "speaker", "stem", "gender", "seen", "x", "y")
     write_csv(path, columns, lines)

@@ -6,7 +6,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from evaluation.importing.patterns import Named, Pattern, files_below
-from evaluation.inputs.pairs import clip_label
 from manifests.corpus_lists import SPEAKERS, gender_of, speaker_of
 from manifests.errors import BadInput
 from manifests.grammar import is_stem, sentence_of
@@ -311,7 +310,7 @@ def _key(named: Named, speaker: str) -> Key:
 
 
 def _label(key: Key) -> str:
-    return clip_label(RunClip(key[0], key[1], "", "", "", voice=key[2]))
+    return RunClip(key[0], key[1], "", "", "", voice=key[2]).label
 
 
 def clip_of_key(key: Key, asked: Asked) -> RunClip:

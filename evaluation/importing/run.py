@@ -29,7 +29,7 @@ from evaluation.importing.matching import (
     clips_asked_for,
     match_files,
 )
-from evaluation.inputs.pairs import LENGTH_TOLERANCE_S, clip_label
+from evaluation.inputs.pairs import LENGTH_TOLERANCE_S
 from manifests.audio import write_wav
 from manifests.console import Progress
 from manifests.errors import BadInput
@@ -180,7 +180,7 @@ def relative_path(folder: Path, target: Path) -> str:
 
 def convert(source: Path, target: Path, file: str, clip: RunClip) -> ImportedFile:
     """Writes a file's sound as the run's wav; never raises for what the file holds."""
-    label = clip_label(clip)
+    label = clip.label
     try:
         sha256 = sha256_file(source)
         found = decode(source)

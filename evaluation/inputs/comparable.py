@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 
-from evaluation.inputs.pairs import Run, check_comparable, check_names, clip_label
+from evaluation.inputs.pairs import Run, check_comparable, check_names
 from manifests.errors import BadInput
 from manifests.ordering import natural
 from manifests.records import RunClip
@@ -111,7 +111,7 @@ def common_clips(runs: Sequence[Run]) -> Common:
 
 def restricted(run: Run, labels: frozenset[str]) -> Run:
     """A run with these clips alone."""
-    kept = tuple(clip for clip in run.clips if clip_label(clip) in labels)
+    kept = tuple(clip for clip in run.clips if clip.label in labels)
     return replace(run, clips=kept, info=replace(run.info, n_expected=len(kept)))
 
 
@@ -122,7 +122,7 @@ def some(labels: Iterable[str]) -> str:
 
 
 def _by_label(run: Run) -> dict[str, RunClip]:
-    return {clip_label(clip): clip for clip in run.clips}
+    return {clip.label: clip for clip in run.clips}
 
 
 def _difference(label: str, a: tuple[Run, RunClip], b: tuple[Run, RunClip]) -> str:

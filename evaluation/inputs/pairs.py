@@ -10,7 +10,6 @@ never made above its own band stays missing and costs what it costs.
 from __future__ import annotations
 
 import dataclasses
-import json
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -21,8 +20,8 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from manifests.errors import BadInput, ManifestError
-from manifests.io import read_json, read_jsonl
+from manifests import runs
+from manifests.errors import BadInput
 from manifests.records import RunClip, RunInfo
 
 Samples = NDArray[np.float64]
@@ -50,10 +49,6 @@ RULES = {
     "resampler": "soxr_hq",
 }
 """Parameters of the input checks: part of every score's cache key."""
-
-KINDS = ("model", "control", "resynthesis", "recording")
-"""What a run's sound is: a system's, that of a control (as lips of another clip), recorded mels through
-a vocoder, or recorded. Only models compete for bold type."""
 
 
 class Unscorable(Exception):
@@ -356,63 +351,16 @@ class Run:
         return self.root / clip.reference if clip.reference else None
 
 
-def clip_label(clip: RunClip) -> str:
-    """`s1/bbaf2n`, or `s1/bbaf2n→s4` where another speaker's face gave the voice."""
-    swapped = clip.voice and clip.voice != clip.speaker
-    return f"{clip.clip_id}→{clip.voice}" if swapped else clip.clip_id
-
-
 def read_run(root: Path) -> Run:
-    """Reads a run directory.
-
-    Raises:
-        BadInput: not a run directory.
-        ManifestError: `run.json` or `clips.jsonl` is damaged, or a clip is listed twice.
-    """
-    if not root.is_dir():
-        raise BadInput(f"{root} is not a folder", "pass a run directory (the folder of a run.json)")
-    for name in ("run.json", "clips.jsonl"):
-        if not (root / name).is_file():
-            raise BadInput(
-                f"{root} is no run directory: {name} is missing",
-                "pass the folder that `facetron` wrote, or write run.json and clips.jsonl",
-            )
-    values = read_json(root / "run.json")
-    if not isinstance(values, dict):
-        raise ManifestError(f"{root / 'run.json'} is not a JSON object", "write it again")
-    try:
-        info = RunInfo.from_dict(values)
-    except (ManifestError, TypeError) as error:
-        raise ManifestError(f"{root / 'run.json'}: {error}", "write it again") from None
-    _check_info(root / "run.json", info)
-    _, clips = read_jsonl(root / "clips.jsonl", "run-clips", RunClip)
-    seen: set[str] = set()
-    for clip in clips:
-        label = clip_label(clip)
-        if label in seen:
-            raise ManifestError(f"{root / 'clips.jsonl'} lists {label} twice", "remove one line")
-        if not clip.wav:
-            raise ManifestError(f"{root / 'clips.jsonl'}: {label} names no wav", "write it again")
-        seen.add(label)
+    """Reads a run directory. Raises `ManifestError` as `manifests.runs.read_run`."""
+    info, clips, _ = runs.read_run(root)
     return Run(root, info, tuple(clips))
 
 
-def _check_info(path: Path, info: RunInfo) -> None:
-    complaints = []
-    if not isinstance(info.name, str) or not info.name.strip():
-        complaints.append("name is empty")
-    if info.kind not in KINDS:
-        complaints.append(f"kind {json.dumps(info.kind)} is none of {', '.join(KINDS)}")
-    if not isinstance(info.n_expected, int) or info.n_expected < 0:
-        complaints.append(f"n_expected is {json.dumps(info.n_expected)}")
-    if complaints:
-        raise ManifestError(f"{path}: {'; '.join(complaints)}", "correct it")
-
-
-def check_comparable(runs: list[Run]) -> None:
+def check_comparable(given: list[Run]) -> None:
     """Raises `BadInput` unless all runs were asked for the same clips and have different names."""
-    first = runs[0]
-    for run in runs[1:]:
+    first = given[0]
+    for run in given[1:]:
         for field in ("split", "subset"):
             mine, theirs = getattr(first.info, field), getattr(run.info, field)
             if mine != theirs:
@@ -420,13 +368,13 @@ def check_comparable(runs: list[Run]) -> None:
                     f"{run.root} was made for {field} {theirs!r}, {first.root} for {mine!r}",
                     "report them separately: their numbers do not compare",
                 )
-    check_names(runs)
+    check_names(given)
 
 
-def check_names(runs: list[Run]) -> None:
+def check_names(given: list[Run]) -> None:
     """Raises `BadInput` where two runs have one name."""
     names: dict[str, Path] = {}
-    for run in runs:
+    for run in given:
         if run.info.name in names:
             raise BadInput(
                 f"{names[run.info.name]} and {run.root} are both named {run.info.name!r}",

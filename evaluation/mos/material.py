@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from evaluation.inputs.pairs import Run, Unscorable, clip_label, load_sound
+from evaluation.inputs.pairs import Run, Unscorable, load_sound
 from evaluation.mos.options import DesignOptions
 from evaluation.mos.records import Condition
 from evaluation.mos.scales import SCALES
@@ -152,7 +152,7 @@ def gather(runs: Sequence[Run], options: DesignOptions) -> Material:
     Raises:
         BadInput: the runs share no clip, or fewer than requested.
     """
-    clips = [{clip_label(clip): clip for clip in run.clips} for run in runs]
+    clips = [{clip.label: clip for clip in run.clips} for run in runs]
     recordings: dict[str, dict[str, Path]] = {}
     genders = {speaker: gender_of(speaker) for speaker in SPEAKERS}
     for run in runs:
@@ -190,7 +190,7 @@ def gather(runs: Sequence[Run], options: DesignOptions) -> Material:
 def _item(clip: RunClip, recordings: dict[str, dict[str, Path]]) -> Item:
     recording = recordings.get(clip.speaker, {}).get(clip.stem)
     voice = clip.voice or clip.speaker
-    return Item(clip_label(clip), clip.speaker, clip.stem, voice, recording)
+    return Item(clip.label, clip.speaker, clip.stem, voice, recording)
 
 
 def _wanted(clip: RunClip, options: DesignOptions) -> bool:

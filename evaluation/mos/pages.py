@@ -22,8 +22,8 @@ from evaluation.mos.scales import ALL_SCALES, HEADPHONES
 from manifests.console import Progress
 from manifests.errors import BadInput
 from manifests.html import render
-from manifests.io import atomic_open, write_csv
-from manifests.tables import csv_text
+from manifests.io import atomic_open
+from manifests.tables import write_csv
 
 Encoding = Literal["flac", "wav"]
 TYPES: dict[str, str] = {"flac": "audio/flac", "wav": "audio/wav"}
@@ -156,11 +156,10 @@ def sheet_rows(handout: Handout, session: Session) -> list[list[object]]:
         scale = ALL_SCALES[trial.part]
         answers = "; ".join(f"{i} {text}" for i, text in enumerate(scale.answers, 1))
         second = trial.sounds[1] if len(trial.sounds) > 1 else ""
-        cells = [
+        rows.append([
             handout.design, session.subject, number, scale.title, "yes" if trial.practice else "",
             trial.trial, trial.sounds[0], second, scale.question, answers, "",
-        ]  # fmt: skip
-        rows.append([csv_text(cell) if isinstance(cell, str) else cell for cell in cells])
+        ])  # fmt: skip
     return rows
 
 

@@ -17,8 +17,8 @@ from evaluation.mos.screening import Verdict
 from evaluation.reporting.printed import markdown, markdown_table, terminal_table, text_table
 from evaluation.stats.numbers import fixed
 from manifests.errors import ToolkitError
-from manifests.io import atomic_open, write_csv, write_json
-from manifests.tables import csv_text
+from manifests.io import atomic_open, write_json
+from manifests.tables import write_csv
 
 TEST_FILE = "mos.json"
 SCHEMA = "listening-test"
@@ -154,7 +154,7 @@ def _summary_rows(score: TestScore) -> list[list[object]]:
                 ends = [*(estimate.t or (None, None)), *(estimate.bootstrap or (None, None))]
                 rows.append(
                     [
-                        *(part.part, csv_text(condition.name), condition.kind, name),
+                        *(part.part, condition.name, condition.kind, name),
                         *map(_number, (estimate.mean, *ends)),
                         _number(condition.deviation) if name == "rating" else "",
                         *(condition.n_ratings, condition.n_subjects, condition.n_clips),
@@ -171,9 +171,9 @@ def _rating_rows(score: TestScore) -> list[list[object]]:
         seconds = rating.answer.seconds
         rows.append(
             [
-                *(trial.part, csv_text(trial.subject), trial.number, csv_text(trial.condition)),
-                *(csv_text(trial.clip), rating.answer.rating, _number(rating.z)),
-                *("" if math.isnan(seconds) else seconds, int(rating.accepted)),
+                *(trial.part, trial.subject, trial.number, trial.condition),
+                *(trial.clip, rating.answer.rating, _number(rating.z)),
+                *(None if math.isnan(seconds) else seconds, int(rating.accepted)),
             ]
         )
     return rows

@@ -12,7 +12,7 @@ import numpy as np
 
 from evaluation.embeddings import report as embedding_report
 from evaluation.inputs.mels import log_mel
-from evaluation.inputs.pairs import Recording, Unscorable, clip_label
+from evaluation.inputs.pairs import Recording, Unscorable
 from evaluation.metrics.base import MetricInfo
 from evaluation.reporting import confusions, figures
 from evaluation.reporting.printed import Head, Printed, PrintedTable, printed
@@ -101,10 +101,10 @@ def _every_clip(report: EvaluationReport) -> PrintedTable | None:
         return None
     rows = []
     for item in report.scored:
-        for clip in sorted(item.run.clips, key=lambda c: natural(clip_label(c))):
-            cells = [Printed(item.run.info.name), Printed(clip_label(clip))]
+        for clip in sorted(item.run.clips, key=lambda c: natural(c.label)):
+            cells = [Printed(item.run.info.name), Printed(clip.label)]
             for info in columns:
-                score = item.scores.get((clip_label(clip), info.name))
+                score = item.scores.get((clip.label, info.name))
                 if score is None:  # the metric does not apply to this run
                     cells.append(Printed("–", value=None))
                 elif score.value is None:
@@ -126,9 +126,9 @@ def _panels(report: EvaluationReport) -> list[figures.Panel]:
         strips = []
         for item, row in zip(report.scored, table.rows, strict=True):
             values = {
-                clip_label(clip): value
+                clip.label: value
                 for clip in item.run.clips
-                if (score := item.scores.get((clip_label(clip), info.name)))
+                if (score := item.scores.get((clip.label, info.name)))
                 and (value := score.value) is not None
             }
             strips.append(figures.Strip(row.label, values, row.cells[column]))
@@ -148,9 +148,9 @@ def _systems_shown(
             continue  # nothing to compare: each would stand beside itself
         ranked = sorted(
             (
-                (score.value, natural(clip_label(clip)), clip)
+                (score.value, natural(clip.label), clip)
                 for clip in item.run.clips
-                if (score := item.scores.get((clip_label(clip), rank_by.name)))
+                if (score := item.scores.get((clip.label, rank_by.name)))
                 and score.value is not None
             ),
             key=lambda entry: entry[:2],
@@ -171,7 +171,7 @@ def _systems_shown(
 def _card(
     item: ScoredRun, clip: RunClip, tag: str, columns: Sequence[MetricInfo]
 ) -> dict[str, Any]:
-    label = clip_label(clip)
+    label = clip.label
     sides = [(item.run.info.name, Recording(item.run.wav(clip)))]
     reference = item.run.reference(clip)
     if reference is not None:

@@ -91,10 +91,6 @@ class PrintedTable:
     caption: str = ""
     has_parts: bool = False
 
-    @property
-    def has_bold(self) -> bool:
-        return any(cell.bold for row in self.rows for cell in row)
-
 
 def printed(table: Table) -> PrintedTable:
     """A table of scores as it is printed. Where the cells of each row share their counts, one column at

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from evaluation.inputs.pairs import Run, clip_label
+from evaluation.inputs.pairs import Run
 from evaluation.metrics.base import Group, Metric, MetricInfo
 from evaluation.reporting import bold
 from evaluation.scoring.run import ScoredRun
@@ -186,7 +186,7 @@ def system_rows(
     for item in scored:
         for clip in item.run.clips:
             if speaker in (None, clip.speaker) and (keep is None or keep(item.run, clip)):
-                labels.setdefault(clip_label(clip), clip.speaker)
+                labels.setdefault(clip.label, clip.speaker)
     # In the order of the names, so that the interval does not depend on the order of the lines.
     clips = sorted(labels, key=natural)
     values = np.full((len(clips), len(scored) * len(metrics)), np.nan)

@@ -13,7 +13,6 @@ from functools import cached_property
 from pathlib import Path
 
 from evaluation.embeddings.sets import Set
-from evaluation.inputs.pairs import clip_label
 from evaluation.metrics.base import Metric, MetricInfo
 from evaluation.reporting import confusions
 from evaluation.reporting.printed import (
@@ -28,9 +27,9 @@ from evaluation.reporting.printed import (
 )
 from evaluation.reporting.tables import Table, TableOptions, failure_lines, method, reading
 from evaluation.scoring.run import ScoredRun
-from manifests.io import atomic_open, write_csv
+from manifests.io import atomic_open
 from manifests.ordering import natural
-from manifests.tables import csv_text
+from manifests.tables import write_csv
 
 DEFINITIONS = "definitions.md"
 
@@ -208,15 +207,14 @@ def write_summary_csv(path: Path, report: EvaluationReport) -> None:
             for cell, column in zip(row.cells, table.columns, strict=True):
                 if cell.shown and cell.mean is None:
                     continue
-                numbers = ["" if v is None else repr(v) for v in (cell.mean, cell.low, cell.high)]
                 counts = ("", "", "") if cell.shown else (cell.n_ok, cell.n_failed, cell.n_missing)
                 how = "range" if cell.is_range else report.options.method
                 sure = "" if cell.is_range else report.options.confidence
                 rows.append(
                     [
-                        *map(csv_text, names),
+                        *names,
                         *(column.name, column.unit, column.direction),
-                        *numbers,
+                        *(cell.mean, cell.low, cell.high),
                         *(("", "") if cell.shown else (how, sure)),
                         *(*counts, int(cell.best)),
                     ]
@@ -228,20 +226,18 @@ def write_clips_csv(path: Path, report: EvaluationReport) -> None:
     """Tidy long: a line for each system, clip and metric."""
     rows = []
     for item in report.scored:
-        for clip in sorted(item.run.clips, key=lambda c: natural(clip_label(c))):
+        for clip in sorted(item.run.clips, key=lambda c: natural(c.label)):
             for metric in report.metrics:
-                score = item.scores.get((clip_label(clip), metric.info.name))
+                score = item.scores.get((clip.label, metric.info.name))
                 if score is None:  # the metric does not apply to this run
                     continue
                 names = (item.run.info.name, clip.speaker, clip.stem, clip.voice or clip.speaker)
-                value = "" if score.value is None else repr(score.value)
                 details = json.dumps(score.details, ensure_ascii=False) if score.details else ""
                 rows.append(
                     [
-                        *map(csv_text, names),
-                        *(metric.info.name, value, metric.info.unit, score.status),
-                        csv_text(score.reason),
-                        *(score.weight, csv_text(details)),
+                        *names,
+                        *(metric.info.name, score.value, metric.info.unit, score.status),
+                        *(score.reason, score.weight, details),
                     ]
                 )
     write_csv(path, CLIP_COLUMNS, rows)

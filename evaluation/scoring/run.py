@@ -31,7 +31,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from evaluation.inputs.compiled import prepare_cache
-from evaluation.inputs.pairs import RULES, Pair, Recording, Run, clip_label
+from evaluation.inputs.pairs import RULES, Pair, Recording, Run
 from evaluation.metrics.base import DIED, RAISED, Metric, column_order, get_metric
 from manifests.console import Progress, warn_once
 from manifests.errors import BadInput, Locked
@@ -144,11 +144,10 @@ def score_runs(
     """
     if shard is not None:
         only = frozenset(
-            label
+            clip.label
             for run in runs
             for clip in run.clips
-            for label in (clip_label(clip),)
-            if shard.holds(clip.clip_id) and (only is None or label in only)
+            if shard.holds(clip.clip_id) and (only is None or clip.label in only)
         )
     places = [_place(run, shard) for run in runs]
     hashes = _Hashes()
@@ -158,9 +157,9 @@ def score_runs(
             warn_once(line)
     wanted = [
         {
-            (clip_label(clip), metric.info.name): hashes.key(run, clip, metric)
+            (clip.label, metric.info.name): hashes.key(run, clip, metric)
             for clip in run.clips
-            if only is None or clip_label(clip) in only
+            if only is None or clip.label in only
             for metric in of_run
         }
         for run, of_run in zip(runs, bound, strict=True)
@@ -187,7 +186,7 @@ def score_runs(
                     keys := tuple(
                         (metric.info.name, wanted[index][place])
                         for metric in bound[index]
-                        if (place := (clip_label(clip), metric.info.name)) in missing[index]
+                        if (place := (clip.label, metric.info.name)) in missing[index]
                     )
                 )
             ]

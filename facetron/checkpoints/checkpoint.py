@@ -26,7 +26,6 @@ from manifests.errors import BadInput, SpecMismatch, ToolkitError
 from manifests.io import atomic_path, write_json
 from manifests.records import Record
 
-FORMAT = "facetron"
 HEADER = "facetron_checkpoint"
 
 

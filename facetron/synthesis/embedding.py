@@ -25,9 +25,10 @@ from facetron.checkpoints.checkpoint import CheckpointInfo
 from facetron.train.collapse import collapse_metrics
 from manifests.console import Progress
 from manifests.errors import BadInput
-from manifests.io import atomic_path, sha256_file, write_csv
+from manifests.io import atomic_path, sha256_file
 from manifests.manifest import FeatureRow, Manifest, select
 from manifests.records import ManifestRow
+from manifests.tables import write_csv
 from manifests.versions import versions
 
 SCHEMA, SCHEMA_VERSION = "embeddings", 1
@@ -177,7 +178,7 @@ def _faces(encoder: Any, rows: Sequence[FeatureRow], stills: Stills) -> Floats:
     device = next(encoder.parameters()).device
     found = [encoder(part.to(device)) for part in torch.split(torch.cat(pictures), BATCH_CLIPS)]
     means = [clip.mean(dim=0) for clip in torch.split(torch.cat(found), counts)]
-    return _unit(torch.stack(means))
+    return np.asarray(functional.normalize(torch.stack(means).float(), dim=-1).cpu())
 
 
 @torch.no_grad()
@@ -189,12 +190,7 @@ def _prosodies(encoder: Any, rows: Sequence[FeatureRow]) -> Floats:
         if mel.ndim != 2 or not np.isfinite(mel).all():
             raise BadInput(f"{row.path('mel')} does not hold a mel", "build this clip again")
         found.append(encoder(torch.from_numpy(mel)[None].to(device)))
-    return _unit(torch.cat(found))
-
-
-def _unit(vectors: Tensor) -> Floats:
-    found: Floats = functional.normalize(vectors.float(), dim=-1).cpu().numpy()
-    return found
+    return np.asarray(functional.normalize(torch.cat(found).float(), dim=-1).cpu())
 
 
 def _told(

@@ -15,9 +15,8 @@ from pathlib import Path
 import numpy as np
 
 from manifests.errors import BadInput
-from manifests.io import write_csv
 from manifests.records import ManifestRow
-from manifests.tables import read_table, speaker_name, stem_name
+from manifests.tables import read_table, speaker_name, stem_name, write_csv
 
 COLUMNS = ("speaker", "stem", "voice", "voice_stem")
 FILE = "pairs.csv"

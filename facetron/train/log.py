@@ -10,7 +10,7 @@ from typing import Any
 
 from facetron.train import pictures
 from facetron.train.pictures import Exhibit
-from manifests.io import write_csv
+from manifests.tables import write_csv
 
 
 class EpochLog:

@@ -11,8 +11,8 @@ from gridprep.corpora.folder import FOLDER
 from gridprep.corpora.segments import measure, parts_of
 from manifests.console import Progress
 from manifests.errors import BadInput, ClipError
-from manifests.io import write_csv
 from manifests.outputs import Command
+from manifests.tables import write_csv
 
 COLUMNS = ("video", "speaker", "text", "start_s", "end_s", "gender", "subset", "cut")
 SOME_FAILED = 6

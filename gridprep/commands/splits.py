@@ -12,10 +12,11 @@ from gridprep.corpora.registry import RECIPES, recipe_for
 from manifests import corpus_lists
 from manifests import splits as frozen
 from manifests.console import format_table
-from manifests.io import SUBSETS, write_csv
+from manifests.io import SUBSETS
 from manifests.outputs import Group
 from manifests.splits.hashed import RULE_VERSION, Unit, hashed
 from manifests.splits.hashed import freeze as write_split
+from manifests.tables import write_csv
 
 
 def _paragraph(label: str, text: str) -> str:

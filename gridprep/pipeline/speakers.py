@@ -82,8 +82,8 @@ def _speaker(results: list[Result], policy: ContentPolicy) -> Iterator[ManifestR
     if len(known) < LEAST_CLIPS:
         yield from (result for result, _ in results)
         return
-    faces = np.stack([_unit(p.face) for p in known])
-    usual = _unit(np.median(faces, axis=0))
+    faces = np.stack([_centered_unit(p.face) for p in known])
+    usual = _centered_unit(np.median(faces, axis=0))
     voices = [p.voice for p in known if p.voice is not None]
     voice = np.median(np.stack(voices), axis=0) if len(voices) >= LEAST_CLIPS else None
     pitches = [np.log2(p.f0_hz) for p in known if p.f0_hz]
@@ -92,7 +92,7 @@ def _speaker(results: list[Result], policy: ContentPolicy) -> Iterator[ManifestR
         if patterns is None or isinstance(result, ClipFailure):
             yield result
             continue
-        likeness = float(_unit(patterns.face) @ usual)
+        likeness = float(_centered_unit(patterns.face) @ usual)
         qc: dict[str, object] = {"face_likeness": round(likeness, 3)}
         other_voice = False
         if voice is not None and pitch is not None and patterns.voice is not None:
@@ -124,6 +124,6 @@ def _speaker(results: list[Result], policy: ContentPolicy) -> Iterator[ManifestR
         yield replace(result, qc={**result.qc, **qc}, flags=(*result.flags, *flags))
 
 
-def _unit(values: Array) -> Array:
+def _centered_unit(values: Array) -> Array:
     centered = values - values.mean()
     return np.asarray(centered / max(float(np.linalg.norm(centered)), 1e-9))

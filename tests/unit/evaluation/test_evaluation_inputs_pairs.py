@@ -16,7 +16,6 @@ from evaluation.inputs.pairs import (
     Recording,
     Unscorable,
     check_comparable,
-    clip_label,
     load_sound,
     read_run,
 )
@@ -104,7 +103,7 @@ def test_read_run(tmp_path: Path, make_run: Callable[..., Path]) -> None:
 
 def test_label_of_a_swap() -> None:
     clip = RunClip("s1", "bbaf2n", "", "male", "a.wav", voice="s4")
-    assert clip_label(clip) == "s1/bbaf2n→s4"
+    assert clip.label == "s1/bbaf2n→s4"
 
 
 @pytest.mark.parametrize(

@@ -219,7 +219,7 @@ def test_pictures_come_from_the_source_where_it_is_the_same(build: Path, tmp_pat
 
 
 def test_what_is_refused(runs: list[Path], build: Path, tmp_path: Path) -> None:
-    with pytest.raises(ManifestError, match=r"run\.json does not exist"):
+    with pytest.raises(ManifestError, match=r"run\.json is missing"):
         write_page(DemoPageOptions((tmp_path,), tmp_path / "page"))
     with pytest.raises(BadInput, match="have the same name, 'Facetron', and both hold s3/"):
         write_page(DemoPageOptions((runs[0], runs[0]), tmp_path / "page"))

@@ -304,10 +304,10 @@ def test_what_a_run_lacks_is_one_line(run: Path, tmp_path: Path) -> None:
         Run(run)[1].reference_audio()
     with pytest.raises(ManifestError, match="names no mel"):
         Run(run)[0].read_mel()
-    with pytest.raises(ManifestError, match="nowhere is no run directory"):
+    with pytest.raises(ManifestError, match="nowhere is not a folder"):
         Run(tmp_path / "nowhere")
     (run / "clips.jsonl").unlink()
-    with pytest.raises(ManifestError, match=r"clips.jsonl does not exist"):
+    with pytest.raises(ManifestError, match=r"clips.jsonl is missing"):
         Run(run)
 
 

@@ -7,7 +7,14 @@ from pathlib import Path
 import pytest
 
 from manifests.errors import BadInput
-from manifests.tables import csv_text, parse_table, read_table, speaker_name, stem_name
+from manifests.tables import (
+    csv_text,
+    parse_table,
+    read_table,
+    speaker_name,
+    stem_name,
+    write_csv,
+)
 
 PLAIN = "speaker,stem,text\ns1,bbaf2n,bin blue at f two now\ns2,lgbf6s,über\n"
 COLUMNS = ("speaker", "stem", "text")
@@ -107,3 +114,14 @@ def test_speakers_of_grid_have_one_name() -> None:
     assert [speaker_name(t) for t in ("s21", "s99", "anna1", "", "s1x")] == [
         "s21", "s99", "anna1", "", "s1x",
     ]  # fmt: skip
+
+
+def test_written_tables_guard_texts_and_keep_numbers(tmp_path: Path) -> None:
+    cells = ["=1+1", "-a", "-0.5", "-1e-05", "1e400", -0.1 - 0.2, None, 3, "s1, s2"]
+    write_csv(tmp_path / "out" / "t.csv", [f"c{i}" for i in range(len(cells))], [cells])
+    text = (tmp_path / "out" / "t.csv").read_text(encoding="utf-8")
+    assert text.splitlines()[1] == (
+        "'=1+1,'-a,-0.5,-1e-05,1e400,-0.30000000000000004,,3,\"s1, s2\""
+    )
+    table = read_table(tmp_path / "out" / "t.csv", ("c0", "c1"))
+    assert table.lines[0]["c0"] == "=1+1"

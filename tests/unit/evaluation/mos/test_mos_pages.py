@@ -18,6 +18,7 @@ import pytest
 import soundfile
 
 from evaluation.mos.pages import (
+    SHEET_COLUMNS,
     Sounds,
     large,
     minutes,
@@ -29,6 +30,7 @@ from evaluation.mos.pages import (
 from evaluation.mos.records import Handout, Session, Trial
 from evaluation.mos.scales import ALL_SCALES, HEADPHONES, SCALES
 from manifests.errors import BadInput
+from manifests.tables import write_csv
 
 RATE_HZ = 16_000
 HOSTILE = "=1+1 </script><script>alert(1)</script><img src=x onerror=alert(2)> \u2028 '\"&${title}"
@@ -145,12 +147,15 @@ def test_json_cannot_leave_its_element() -> None:
     assert json.loads(text) == {"a": "</script><!--<script>&\u2028é"}
 
 
-def test_sheets_cannot_calculate(handout: tuple[Path, Handout]) -> None:
+def test_sheets_cannot_calculate(handout: tuple[Path, Handout], tmp_path: Path) -> None:
     _, design = handout
     trials = (Trial("=t", "mos", False, ("+a.wav",)),)
     rows = sheet_rows(dataclasses.replace(design, design="@d"), Session("-S", trials))
-    assert [cell for cell in rows[0] if str(cell).startswith(("=", "+", "-", "@"))] == []
-    assert {"'=t", "'+a.wav", "'@d", "'-S"} <= set(map(str, rows[0]))
+    write_csv(tmp_path / "sheet.csv", SHEET_COLUMNS, rows)
+    with open(tmp_path / "sheet.csv", encoding="utf-8", newline="") as file:
+        cells = list(csv.reader(file))[1]
+    assert [cell for cell in cells if cell.startswith(("=", "+", "-", "@"))] == []
+    assert {"'=t", "'+a.wav", "'@d", "'-S"} <= set(cells)
 
 
 def test_files(handout: tuple[Path, Handout]) -> None:
