@@ -44,8 +44,8 @@ def run(
     copies: int = 1,
     limit_s: float = 600.0,
 ) -> Outcome:
-    """What `work(start, *args)` yields in each of some fresh processes. What was yielded before a
-    process was stopped is kept."""
+    """Yields what `work(start, *args)` yields in each of several fresh processes. Items that
+    were yielded before a process was stopped are kept."""
     spawn = multiprocessing.get_context("spawn")
     barrier = spawn.Barrier(copies)
     rows: tuple[list[Any], ...] = tuple([] for _ in range(copies))

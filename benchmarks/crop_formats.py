@@ -1,4 +1,4 @@
-"""Which file format for the crops: size, fidelity and time, measured on the clips of a GRID folder.
+"""Compares file formats of crops: size, fidelity and time, measured on the clips of a GRID folder.
 
     python -m benchmarks --only crop-formats
 

@@ -115,7 +115,7 @@ def _finish(where: torch.device) -> None:
 def compiled_rates(
     start: Start, size: str, device: str, names: Sequence[str], seconds: float, cache: str
 ) -> Iterator[tuple[str, str, float]]:
-    """As `rates`, of what `torch.compile` makes."""
+    """Returns the same as `rates` for the module compiled by `torch.compile`."""
     os.environ["TORCHINDUCTOR_CACHE_DIR"] = cache
     yield from rates(start, size, device, names, (COMPILE,), seconds)
 

@@ -80,7 +80,8 @@ def make_runs(corpus: Path, clips: int, scratch: Path) -> list[Run]:
 
 
 def bundled(runs: list[Run]) -> list[Metric]:
-    """What a report computes when nobody brings anything, as far as it is installed."""
+    """Returns the metrics that a report computes without weights of the user, as far as they are
+    installed."""
     for recognizer in (None, NOBODY):
         settings = read_settings(
             runs,

@@ -1,4 +1,4 @@
-"""How long `facetron speak` takes on a clip, and what longer clips cost."""
+"""Measures the time that `facetron speak` takes on a clip, and the cost of longer clips."""
 
 from __future__ import annotations
 
@@ -30,7 +30,8 @@ VOCODERS = ("hifigan", "hifigan-refined", "griffin-lim")
 
 
 def bundled_weights(scratch: Path) -> tuple[str, str]:
-    """What to load, and how to call it: weights of the package, or `random_weights` without any."""
+    """Returns the weights to load and their name: those of the package, or `random_weights`
+    without any."""
     for name in bundled.names():
         if checkpoint.read_info(bundled.resolve(name)).system != systems.DEFAULT:
             continue  # a baseline
@@ -39,7 +40,8 @@ def bundled_weights(scratch: Path) -> tuple[str, str]:
 
 
 def random_weights(scratch: Path, size: str = "small") -> tuple[str, str]:
-    """As `bundled_weights`, with all parts, which cost the same as trained ones."""
+    """Returns the same as `bundled_weights` with random values in all parts, which cost the same
+    as trained ones."""
     path = scratch / f"{size}.safetensors"
     if not path.exists():
         config = SIZES[size]

@@ -121,7 +121,7 @@ def grammar_table() -> Tensor:
 
 
 def in_grammar(tokens: Tokens) -> bool:
-    """Whether characters spell a whole sentence of GRID."""
+    """Returns whether characters spell a whole sentence of GRID."""
     table, at = grammar_table(), 0
     for token in (*tokens, EOS):
         at = int(table[at, token])

@@ -44,7 +44,8 @@ VOCABULARY_SIZE = FIRST_LETTER + len(LETTERS)
 
 @dataclass(frozen=True)
 class Hearing:
-    """How a clip is heard in training; the default is how every clip is heard in use.
+    """Variation of a clip's features in training; the default is that of recognition, which varies
+    nothing.
 
     Attributes:
         hop_samples: shorter hops stretch time without moving pitch.

@@ -27,7 +27,8 @@ _CHUNK_CELLS = 4_000_000
 def equal_error_rates(
     cosines: Array, clip: NDArray[np.int64], is_target: NDArray[np.bool_], counts: Array
 ) -> Array:
-    """Where as many targets are missed as others are accepted, in percent.
+    """Computes equal error rates in percent: the rate at which as many targets are missed as others
+    are accepted.
 
     Between two thresholds both rates are taken as straight lines, so that the number does not hang
     on which of them a single trial falls.

@@ -31,7 +31,8 @@ def ramp(strength: float, weak: float, strong: float) -> float:
 
 
 def geometric(strength: float, weak: float, strong: float) -> float:
-    """Like `ramp`, by equal factors."""
+    """Geometric from `weak` at strength 0 to `strong` at 1: equal steps of strength are equal
+    factors."""
     return float(weak * (strong / weak) ** strength)
 
 

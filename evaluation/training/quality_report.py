@@ -1,4 +1,4 @@
-"""How well the quality network predicts PESQ on what it was not trained on."""
+"""Measures how well the quality network predicts PESQ on data that it was not trained on."""
 
 from __future__ import annotations
 

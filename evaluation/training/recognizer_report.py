@@ -1,4 +1,4 @@
-"""How well the recognizer reads whom: the numbers of its card."""
+"""Error rates of the recognizer by speaker group: the numbers of its card."""
 
 from __future__ import annotations
 

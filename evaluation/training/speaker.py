@@ -103,7 +103,8 @@ def crop(mel: NDArray[np.float32], frames: int, rng: np.random.Generator) -> NDA
 
 
 def shares(heard: Sequence[Voice], real_share: float) -> NDArray[np.float64]:
-    """How often each voice is drawn: speakers evenly, half of a speaker's crops at their own speed."""
+    """Returns how often each voice is drawn: all speakers equally, half of a speaker's crops at
+    their own speed."""
     weight = np.zeros(len(heard))
     for origin, part in (("real", real_share), ("synthetic", 1 - real_share)):
         mine = [i for i, voice in enumerate(heard) if voice.speaker.startswith(origin)]

@@ -1,4 +1,4 @@
-"""How well the speaker network tells whom: the numbers of its card."""
+"""Identification and verification rates of the speaker network: the numbers of its card."""
 
 from __future__ import annotations
 

@@ -36,7 +36,7 @@ class LipConfig:
     `dropout`, `frozen`, and the field of view of another kind in `input_px` and `input_channels`."""
     input_px: int = 144
     input_channels: Literal[1, 3] = 3
-    """3 is color, 1 grey."""
+    """3 for color, 1 for gray."""
     channels: tuple[int, ...] = (32, 64, 96)
     bottleneck: int = 32
     """Inner channels of the residual block ("96-32" is read as 96→32→96); 0 leaves it out."""

@@ -17,7 +17,7 @@ from manifests.errors import BadInput
 from manifests.precision import full_precision
 
 LUMA = (0.299, 0.587, 0.114)
-"""Weights of red, green and blue in grey (ITU-R BT.601)."""
+"""Weights of red, green and blue in gray (ITU-R BT.601)."""
 
 FRAMES_AT_ONCE = 15
 """That `lip_input` turns into numbers of four bytes: what is worked on stays in a core's cache."""
@@ -40,7 +40,7 @@ def lip_input(frames: Tensor, config: LipConfig) -> Tensor:
         frames: (..., T, H, W, 3) uint8 RGB, square.
 
     Returns:
-        (..., C, T, H', W') float32, about ±1: grey if the config says so, and resized to its side.
+        (..., C, T, H', W') float32, about ±1: gray if the config says so, and resized to its side.
     """
     if frames.ndim < 4 or frames.shape[-1] != 3 or frames.shape[-2] != frames.shape[-3]:
         raise BadInput(f"lips of shape {tuple(frames.shape)}", "pass (..., T, H, H, 3) RGB frames")
@@ -60,7 +60,7 @@ def _planes(frames: Tensor, config: LipConfig) -> Tensor:
         planes = (frames.float() @ torch.tensor(LUMA, device=frames.device)).unsqueeze(1)
     else:
         planes = frames.movedim(-1, 1).float()
-    # The mean of grey levels is the grey level of means: the scale is left to the small pictures.
+    # The mean of gray levels is the gray level of the mean: the scale is left to the small pictures.
     return (_resized(planes, config.input_px) - 127.5) / 128
 
 

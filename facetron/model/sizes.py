@@ -69,7 +69,7 @@ SMALL = ModelConfig(
         ),
     ),
 )
-"""Small variant that trains on two cores: 56² grey lips, a lip encoder of about a million parameters,
+"""Small variant that trains on two cores: 56² gray lips, a lip encoder of about a million parameters,
 about five million in all modules that synthesis needs. `facetron info --size small` lists where it
 departs from the paper. Its discriminators are small too; they are not shipped."""
 

@@ -91,8 +91,8 @@ def voice_losses(
 
 
 def monitored(mel: Tensor, voice: dict[str, Tensor]) -> Tensor:
-    """What chooses the best checkpoint where swapped faces have weight: a distance of mels, and how
-    little the voice follows the face (`voice_losses`)."""
+    """Returns the value that chooses the best checkpoint where swapped faces have weight: it
+    combines a distance of mels with how little the voice follows the face (`voice_losses`)."""
     return mel + 0.1 * voice["swap_voice"] + voice["swap_pitch"]
 
 

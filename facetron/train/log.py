@@ -31,7 +31,7 @@ class EpochLog:
 
     @property
     def shows(self) -> bool:
-        """Whether `show` writes anything."""
+        """Whether `show` writes anything (TensorBoard is installed)."""
         return self._writer is not None
 
     def write(self, history: list[dict[str, Any]]) -> None:

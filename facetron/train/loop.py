@@ -75,7 +75,7 @@ class Diverged(ToolkitError):
 
 @dataclass(frozen=True)
 class Inherited:
-    """What came with the weights that a training starts from.
+    """Facts that came with the weights from which a training starts.
 
     Attributes:
         speakers: that they were trained on.
@@ -258,8 +258,8 @@ class Trainer:
         self._end_epoch(number, spent_s)
 
     def _is_due(self, number: int, since_s: float) -> bool:
-        """Whether to save after so many steps of an epoch. By the clock one process alone decides;
-        several would not agree."""
+        """Returns whether to save after this step of an epoch. Where saving goes by the clock,
+        one process decides for all, since several would not agree."""
         t = self.training
         by_clock = since_s >= t.save_every_s and self.fabric.world_size == 1
         by_steps = t.save_every_steps > 0 and number % t.save_every_steps == 0
@@ -346,7 +346,8 @@ class Trainer:
         return made
 
     def _made(self, piece: Batch, number: int, k: int) -> Made:
-        """What the generator makes of the k-th part of a batch, drawn alike however often."""
+        """Returns the generator's output for the k-th part of a batch; repeated calls draw the
+        same random numbers."""
         _seed(self.training.seed, self.epoch, number, self.fabric.global_rank, *([k] if k else []))
         made: Made = self.generator(piece)
         return made
@@ -595,7 +596,7 @@ class Trainer:
         self.report(f"{self.stage.name}: taken up again after {done}")
 
     def _identity(self) -> str:
-        """Of everything that decides the numbers to come."""
+        """Returns a hash of everything that determines the results of the training."""
         training = {k: v for k, v in asdict(self.training).items() if k not in FREE}
         clips = [(row.clip_id, row.source_sha256) for row in (*self.data.train, *self.data.val)]
         told = [

@@ -42,9 +42,9 @@ def mel_picture(mel: Mel, scale: tuple[float, float], zoom: int = 1) -> Picture:
         raise BadInput(f"a mel of shape {mel.shape}", "pass (n_mels, frames)")
     low, high = scale
     level = np.nan_to_num((mel - low) / (high - low), nan=0.0, posinf=1.0, neginf=0.0)
-    grey = np.rint(level.clip(0, 1) * 255).astype(np.uint8)[::-1]
-    grey = np.ascontiguousarray(grey.repeat(zoom, axis=0).repeat(zoom, axis=1))
-    colored = cv2.applyColorMap(grey, cv2.COLORMAP_MAGMA)
+    gray = np.rint(level.clip(0, 1) * 255).astype(np.uint8)[::-1]
+    gray = np.ascontiguousarray(gray.repeat(zoom, axis=0).repeat(zoom, axis=1))
+    colored = cv2.applyColorMap(gray, cv2.COLORMAP_MAGMA)
     return np.asarray(cv2.cvtColor(colored, cv2.COLOR_BGR2RGB), np.uint8)
 
 

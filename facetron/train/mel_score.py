@@ -1,4 +1,5 @@
-"""How intelligible a made mel is beside the real one, from mels alone: what the perceptual head learns.
+"""Intelligibility of a synthesized mel beside the real one, computed from mels alone: the target of
+the perceptual head.
 
 ESTOI (Jensen and Taal, 2016) correlates the envelopes of third-octave bands over 384 ms, rows and
 then columns normalized, frames of silence left out. Here the same is computed on the mel: its bands

@@ -1,4 +1,5 @@
-"""What a few fixed validation clips look, sound and read like, for people who watch a training."""
+"""Pictures, sounds and transcripts of a few fixed validation clips, for people who watch a
+training."""
 
 from __future__ import annotations
 
@@ -27,7 +28,7 @@ Sound = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Exhibit:
-    """Of one clip, what its stage can show.
+    """The parts of one clip that its stage can show.
 
     Attributes:
         clip: `s1/bbaf2n`.
@@ -87,7 +88,7 @@ def mels_shown(
 
 
 def table(exhibits: Sequence[Exhibit]) -> str:
-    """What was said and read, as a table in Markdown; "" where nothing was read."""
+    """Returns sentences and transcripts as a Markdown table, "" where nothing was read."""
     lines = [f"| {e.clip} | {e.said} | {e.read or '–'} |" for e in exhibits if e.said]
     return "\n".join(["| clip | said | read |", "|---|---|---|", *lines]) if lines else ""
 

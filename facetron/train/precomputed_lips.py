@@ -1,4 +1,5 @@
-"""What a frozen lip encoder reads of every clip, taken once before an epoch instead of in each.
+"""Outputs of a frozen lip encoder for all clips, computed once before an epoch instead of in each
+step.
 
 The lip encoder is frozen while the rest learns (IV-A: it "is trained beforehand"), so what it reads
 of a clip changes only with how the clip is varied. On a CPU it costs as much as all the rest of a

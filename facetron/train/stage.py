@@ -1,4 +1,4 @@
-"""What the loop asks of a stage, and what several stages share."""
+"""Interface between the training loop and its stages, and functions that several stages share."""
 
 from __future__ import annotations
 
@@ -137,7 +137,7 @@ class Stage(ABC, Generic[ConfigT]):
         return None
 
     def pairs(self, made: Made, batch: Batch) -> Pairs:
-        """What the critics compare; nothing without critics."""
+        """Returns the pairs that the discriminators compare; none without discriminators."""
         return {}
 
     @abstractmethod
@@ -148,11 +148,12 @@ class Stage(ABC, Generic[ConfigT]):
         """Sees every batch of a validation, for `metrics`."""
 
     def metrics(self) -> dict[str, float | None]:
-        """Of all that was observed since it was last asked; None is what cannot be known."""
+        """Returns the metrics of all batches observed since the last call; None marks a value
+        that cannot be known."""
         return {}
 
     def show(self, made: Made, batch: Batch, which: Sequence[int]) -> list[Exhibit]:
-        """What people may look at of some clips of a validation's batch."""
+        """Returns the displayable parts of some clips of a validation batch."""
         return []
 
 
@@ -165,7 +166,8 @@ class FacetronStage(Stage[ModelConfig]):
 
 
 def has_critics(weights: LossConfig) -> bool:
-    """Whether discriminators are to judge: without any weight on them they only cost time."""
+    """Returns whether discriminators are used: without a weight on their losses they would only
+    cost time."""
     return bool(weights.adversarial or weights.features)
 
 

@@ -64,7 +64,7 @@ def partners(speakers: Sequence[str]) -> list[int]:
 
 
 def through(module: nn.Module, *inputs: Tensor) -> object:
-    """What a module makes of its inputs, with gradients for these and none for its weights."""
+    """Returns the output of a module with gradients for its inputs and none for its weights."""
     frozen = {name: value.detach() for name, value in module.state_dict(keep_vars=True).items()}
     # cuDNN's recurrent networks have no backward pass in evaluation mode.
     with torch.backends.cudnn.flags(enabled=False):
@@ -79,7 +79,8 @@ def swap_losses(
     reader: PitchReader | None,
     temperature: float,
 ) -> dict[str, Tensor]:
-    """How little a mel with a swapped face sounds like the owner of the face.
+    """Losses that measure how far the voice of a mel with a swapped face is from the face's
+    speaker.
 
     Args:
         made: (B, n_mels, T) mels of the lips of each clip with the face of its partner (`partners`).
@@ -134,7 +135,8 @@ def median_octaves(pitch: Pitch) -> list[float]:
 
 
 class SwapValidation:
-    """Whose voice the validation clips have when they are given the faces of other speakers.
+    """Measures whose voice the validation clips have when they are given the faces of other
+    speakers.
 
     Attributes:
         reader: reads the pitch of made and real mels alike; without one nothing can be said.
@@ -167,7 +169,7 @@ class SwapValidation:
 
     @torch.no_grad()
     def metrics(self) -> dict[str, float | None]:
-        """Of all that was added, which is then forgotten.
+        """Returns the metrics over all clips added since the last call, and forgets these clips.
 
         Returns:
             `swap_cents` (median distance of the median pitch from that of the owner of the face),

@@ -47,7 +47,7 @@ def sounded(vocoder: Vocoder, mel: Tensor) -> Made:
 
 
 def wave_fields(vocoder: Vocoder) -> tuple[Field, ...]:
-    """What `wave_losses` compares with."""
+    """Targets with which `wave_losses` compares."""
     return ("wave",) if vocoder.pitch is None else ("wave", "pitch")
 
 
