@@ -21,7 +21,14 @@ from pathlib import Path
 
 import click
 
-from benchmarks import build_speed, crop_formats, landmark_backends, landmark_steps, scoring
+from benchmarks import (
+    build_speed,
+    crop_formats,
+    growth,
+    landmark_backends,
+    landmark_steps,
+    scoring,
+)
 from manifests.console import run as run_program
 from manifests.cpus import available_cpus
 from manifests.errors import BadInput
@@ -42,7 +49,7 @@ MEASUREMENTS: dict[str, Callable[[Path, int, Path], str]] = {
     "stages": build_speed.stages,
     "workers": build_speed.workers,
     "unchanged": build_speed.unchanged,
-    "growth": build_speed.growth,
+    "growth": lambda *given: f"{build_speed.growth(*given)}\n\n{growth.growth(*given)}",
     "naive": _late("naive_speed", "naive"),
     "landmark-steps": landmark_steps.table,
     "landmark-backends": landmark_backends.table,
