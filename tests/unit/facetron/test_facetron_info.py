@@ -40,7 +40,8 @@ def test_paper_size_beside_the_plan() -> None:
     lips = line_of(output, "lip encoder")
     assert lips == ["3×75×144×144", "75×512,", "75×28", "14.29", "53.65", "14.3", "55.7"]
     assert line_of(output, "decoder") == ["640×75", "80×150", "24.02", "3.73", "24", "3.7"]
-    assert line_of(output, "mel MPD")[-4:] == ["24.70", "0.18", "24.7", "0.18"]
+    assert line_of(output, "mel MPD")[-4:] == ["24.70", "0.37", "24.7", "0.18"]
+    assert "mel MPD: the plan has HiFi-GAN's strides" in output
     assert line_of(output, "vocoder")[:4] == ["80×150", "1×48000", "13.09", "48.06"]
     assert "decoder: III: light HiFi-GAN, rates (1, 1, 2)" in output
     assert "lip encoder: the plan counts the Bi-GRU's 2.0 GFLOP twice" in output
