@@ -200,6 +200,8 @@ def tell(
         click.echo(f"{report.kept} of them are from earlier builds of this folder")
     for reason, count in report.dropped.items():
         click.echo(f"  {count} clips of earlier builds are no longer listed: {reason}")
+    if report.unlisted:
+        click.echo(f"{report.unlisted} videos in the corpus are not in its list (provenance.json)")
     if report.manifest:
         click.echo(f"manifest: {report.manifest}")
     if report.failures:

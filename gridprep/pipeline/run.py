@@ -70,6 +70,7 @@ class BuildReport:
         kept: clips of earlier builds of the folder that are listed too, though not selected.
         dropped: reason → number of clips of earlier builds that are no longer listed.
         manifest: path of the manifest, "" for a single stage.
+        unlisted: videos that lie in the corpus and are not taken, since its list does not name them.
     """
 
     clips: int
@@ -81,6 +82,7 @@ class BuildReport:
     manifest: str = ""
     kept: int = 0
     dropped: dict[str, int] = field(default_factory=dict)
+    unlisted: int = 0
 
 
 @dataclass(frozen=True)
@@ -224,6 +226,7 @@ def _unchanged(
         reused=len(selection.clips),
         wall_s=time.monotonic() - started_s,
         manifest=os.path.join(options.out, MANIFEST),
+        unlisted=len(selection.corpus.unlisted),
     )
     provenance = _provenance(options, selection, report, files.split()[0])
     write_json(os.path.join(options.out, PROVENANCE), provenance)
@@ -425,6 +428,7 @@ def write_manifest(
         dropped=dict(lists.dropped),
         wall_s=time.monotonic() - started_s,
         manifest=os.path.join(options.out, MANIFEST),
+        unlisted=len(selection.corpus.unlisted),
     )
     files = files_digest(options.out)
     if options.targets and not overrides and not lists.kept:
