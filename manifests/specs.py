@@ -73,6 +73,16 @@ class AudioSpec(Spec):
     """Mono PCM cut or right-padded to the clip's length.
 
     The default is the paper's 16 kHz (V) and GRID's length; 3 s are 48,000 samples.
+
+    Example:
+        >>> from manifests import AudioSpec
+        >>> spec = AudioSpec()
+        >>> spec.clip_samples / spec.sample_rate_hz
+        3.0
+        >>> spec.require(AudioSpec(sample_rate_hz=22_050).fingerprint(), "another build")
+        Traceback (most recent call last):
+        ...
+        manifests.errors.SpecMismatch: another build has AudioSpec ...
     """
 
     sample_rate_hz: int = 16_000
@@ -91,6 +101,14 @@ class MelSpec(Spec):
     Steps, in order: high-pass, peak normalization, pre-emphasis, clip to [-1, 1], padding, Hann STFT,
     magnitude `sqrt(re² + im² + magnitude_eps)`, mel filter bank, `log` with `floor`, then
     `value * scale + offset`, then optional clipping.
+
+    Example:
+        >>> from manifests import MelSpec
+        >>> mel = MelSpec(hop_samples=160)
+        >>> mel.frames(48_000), mel.frame_rate_hz
+        (300, 100.0)
+        >>> mel == MelSpec.from_dict(mel.to_dict()), mel.fingerprint() == MelSpec().fingerprint()
+        (True, False)
     """
 
     sample_rate_hz: int = 16_000
@@ -128,7 +146,13 @@ class MelSpec(Spec):
 
 @dataclass(frozen=True)
 class LandmarkSpec(Spec):
-    """How landmarks are found and cleaned."""
+    """Detection and cleaning of landmarks.
+
+    Example:
+        >>> from manifests import LandmarkSpec
+        >>> LandmarkSpec().fingerprint() == LandmarkSpec(every=1).fingerprint()
+        False
+    """
 
     backend: str = "facemesh"
     every: int = 2
@@ -148,6 +172,12 @@ class CropSpec(Spec):
     A similarity warp brings the stable points (eyes, nose) onto the mean face in a
     `reference_px`² frame; 144² cut at 384² shows what 96² shows at 256² (auto_avsr), so
     pretrained lip readers can be fed by downsizing.
+
+    Example:
+        >>> from manifests import CropSpec
+        >>> spec = CropSpec(lips_px=96)
+        >>> 75 // spec.face_every, spec == CropSpec()
+        (15, False)
     """
 
     reference_px: int = 384
