@@ -12,7 +12,7 @@ JOBS ?= 2
 
 .DEFAULT_GOAL := help
 # Trained systems beside Facetron, and how many clips of the unseen speakers the demo has them speak.
-BASELINES ?= voc lip2wav
+BASELINES ?= voc lip2wav vcvts
 BASELINE_CLIPS ?= 16
 
 .PHONY: help install demo baselines test lint bench clean
