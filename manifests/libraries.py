@@ -17,6 +17,8 @@ EXTRAS = {
     "librosa": ("eval",),
     "sklearn": ("eval",),
     "speechbrain": ("eval",),
+    "onnxruntime": ("judges",),
+    "pocketsphinx": ("judges",),
     "lightning_fabric": ("train",),
     "dask": ("dask",),
     "distributed": ("dask",),

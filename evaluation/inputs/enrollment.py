@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from evaluation.inputs import speaker_recordings
-from evaluation.inputs.pairs import Recording, Run, Unscorable, read_run
+from evaluation.inputs.pairs import Recording, Run, Samples, Unscorable, read_run
 from evaluation.models.ecapa import active_mel, load_ecapa
+from evaluation.models.ge2e import speech_of
 from evaluation.models.weights import weights_sha256
+from manifests.ge2e import embed_voices
+
+HeardT = TypeVar("HeardT")
 
 CLIPS = 25
 """Recordings of a speaker at most, evenly over their names: more do not move the mean."""
@@ -84,18 +90,33 @@ def enrollment_of(run: Run) -> Enrollment:
 
 @lru_cache(maxsize=4)
 def enrolled(enrollment: Enrollment) -> dict[str, Enrolled]:
-    """Speaker → embeddings; recordings without speech are left out. Listened to once a process."""
+    """Speaker → embeddings by ECAPA; recordings without speech are left out. Listened to once a
+    process."""
     network = load_ecapa()
+    return _enrolled(enrollment, active_mel, network.embed)
+
+
+@lru_cache(maxsize=4)
+def enrolled_by_ge2e(enrollment: Enrollment) -> dict[str, Enrolled]:
+    """The same by GE2E."""
+    return _enrolled(enrollment, speech_of, embed_voices)
+
+
+def _enrolled(
+    enrollment: Enrollment,
+    hear: Callable[[Samples], HeardT],
+    embed: Callable[[list[HeardT]], NDArray[np.float64]],
+) -> dict[str, Enrolled]:
     voices = {}
     for speaker, clips in recordings(read_run(enrollment.root)).items():
         heard = {}
         for name, path in clips.items():
             try:
-                heard[name] = active_mel(Recording(path).samples)
+                heard[name] = hear(Recording(path).samples)
             except Unscorable:
                 continue  # silent or broken: its own floor says so
         if heard:
-            voices[speaker] = Enrolled(tuple(heard), network.embed(list(heard.values())))
+            voices[speaker] = Enrolled(tuple(heard), embed(list(heard.values())))
     return voices
 
 

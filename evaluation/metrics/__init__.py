@@ -13,9 +13,10 @@ if TYPE_CHECKING:
     from evaluation.metrics.lipsync import lip_sync
     from evaluation.metrics.naturalness import nisqa_tts
     from evaluation.metrics.offset import offset_ms
+    from evaluation.metrics.opinion import distillmos, dnsmos
     from evaluation.metrics.perceptual import pesq
     from evaluation.metrics.pitch import f0_errors, f0_hz
-    from evaluation.metrics.quality_net import quality
+    from evaluation.metrics.quality_net import degradation_index
     from evaluation.metrics.recognition import (
         character_error_rate,
         keyword_accuracy,
@@ -33,6 +34,8 @@ else:
             "audio_video_offset": "evaluation.metrics.sync:audio_video_offset",
             "character_error_rate": "evaluation.metrics.recognition:character_error_rate",
             "equal_error_rate": "evaluation.metrics.speaker:equal_error_rate",
+            "distillmos": "evaluation.metrics.opinion:distillmos",
+            "dnsmos": "evaluation.metrics.opinion:dnsmos",
             "estoi": "evaluation.metrics.intelligibility:estoi",
             "f0_errors": "evaluation.metrics.pitch:f0_errors",
             "f0_hz": "evaluation.metrics.pitch:f0_hz",
@@ -47,8 +50,8 @@ else:
             "nisqa_tts": "evaluation.metrics.naturalness:nisqa_tts",
             "offset_ms": "evaluation.metrics.offset:offset_ms",
             "pesq": "evaluation.metrics.perceptual:pesq",
-            "quality": "evaluation.metrics.quality_net:quality",
             "slot_accuracy": "evaluation.metrics.recognition:slot_accuracy",
+            "degradation_index": "evaluation.metrics.quality_net:degradation_index",
             "speaker_embedding": "evaluation.metrics.speaker:speaker_embedding",
             "speaker_similarity": "evaluation.metrics.speaker:speaker_similarity",
             "stoi": "evaluation.metrics.intelligibility:stoi",
@@ -61,6 +64,9 @@ else:
 __all__ = [
     "audio_video_offset",
     "character_error_rate",
+    "degradation_index",
+    "distillmos",
+    "dnsmos",
     "equal_error_rate",
     "estoi",
     "f0_errors",
@@ -76,7 +82,6 @@ __all__ = [
     "nisqa_tts",
     "offset_ms",
     "pesq",
-    "quality",
     "slot_accuracy",
     "speaker_embedding",
     "speaker_similarity",

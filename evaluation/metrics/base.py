@@ -33,9 +33,15 @@ GROUPS: tuple[str, ...] = get_args(Group)
 
 REGISTRY: dict[str, str] = {
     "nisqa_tts": "evaluation.metrics.naturalness:NisqaTts",
-    "quality": "evaluation.metrics.quality_net:Quality",
+    "dnsmos": "evaluation.metrics.opinion:Dnsmos",
+    "dnsmos_ovrl": "evaluation.metrics.opinion:DnsmosOverall",
+    "distillmos": "evaluation.metrics.opinion:DistillMos",
+    "degradation_index": "evaluation.metrics.quality_net:DegradationIndex",
     "cer": "evaluation.metrics.recognition:CharacterErrorRate",
     "wer": "evaluation.metrics.recognition:WordErrorRate",
+    "cer_second": "evaluation.metrics.second_recognizer:SecondCharacterErrorRate",
+    "wer_second": "evaluation.metrics.second_recognizer:SecondWordErrorRate",
+    "recognizer_agreement": "evaluation.metrics.second_recognizer:RecognizerAgreement",
     "cer_grammar": "evaluation.metrics.recognition:GrammarCharacterErrorRate",
     "wer_grammar": "evaluation.metrics.recognition:GrammarWordErrorRate",
     "lip_cer": "evaluation.metrics.recognition:LipCharacterErrorRate",
@@ -47,6 +53,9 @@ REGISTRY: dict[str, str] = {
     "slot_letter": "evaluation.metrics.recognition:LetterSlot",
     "slot_digit": "evaluation.metrics.recognition:DigitSlot",
     "slot_adverb": "evaluation.metrics.recognition:AdverbSlot",
+    "ge2e_similarity": "evaluation.metrics.speaker_ge2e:Ge2eSimilarity",
+    "ge2e_accuracy": "evaluation.metrics.speaker_ge2e:Ge2eAccuracy",
+    "ge2e_eer": "evaluation.metrics.speaker_ge2e:Ge2eEer",
     "speaker_similarity": "evaluation.metrics.speaker:SpeakerSimilarity",
     "speaker_accuracy": "evaluation.metrics.speaker:SpeakerAccuracy",
     "speaker_eer": "evaluation.metrics.speaker:SpeakerEer",
@@ -83,8 +92,9 @@ FLOOR_SUFFIX = "_floor"
 """The floor of a metric is the same measure on the recordings: `wer_floor` beside `wer`."""
 
 RECOGNITION = (
-    "cer", "wer", "cer_grammar", "wer_grammar", "lip_cer", "lip_wer", "keyword", "slot_command",
-    "slot_color", "slot_preposition", "slot_letter", "slot_digit", "slot_adverb",
+    "cer", "wer", "cer_second", "wer_second", "recognizer_agreement", "cer_grammar", "wer_grammar",
+    "lip_cer", "lip_wer", "keyword", "slot_command", "slot_color", "slot_preposition", "slot_letter",
+    "slot_digit", "slot_adverb",
 )  # fmt: skip
 SYNC = ("av_offset", "av_correlation", "lse_c", "lse_d")
 SWAP = ("voice_follows", "f0_voice", "f0_follows")

@@ -1,4 +1,8 @@
-"""PESQ predicted without the recording by a network that comes with the toolkit."""
+"""A degradation index without the recording, by a network that comes with the toolkit.
+
+It was trained to predict PESQ of recordings with artificial damage, and orders such damage. On what
+published systems synthesize it does not follow PESQ, so it is no measure of quality.
+"""
 
 from __future__ import annotations
 
@@ -12,11 +16,15 @@ from manifests.errors import BadInput, MissingDependency
 
 WEIGHTS = Path(__file__).parents[1] / "weights" / "quality.safetensors"
 
-CAVEAT = "It hears noise, distortion and vocoders, not whether a voice is natural or the words are right."
+CAVEAT = (
+    "It does not follow PESQ or listeners on synthesized speech, and hears neither whether a voice is "
+    "natural nor whether the words are right."
+)
 
 
-def quality(samples: Array, rate_hz: int) -> float:
-    """PESQ (wb MOS-LQO) as a network of the toolkit predicts it without a reference, 1.02 to 4.64.
+def degradation_index(samples: Array, rate_hz: int) -> float:
+    """How free of noise, clipping and coding a sound is, 1.02 (much damage) to 4.64 (none), by a network of
+    the toolkit that was trained on PESQ of artificial damage.
 
     Args:
         samples: (n,) or (n, channels), floats of full scale ±1 or integers.
@@ -32,22 +40,22 @@ def quality(samples: Array, rate_hz: int) -> float:
         >>> rng = np.random.default_rng(0)
         >>> speech = rng.standard_normal(32_000) * np.sin(np.arange(32_000) / 3000) ** 2 / 8
         >>> noisy = speech + 0.02 * rng.standard_normal(32_000)
-        >>> 1 < metrics.quality(noisy, 16_000) < 4.65
+        >>> 1 < metrics.degradation_index(noisy, 16_000) < 4.65
         True
     """
-    return Quality().value(paired(None, samples, rate_hz))
+    return DegradationIndex().value(paired(None, samples, rate_hz))
 
 
-class Quality(Metric):
+class DegradationIndex(Metric):
     info = MetricInfo(
-        name="quality",
-        label="Quality (pred. PESQ)",
+        name="degradation_index",
+        label="Degradation index",
         unit="",
         direction="higher",
         definition=(
-            "Predicts PESQ wb MOS-LQO (1.02 to 4.64) without a reference, by a network of this "
-            f"toolkit. {CAVEAT} Level is normalized; recordings do not reach 4.64, so read it "
-            "beside their score."
+            "How free of noise, clipping and coding the speech is (1.02 to 4.64), by a network of this "
+            f"toolkit that was trained on artificial damage. {CAVEAT} Level is normalized; recordings "
+            "do not reach 4.64, so read it beside their score."
         ),
         citation="this toolkit; architecture after Mittag et al., Interspeech 2021",
         group="headline",
@@ -69,7 +77,7 @@ class Quality(Metric):
         try:
             open_shipped(WEIGHTS)
         except BadInput as error:
-            raise MissingDependency(f"quality: {error.problem}", error.remedy) from None
+            raise MissingDependency(f"degradation_index: {error.problem}", error.remedy) from None
 
     def measure(self, pair: Pair) -> Measured:
         from evaluation.models.quality_net import LengthUnfit, load_quality_net

@@ -13,7 +13,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from evaluation.inputs.enrollment import CLIPS, Enrollment, Trials, enrolled, enrollment_of, trials
+from evaluation.inputs.enrollment import (
+    CLIPS,
+    Enrolled,
+    Enrollment,
+    Trials,
+    enrolled,
+    enrollment_of,
+    trials,
+)
 from evaluation.inputs.pairs import Array, Pair, Recording, Run, Unscorable
 from evaluation.inputs.settings import Settings
 from evaluation.metrics.base import Measured, Metric, MetricInfo
@@ -114,13 +122,24 @@ class Speaker(Metric):
     """Base of the metrics that compare a voice with the run's speakers."""
 
     def __init__(self) -> None:
-        parameters = {**stated_parameters(), "enrollment_clips": CLIPS}
+        parameters = {**self.network_parameters(), "enrollment_clips": CLIPS}
         self.info = type(self).info.variant(parameters=parameters)
         self.enrollment: Enrollment | None = None
 
     @classmethod
     def wanted(cls, settings: Settings) -> bool:
         return True
+
+    def network_parameters(self) -> dict[str, Any]:
+        return stated_parameters()
+
+    def heard(self, recording: Recording) -> NDArray[np.float64]:
+        """Returns the embedding of a voice. Raises `Unscorable`."""
+        return embedding_of(recording)
+
+    def known(self, enrollment: Enrollment) -> dict[str, Enrolled]:
+        """Returns the embeddings of the run's speakers."""
+        return enrolled(enrollment)
 
     def for_run(self, run: Run) -> Metric:
         bound = copy.copy(self)
@@ -136,12 +155,17 @@ class Speaker(Metric):
 
     def trials(self, pair: Pair) -> Trials:
         """Cosines of the clip's voice with every speaker, computed once. Raises `Unscorable`."""
-        voice = embedding_of(pair.degraded)
+        voice = self.heard(pair.degraded)
+        voices = self.voices()
+        clip, target = pair.clip, self.target(pair.clip)
+        key = f"speakers {self.info.parameters['source']}"
+        return pair.once(key, lambda: trials(voice, target, clip.clip_id, voices))
+
+    def voices(self) -> dict[str, Enrolled]:
+        """Returns the run's speakers. Raises `Unscorable`."""
         if self.enrollment is None:
             raise Unscorable("no_enrollment", "no run with speakers to compare with was given")
-        voices = enrolled(self.enrollment)
-        clip, target = pair.clip, self.target(pair.clip)
-        return pair.once("speakers", lambda: trials(voice, target, clip.clip_id, voices))
+        return self.known(self.enrollment)
 
     def contest(self, pair: Pair) -> Trials:
         """Returns `trials` where the run holds another speaker. Raises `Unscorable`."""
@@ -157,7 +181,7 @@ class Speaker(Metric):
 class SpeakerSimilarity(Speaker):
     info = MetricInfo(
         name="speaker_similarity",
-        label="Speaker sim.",
+        label="Speaker sim. (ECAPA)",
         unit="",
         direction="higher",
         definition=(
@@ -186,7 +210,7 @@ class SpeakerSimilarity(Speaker):
 class SpeakerAccuracy(Speaker):
     info = SpeakerSimilarity.info.variant(
         name="speaker_accuracy",
-        label="Speaker ID",
+        label="Speaker ID (ECAPA)",
         unit="%",
         definition=(
             "Percentage of clips whose voice is closer to the target speaker than to any other speaker "
@@ -209,7 +233,7 @@ class SpeakerAccuracy(Speaker):
 class SpeakerEer(Speaker):
     info = SpeakerSimilarity.info.variant(
         name="speaker_eer",
-        label="Speaker EER",
+        label="Speaker EER (ECAPA)",
         unit="%",
         direction="lower",
         definition=(

@@ -44,7 +44,40 @@ class Judge:
 
 
 GE2E = Judge("ge2e", "whose voice it is", "Apache-2.0", ge2e.WHEEL, (ge2e.WEIGHTS,))
-JUDGES = {judge.name: judge for judge in (GE2E,)}
+
+DNSMOS_P808 = WheelFile(
+    "dnsmos-p808-speechmos-0.0.1.1.onnx",
+    "speechmos/dnsmos_models/model_v8.onnx",
+    "9246480c58567bc6affd4200938e77eef49468c8bc7ed3776d109c07456f6e91",
+    224_860,
+)
+DNSMOS_P835 = WheelFile(
+    "dnsmos-p835-speechmos-0.0.1.1.onnx",
+    "speechmos/dnsmos_models/sig_bak_ovr.onnx",
+    "269fbebdb513aa23cddfbb593542ecc540284a91849ac50516870e1ac78f6edd",
+    1_157_965,
+)
+DNSMOS = Judge(
+    "dnsmos",
+    "listeners' opinion, for noise suppressors",
+    "MIT",
+    Wheel("speechmos", "0.0.1.1", "the judge DNSMOS", ge2e.FETCH),
+    (DNSMOS_P808, DNSMOS_P835),
+)
+DISTILLMOS_WEIGHTS = WheelFile(
+    "distillmos-0.9.1-v7.pt",
+    "distillmos/weights/distill_mos_v7.pt",
+    "b18b3ac60227267cfb91e5d00ce22cc7b73716fd92f269484da1446e27031a40",
+    16_907_522,
+)
+DISTILLMOS = Judge(
+    "distillmos",
+    "listeners' opinion",
+    "MIT",
+    Wheel("distillmos", "0.9.1", "the judge DistillMOS", ge2e.FETCH),
+    (DISTILLMOS_WEIGHTS,),
+)
+JUDGES = {judge.name: judge for judge in (GE2E, DNSMOS, DISTILLMOS)}
 
 
 def fetch(names: tuple[str, ...] = (), wheels: tuple[Path, ...] = ()) -> list[Path]:

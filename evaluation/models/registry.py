@@ -13,6 +13,7 @@ from manifests.records import RunClip
 RECOGNIZERS: dict[str, str] = {
     "las": "evaluation.models.las_recognizer:LasRecognizer",
     "las-grammar": "evaluation.models.las_recognizer:LasGrammarRecognizer",
+    "pocketsphinx": "evaluation.models.pocketsphinx:PocketSphinx",
     "transcripts": "evaluation.models.transcripts:TranscriptFiles",
     "whisper": "evaluation.models.whisper:Whisper",
     "speechbrain-pretrained": "evaluation.models.speechbrain_pretrained:SpeechBrainPretrained",

@@ -68,10 +68,13 @@ def _eer(scores: Sequence[Score | None]) -> Estimator:
     cosines, clip, target = [], [], []
     for i, score in enumerate(scores):
         if score is not None:
-            values = [score.details["own"], *score.details["others"]]
+            # One cosine with the target where recordings were averaged, several where they were not.
+            own = score.details["own"]
+            mine = own if isinstance(own, list) else [own]
+            values = [*mine, *score.details["others"]]
             cosines += values
             clip += [i] * len(values)
-            target += [True] + [False] * (len(values) - 1)
+            target += [True] * len(mine) + [False] * (len(values) - len(mine))
     trials = np.array(cosines), np.array(clip, dtype=np.int64), np.array(target, dtype=bool)
     return lambda counts: equal_error_rates(*trials, counts)
 

@@ -68,6 +68,8 @@ HOMES = {
     ),
     "whisper": ("evaluation/models/whisper.py",),
     "transformers": ("evaluation/models/whisper.py",),
+    "onnxruntime": ("evaluation/models/dnsmos.py",),
+    "pocketsphinx": ("evaluation/models/pocketsphinx.py",),
     "torchaudio": ("evaluation/models/torchaudio_placeholder.py",),
     "jiwer": ("evaluation/inputs/text.py",),
 }

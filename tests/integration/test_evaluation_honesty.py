@@ -64,7 +64,10 @@ class Order:
 
 
 ORDERS: dict[str, Order] = {
-    "quality": Order(None, 1.5, then=1.5),
+    "dnsmos": Order(None, 0.4, then=0.4),
+    "dnsmos_ovrl": Order(None, 0.5, then=0.5),
+    "distillmos": Order(None, 0.4, then=0.4),
+    "degradation_index": Order(None, 1.5, then=1.5),
     "stoi": Order(0.35, 0.3, real=1),
     "estoi": Order(0.48, 0.48, real=1),
     "stoi_aligned": Order(0.33, 0.3, real=1),
@@ -79,6 +82,9 @@ ORDERS: dict[str, Order] = {
     "f0_corr": Order(0.12, 0.48, then=0.16, real=1),
     "cer": Order(27, 25),
     "wer": Order(34, 31),
+    "cer_second": Order(27, 40),
+    "wer_second": Order(34, 40),
+    "recognizer_agreement": Order(None, 40, then=40),
     "cer_grammar": Order(27, 25),
     "wer_grammar": Order(34, 31),
     "lip_cer": Order(27, 42, then=13, real=0),
@@ -90,6 +96,9 @@ ORDERS: dict[str, Order] = {
     "slot_letter": Order(41, 41),
     "slot_digit": Order(37, 41),
     "slot_adverb": Order(37, 29),
+    "ge2e_similarity": Order(0.07, 0.1),
+    "ge2e_accuracy": Order(37, 33),
+    "ge2e_eer": Order(16, 16),
     "speaker_similarity": Order(0.32, 0.3),
     "speaker_accuracy": Order(37, 33),
     "speaker_eer": Order(16, 16),

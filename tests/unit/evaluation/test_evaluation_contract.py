@@ -24,8 +24,9 @@ RANKED = [
     and get_metric(name).info.direction != "none"
     # A speaker is told among the run's speakers: `test_evaluation_speaker` has those orders.
     and get_metric(name).info.group != "voice"
-    # What hears no recording cannot know a perfect copy: `test_evaluation_quality_net` has its orders.
-    and name != "quality"
+    # What hears no recording cannot know a perfect copy: `test_evaluation_quality_net` and
+    # `test_evaluation_judges` have their values.
+    and get_metric(name).info.needs_reference
 ]
 PERFECT = {
     "stoi": 1.0, "estoi": 1.0, "stoi_aligned": 1.0, "estoi_aligned": 1.0, "mcd": 0.0,

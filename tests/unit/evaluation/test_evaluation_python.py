@@ -52,7 +52,16 @@ def test_arrays_score_as_files_do(tmp_path: Path, make_run: Callable[..., Path])
     root = make_run(
         tmp_path / "run", change=lambda s, i: 0.7 * s + 0.01 * np.cos(np.arange(len(s)))
     )
-    names = ["stoi", "estoi", "mcd", "mel_l1", "f0_rmse", "vuv_error", "offset_ms", "quality"]
+    names = [
+        "stoi",
+        "estoi",
+        "mcd",
+        "mel_l1",
+        "f0_rmse",
+        "vuv_error",
+        "offset_ms",
+        "degradation_index",
+    ]
     of_run = evaluation.score(root, metrics=[*names, "level_dbfs"])
     assert tuple(of_run.columns) == COLUMNS
     assert len(of_run) == 4 * (len(names) + 2), "quality brings its floor along"
@@ -70,7 +79,7 @@ def test_arrays_score_as_files_do(tmp_path: Path, make_run: Callable[..., Path])
         "mcd": metrics.mcd(reference, degraded, RATE_HZ),
         "f0_rmse": metrics.f0_errors(reference, degraded, RATE_HZ).rmse_cents,
         "offset_ms": metrics.offset_ms(reference, degraded, RATE_HZ),
-        "quality": metrics.quality(degraded, RATE_HZ),
+        "degradation_index": metrics.degradation_index(degraded, RATE_HZ),
     }
     assert pure == pytest.approx(clip[list(pure)].to_dict(), rel=1e-8)
 
@@ -133,7 +142,7 @@ def test_the_floor_of_a_metric_is_the_metric_on_the_recordings(make_sound: Make)
     from evaluation.inputs.pairs import paired
 
     real, made = make_sound(1, 1.5), make_sound(2, 1.5)
-    metric = get_metric("quality")
+    metric = get_metric("degradation_index")
     floor = get_metric(metric.info.floor)
     assert (floor.info.group, floor.info.needs_degraded) == ("floor", False)
     on_recording = metric.score(paired(None, real, RATE_HZ)).value

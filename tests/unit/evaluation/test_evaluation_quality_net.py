@@ -122,20 +122,20 @@ def test_it_is_computed_by_default(
 ) -> None:
     monkeypatch.setitem(sys.modules, "pesq", None)  # importing it would fail
     names = [m.info.name for m in select(None)[0]]
-    assert "quality" in names
+    assert "degradation_index" in names
     assert "quality_floor" in names
     root = make_run(tmp_path / "run", change=lambda s, i: 0 * s if i == 0 else 0.1 * s)
     wavs = root / "wavs"
     sound, _ = soundfile.read(wavs / "s1_lgbf6s.wav")
     soundfile.write(wavs / "s1_lgbf6s.wav", np.repeat(sound, 3), 48_000)
     soundfile.write(wavs / "s2_lgbf6s.wav", sound[:2000], RATE_HZ)
-    scored = score_runs([read_run(root)], select(["quality"])[0], progress=False)[0]
-    silent = scored.scores["s1/bbaf2n", "quality"]
+    scored = score_runs([read_run(root)], select(["degradation_index"])[0], progress=False)[0]
+    silent = scored.scores["s1/bbaf2n", "degradation_index"]
     assert (silent.status, silent.reason.split(":")[0]) == ("failed", "silent")
-    short = scored.scores["s2/lgbf6s", "quality"]
+    short = scored.scores["s2/lgbf6s", "degradation_index"]
     assert (short.status, short.reason.split(":")[0]) == ("failed", "too_short")
-    assert scored.scores["s1/lgbf6s", "quality"].details["rate_hz"] == 48_000
-    quiet = scored.scores["s2/bbaf2n", "quality"]
+    assert scored.scores["s1/lgbf6s", "degradation_index"].details["rate_hz"] == 48_000
+    quiet = scored.scores["s2/bbaf2n", "degradation_index"]
     loud = scored.scores["s2/bbaf2n", "quality_floor"]
     assert quiet.value == pytest.approx(loud.value, abs=0.1)
     for key in ("level_dbfs", "active_level_dbov"):
@@ -162,7 +162,7 @@ def test_weights_of_another_hash_cost_only_this_metric(
         assert f"quality: {copy} {message}" in result.output
         assert "2 ok, 0 failed" in result.output, "the others go on"
     # Replaced after it was looked at: a failed score, not the end.
-    score = get_metric("quality").score
+    score = get_metric("degradation_index").score
     run = read_run(root)
     from evaluation.inputs.pairs import Pair, Recording
 

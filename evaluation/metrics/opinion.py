@@ -1,0 +1,150 @@
+"""Opinions of listeners that independent networks predict without the recording: DNSMOS, DistillMOS."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+
+from evaluation.inputs.pairs import Array, Pair, Samples, Sound, Unscorable, paired
+from evaluation.metrics.base import Measured, Metric, MetricInfo
+from evaluation.models.judges import DISTILLMOS, DNSMOS
+
+LONGEST_S = 120.0
+"""What is longer is no clip; a network hears it in pieces of some seconds, one a second."""
+
+
+def dnsmos(samples: Array, rate_hz: int) -> float:
+    """Overall opinion of listeners (P.808), 1 to 5, as DNSMOS predicts it without a reference.
+
+    Args:
+        samples: (n,) or (n, channels), floats of full scale ±1 or integers.
+        rate_hz: of the samples; they are brought to 16 kHz.
+
+    Raises:
+        Unscorable: there is no value; its `reason` is stable (`silent`, …).
+        BadInput: arrays that are no sound.
+        MissingDependency: onnxruntime or the networks are absent.
+
+    Example:
+        >>> from evaluation import metrics
+        >>> metrics.dnsmos(speech, 16_000)  # doctest: +SKIP
+        3.69
+    """
+    metric = Dnsmos()
+    metric.require()
+    return metric.value(paired(None, samples, rate_hz))
+
+
+def distillmos(samples: Array, rate_hz: int) -> float:
+    """Opinion of listeners, 1 to 5, as DistillMOS predicts it without a reference.
+
+    Args:
+        samples: (n,) or (n, channels), floats of full scale ±1 or integers.
+        rate_hz: of the samples; they are brought to 16 kHz.
+
+    Raises:
+        Unscorable: there is no value; its `reason` is stable (`silent`, …).
+        BadInput: arrays that are no sound.
+        MissingDependency: the weights are absent.
+
+    Example:
+        >>> from evaluation import metrics
+        >>> metrics.distillmos(speech, 16_000)  # doctest: +SKIP
+        3.8
+    """
+    metric = DistillMos()
+    metric.require()
+    return metric.value(paired(None, samples, rate_hz))
+
+
+def _of_a_clip(sound: Sound) -> Samples:
+    if sound.duration_s > LONGEST_S:
+        raise Unscorable("too_long", f"{sound.duration_s:.0f} s are no clip")
+    return sound.samples
+
+
+class Dnsmos(Metric):
+    info = MetricInfo(
+        name="dnsmos",
+        label="DNSMOS P.808",
+        unit="",
+        direction="higher",
+        definition=(
+            "Overall opinion (P.808, 1 to 5) that a network trained for noise suppressors predicts "
+            "without the recording. Recordings do not reach 5, so read it beside their score."
+        ),
+        citation="Reddy, Gopal, Cutler, ICASSP 2021; speechmos 0.0.1.1",
+        license="MIT (Microsoft, networks included)",
+        parameters={"sha256": [file.sha256 for file in DNSMOS.files]},
+        group="headline",
+        decimals=2,
+        needs_reference=False,
+        has_floor=True,
+        libraries=("onnxruntime",),
+        extra="judges",
+    )
+    kind = "p808"
+
+    def require(self) -> None:
+        super().require()
+        DNSMOS.require()
+
+    def measure(self, pair: Pair) -> Measured:
+        from evaluation.models.dnsmos import opinions
+
+        recording = pair.degraded
+        # Silence is refused by `samples`.
+        samples = _of_a_clip(recording.sound)
+        found = asdict(recording.once("dnsmos", lambda: opinions(samples)))
+        details = {name: round(value, 4) for name, value in found.items() if name != self.kind}
+        return Measured(round(found[self.kind], 4), details=details)
+
+    def value(self, pair: Pair) -> float:
+        return self.measure(pair).value
+
+
+class DnsmosOverall(Dnsmos):
+    info = Dnsmos.info.variant(
+        name="dnsmos_ovrl",
+        label="DNSMOS OVRL",
+        definition=(
+            "Overall opinion of signal and background together (P.835, 1 to 5), predicted by the other "
+            "network of DNSMOS."
+        ),
+        citation="Reddy, Gopal, Cutler, ICASSP 2022; speechmos 0.0.1.1",
+        group="main",
+    )
+    kind = "ovrl"
+
+
+class DistillMos(Metric):
+    info = MetricInfo(
+        name="distillmos",
+        label="DistillMOS",
+        unit="",
+        direction="higher",
+        definition=(
+            "Opinion of listeners (1 to 5) that a network distilled from a large one predicts without "
+            "the recording. Recordings do not reach 5, so read it beside their score."
+        ),
+        citation="Stahl and Gamper, ICASSP 2025; distillmos 0.9.1, variant 7",
+        license="MIT (Microsoft, weights included)",
+        parameters={"sha256": [file.sha256 for file in DISTILLMOS.files]},
+        group="headline",
+        decimals=2,
+        needs_reference=False,
+        has_floor=True,
+        libraries=("torch",),
+    )
+
+    def require(self) -> None:
+        super().require()
+        DISTILLMOS.require()
+
+    def measure(self, pair: Pair) -> Measured:
+        from evaluation.models.distillmos import opinion
+
+        # Silence is refused by `sound`.
+        return Measured(round(opinion(_of_a_clip(pair.degraded.sound)), 4))
+
+    def value(self, pair: Pair) -> float:
+        return self.measure(pair).value
