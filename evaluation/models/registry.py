@@ -27,7 +27,7 @@ GRAMMATICAL = {"las": "las-grammar"}
 """Recognizer → the same one along GRID's grammar, whose rates stand in a second column."""
 
 
-GRID_ONLY = frozenset({"las", "las-grammar"})
+GRID_ONLY = frozenset({"las", "las-grammar", "pocketsphinx"})
 """Recognizers that know the 51 words of GRID and no other."""
 
 ENGLISH = ("whisper", "speechbrain-pretrained", "transcripts")
