@@ -31,8 +31,6 @@ from manifests.console import format_table
 from manifests.cpus import available_cpus
 from manifests.errors import BadInput
 from manifests.io import read_manifest, write_json, write_jsonl
-from manifests.mel import DEFAULT as MEL
-from manifests.mel import mel_spectrogram
 from manifests.records import RunClip, RunInfo
 
 CLIPS = 200
@@ -142,8 +140,7 @@ def _dtw(reference: Sound, degraded: Sound) -> object:
     from librosa.sequence import dtw
 
     cepstra = [
-        cepstrum.mfcc(np.asarray(mel_spectrogram(sound.astype(np.float32), MEL)))
-        for sound in (reference, degraded)
+        cepstrum.cepstra(Recording(sound, SCORING_RATE_HZ)).T for sound in (reference, degraded)
     ]
     return dtw(*cepstra)
 

@@ -214,3 +214,18 @@ def read_beside(paths: Sequence[Path], *, common: bool) -> RunsBeside:
         return RunsBeside(runs, common_clips(runs))
     check_same_clips(runs)
     return RunsBeside(runs)
+
+
+def read_elsewhere(paths: Sequence[Path]) -> tuple[Run, ...]:
+    """Reads runs of further splits; those of one split must hold the same clips.
+
+    Raises:
+        BadInput: a path is no run directory, or runs of one split are not comparable.
+    """
+    runs = tuple(read_run(path) for path in paths)
+    by_clips: dict[tuple[str, str], list[Run]] = {}
+    for run in runs:
+        by_clips.setdefault((run.info.split, run.info.subset), []).append(run)
+    for group in by_clips.values():
+        check_same_clips(group)
+    return runs

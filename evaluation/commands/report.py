@@ -18,6 +18,7 @@ from evaluation.commands.options import (
     metrics_option,
     model_options,
     read_beside,
+    read_elsewhere,
 )
 from evaluation.embeddings.sets import read_sets
 from evaluation.metrics.base import select
@@ -26,9 +27,10 @@ from evaluation.reporting import run as reports
 from evaluation.reporting.reported import CHOICES
 from evaluation.reporting.tables import TableOptions
 from evaluation.scoring.outcome import check_outcome, summary
+from evaluation.scoring.run import score_runs
 from evaluation.scoring.settings import read_settings
 from evaluation.stats import intervals as statistics
-from manifests.errors import MissingDependency
+from manifests.errors import BadInput, MissingDependency
 from manifests.outputs import Command
 
 
@@ -48,6 +50,13 @@ from manifests.outputs import Command
     "--table",
     type=click.Choice(CHOICES),
     help="Add the paper's Table I, II or III: its reported rows beside the measured ones.",
+)
+@click.option(
+    "--elsewhere",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    help="Run directory of other clips, for the other sections of --table: with runs of seen speakers "
+    "as RUN_DIRS, one of unseen speakers makes Table II whole. Can be repeated.",
 )
 @click.option(
     "--embeddings",
@@ -80,6 +89,7 @@ def report(
     seed: int,
     resamples: int,
     table: str | None,
+    elsewhere: tuple[Path, ...],
     embeddings: tuple[Path, ...],
     rank_by: str | None,
     clips: int,
@@ -91,7 +101,12 @@ def report(
     sets = read_sets(embeddings, seed=seed)
     beside = read_beside(run_dirs, common=common)
     runs = beside.runs
-    chosen, absent = select(metrics, read_settings(runs, **models))
+    if elsewhere and not table:
+        raise BadInput(
+            "--elsewhere without --table", "name the table of the paper that it belongs to"
+        )
+    others = read_elsewhere(elsewhere)
+    chosen, absent = select(metrics, read_settings((*runs, *others), **models))
     for line in absent:
         click.echo(line, err=True)
     if not chosen:
@@ -107,6 +122,7 @@ def report(
         table or "",
         listening_tables(runs, options),
         sets,
+        score_runs(others, chosen, jobs) if others else (),
     )
     paths = reports.write_report(
         made, out or reports.default_out(runs), formats, rank_by=ranking, n_clips=clips

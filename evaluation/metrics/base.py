@@ -117,6 +117,7 @@ class MetricInfo:
         parameters: everything that changes the value.
         group: key of the table that holds it.
         decimals: number of decimals printed.
+        highest: largest possible value, None where there is none; no interval is printed beyond it.
         needs_reference: whether the recording of the same clip is needed.
         needs_degraded: whether the value depends on the system's own file.
         has_floor: whether the same measure on the recordings is informative (the STOI of a recording
@@ -139,6 +140,7 @@ class MetricInfo:
     parameters: dict[str, Any] = field(default_factory=dict)
     group: Group = "main"
     decimals: int = 3
+    highest: float | None = None
     needs_reference: bool = True
     needs_degraded: bool = True
     has_floor: bool = False

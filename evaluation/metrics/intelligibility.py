@@ -82,6 +82,7 @@ class Stoi(Metric):
         label="STOI",
         unit="",
         direction="higher",
+        highest=1.0,
         definition=(
             "Short-time objective intelligibility against the recording of the same clip "
             "(pystoi, 10 kHz); the signals are cut to the shorter one and not aligned."

@@ -163,6 +163,7 @@ class F0Correlation(Metric):
         label="F0 corr.",
         unit="",
         direction="higher",
+        highest=1.0,
         definition="Pearson correlation of log F0 over the frames voiced in both signals.",
         decimals=3,
     )

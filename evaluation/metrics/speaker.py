@@ -184,6 +184,7 @@ class SpeakerSimilarity(Speaker):
         label="Speaker sim. (ECAPA)",
         unit="",
         direction="higher",
+        highest=1.0,
         definition=(
             "Cosine of the voice's embedding (a small ECAPA-TDNN trained on GRID without s1, s2, s4 "
             "and s29) with the mean embedding of the target speaker's other recordings in the "

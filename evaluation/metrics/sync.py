@@ -147,6 +147,7 @@ class AvCorrelation(AvSync):
         label="A/V correlation",
         unit="",
         direction="higher",
+        highest=1.0,
         definition=(
             "Correlation of lip height and loudness at the lag of the A/V offset. The lag maximizes it, "
             "so it is above 0 even for speech that is unrelated to the lips."

@@ -20,6 +20,7 @@ from evaluation.reporting.tables import (
     TableOptions,
     format_interval,
     format_mean,
+    within,
 )
 from evaluation.scoring.run import ScoredRun
 from evaluation.stats import intervals as statistics
@@ -70,7 +71,8 @@ def floor(scored: Sequence[ScoredRun], info: MetricInfo, options: TableOptions) 
     if info.pool:
         scores = [values[clip] for clip in clips]
         found = pooling.repool(found, {0: (info.pool, scores)}, speakers, **how)
-    low, high = (float(v[0]) if np.isfinite(v[0]) else None for v in (found.low, found.high))
+    cut = within(info, float(found.low[0]), float(found.high[0]))
+    low, high = (v if np.isfinite(v) else None for v in cut)
     return Cell(float(found.mean[0]), low, high, len(clips), len(lost), reasons=reasons)
 
 

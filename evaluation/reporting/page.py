@@ -14,7 +14,7 @@ from evaluation.embeddings import report as embedding_report
 from evaluation.inputs.mels import log_mel
 from evaluation.inputs.pairs import Recording, Unscorable
 from evaluation.metrics.base import MetricInfo
-from evaluation.reporting import confusions, figures
+from evaluation.reporting import confusions, figures, protocol
 from evaluation.reporting.printed import Head, Printed, PrintedTable, printed
 from evaluation.reporting.writers import EvaluationReport, definition, failure_table
 from evaluation.scoring.run import ScoredRun
@@ -47,6 +47,7 @@ def write_page(path: Path, report: EvaluationReport, *, rank_by: MetricInfo, n_c
         *([("embeddings", "Embeddings")] if report.embeddings else []),
         ("failures", "Failed and missing"),
         ("every-clip", "Every clip"),
+        ("protocol", "Protocol"),
         ("definitions", "Definitions"),
         ("systems", "Systems"),
     ]
@@ -78,6 +79,7 @@ def write_page(path: Path, report: EvaluationReport, *, rank_by: MetricInfo, n_c
             }
             for info in report.columns
         ],
+        protocol=protocol.sentences(report.protocol),
         method=report.method(),
         systems=[
             {

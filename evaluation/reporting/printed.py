@@ -10,6 +10,7 @@ import re
 import unicodedata
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import groupby
 
 from evaluation.metrics.base import MetricInfo
 from evaluation.reporting.tables import (
@@ -36,11 +37,13 @@ class Head:
         label: what it says.
         is_text: whether its cells are texts, which stand to the left.
         best_is_high: whether sorting begins with the largest.
+        over: a head above it, which neighbors of the same name share; "" for none.
     """
 
     label: str
     is_text: bool = False
     best_is_high: bool = False
+    over: str = ""
 
 
 @dataclass(frozen=True)
@@ -91,13 +94,26 @@ class PrintedTable:
     caption: str = ""
     has_parts: bool = False
 
+    @property
+    def spans(self) -> tuple[tuple[str, int], ...]:
+        """(name, columns) of the row of heads above the heads; empty where there is none."""
+        if not any(head.over for head in self.heads):
+            return ()
+        return tuple(
+            (name, len(list(heads))) for name, heads in groupby(h.over for h in self.heads)
+        )
+
 
 def printed(table: Table) -> PrintedTable:
     """A table of scores as it is printed. Where the cells of each row share their counts, one column at
     the end says them."""
     shared = same_counts(table)
     heads = [Head(label, is_text=True) for label in _label_heads(table)]
-    heads += [Head(info.heading, best_is_high=info.direction == "higher") for info in table.columns]
+    over = table.over or ("",) * len(table.columns)
+    heads += [
+        Head(info.heading, best_is_high=info.direction == "higher", over=name)
+        for info, name in zip(table.columns, over, strict=True)
+    ]
     if shared:
         heads.append(Head("n"))
     rows = []
@@ -308,6 +324,7 @@ def latex_table(table: PrintedTable, caption_text: str) -> str:
             r"\resizebox{\ifdim\width>\textwidth\textwidth\else\width\fi}{!}{%",
             rf"\begin{{tabular}}{{{columns}}}",
             r"\toprule",
+            *_latex_spans(table),
             " & ".join(heads) + r" \\",
             r"\midrule",
             *body,
@@ -317,6 +334,17 @@ def latex_table(table: PrintedTable, caption_text: str) -> str:
             r"\end{table*}",
         ]
     )
+
+
+def _latex_spans(table: PrintedTable) -> list[str]:
+    """The row of heads above the heads, with rules below them."""
+    cells, rules, column = [], [], 1
+    for name, n in table.spans:
+        cells.append(rf"\multicolumn{{{n}}}{{c}}{{{latex(name)}}}")
+        if name:
+            rules.append(rf"\cmidrule(lr){{{column}-{column + n - 1}}}")
+        column += n
+    return [" & ".join(cells) + r" \\", "".join(rules)] if cells else []
 
 
 def pages(table: PrintedTable) -> Iterator[tuple[int, PrintedTable]]:

@@ -22,6 +22,7 @@ from manifests.records import RunClip
 
 TABLES = ("small", "large", "disentanglement")
 CHOICES = (*TABLES, "all")
+OBJECTIVE, SUBJECTIVE = "Objective", "Subjective"
 ABSENT = Cell(None, None, None, 0, 0, shown="–")
 
 
@@ -32,12 +33,12 @@ class Part:
     Attributes:
         name: `seen`, `unseen`, …, "" where the table has only one part.
         clips: which measured clips belong beside them: `all`, `seen`, `unseen`, `swaps` or `none`.
-        rows: (system, column → number as printed).
+        rows: (system, column → number as printed, columns that the paper prints in bold).
     """
 
     name: str
     clips: str
-    rows: tuple[tuple[str, dict[str, str]], ...]
+    rows: tuple[tuple[str, dict[str, str], frozenset[str]], ...]
 
 
 @dataclass(frozen=True)
@@ -54,6 +55,7 @@ class Reported:
         measured_columns: metrics that stand beside them where they were computed, although the paper
             has no such columns.
         measured_remark: what a caption must say of those.
+        subjective: columns of listeners' judgments.
     """
 
     key: str
@@ -65,6 +67,7 @@ class Reported:
     remarks: tuple[str, ...]
     measured_columns: tuple[str, ...] = ()
     measured_remark: str = ""
+    subjective: frozenset[str] = frozenset()
 
 
 @lru_cache(maxsize=1)
@@ -72,6 +75,9 @@ def reported_tables() -> dict[str, Reported]:
     """The paper's tables by their keys."""
     text = (resources.files("evaluation.reporting") / "reported.json").read_text("utf-8")
     values: dict[str, Any] = json.loads(text)
+    subjective = frozenset(
+        name for name, column in values["columns"].items() if column.pop("subjective", False)
+    )
     columns = {
         name: MetricInfo(name=name, group="headline", license="", **column)
         for name, column in values["columns"].items()
@@ -88,13 +94,17 @@ def reported_tables() -> dict[str, Reported]:
                 Part(
                     part["name"],
                     part["clips"],
-                    tuple((row["system"], row["values"]) for row in part["rows"]),
+                    tuple(
+                        (row["system"], row["values"], frozenset(row.get("bold", ())))
+                        for row in part["rows"]
+                    ),
                 )
                 for part in table["parts"]
             ),
             (source, *table["remarks"]),
             tuple(table.get("measured_columns", ())),
             table.get("measured_remark", ""),
+            subjective,
         )
         for key, table in values["tables"].items()
     }
@@ -133,14 +143,20 @@ def _table(
     )
     more = tuple(by_name[name].info for name in paper.measured_columns if name in by_name)
     rows: list[Row] = []
+    wider = _ordered(paper, (*columns, *more))
     for part in paper.parts:
-        rows += _measured(part, (*columns, *more), scored, by_name, options, others)
-    more = more if rows else ()  # without a run of such clips the paper's columns are all there is
-    columns = (*columns, *more)
+        rows += _measured(part, wider, scored, by_name, options, others)
+    columns = wider if rows else columns  # without a run of such clips the paper's columns are all
+    more = more if rows else ()
     for part in paper.parts:
         rows += [
-            Row(system, "reported", _printed(columns, values), section=_section("reported", part))
-            for system, values in part.rows
+            Row(
+                system,
+                "reported",
+                _printed(columns, values, bold),
+                section=_section("reported", part),
+            )
+            for system, values, bold in part.rows
         ]
     remarks = list(paper.remarks)
     if more and paper.measured_remark:
@@ -152,17 +168,35 @@ def _table(
         split = ", ".join(sorted(name or "–" for name in made_for))
         remarks.insert(0, f"Measured on split {split}, not on the table's own.")
     title = f"{paper.number} of the paper: {paper.title}"
-    return Table(f"paper-{paper.key}", title, columns, tuple(rows), remarks=tuple(remarks))
+    over = tuple(SUBJECTIVE if c.name in paper.subjective else OBJECTIVE for c in columns)
+    return Table(
+        f"paper-{paper.key}", title, columns, tuple(rows), remarks=tuple(remarks), over=over
+    )
+
+
+def _ordered(paper: Reported, columns: Sequence[MetricInfo]) -> tuple[MetricInfo, ...]:
+    """Columns with the listeners' judgments last, so that one head stands above each kind."""
+    return tuple(sorted(columns, key=lambda info: info.name in paper.subjective))
 
 
 def _section(origin: str, part: Part) -> str:
     return f"{origin}, {part.name}" if part.name else origin
 
 
-def _printed(columns: Sequence[MetricInfo], values: dict[str, str]) -> tuple[Cell, ...]:
-    """Numbers with the digits that the paper gives them, not with ours."""
+def _printed(
+    columns: Sequence[MetricInfo], values: dict[str, str], bold: frozenset[str]
+) -> tuple[Cell, ...]:
+    """Numbers with the digits and the bold type that the paper gives them, not with ours."""
     return tuple(
-        Cell(float(values[info.name]), None, None, 0, 0, shown=values[info.name])
+        Cell(
+            float(values[info.name]),
+            None,
+            None,
+            0,
+            0,
+            shown=values[info.name],
+            best=info.name in bold,
+        )
         if info.name in values
         else ABSENT
         for info in columns

@@ -10,7 +10,7 @@ from evaluation.embeddings.sets import Set
 from evaluation.inputs.pairs import Run
 from evaluation.metrics.base import Metric, MetricInfo
 from evaluation.reporting import printed as printing
-from evaluation.reporting import tables, writers
+from evaluation.reporting import protocol, tables, writers
 from evaluation.reporting.captions import annotate
 from evaluation.reporting.printed import printed, printed_cell, text_table
 from evaluation.reporting.reported import paper_tables
@@ -19,6 +19,7 @@ from evaluation.reporting.writers import EvaluationReport
 from evaluation.scoring.run import ScoredRun
 from evaluation.stats import intervals as statistics
 from manifests.errors import BadInput
+from manifests.io import write_json
 from manifests.versions import library_version
 
 FORMATS = ("md", "latex", "csv", "html")
@@ -34,6 +35,7 @@ def build_report(
     paper: str = "",
     listening: Sequence[Table] = (),
     embeddings: Sequence[Set] = (),
+    elsewhere: Sequence[ScoredRun] = (),
 ) -> EvaluationReport:
     """Returns the report that the writers print. The runs must be comparable (`inputs.check_comparable`).
 
@@ -42,22 +44,28 @@ def build_report(
         listening: tables of listening tests, one row per system; their columns `mos`, `smos_speaker` and
             `smos_gender_share` fill the paper's tables.
         embeddings: for Figure 2 in the page (`embedding_sets.read_sets`).
+        elsewhere: runs of other clips, for the sections of the paper's tables that `scored` has no clips
+            of (Table II has one of seen and one of unseen speakers).
     """
     # Decided once, so that every part of a report says the same.
     n_speakers = len(tables.speakers_of(scored))
     options = dataclasses.replace(options, method=statistics.chosen(options.method, n_speakers))
     own = tables.system_tables(scored, metrics, options)
-    reported = paper_tables(paper, scored, metrics, options, listening) if paper else []
+    reported = (
+        paper_tables(paper, (*scored, *elsewhere), metrics, options, listening) if paper else []
+    )
+    versions = scoring_versions(metrics)
     return EvaluationReport(
         scored=tuple(scored),
         metrics=tuple(metrics),
         tables=tuple(annotate(table, scored, options) for table in own),
         speakers=annotate(tables.speaker_table(scored, metrics, options), scored, options),
-        paper=tuple(annotate(table, scored, options) for table in reported),
+        paper=tuple(annotate(table, (*scored, *elsewhere), options) for table in reported),
         listening=tuple(listening),
         embeddings=tuple(embeddings),
         options=options,
-        versions=scoring_versions(metrics),
+        versions=versions,
+        protocol=protocol.protocol(scored, metrics, options, versions),
         notes=(*notes, *_warnings(scored)),
     )
 
@@ -125,10 +133,11 @@ def write_report(
     rank_by: MetricInfo,
     n_clips: int,
 ) -> list[Path]:
-    """Writes `definitions.md`, `report.md`, `.tex`, `.csv` (and `report_clips.csv`) and `.html`;
-    returns their paths."""
-    paths = [out / writers.DEFINITIONS]
+    """Writes `definitions.md`, `protocol.json`, `report.md`, `.tex`, `.csv` (and `report_clips.csv`) and
+    `.html`; returns their paths."""
+    paths = [out / writers.DEFINITIONS, out / protocol.FILE]
     writers.write_definitions(paths[0], report)
+    write_json(paths[1], report.protocol)
     if "md" in formats:
         paths.append(out / "report.md")
         writers.write_markdown(paths[-1], report)

@@ -92,6 +92,7 @@ class Table:
         rows: in the order the runs were given.
         by_speaker: whether rows are speakers of systems.
         remarks: further sentences of its caption.
+        over: a head above each column, neighbors of one name share it; empty without.
     """
 
     key: str
@@ -100,6 +101,7 @@ class Table:
     rows: tuple[Row, ...]
     by_speaker: bool = False
     remarks: tuple[str, ...] = ()
+    over: tuple[str, ...] = ()
 
     @property
     def part_head(self) -> str:
@@ -258,13 +260,20 @@ def _bounds(
 ) -> tuple[float, float]:
     """The interval of a score; least and largest of what only describes the files."""
     if info.direction != "none":
-        low, high = float(found.low[index]), float(found.high[index])
-        if info.unit == "%":  # a symmetric interval does not know that shares end
-            low = max(low, 0.0) if low == low else low
-            high = min(high, 100.0) if info.direction == "higher" and high == high else high
-        return low, high
+        return within(info, float(found.low[index]), float(found.high[index]))
     known = column[np.isfinite(column)]
     return (float(known.min()), float(known.max())) if len(known) > 1 else (math.nan, math.nan)
+
+
+def within(info: MetricInfo, low: float, high: float) -> tuple[float, float]:
+    """An interval cut where the metric's values end: a symmetric one does not know that errors and
+    shares begin at zero, and that shares and correlations end. NaN stays."""
+    if info.direction == "lower" or info.unit == "%":
+        low = max(low, 0.0) if math.isfinite(low) else low
+    highest = 100.0 if info.unit == "%" and info.direction == "higher" else info.highest
+    if highest is not None and math.isfinite(high):
+        high = min(high, highest)
+    return low, high
 
 
 def _with_bold(
@@ -323,7 +332,7 @@ def caption(table: Table) -> list[str]:
     parts = []
     if table.by_speaker:
         parts.append("Intervals are over the speaker's clips alone.")
-    if any(cell.best for row in table.rows for cell in row.cells):
+    if any(cell.best and not cell.shown for row in table.rows for cell in row.cells):
         each = " for each speaker" if table.by_speaker else ""
         parts.append(
             f"Bold: best of the models{each} on the clips that all of them have, by a paired interval."

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 from evaluation.embeddings.sets import Set
 from evaluation.metrics.base import Metric, MetricInfo
-from evaluation.reporting import confusions
+from evaluation.reporting import confusions, protocol
 from evaluation.reporting.printed import (
     PrintedTable,
     latex,
@@ -49,6 +50,7 @@ class EvaluationReport:
         paper: the paper's tables, with its rows as reported.
         listening: a table for each listening test that a run took part in.
         embeddings: sets for Figure 2, in the page.
+        protocol: the card of `reporting.protocol`.
     """
 
     scored: tuple[ScoredRun, ...]
@@ -61,6 +63,7 @@ class EvaluationReport:
     paper: tuple[Table, ...] = ()
     listening: tuple[Table, ...] = ()
     embeddings: tuple[Set, ...] = ()
+    protocol: dict[str, Any] = field(default_factory=dict)
 
     @property
     def all_tables(self) -> tuple[Table, ...]:
@@ -117,6 +120,11 @@ def write_markdown(path: Path, report: EvaluationReport) -> None:
     failures = failure_table(report)
     if failures.rows:
         parts += [f"## {failures.title}", markdown_table(failures)]
+    parts += [
+        "## Protocol",
+        "\n".join(f"- {markdown(t)}" for t in protocol.sentences(report.protocol)),
+    ]
+    parts.append(f"The same for programs: [{protocol.FILE}]({protocol.FILE}).")
     parts.append(f"What each column measures: [{DEFINITIONS}]({DEFINITIONS}).")
     _write(path, parts)
 

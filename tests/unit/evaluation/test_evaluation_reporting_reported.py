@@ -15,6 +15,7 @@ from evaluation.cli import cli
 from evaluation.inputs.pairs import read_run
 from evaluation.inputs.settings import Settings
 from evaluation.metrics.base import MetricInfo, get_metric
+from evaluation.reporting.printed import latex_table, printed
 from evaluation.reporting.reported import TABLES, paper_tables, reported_tables
 from evaluation.reporting.tables import Cell, Row, Table, TableOptions
 from evaluation.scoring.run import ScoredRun, score_runs
@@ -39,6 +40,12 @@ PRINTED = {
     ],
     "disentanglement": [("reported", "Facetron", "3.41 8.3 14.3 3.57 3.8")],
 }
+BOLD = {
+    "small": ["", "6.2 11", "", "3.47 3.69"],
+    "large": ["3.60", "6.9 10.7 3.74 4.16", "", "3.24 7.7 14.7 3.87 99.22", "", "4.19"],
+    "disentanglement": [""],
+}
+"""What the paper prints in bold, row by row."""
 
 
 def scored_run(root: Path, heard: str = "bin blue at f two soon") -> ScoredRun:
@@ -70,7 +77,9 @@ def test_every_number_of_the_paper(key: str) -> None:
     for row in table.rows:
         for cell in row.cells:
             assert cell.mean is None or cell.mean == float(cell.shown)
-            assert (cell.counts, cell.best, cell.low) == ("–", False, None)
+            assert (cell.counts, cell.low) == ("–", None)
+    bold = [" ".join(c.shown for c in r.cells if c.best) for r in table.rows]
+    assert bold == BOLD[key]
     assert "Facetron: A Multi-speaker" in " ".join(table.remarks)
     assert "CER of 5.6 % and a WER of 8.3 %" in " ".join(table.remarks)
 
@@ -100,7 +109,8 @@ def test_measured_rows_stand_above_and_compete_alone(
     nisqa, cer, wer, mos = table.rows[0].cells
     assert (wer.mean, wer.best, cer.best) == (0, True, True)
     assert (nisqa.shown, mos.shown) == ("–", "–"), "not measured"
-    assert not any(cell.best for row in table.rows[1:] for cell in row.cells)
+    measured = [row for row in table.rows[1:] if row.kind != "reported"]
+    assert not any(cell.best for row in measured for cell in row.cells)
     assert "Measured on split" not in " ".join(table.remarks)
 
 
@@ -152,7 +162,7 @@ def test_every_form_keeps_them_apart(tmp_path: Path, make_run: Callable[..., Pat
     assert result.exit_code == 0, result.output
     assert "Table I of the paper" in result.output
     text = (out / "report.md").read_text()
-    assert "| reported | Facetron | 3.47 | 7.1 | 13.7 | 3.69 | – |" in text
+    assert "| reported | Facetron | **3.47** | 7.1 | 13.7 | **3.69** | – |" in text
     assert "| measured | Facetron | – | – | 16.7 [16.7, 16.7] | – | 4/0 |" in text
     page = (out / "report.html").read_text()
     assert page.count('<td class="text">reported</td>') == 5
@@ -173,3 +183,52 @@ def test_without_the_option_there_is_no_reported_row(
     root = make_run(tmp_path / "run")
     run_cli("report", root, "--metrics", "stoi", "--out", tmp_path / "o")
     assert "reported" not in (tmp_path / "o" / "report.md").read_text()
+
+
+def test_objective_and_subjective_heads_stand_above_the_columns() -> None:
+    (table,) = tables_of("large")
+    made = printed(table)
+    assert made.spans == (("", 2), ("Objective", 3), ("Subjective", 3), ("", 1))
+    lines = latex_table(made, "Caption.").splitlines()
+    heads = lines.index(r"\toprule") + 1
+    assert lines[heads].split(" & ") == [
+        r"\multicolumn{2}{c}{}",
+        r"\multicolumn{3}{c}{Objective}",
+        r"\multicolumn{3}{c}{Subjective}",
+        r"\multicolumn{1}{c}{} \\",
+    ]
+    assert lines[heads + 1] == r"\cmidrule(lr){3-5}\cmidrule(lr){6-8}"
+    columns = next(line for line in lines if line.startswith(r"\begin{tabular}"))
+    assert len(columns.split("{")[-1].rstrip("}")) == 9
+    assert all(line.count(" & ") == 8 for line in lines if line.startswith(("reported", "Rows")))
+
+
+def test_table_two_is_whole_from_runs_of_two_splits(
+    tmp_path: Path, make_run: Callable[..., Path]
+) -> None:
+    roots = [
+        make_run(tmp_path / split, name="Facetron", split=split)
+        for split in ("large-seen", "large-unseen")
+    ]
+    for root in roots:
+        scored_run(root)
+    out = tmp_path / "o"
+    result = run_cli(
+        "report", roots[0], "--elsewhere", roots[1], "--table", "large", "--metrics", "wer", "--out",
+        out, "--jobs", 0, "--format", "md",
+    )  # fmt: skip
+    assert result.exit_code == 0, result.output
+    text = (out / "report.md").read_text()
+    for part in ("seen", "unseen"):
+        assert f"| measured, {part} | Facetron | – | – | 16.7 [16.7, 16.7] | –" in text
+    card = json.loads((out / "protocol.json").read_text())
+    assert card["clips"]["split"] == ["large-seen"]
+    assert card["clips"]["common"] == 4
+    assert card["aggregation"]["interval"] == "t"
+    (wer,) = card["metrics"]
+    assert wer["name"] == "wer"
+    assert "Someone" in wer["judge"]
+    assert "## Protocol" in text
+    assert "4 that all systems hold, of 2 speakers" in text
+    alone = run_cli("report", roots[0], "--elsewhere", roots[1], "--metrics", "wer")
+    assert "--elsewhere without --table" in str(alone.exception)

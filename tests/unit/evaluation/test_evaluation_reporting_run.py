@@ -320,7 +320,8 @@ def test_command(two_systems: list[Path], tmp_path: Path) -> None:
     assert all(int(computed) == int(ok) + int(failed) >= 60 for ok, failed, computed in counts)
     names = {path.name for path in (tmp_path / "out").iterdir()}
     assert names == {
-        "definitions.md", "report.md", "report.tex", "report.csv", "report_clips.csv", "report.html",
+        "definitions.md", "protocol.json", "report.md", "report.tex", "report.csv", "report_clips.csv",
+        "report.html",
     }  # fmt: skip
     before = {p.name: p.read_bytes() for p in (tmp_path / "out").iterdir()}
     again = run_cli(*arguments)
@@ -333,7 +334,7 @@ def test_command_options(two_systems: list[Path], tmp_path: Path) -> None:
     assert result.exit_code == 0, result.output
     out = two_systems[1] / "report"
     assert {p.name for p in out.iterdir()} == {
-        "definitions.md", "report.csv", "report_clips.csv",
+        "definitions.md", "protocol.json", "report.csv", "report_clips.csv",
     }  # fmt: skip
     for arguments, message in (
         (["--metrics", "stoy"], "there is no metric 'stoy'"),
