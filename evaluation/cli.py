@@ -12,6 +12,7 @@ COMMANDS = {
     "report": "evaluation.commands.report:report",
     "compare": "evaluation.commands.compare:compare",
     "judges": "evaluation.commands.judges:judges",
+    "literature": "evaluation.commands.literature:literature",
     "embeddings": "evaluation.commands.embeddings:embeddings",
     "mos": "evaluation.commands.mos:mos",
     "train": "evaluation.commands.train:train",
