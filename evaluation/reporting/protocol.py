@@ -11,7 +11,6 @@ import platform
 from collections.abc import Sequence
 from typing import Any
 
-from evaluation.inputs.pairs import clip_label
 from evaluation.metrics.base import Metric
 from evaluation.reporting.tables import TableOptions, speakers_of
 from evaluation.scoring.run import ScoredRun
@@ -40,7 +39,7 @@ def protocol(
         versions: library → version.
         as_published: name of the published protocol whose faults were applied beside, or "".
     """
-    labels = [{clip_label(clip) for clip in item.run.clips} for item in scored]
+    labels = [{clip.label for clip in item.run.clips} for item in scored]
     shared = set.intersection(*labels) if labels else set()
     manifests = sorted({i.run.info.manifest_sha256 for i in scored if i.run.info.manifest_sha256})
     card: dict[str, Any] = {
