@@ -175,7 +175,8 @@ def nearest_voice(face: Float, calibration: Calibration) -> tuple[str, float]:
     if not calibration.voices:
         return "", math.nan
     names = list(calibration.voices)
-    means = _means(tuple(calibration.voices[name] for name in names))
+    # Of a calibration that was read from a file, the embeddings are lists.
+    means = _means(tuple(tuple(calibration.voices[name]) for name in names))
     cosines = means @ np.asarray(face, np.float64) / np.linalg.norm(face)
     best = int(cosines.argmax())
     return names[best], float(cosines[best])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 
 import numpy as np
@@ -96,5 +97,10 @@ def test_known_and_unknown_faces() -> None:
     assert "20%" in unknown[1]
 
 
-def test_a_calibration_survives_its_file() -> None:
-    assert Calibration.from_dict(CALIBRATION.to_dict()) == CALIBRATION
+def test_a_calibration_is_used_as_it_is_read() -> None:
+    read = Calibration.from_dict(json.loads(json.dumps(CALIBRATION.to_dict())))
+    face = np.array([0.0, 0.5, 0.05])
+    assert confidence.nearest_voice(face, read) == confidence.nearest_voice(face, CALIBRATION)
+    logs = [spelt(SENTENCE)]
+    assert check_readings(logs, read) == check_readings(logs, CALIBRATION)
+    assert read.swap == CALIBRATION.swap
