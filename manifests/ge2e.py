@@ -112,6 +112,7 @@ def load_ge2e(path: Path | None = None) -> Ge2e:
 
 
 @lru_cache(maxsize=2)
+@torch.inference_mode(False)  # whoever asks first: gradients must pass through the frozen network
 def _loaded(path: Path) -> Ge2e:
     content = _read(path)
     network = Ge2e()

@@ -100,6 +100,8 @@ def _decoded(sound: Samples) -> str:
         raise Unscorable("too_long", f"{len(sound) / 16_000:.0f} s are no sentence")
     pcm = np.round(np.clip(sound, -1, 1) * 32_767).astype("<i2").tobytes()
     decoder = _decoder()
+    # Forgets what it heard before: after noise, the next sentence would be heard otherwise.
+    decoder.reinit_feat()
     decoder.start_utt()
     decoder.process_raw(pcm, full_utt=True)
     decoder.end_utt()

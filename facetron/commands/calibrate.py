@@ -17,7 +17,7 @@ SUBSET = click.Choice(["val", "test"])
 
 
 @click.command(cls=Command)
-@click.argument("checkpoint")
+@click.argument("checkpoint", type=click.Path())
 @click.option(
     "--manifest",
     type=click.Path(path_type=Path),

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from facetron.model import encoders
-from facetron.model.config import FaceConfig, LipConfig, ProsodyConfig
+from facetron.model.config import GE2E_SIZE, FaceConfig, LipConfig, ProsodyConfig
 from facetron.model.ctc import VOCABULARY
 from facetron.model.facetron import Facetron
 from facetron.model.lip import LipOutput, lip_input
@@ -27,6 +27,8 @@ def config_of(section: str, kind: str) -> Any:
     changes: dict[str, Any] = {"input_px": 80} if kind == "inception_resnet_v1" else {}
     if section == "lip" and kind in encoders.LIP_VIEWS_PX:
         changes = {"input_px": encoders.LIP_VIEWS_PX[kind], "width": 64, "layers": 1}
+    if kind == "ge2e":
+        changes = {"embedding_size": GE2E_SIZE}
     return dataclasses.replace(getattr(DEBUG, section), kind=kind, **changes)
 
 

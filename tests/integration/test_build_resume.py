@@ -149,7 +149,7 @@ def command(pid: int) -> str:
 
 def stub_options(corpus: Path, out: Path, **more: object) -> BuildOptions:
     recipe = Recipe(landmarks=LandmarkSpec(backend=STUB), content="off")
-    return BuildOptions(str(corpus), str(out), recipe, "large-unseen", jobs=2, **more)  # type: ignore[arg-type]
+    return BuildOptions(str(corpus), str(out), recipe, split="large-unseen", jobs=2, **more)  # type: ignore[arg-type]
 
 
 @pytest.mark.usefixtures("stub")

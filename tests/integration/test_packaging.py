@@ -156,7 +156,14 @@ def test_installed_programs_do_a_small_job(
         installed / "facetron", "synthesize", "--manifest", build, "--subset", "all",
         "--checkpoint", "synthgrid", "--face", "mean", "--out", run, cwd=tmp_path,
     )  # fmt: skip
-    ran(installed / "facetron-eval", "score", run, "--metrics", "mcd,stoi,quality", cwd=tmp_path)
+    ran(
+        installed / "facetron-eval",
+        "score",
+        run,
+        "--metrics",
+        "mcd,stoi,degradation_index",
+        cwd=tmp_path,
+    )
     scores = (run / "scores.jsonl").read_text(encoding="utf-8").splitlines()[1:]
     assert {json.loads(line)["status"] for line in scores} == {"ok"}
 

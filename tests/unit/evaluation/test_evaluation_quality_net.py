@@ -123,7 +123,7 @@ def test_it_is_computed_by_default(
     monkeypatch.setitem(sys.modules, "pesq", None)  # importing it would fail
     names = [m.info.name for m in select(None)[0]]
     assert "degradation_index" in names
-    assert "quality_floor" in names
+    assert "degradation_index_floor" in names
     root = make_run(tmp_path / "run", change=lambda s, i: 0 * s if i == 0 else 0.1 * s)
     wavs = root / "wavs"
     sound, _ = soundfile.read(wavs / "s1_lgbf6s.wav")
@@ -136,7 +136,7 @@ def test_it_is_computed_by_default(
     assert (short.status, short.reason.split(":")[0]) == ("failed", "too_short")
     assert scored.scores["s1/lgbf6s", "degradation_index"].details["rate_hz"] == 48_000
     quiet = scored.scores["s2/bbaf2n", "degradation_index"]
-    loud = scored.scores["s2/bbaf2n", "quality_floor"]
+    loud = scored.scores["s2/bbaf2n", "degradation_index_floor"]
     assert quiet.value == pytest.approx(loud.value, abs=0.1)
     for key in ("level_dbfs", "active_level_dbov"):
         assert quiet.details[key] == pytest.approx(loud.details[key] - 20, abs=0.2)
@@ -153,13 +153,13 @@ def test_weights_of_another_hash_cost_only_this_metric(
     shutil.copy(card_of(WEIGHTS), card_of(copy))
     monkeypatch.setattr(metric_module, "WEIGHTS", copy)
     root = make_run(tmp_path / "run", speakers=("s1",))
-    arguments = ["score", str(root), "--metrics", "quality,level_dbfs", "--jobs", "0"]
+    arguments = ["score", str(root), "--metrics", "degradation_index,level_dbfs", "--jobs", "0"]
     for content, message in ((None, "does not exist"), (b"other", "is not the file of its card")):
         if content is not None:
             copy.write_bytes(WEIGHTS.read_bytes() + content)
         result = CliRunner().invoke(cli, arguments, standalone_mode=False)
         assert result.return_value == MissingDependency.exit_code
-        assert f"quality: {copy} {message}" in result.output
+        assert f"degradation_index: {copy} {message}" in result.output
         assert "2 ok, 0 failed" in result.output, "the others go on"
     # Replaced after it was looked at: a failed score, not the end.
     score = get_metric("degradation_index").score

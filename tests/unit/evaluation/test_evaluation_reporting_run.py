@@ -162,7 +162,7 @@ def test_markdown_table_has_one_shape(two_systems: list[Path], tmp_path: Path) -
     for word in ("large-unseen", "seed 0", "2000 resamples"):
         assert word in text
     appendix = (tmp_path / "out" / "definitions.md").read_text()
-    for word in ("pystoi", "c0 excluded", "leaves out zero"):
+    for word in ("pystoi", "c0 left out", "leaves out zero"):
         assert word in appendix
 
 
@@ -313,7 +313,7 @@ def test_command(two_systems: list[Path], tmp_path: Path) -> None:
     arguments = ["report", *two_systems, "--out", tmp_path / "out", "--jobs", 0]
     result = run_cli(*arguments)
     assert result.exit_code == 0, result.output
-    for word in ("Quality (pred. PESQ) ↑", "STOI ↑", "F0 RMSE (cents) ↓", "Noisy", "n ok/failed"):
+    for word in ("Degradation index ↑", "STOI ↑", "F0 RMSE (cents) ↓", "Noisy", "n ok/failed"):
         assert word in result.output
     counts = re.findall(r"(\d+) scores ok, (\d+) failed, (\d+) comp", result.output)
     assert len(counts) == 3

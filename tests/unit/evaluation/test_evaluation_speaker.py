@@ -237,9 +237,9 @@ def test_captions_say_floor_and_chance(voiced: Callable[..., Path]) -> None:
     made = tables.system_tables(items, metrics, TableOptions(n_resamples=50))
     assert [table.title for table in made] == ["Voice: speaker and gender"]
     text = " ".join(annotate(made[0], items, TableOptions(n_resamples=50)).remarks)
-    assert "Speaker ID 33.3 %, Speaker EER 50.0 %" in text
+    assert "Speaker ID (ECAPA) 33.3 %, Speaker EER (ECAPA) 50.0 %" in text
     assert "On the recordings of the same clips: Speaker sim." in text
-    assert chance(items, metrics[1].info) == "Speaker ID 33.3 %"
+    assert chance(items, metrics[1].info) == "Speaker ID (ECAPA) 33.3 %"
     assert chance(items, get_metric("stoi").info) == ""
 
 

@@ -42,7 +42,7 @@ def used(book: Codebook) -> float:
 
 def test_codes_that_nothing_is_near_to_are_given_outputs_of_the_encoder() -> None:
     torch.manual_seed(0)
-    plain, healthy = Codebook(MANY), Codebook(replace(MANY, refill=0.1))
+    plain, healthy = (Codebook(replace(MANY, refill=refill)) for refill in (0.0, 0.1))
     for book in (plain, healthy):
         book.table[2:] = 1e3
         book.sums[2:] = 1e3

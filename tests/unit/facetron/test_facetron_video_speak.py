@@ -112,6 +112,7 @@ class Listener:
     info: CheckpointInfo
     path: Path = Path("none")
     sample_rate_hz: int = 16_000
+    calibration: None = None
     stills: list[NDArray[np.uint8]] = field(default_factory=list)
     spoken: list[tuple[NDArray[np.uint8], NDArray[np.float32]]] = field(default_factory=list)
 

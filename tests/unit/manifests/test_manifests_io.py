@@ -27,12 +27,12 @@ from manifests.io import (
     read_manifest,
     sha256_file,
     validate,
-    write_csv,
     write_json,
     write_jsonl,
 )
 from manifests.mel import PRESETS
 from manifests.records import ClipFailure, ManifestRow, WordSpan
+from manifests.tables import write_csv
 
 
 def names(folder: Path) -> list[str]:

@@ -45,7 +45,8 @@ def inputs_of(command: click.Command) -> list[click.Parameter]:
 def may_be_one(output: click.Parameter, other: click.Parameter) -> bool:
     """Whether both take the same kind of thing: a folder cannot be a file."""
     one, two = output.type, other.type
-    assert isinstance(one, click.Path)
+    if not isinstance(one, click.Path):
+        return False  # a folder or a URL, which the command itself tells apart
     assert isinstance(two, click.Path)
     return (one.file_okay and two.file_okay) or (one.dir_okay and two.dir_okay)
 
