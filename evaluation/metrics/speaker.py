@@ -236,6 +236,7 @@ class SpeakerEer(Speaker):
         name="speaker_eer",
         label="Speaker EER (ECAPA)",
         unit="%",
+        highest=100.0,
         direction="lower",
         definition=(
             "Equal error rate of the verification of the target speaker (one trial per clip) against "

@@ -17,7 +17,7 @@ from click.testing import CliRunner, Result
 
 from evaluation.cli import cli
 from evaluation.inputs.pairs import read_run
-from evaluation.metrics.base import get_metric
+from evaluation.metrics.base import REGISTRY, get_metric
 from evaluation.reporting.printed import latex, latex_table, markdown, pages, printed
 from evaluation.reporting.run import build_report, write_report
 from evaluation.reporting.tables import (
@@ -28,6 +28,7 @@ from evaluation.reporting.tables import (
     format_interval,
     format_mean,
     natural,
+    within,
 )
 from evaluation.reporting.writers import EvaluationReport
 from evaluation.scoring.run import score_runs
@@ -307,6 +308,15 @@ def test_formats_of_numbers() -> None:
     assert format_interval(Cell(-0.5, -0.75, -0.25, 2, 0), info) == "[−0.750, −0.250]"
     assert format_interval(Cell(1, 0.5, 2, 2, 0, is_range=True), info) == "(0.500 … 2.000)"
     assert sorted(["s10", "s2", "s1"], key=natural) == ["s1", "s2", "s10"]
+
+
+@pytest.mark.parametrize("name", REGISTRY)
+def test_shares_in_percent_do_not_end_at_one(name: str) -> None:
+    info = get_metric(name).info
+    if info.unit == "%":
+        low, high = within(info, -5.0, 250.0)
+        assert low == 0
+        assert high >= 100
 
 
 def test_command(two_systems: list[Path], tmp_path: Path) -> None:
