@@ -7,7 +7,6 @@ import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -96,8 +95,9 @@ def calibrate(
         if not clips:
             raise BadInput(f"{rows.path} has no clips in {subset}", "build with another split")
     read = {subset: _read(synthesizer, clips) for subset, clips in subsets.items()}
-    weights = _fitted_words(read[fit])
-    threshold = float(np.quantile(sentence_scores([_logs(r.real) for r in read[fit]]), LOST))
+    scores = sentence_scores([clip.real.log_probs for clip in read[fit]])
+    weights = _fitted_words(read[fit], scores)
+    threshold = float(np.quantile(scores, LOST))
     voices = _voices(synthesizer, rows)
     measured = Calibration(
         word_weights=weights,
@@ -156,13 +156,9 @@ def _read(synthesizer: Synthesizer, rows: Sequence[FeatureRow]) -> list[_Read]:
     return found
 
 
-def _logs(reading: Reading) -> Any:
-    return reading.log_probs
-
-
 def _right(reading: Reading, sentence: str) -> list[bool]:
     """Whether each word of a greedy reading is right, in the best alignment with the sentence."""
-    read = [word for word, _ in word_certainties(_logs(reading))]
+    read = [word for word, _ in word_certainties(reading.log_probs)]
     right = [False] * len(read)
     for block in Levenshtein.opcodes(read, sentence.split()):
         if block.tag == "equal":
@@ -170,12 +166,11 @@ def _right(reading: Reading, sentence: str) -> list[bool]:
     return right
 
 
-def _fitted_words(read: Sequence[_Read]) -> tuple[float, ...]:
+def _fitted_words(read: Sequence[_Read], scores: Sequence[float]) -> tuple[float, ...]:
     features: list[tuple[float, ...]] = []
     labels: list[bool] = []
-    scores = sentence_scores([_logs(clip.real) for clip in read])
     for clip, score in zip(read, scores, strict=True):
-        features += [word_features(c, score) for _, c in word_certainties(_logs(clip.real))]
+        features += [word_features(c, score) for _, c in word_certainties(clip.real.log_probs)]
         labels += _right(clip.real, clip.row.sentence)
     if not labels:
         raise BadInput("no word was read in the held-out clips", "train the lip encoder longer")
@@ -195,7 +190,7 @@ def _logistic_regression(x: Float, y: NDArray[np.bool_]) -> tuple[float, ...]:
 
 def _measured(calibration: Calibration, read: Sequence[_Read]) -> Calibration:
     """Completes a calibration with what it achieves on other clips."""
-    checks = check_readings([_logs(clip.real) for clip in read], calibration)
+    checks = check_readings([clip.real.log_probs for clip in read], calibration)
     told = [
         (share, right)
         for clip, check in zip(read, checks, strict=True)
@@ -204,7 +199,7 @@ def _measured(calibration: Calibration, read: Sequence[_Read]) -> Calibration:
     kinds = sorted({kind for clip in read for kind in clip.others})
     rejected = {}
     for kind in kinds:
-        others = [_logs(clip.others[kind]) for clip in read if kind in clip.others]
+        others = [clip.others[kind].log_probs for clip in read if kind in clip.others]
         found = check_readings(others, calibration)
         rejected[kind] = float(np.mean([not check.is_grid for check in found]))
     return replace(
