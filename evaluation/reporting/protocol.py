@@ -28,7 +28,6 @@ def protocol(
     metrics: Sequence[Metric],
     options: TableOptions,
     versions: dict[str, str],
-    as_published: str = "",
 ) -> dict[str, Any]:
     """Returns the card as plain values.
 
@@ -37,7 +36,6 @@ def protocol(
         metrics: the columns and their floors.
         options: of the intervals, the method decided.
         versions: library → version.
-        as_published: name of the published protocol whose faults were applied beside, or "".
     """
     labels = [{clip.label for clip in item.run.clips} for item in scored]
     shared = set.intersection(*labels) if labels else set()
@@ -93,8 +91,6 @@ def protocol(
         ],
         "versions": {**versions, "python": platform.python_version()},
     }
-    if as_published:
-        card["as_published"] = as_published
     return card
 
 
