@@ -311,6 +311,9 @@ class LossConfig:
     swap: float = 0.0
     """Of clips synthesized with the face of another speaker, in the decoder and joint stages, which
     must sound like the owner of the face (`facetron.train.swap`). Not in the paper."""
+    words: float = 0.0
+    """Of a listener that must recognize the words of the mels made, in the decoder and joint stages
+    (`facetron.train.listener`). It knows the words of GRID. Not in the paper."""
     cs_direction: Literal["one_minus_cosine", "literal"] = "one_minus_cosine"
     """`literal` minimizes CS(f, p) as Eq. 5 prints it, which pushes the two apart."""
     perceptual: float = 1.0

@@ -88,6 +88,7 @@ NOT_IN_PAPER = {
     "vocoder.source": "the vocoder has a harmonic source",
     "loss.contrastive": "a contrastive term beside the cosine of Eq. 5",
     "loss.swap": "clips with the face of another speaker in training",
+    "loss.words": "a listener that must recognize the words of the mels made, in training",
     "loss.spectra": "a loss of the waveforms' spectra",
     "mel_discriminator.perceptual": "a head that predicts a quality score",
 }

@@ -17,10 +17,12 @@ from facetron.train.collapse import Embeddings
 from facetron.train.config import TrainConfig
 from facetron.train.dataset import Batch
 from facetron.train.face import Teacher, face_losses
+from facetron.train.listener import heard, listener_of, require_words, word_losses
 from facetron.train.pictures import Exhibit, mels_shown
 from facetron.train.stage import Critics, FacetronStage, Made, Pairs, generator_loss, has_critics
 from facetron.train.swap import PitchTeacher, SwapValidation, partners, swap_losses
 from manifests.errors import BadInput
+from manifests.manifest import Manifest
 
 
 def mel_critic(config: ModelConfig) -> MelDiscriminator:
@@ -53,17 +55,19 @@ class Speaking(nn.Module):
         self.teacher = Teacher(config)
         self.pitch = PitchTeacher(config.vocoder)
         self.swaps = config.loss.swap > 0
+        self.listener = listener_of(config)
 
     def forward(self, batch: Batch) -> Made:
         face = self.facetron.see_face(to_model(batch["face"]))
         lips = lips_read(self.facetron, batch)
-        return {
+        made: Made = {
             "mel": self.facetron.speak(lips, face),
             "face": face,
             "lip": lips,
             "prosody": self.teacher(batch["mel"]),
             **(swapped(self.facetron, lips, face, batch) if self.swaps else {}),
         }
+        return made | heard(self.listener, batch["mel"], made)
 
 
 def swapped(facetron: Facetron, lips: Tensor, face: Tensor, batch: Batch) -> Made:
@@ -103,7 +107,7 @@ class DecoderStage(FacetronStage):
     name = "decoder"
     fields = ("lips", "face", "mel")
     needs = ("lip",)
-    takes = ("prosody", "vocoder", "face", "decoder", "mel_discriminator")
+    takes = ("prosody", "vocoder", "face", "decoder", "mel_discriminator", "listener")
     teachers = ("prosody", "vocoder")
     monitor = "decoder_mel"
 
@@ -118,6 +122,8 @@ class DecoderStage(FacetronStage):
             "prosody": model.teacher.prosody,
             "vocoder": model.pitch.vocoder,
         }
+        if model.listener is not None:
+            self.parts["listener"] = model.listener
         if config.loss.swap:
             self.monitor = "chosen"
         self._seen = Embeddings("face")
@@ -126,6 +132,10 @@ class DecoderStage(FacetronStage):
             critic = mel_critic(config)
             self.critic = Critics({"decoder": critic}, config.mel_spec)
             self.parts["mel_discriminator"] = critic
+
+    def survey(self, clips: Manifest) -> None:
+        if self.config.loss.words:
+            require_words(clips)
 
     def pairs(self, made: Made, batch: Batch) -> Pairs:
         return {"decoder": (batch["mel"], made["mel"])}
@@ -146,6 +156,8 @@ class DecoderStage(FacetronStage):
         weights = self.config.loss
         mel = mel_loss(made["mel"], batch["mel"])
         loss, members = generator_loss(self.critic, "decoder", pairs, mel, weights)
+        words, of_words = word_losses(made, batch, weights.words)
+        loss, members = loss + words, members | of_words
         if "prosody" in self.given:
             model = self.generator
             assert isinstance(model, Speaking)

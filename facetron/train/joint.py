@@ -24,10 +24,12 @@ from facetron.train.decoder import (
     voice_losses,
 )
 from facetron.train.face import Teacher
+from facetron.train.listener import heard, listener_of, require_words, word_losses
 from facetron.train.pictures import Exhibit, mels_shown
 from facetron.train.stage import Critics, FacetronStage, Made, Pairs, generator_loss, has_critics
 from facetron.train.swap import SwapValidation
 from facetron.train.vocoder import sounded, wave_fields, wave_losses
+from manifests.manifest import Manifest
 
 
 class EndToEnd(nn.Module):
@@ -39,6 +41,7 @@ class EndToEnd(nn.Module):
         still_reader(self.whole.facetron)
         self.teacher = Teacher(config)
         self.swaps = config.loss.swap > 0
+        self.listener = listener_of(config)
 
     def forward(self, batch: Batch) -> Made:
         facetron = self.whole.facetron
@@ -48,7 +51,7 @@ class EndToEnd(nn.Module):
         length = batch["wave_mel"].shape[-1]
         frames = batch["wave_start"][:, None] + torch.arange(length, device=mel.device)
         segment = mel.gather(2, frames[:, None].expand(-1, mel.shape[1], -1))
-        return {
+        made: Made = {
             "mel": mel,
             "face": face,
             "lip": lips,
@@ -56,13 +59,14 @@ class EndToEnd(nn.Module):
             **(swapped(facetron, lips, face, batch) if self.swaps else {}),
             **sounded(self.whole.vocoder, segment),
         }
+        return made | heard(self.listener, batch["mel"], made)
 
 
 class JointStage(FacetronStage):
     name = "joint"
     fields: tuple[Field, ...] = ("lips", "face", "mel", "wave")
     needs = ("lip", "face", "prosody", "decoder", "vocoder")
-    takes = ("mel_discriminator", "wave_discriminator")
+    takes = ("mel_discriminator", "wave_discriminator", "listener")
     monitor = "vocoder_mel"
 
     def __init__(self, config: ModelConfig, training: TrainConfig) -> None:
@@ -78,6 +82,8 @@ class JointStage(FacetronStage):
             "decoder": facetron.decoder,
             "vocoder": model.whole.vocoder,
         }
+        if model.listener is not None:
+            self.parts["listener"] = model.listener
         if has_critics(config.loss) or config.mel_discriminator.perceptual:
             mels, waves = mel_critic(config), WaveDiscriminator(config.vocoder)
             self.critic = Critics({"decoder": mels, "vocoder": waves}, config.mel_spec)
@@ -86,6 +92,10 @@ class JointStage(FacetronStage):
         self._swaps = SwapValidation(facetron, model.whole.vocoder.pitch)
         if config.loss.swap:
             self.monitor = "chosen"
+
+    def survey(self, clips: Manifest) -> None:
+        if self.config.loss.words:
+            require_words(clips)
 
     def pairs(self, made: Made, batch: Batch) -> Pairs:
         return {
@@ -103,10 +113,11 @@ class JointStage(FacetronStage):
         assert isinstance(model, EndToEnd)
         prosody, reader = model.teacher.prosody, model.whole.vocoder.pitch
         voice, of_voice = voice_losses(made, batch, prosody, reader, weights)
-        loss = total_loss(decoder, voice, vocoder)
+        words, of_words = word_losses(made, batch, weights.words)
+        loss = total_loss(decoder, voice, vocoder) + words
         if weights.swap:
             of_voice["chosen"] = monitored(of_vocoder["vocoder_mel"], of_voice)
-        return {"loss": loss, **of_voice, **of_decoder, **of_vocoder}
+        return {"loss": loss, **of_voice, **of_decoder, **of_vocoder, **of_words}
 
     def observe(self, made: Made, batch: Batch) -> None:
         self._seen.add(made["face"], batch["speakers"])
