@@ -1,8 +1,8 @@
 """Reads pictures: stored crops as arrays (the decoder for all users of features), and pictures given by
-the user.
+the user. Writes single pictures with the key of what they were made from.
 
-Readers of crops always decode from the first frame: nothing here seeks. Which formats there are, and writing
-them, is gridprep's.
+Readers of crops always decode from the first frame: nothing here seeks. Which formats of crops there are, and
+writing them, is gridprep's.
 """
 
 from __future__ import annotations
@@ -10,11 +10,13 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from manifests.errors import BadInput
+from manifests.io import atomic_path
 from manifests.mediafile import UnreadableMedia, best_stream, kind_of_file, opened
 
 Pictures = NDArray[np.uint8]
@@ -161,3 +163,43 @@ def _read_by_pillow(path: str, heif: bool) -> Pictures | None:
         if isinstance(error, UnidentifiedImageError):
             return None
         raise BadInput(f"{path} is a picture that cannot be read ({error})", CONVERT) from None
+
+
+KEY = "Comment"
+"""Keyword of the PNG's text chunk that holds the key."""
+
+
+def write_picture(path: Path, picture: Pictures, key: str = "") -> None:
+    """Atomically writes a PNG with `key` in a text chunk of the file.
+
+    Args:
+        picture: (H, W, 3) uint8 RGB.
+
+    Raises `BadInput` for anything else.
+    """
+    from PIL import Image
+    from PIL.PngImagePlugin import PngInfo
+
+    if picture.dtype != np.uint8 or picture.ndim != 3 or picture.shape[2] != 3 or not picture.size:
+        raise BadInput(
+            f"the picture for {path} has shape {picture.shape} of {picture.dtype}",
+            "pass (H, W, 3) uint8",
+        )
+    words = PngInfo()
+    if key:
+        words.add_text(KEY, key)
+    with atomic_path(path) as temporary:
+        Image.fromarray(np.ascontiguousarray(picture)).save(temporary, "PNG", pnginfo=words)
+
+
+def picture_key(path: Path, side_px: int) -> str:
+    """The key that a square picture was written with; "" where it is absent, damaged, of another size
+    or from elsewhere."""
+    from PIL import Image
+
+    try:
+        with Image.open(path) as image:
+            image.load()
+            return str(image.info.get(KEY, "")) if image.size == (side_px, side_px) else ""
+    except (OSError, ValueError, SyntaxError):
+        return ""

@@ -331,13 +331,15 @@ class ManifestRow(Record):
 
 @dataclass(frozen=True)
 class RunClip(Record):
-    """One synthesized clip in a run directory (a line of `clips.jsonl`).
+    """One synthesized clip, or one picture made from speech, in a run directory (a line of
+    `clips.jsonl`).
 
     Attributes:
-        speaker, stem, sentence, gender: those of the clip whose lips were read.
-        wav: the synthesized speech, relative to the run directory.
-        reference: the real recording of the same clip, relative to the run directory or absolute; "" if
-            there is none.
+        speaker, stem, sentence, gender: those of the clip whose lips were read, or whose speaker the
+            picture is to show.
+        wav: the synthesized speech, relative to the run directory; "" in a run of pictures.
+        reference: the real recording of the same clip, or in a run of pictures its strip of real face
+            stills, relative to the run directory or absolute; "" if there is none.
         mel: the mel that the vocoder was given, relative, or "".
         voice: the speaker whose face was used; equals `speaker` except in swaps.
         seen: whether that speaker was in the training of the model; None where it is not known.
@@ -345,6 +347,12 @@ class RunClip(Record):
         confidence: expected share of the transcript's words that are right, 0 to 1; None where it is
             not known.
         in_domain: whether the lips seem to speak what the model was trained on; None likewise.
+        picture: a face made from speech, a square RGB PNG, relative to the run directory; "" in a run
+            of speech.
+        source: clip whose speech the picture was made from, `s1/bbaf2n`; equals `clip_id` except in
+            the control of shuffled speech, where it is a clip of another speaker.
+        variant: which of several pictures of the same speech: "z0" with the noise at its mean, "z1",
+            "z2", … with noise that was drawn, the same for all clips; "" where a system has none.
     """
 
     speaker: str
@@ -359,6 +367,9 @@ class RunClip(Record):
     transcript: str = ""
     confidence: float | None = None
     in_domain: bool | None = None
+    picture: str = ""
+    source: str = ""
+    variant: str = ""
 
     @property
     def clip_id(self) -> str:
@@ -366,9 +377,11 @@ class RunClip(Record):
 
     @property
     def label(self) -> str:
-        """`s1/bbaf2n`, or `s1/bbaf2n→s4` where another speaker's face gave the voice."""
+        """`s1/bbaf2n`, `s1/bbaf2n→s4` where another speaker's face gave the voice, or `s1/bbaf2n.z1`
+        of several pictures."""
         swapped = self.voice and self.voice != self.speaker
-        return f"{self.clip_id}→{self.voice}" if swapped else self.clip_id
+        name = f"{self.clip_id}→{self.voice}" if swapped else self.clip_id
+        return f"{name}.{self.variant}" if self.variant else name
 
 
 @dataclass(frozen=True)
@@ -377,12 +390,14 @@ class RunInfo(Record):
 
     Attributes:
         name: the row's name in tables (`Facetron`, `Lip2Wav`, `analysis-synthesis (Griffin-Lim)`).
-        kind: `model`, `resynthesis` or `recording`.
+        kind: `model`, `control`, `resynthesis` or `recording`; `faces` for pictures made from speech.
         split, subset: split and subset of the requested clips.
-        n_expected: number of clips requested; fewer lines in `clips.jsonl` mean missing clips and
-            are reported as such.
+        sample_rate_hz: of the speech, made or heard.
+        n_expected: number of clips (or pictures) requested; fewer lines in `clips.jsonl` mean missing
+            clips and are reported as such.
         manifest_sha256: SHA-256 of the manifest that the clips were taken from, or "".
-        parameters: all parameters needed to repeat the run.
+        parameters: all parameters needed to repeat the run. Those of pictures have `system`,
+            `checkpoint`, `checkpoint_sha256`, `trained_on` (speakers), `variants` and `side_px`.
         versions: library → version.
     """
 
@@ -396,6 +411,11 @@ class RunInfo(Record):
     parameters: dict[str, Any] = field(default_factory=dict)
     versions: dict[str, str] = field(default_factory=dict)
     schema_version: int = SCHEMA_VERSION
+
+    @property
+    def shuffled_speech(self) -> bool:
+        """Whether pictures were made from the speech of other speakers: the control of kind `faces`."""
+        return self.parameters.get("shuffled_speech") is True
 
 
 @dataclass(frozen=True)

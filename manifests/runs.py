@@ -1,15 +1,21 @@
-"""Run directories: synthesized speech of any model, in the form that `facetron-eval` scores.
+"""Run directories: synthesized speech of any model, or faces made from speech, in the form that
+`facetron-eval` scores.
 
     run_dir/
       run.json                   RunInfo: name, kind, split, parameters, versions, clips requested
       clips.jsonl                RunClip lines, written last: without it a run is not finished
       failures.jsonl             ClipFailure lines, with the reason
       wavs/<speaker>/<stem>.wav  PCM16 mono
+      pictures/<speaker>/<stem>.png  in the place of wavs, in a run of kind `faces`
 
 The recordings are not copied. `reference` is their path relative to the run directory, so a run and
 the build beside it can be moved together; it is absolute only where no relative path exists (another
-drive). Every wav carries the key of what it was made from in its comment, in the file itself, so a
-run killed at any moment goes on where it stopped and never keeps a wav of other parameters.
+drive). Every wav and every picture carries the key of what it was made from in its comment, in the
+file itself, so a run killed at any moment goes on where it stopped and never keeps one of other
+parameters.
+
+Speech and pictures are measured by other metrics: `read_run` reads runs of speech only,
+`read_picture_run` runs of pictures only, and each refuses the other's.
 """
 
 from __future__ import annotations
@@ -18,9 +24,9 @@ import contextlib
 import hashlib
 import json
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from manifests.errors import BadInput, ManifestError
 from manifests.io import read_json, read_jsonl, write_json, write_jsonl
@@ -34,12 +40,20 @@ FAILURES_FILE = "failures.jsonl"
 KINDS = ("model", "control", "resynthesis", "recording")
 """Origin of a run's sound: a system, a control (such as lips of another clip), recorded mels through a
 vocoder, or the recordings themselves. Only models compete for bold type."""
+FACES = "faces"
+"""Kind of a run of pictures made from speech, the control of shuffled speech included
+(`RunInfo.shuffled_speech`)."""
 SAME_RUN = ("name", "kind", "split", "subset")
 
 
 def wav_path(speaker: str, stem: str) -> str:
     """Path of a clip's wav inside a run directory."""
     return f"wavs/{speaker}/{stem}.wav"
+
+
+def picture_path(speaker: str, stem: str, variant: str = "") -> str:
+    """Path of a picture inside a run directory: `pictures/s1/bbaf2n.png`, `pictures/s1/bbaf2n.z1.png`."""
+    return f"pictures/{speaker}/{stem}{f'.{variant}' if variant else ''}.png"
 
 
 def content_key(*parts: Any) -> str:
@@ -112,12 +126,12 @@ def _order(item: RunClip | ClipFailure) -> tuple[Any, str]:
     return natural(item.speaker), item.stem
 
 
-def _check_info(path: Path, info: RunInfo) -> None:
+def _check_info(path: Path, info: RunInfo, kinds: Sequence[str]) -> None:
     complaints = []
     if not isinstance(info.name, str) or not info.name.strip():
         complaints.append("name is empty")
-    if info.kind not in KINDS:
-        complaints.append(f"kind {json.dumps(info.kind)} is none of {', '.join(KINDS)}")
+    if info.kind not in kinds:
+        complaints.append(f"kind {json.dumps(info.kind)} is none of {', '.join(kinds)}")
     if not isinstance(info.n_expected, int) or info.n_expected < 0:
         complaints.append(f"n_expected is {json.dumps(info.n_expected)}")
     if complaints:
@@ -136,12 +150,43 @@ def read_info(root: Path) -> RunInfo:
 
 
 def read_run(root: Path) -> tuple[RunInfo, list[RunClip], list[ClipFailure]]:
-    """Reads a finished run directory: its origin, clips and failures.
+    """Reads a finished run directory of speech: its origin, clips and failures.
 
     Raises:
         ManifestError: not a run directory, an unfinished one, or a file of it is damaged; a clip that is
             listed twice or names no WAV file.
+        BadInput: a run of pictures.
     """
+    info, clips, failures = _read(root)
+    if info.kind == FACES:
+        raise BadInput(
+            f"{root} is a run of pictures (kind {FACES}), which no metric of speech can score",
+            "give runs of speech here, and score pictures by themselves",
+        )
+    _check_info(root / RUN_FILE, info, KINDS)
+    _check_clips(root, clips, "wav")
+    return info, clips, failures
+
+
+def read_picture_run(root: Path) -> tuple[RunInfo, list[RunClip], list[ClipFailure]]:
+    """Reads a finished run directory of pictures made from speech (kind `faces`), like `read_run`.
+
+    Raises:
+        ManifestError: as `read_run`; a line that names no picture.
+        BadInput: a run of speech.
+    """
+    info, clips, failures = _read(root)
+    if info.kind in KINDS:
+        raise BadInput(
+            f"{root} is a run of speech (kind {info.kind}), not of pictures",
+            "give a run directory that `facetron draw` wrote",
+        )
+    _check_info(root / RUN_FILE, info, (FACES,))
+    _check_clips(root, clips, "picture")
+    return info, clips, failures
+
+
+def _read(root: Path) -> tuple[RunInfo, list[RunClip], list[ClipFailure]]:
     if not root.is_dir():
         raise ManifestError(
             f"{root} is not a folder", "pass a run directory (the folder of a run.json)"
@@ -153,16 +198,21 @@ def read_run(root: Path) -> tuple[RunInfo, list[RunClip], list[ClipFailure]]:
                 "pass the folder that `facetron` wrote, or write run.json and clips.jsonl",
             )
     info = read_info(root)
-    _check_info(root / RUN_FILE, info)
     _, clips = read_jsonl(root / CLIPS_FILE, "run-clips", RunClip)
-    seen: set[str] = set()
-    for clip in clips:
-        if clip.label in seen:
-            raise ManifestError(f"{root / CLIPS_FILE} lists {clip.label} twice", "remove one line")
-        if not clip.wav:
-            raise ManifestError(f"{root / CLIPS_FILE}: {clip.label} names no wav", "write it again")
-        seen.add(clip.label)
     failures: list[ClipFailure] = []
     if (root / FAILURES_FILE).exists():
         _, failures = read_jsonl(root / FAILURES_FILE, "failures", ClipFailure)
     return info, clips, failures
+
+
+def _check_clips(root: Path, clips: Sequence[RunClip], what: Literal["wav", "picture"]) -> None:
+    """Checks that each clip names its file of a kind, and that none is listed twice."""
+    seen: set[str] = set()
+    for clip in clips:
+        if clip.label in seen:
+            raise ManifestError(f"{root / CLIPS_FILE} lists {clip.label} twice", "remove one line")
+        if not getattr(clip, what):
+            raise ManifestError(
+                f"{root / CLIPS_FILE}: {clip.label} names no {what}", "write it again"
+            )
+        seen.add(clip.label)

@@ -14,7 +14,13 @@ from numpy.typing import NDArray
 from PIL import Image, features
 
 from manifests.errors import BadInput
-from manifests.pictures import is_heif, read_picture
+from manifests.pictures import (
+    is_heif,
+    picture_key,
+    read_picture,
+    read_pictures,
+    write_picture,
+)
 
 PICTURE = cv2.GaussianBlur(pictures(1)[0], (0, 0), 3)
 HEIC_HEAD = b"\x00\x00\x00\x1cftypheic\x00\x00\x00\x00mif1heicmiaf"
@@ -95,3 +101,34 @@ def test_what_cannot_be_read_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "cut.gif").write_bytes(data[: len(data) // 3])
     with pytest.raises(BadInput, match=r"cut\.gif is a picture that cannot be read"):
         read_picture(tmp_path / "cut.gif")
+
+
+def test_a_written_picture_carries_its_key(tmp_path: Path) -> None:
+    path = tmp_path / "pictures" / "s1" / "bbaf2n.png"
+    square = PICTURE[:96, :96]
+    write_picture(path, square, "0123456789abcdef")
+    assert picture_key(path, 96) == "0123456789abcdef"
+    assert [file.name for file in path.parent.iterdir()] == ["bbaf2n.png"]
+    np.testing.assert_array_equal(read_picture(path), square)
+    np.testing.assert_array_equal(read_pictures(path), square[None])
+    first = path.read_bytes()
+    write_picture(path, square, "0123456789abcdef")
+    assert path.read_bytes() == first
+
+
+def test_what_cannot_be_kept_has_no_key(tmp_path: Path) -> None:
+    path = tmp_path / "x.png"
+    assert picture_key(path, 96) == ""
+    write_picture(path, PICTURE[:96, :96])
+    assert picture_key(path, 96) == ""
+    write_picture(path, PICTURE[:96, :96], "key")
+    assert picture_key(path, 64) == ""
+    path.write_bytes(path.read_bytes()[:-200])
+    assert picture_key(path, 96) == ""
+
+
+@pytest.mark.parametrize("wrong", [np.zeros((4, 4), np.uint8), np.zeros((4, 4, 3)), PICTURE[:0]])
+def test_what_is_no_picture_is_not_written(tmp_path: Path, wrong: NDArray[np.uint8]) -> None:
+    with pytest.raises(BadInput, match=r"the picture for .*x\.png has shape"):
+        write_picture(tmp_path / "x.png", wrong)
+    assert not list(tmp_path.iterdir())

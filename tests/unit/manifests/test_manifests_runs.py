@@ -11,10 +11,13 @@ from manifests.audio import wav_key, write_wav
 from manifests.errors import BadInput, Locked, ManifestError
 from manifests.records import ClipFailure, RunClip, RunInfo
 from manifests.runs import (
+    FACES,
     close_run,
     content_key,
     open_run,
+    picture_path,
     read_info,
+    read_picture_run,
     read_run,
     relative_reference,
     running,
@@ -36,6 +39,55 @@ def test_written_run_reads_back_sorted(tmp_path: Path) -> None:
     assert info == INFO
     assert [c.clip_id for c in clips] == ["s2/bbaf3n", "s2/lbaf2n", "s10/bbaf2n"]
     assert failures == [failure]
+
+
+def drawn(speaker: str, stem: str, variant: str, source: str = "") -> RunClip:
+    return RunClip(
+        speaker, stem, "bin blue at f two now", "male", "",
+        picture=picture_path(speaker, stem, variant), source=source or f"{speaker}/{stem}",
+        variant=variant,
+    )  # fmt: skip
+
+
+def test_a_run_of_pictures_reads_back_with_its_variants(tmp_path: Path) -> None:
+    info = RunInfo(
+        "a painter", FACES, "small", "test", 16_000, 4, parameters={"shuffled_speech": True}
+    )
+    open_run(tmp_path, info)
+    clips = [drawn("s2", "bbaf2n", "z0", "s4/lbaf2n"), drawn("s2", "bbaf2n", "z1", "s4/lbaf2n")]
+    close_run(tmp_path, clips, [])
+    found, back, failures = read_picture_run(tmp_path)
+    assert (found, back, failures) == (info, clips, [])
+    assert found.shuffled_speech
+    assert not INFO.shuffled_speech
+    assert [clip.label for clip in back] == ["s2/bbaf2n.z0", "s2/bbaf2n.z1"]
+    assert [clip.picture for clip in back] == [
+        "pictures/s2/bbaf2n.z0.png",
+        "pictures/s2/bbaf2n.z1.png",
+    ]
+    assert picture_path("s1", "bbaf2n") == "pictures/s1/bbaf2n.png"
+
+
+def test_speech_and_pictures_are_not_mistaken_for_each_other(tmp_path: Path) -> None:
+    pictures, speech = tmp_path / "pictures", tmp_path / "speech"
+    open_run(pictures, RunInfo("a painter", FACES, "small", "test", 16_000, 1))
+    close_run(pictures, [drawn("s2", "bbaf2n", "")], [])
+    open_run(speech, INFO)
+    close_run(speech, [clip("s2", "bbaf2n")], [])
+    with pytest.raises(BadInput, match=f"{pictures} is a run of pictures \\(kind faces\\)"):
+        read_run(pictures)
+    with pytest.raises(BadInput, match=f"{speech} is a run of speech \\(kind model\\)"):
+        read_picture_run(speech)
+
+
+def test_a_line_without_a_picture_or_twice_is_named(tmp_path: Path) -> None:
+    open_run(tmp_path, RunInfo("a painter", FACES, "small", "test", 16_000, 1))
+    close_run(tmp_path, [drawn("s2", "bbaf2n", "z1"), drawn("s2", "bbaf2n", "z1")], [])
+    with pytest.raises(ManifestError, match=r"lists s2/bbaf2n\.z1 twice"):
+        read_picture_run(tmp_path)
+    close_run(tmp_path, [clip("s2", "bbaf2n")], [])
+    with pytest.raises(ManifestError, match="s2/bbaf2n names no picture"):
+        read_picture_run(tmp_path)
 
 
 def test_unfinished_run_has_no_clips(tmp_path: Path) -> None:
