@@ -14,13 +14,14 @@ from numpy.typing import NDArray
 from rapidfuzz.distance import Levenshtein
 from scipy.optimize import minimize
 
-from facetron.checkpoints import bundled, checkpoint
+from facetron.checkpoints import checkpoint
 from facetron.model.vocoder import Vocoder
 from facetron.synthesis.confidence import (
     Calibration,
     ReliabilityBin,
     check_readings,
     sentence_scores,
+    store,
     word_certainties,
     word_features,
 )
@@ -66,7 +67,7 @@ def calibrate(
     check: str = "test",
     device: str = "cpu",
 ) -> tuple[Path, Calibration]:
-    """Calibrates a checkpoint on held-out clips and stores the result in the file.
+    """Calibrates a checkpoint on held-out clips and stores the result in the JSON beside it.
 
     Args:
         name: bundled weights or path of a checkpoint of Facetron with its lip and face encoder and
@@ -77,7 +78,7 @@ def calibrate(
         device: `auto`, `cpu`, `cuda`.
 
     Returns:
-        The path of the checkpoint, and what was measured.
+        The path of the JSON, and what was measured.
 
     Raises:
         BadInput: the checkpoint or the manifest cannot be used, or a subset has no clips or is the
@@ -87,7 +88,6 @@ def calibrate(
         raise BadInput(
             "training clips say nothing about the trust in readings", "choose val and test"
         )
-    path = bundled.resolve(name)
     synthesizer = Synthesizer.load(name, "griffin-lim", device)
     rows = Manifest(manifest)
     subsets = {subset: list(rows.where(subset=subset)) for subset in (fit, check)}
@@ -112,9 +112,7 @@ def calibrate(
         swap=_swaps(synthesizer, read[fit] + read[check]),
     )
     found = _measured(measured, read[check])
-    info, tensors = checkpoint.load(path)
-    checkpoint.save(path, tensors, replace(info, calibration=found.to_dict()))
-    return path, found
+    return store(found, synthesizer.path), found
 
 
 def other_lips(

@@ -1,7 +1,9 @@
 """Checkpoints: one safetensors file with the weights and a header that describes them.
 
 The header is also written beside the file as JSON, for people and other programs; only the header in
-the file is loaded, so that the two cannot disagree. Nothing is unpickled. The file that training
+the file is loaded, so that the two cannot disagree. That JSON also holds what is measured of finished
+weights (`facetron.synthesis.confidence.store`), so that the file of the weights never changes. Nothing
+is unpickled. The file that training
 resumes from also holds the state of the optimizers, so that a kill leaves either the old state or the
 new.
 """
@@ -52,8 +54,6 @@ class CheckpointInfo(Record):
             `metrics`, `training`): a part that is only used keeps its record.
         borrowed: part that is not in the file → `NAME:DIGEST` of the bundled weights that have it,
             see `facetron.checkpoints.borrowed`.
-        calibration: what `facetron calibrate` measured, a `facetron.synthesis.confidence.Calibration`
-            as plain values; empty where it was not run.
     """
 
     stage: str
@@ -73,7 +73,6 @@ class CheckpointInfo(Record):
     system: str = systems.DEFAULT
     trained: dict[str, dict[str, Any]] = field(default_factory=dict)
     borrowed: dict[str, str] = field(default_factory=dict)
-    calibration: dict[str, Any] = field(default_factory=dict)
 
     def model_config(self) -> SystemConfig:
         """Returns the options of the system. Raises `BadInput` where this version has no such system
@@ -121,7 +120,12 @@ def save(
         except SafetensorError as error:  # a full disk comes as this, without its number
             raise ToolkitError(f"{path} cannot be written ({error})", "free space") from None
     if words:
-        write_json(path.with_suffix(".json"), info.to_dict())
+        write_json(description(path), info.to_dict())
+
+
+def description(path: Path) -> Path:
+    """Returns the path of the JSON beside a checkpoint."""
+    return path.with_suffix(".json")
 
 
 def read_info(path: Path) -> CheckpointInfo:

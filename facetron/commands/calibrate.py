@@ -34,8 +34,8 @@ def calibrate(checkpoint: str, manifest: Path, fit: str, check: str, device: str
 
     CHECKPOINT is a path or the name of bundled weights. The confidence of words, the limit below which
     lips do not look like GRID speech, the faces of the speakers that the weights know, and how far
-    the voice follows a swapped face are stored in the file; `speak`, `synthesize` and `page` then
-    tell them. The weights stay as they are.
+    the voice follows a swapped face are stored in the JSON beside the weights; `speak`, `synthesize`
+    and `page` then tell them. The file of the weights stays as it is.
     """
     # `facetron --help` imports every command and must not wait for PyTorch.
     from facetron import calibration

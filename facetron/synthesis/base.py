@@ -23,7 +23,7 @@ from facetron.checkpoints import borrowed, bundled, checkpoint
 from facetron.checkpoints.checkpoint import CheckpointInfo
 from facetron.devices import choose
 from facetron.model import ctc
-from facetron.synthesis.confidence import Calibration, ReadingCheck
+from facetron.synthesis.confidence import Calibration, ReadingCheck, stored
 from facetron.systems import SystemConfig
 from facetron.vocoders import registry as vocoders
 from facetron.vocoders.neural import NeuralVocoder
@@ -101,9 +101,9 @@ class SpeechSynthesizer(ABC):
 
     @cached_property
     def calibration(self) -> Calibration | None:
-        """What `facetron calibrate` measured for the checkpoint, if it was run."""
-        stored = self.info.calibration
-        return Calibration.from_dict(stored) if stored else None
+        """What `facetron calibrate` measured for the checkpoint, if it was run. Raises `BadInput` for a
+        calibration of other weights."""
+        return stored(self.path, self.sha256)
 
     @classmethod
     @abstractmethod

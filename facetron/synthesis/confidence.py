@@ -4,7 +4,7 @@ A lip encoder that was trained on GRID answers with GRID's words, fluently, what
 numbers tell the difference. The likelihood of the likeliest of GRID's 64,000 sentences, per frame,
 falls where the lips say something else; the certainty of the letters of a word tells how often the
 word is right. What the numbers mean depends on the weights: `facetron calibrate` measures it on
-held-out clips and stores it in the checkpoint (`CheckpointInfo.calibration`).
+held-out clips and stores it in the JSON beside the weights, bound to them by their hash.
 """
 
 from __future__ import annotations
@@ -13,12 +13,16 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from facetron.checkpoints import checkpoint
 from facetron.model import ctc
+from manifests.errors import BadInput, ManifestError
+from manifests.io import read_json, sha256_file, write_json
 from manifests.records import Record
 
 Float = NDArray[np.floating[Any]]
@@ -26,6 +30,9 @@ Float = NDArray[np.floating[Any]]
 ONE_SENTENCE_FRAMES = 112
 """Clips of at most so many frames (4.5 s, one and a half clips of GRID) hold one sentence; longer ones
 may hold several."""
+
+KEY, OF_WEIGHTS = "calibration", "weights_sha256"
+"""Names of the calibration in the JSON beside the weights, and of their hash in it."""
 
 LEAST_LOG_P = -10.0
 """Lowest certainty of a word and score of a sentence: what is lower means the same."""
@@ -96,6 +103,53 @@ class ReadingCheck:
     words: tuple[tuple[str, float], ...]
     score: float
     is_grid: bool
+
+
+def store(calibration: Calibration, weights: Path) -> Path:
+    """Atomically writes a calibration into the JSON beside the checkpoint `weights`, with its hash;
+    whatever else that file holds is kept. Returns its path.
+
+    Raises:
+        BadInput: the checkpoint cannot be read.
+        ManifestError: there is such a file, and it is no JSON object.
+        OSError: the disk is full or read-only; an existing file is kept.
+    """
+    path = checkpoint.description(weights)
+    values = _described(path) if path.exists() else checkpoint.read_info(weights).to_dict()
+    told = {OF_WEIGHTS: sha256_file(weights), **calibration.to_dict()}
+    write_json(path, {**values, KEY: told})
+    return path
+
+
+def stored(weights: Path, sha256: str) -> Calibration | None:
+    """Returns the calibration in the JSON beside a checkpoint; None where there is no such file, or
+    nothing was calibrated.
+
+    Args:
+        weights: path of the checkpoint.
+        sha256: its hash.
+
+    Raises:
+        BadInput: it was measured with other weights.
+        ManifestError: the file is damaged.
+    """
+    path = checkpoint.description(weights)
+    told = _described(path).get(KEY) if path.exists() else None
+    if not told:
+        return None
+    if told.get(OF_WEIGHTS) != sha256:
+        raise BadInput(
+            f"{path} holds the calibration of other weights than {weights.name}",
+            "run `facetron calibrate` again, or remove that file",
+        )
+    return Calibration.from_dict(told)
+
+
+def _described(path: Path) -> dict[str, Any]:
+    values = read_json(path)
+    if not isinstance(values, dict) or not isinstance(values.get(KEY, {}), dict):
+        raise ManifestError(f"{path} does not describe a checkpoint", "remove it")
+    return values
 
 
 def sentence_scores(log_probs: Sequence[Float]) -> list[float]:

@@ -46,7 +46,7 @@ class ClipFiles:
     def key(self, task: SynthesisTask, face: Face, lips: Path) -> str:
         """Returns the key of all inputs; equal keys mean equal speech. Raises `OSError` where the lips
         cannot be read."""
-        voice = self.synthesizer
+        voice, trust = self.synthesizer, self.synthesizer.calibration
         return content_key(
             VERSION,
             voice.sha256,
@@ -56,6 +56,7 @@ class ClipFiles:
             list(face.key),
             sha256_file(lips),
             self.samples(task),
+            *([] if trust is None else [list(trust.word_weights), trust.threshold]),
         )
 
     def kept(self, task: SynthesisTask, key: str) -> RunClip | None:

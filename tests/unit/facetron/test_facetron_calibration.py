@@ -15,10 +15,10 @@ from facetron_trained import make_checkpoint
 from facetron import calibration
 from facetron.checkpoints import checkpoint
 from facetron.commands.calibrate import calibrate as command
-from facetron.synthesis.confidence import Calibration
+from facetron.synthesis.confidence import Calibration, store, stored
 from facetron.synthesis.run import SynthesisOptions, synthesize
-from manifests.errors import BadInput
-from manifests.io import read_manifest, write_jsonl
+from manifests.errors import BadInput, ManifestError
+from manifests.io import read_json, read_manifest, sha256_file, write_json, write_jsonl
 from manifests.manifest import Manifest
 from manifests.runs import read_run
 
@@ -42,16 +42,16 @@ def weights(tmp_path: Path) -> Path:
 
 
 def test_what_is_measured_is_stored_and_told(build: Path, weights: Path, tmp_path: Path) -> None:
-    before = checkpoint.load(weights)[1]
+    before = weights.read_bytes()
     result = CliRunner().invoke(
         command, [str(weights), "--manifest", str(build), "--device", "cpu"]
     )
     assert result.exit_code == 0, result.output
     assert "taken for GRID speech" in result.output
-    info, after = checkpoint.load(weights)
-    assert before.keys() == after.keys()
-    assert all(torch.equal(before[name], after[name]) for name in before)
-    found = Calibration.from_dict(info.calibration)
+    assert result.output.rstrip().endswith(f"stored in {weights.with_suffix('.json')}")
+    assert weights.read_bytes() == before
+    found = stored(weights, sha256_file(weights))
+    assert found is not None
     assert (found.clips, found.subset, len(found.word_weights)) == (2, "test", 3)
     assert set(found.rejected) == {"backwards", "words out of order", "runs of frames", "silence"}
     assert set(found.voices) == {"s3", "s5"}
@@ -66,6 +66,34 @@ def test_what_is_measured_is_stored_and_told(build: Path, weights: Path, tmp_pat
     again = synthesize(SynthesisOptions(build, str(weights), out, subset="test", device="cpu"))
     assert again.kept == 2
     assert read_run(out)[1] == clips
+    # The threshold is no part of the weights: another one judges the same speech anew.
+    store(replace(found, threshold=1.0), weights)
+    third = synthesize(SynthesisOptions(build, str(weights), out, subset="test", device="cpu"))
+    assert (third.kept, len(third.foreign)) == (0, 2)
+
+
+def test_a_calibration_is_bound_to_its_weights(weights: Path, tmp_path: Path) -> None:
+    described, sha256 = weights.with_suffix(".json"), sha256_file(weights)
+    assert stored(weights, sha256) is None
+    measured = Calibration((1.0, 2.0, 3.0), -0.1, 0.97, {"silence": 1.0}, 2, 9, "test")
+    store(measured, weights)
+    assert stored(weights, sha256) == measured
+    info = checkpoint.read_info(weights)
+    assert checkpoint.CheckpointInfo.from_dict(read_json(described)) == info
+    write_json(described, {**read_json(described), "note": "kept"})
+    store(replace(measured, threshold=-0.2), weights)
+    assert read_json(described)["note"] == "kept"
+    make_checkpoint(weights, seed=1)
+    with pytest.raises(BadInput, match=r"debug\.json holds the calibration of other weights"):
+        stored(weights, sha256_file(weights))
+    checkpoint.save(weights, checkpoint.load(weights)[1], info)  # describes its weights anew
+    assert stored(weights, sha256_file(weights)) is None
+    for text in ("[1]", '{"calibration": 3}', "{"):
+        described.write_text(text, encoding="utf-8")
+        with pytest.raises(ManifestError, match=r"debug\.json"):
+            stored(weights, sha256)
+        with pytest.raises(ManifestError, match=r"debug\.json"):
+            store(measured, weights)
 
 
 def test_lips_that_do_not_speak_grid(build: Path) -> None:

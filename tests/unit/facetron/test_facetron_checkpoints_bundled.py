@@ -10,7 +10,9 @@ import pytest
 from facetron import systems
 from facetron.checkpoints import bundled, checkpoint
 from facetron.synthesis.base import load_synthesizer
+from facetron.synthesis.confidence import stored
 from manifests.errors import BadInput
+from manifests.io import sha256_file
 
 
 def test_names_and_paths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -32,6 +34,15 @@ def test_names_and_paths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
 def test_what_is_bundled_is_there() -> None:
     for name in bundled.names():
         assert bundled.resolve(name).stat().st_size <= 12_000_000
+
+
+@pytest.mark.parametrize("name", ["grid-s1", "synthgrid"])
+def test_the_bundled_readers_of_lips_are_calibrated(name: str) -> None:
+    path = bundled.resolve(name)
+    found = stored(path, sha256_file(path))
+    assert found is not None
+    assert found.kept >= 0.95
+    assert set(found.voices) == set(checkpoint.read_info(path).speakers)
 
 
 def baselines() -> list[str]:
