@@ -62,7 +62,7 @@ def compare(
     chosen, absent = select(metrics, read_settings(beside.runs, **models))
     for line in absent:
         click.echo(line, err=True)
-    if not any(m.info.direction != "none" and m.info.group != "floor" for m in chosen):
+    if not any(m.info.ranks for m in chosen):
         raise BadInput("none of the chosen metrics ranks systems", "name others with --metrics")
     scored = beside.score(chosen, jobs)
     options = comparing.ComparisonOptions(interval, resamples, seed=seed)

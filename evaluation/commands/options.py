@@ -12,6 +12,7 @@ import click
 from evaluation.inputs.comparable import Common, check_same_clips, common_clips
 from evaluation.inputs.pairs import Run, read_run
 from evaluation.metrics.base import OPTIONAL, REGISTRY, Metric
+from evaluation.metrics.protocols import PROTOCOLS, columns_of
 from evaluation.models.registry import DEFAULT, RECOGNIZERS
 from evaluation.scoring.run import ScoredRun, score_runs
 from evaluation.scoring.settings import NOBODY
@@ -84,12 +85,26 @@ metrics_option = click.option(
         "weights or lip transcripts are given."
     ),
 )
+as_published_option = click.option(
+    "--as-published",
+    multiple=True,
+    type=click.Choice(list(PROTOCOLS)),
+    help="Add the columns that a publication's own code would give for the same files, faults "
+    "included, beside the honest ones. Can be repeated.",
+)
 jobs_option = click.option(
     "--jobs",
     type=click.IntRange(min=0),
     default=available_cpus,
     help="Worker processes; 0 scores in the main process. Default: all CPUs.",
 )
+
+
+def with_published(
+    metrics: tuple[str, ...] | None, as_published: Sequence[str]
+) -> tuple[str, ...] | None:
+    """Returns the named metrics with the columns of published protocols; None stays the default."""
+    return metrics if metrics is None else (*metrics, *columns_of(as_published))
 
 
 def seed_option(what: str) -> Callable[[CommandT], CommandT]:

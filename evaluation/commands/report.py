@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from evaluation.commands.options import (
+    as_published_option,
     bootstrap_options,
     common_option,
     format_option,
@@ -19,6 +20,7 @@ from evaluation.commands.options import (
     model_options,
     read_beside,
     read_elsewhere,
+    with_published,
 )
 from evaluation.embeddings.sets import read_sets
 from evaluation.metrics.base import select
@@ -43,6 +45,7 @@ from manifests.outputs import Command
 )
 @format_option(reports.FORMATS)
 @metrics_option
+@as_published_option
 @common_option
 @interval_option
 @bootstrap_options()
@@ -84,6 +87,7 @@ def report(
     out: Path | None,
     formats: tuple[str, ...],
     metrics: tuple[str, ...] | None,
+    as_published: tuple[str, ...],
     common: bool,
     interval: statistics.Choice,
     seed: int,
@@ -106,7 +110,8 @@ def report(
             "--elsewhere without --table", "name the table of the paper that it belongs to"
         )
     others = read_elsewhere(elsewhere)
-    chosen, absent = select(metrics, read_settings((*runs, *others), **models))
+    settings = read_settings((*runs, *others), as_published=as_published, **models)
+    chosen, absent = select(with_published(metrics, as_published), settings)
     for line in absent:
         click.echo(line, err=True)
     if not chosen:

@@ -9,10 +9,12 @@ from typing import Any
 import click
 
 from evaluation.commands.options import (
+    as_published_option,
     jobs_option,
     json_option,
     metrics_option,
     model_options,
+    with_published,
 )
 from evaluation.inputs.pairs import read_run
 from evaluation.metrics.base import select
@@ -27,6 +29,7 @@ from manifests.shards import Shard
 @click.command(cls=Command)
 @click.argument("run_dirs", nargs=-1, required=True, type=click.Path(path_type=Path))
 @metrics_option
+@as_published_option
 @model_options
 @jobs_option
 @click.option(
@@ -40,6 +43,7 @@ from manifests.shards import Shard
 def score(
     run_dirs: tuple[Path, ...],
     metrics: tuple[str, ...] | None,
+    as_published: tuple[str, ...],
     jobs: int,
     shard: str,
     as_json: bool,
@@ -49,7 +53,8 @@ def score(
     runs = [read_run(path) for path in run_dirs]
     if len({run.root.resolve() for run in runs}) < len(runs):
         raise BadInput("a run directory was given twice", "name each run directory once")
-    chosen, absent = select(metrics, read_settings(runs, **models))
+    settings = read_settings(runs, as_published=as_published, **models)
+    chosen, absent = select(with_published(metrics, as_published), settings)
     for line in absent:
         click.echo(line, err=True)
     scored = score_runs(runs, chosen, jobs, shard=Shard.parse(shard) if shard else None)

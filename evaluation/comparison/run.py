@@ -117,7 +117,7 @@ def compare(
 ) -> Compared:
     """Compares b with a on every metric that ranks systems. The runs must hold the same clips
     (`inputs.comparable.check_same_clips`)."""
-    ranked = [m for m in metrics if m.info.direction != "none" and m.info.group != "floor"]
+    ranked = [m for m in metrics if m.info.ranks]
     clips = {clip.label: clip for run in (a.run, b.run) for clip in run.clips}
     labels = sorted(clips, key=natural)
     speakers = [clips[label].speaker for label in labels]

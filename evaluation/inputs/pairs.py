@@ -89,11 +89,11 @@ class Sound:
         return self.file_samples / self.file_rate_hz
 
 
-def load_sound(path: Path) -> Sound:
-    """Reads and checks one file.
+def read_file(path: Path) -> tuple[NDArray[np.float64], int]:
+    """((n, channels) samples of full scale ±1, rate in Hz) of a file, whatever they are.
 
     Raises:
-        Unscorable: `file_missing`, `unreadable`, or as `sound_of`.
+        Unscorable: `file_missing` or `unreadable`.
     """
     import soundfile
 
@@ -105,7 +105,25 @@ def load_sound(path: Path) -> Sound:
         # Without the folder, which would be in the scores and differ from machine to machine.
         message = str(error).replace(str(path), path.name)
         raise Unscorable("unreadable", f"{path.name} is no sound file ({message})") from None
-    return sound_of(stored, int(rate_hz), path.name)
+    return stored, int(rate_hz)
+
+
+def load_sound(path: Path) -> Sound:
+    """Reads and checks one file.
+
+    Raises:
+        Unscorable: `file_missing`, `unreadable`, or as `sound_of`.
+    """
+    return sound_of(*read_file(path), path.name)
+
+
+def at_scoring_rate(mono: Samples, rate_hz: int) -> Samples:
+    """(n,) samples brought to `SCORING_RATE_HZ`."""
+    if rate_hz == SCORING_RATE_HZ:
+        return mono
+    import soxr
+
+    return np.asarray(soxr.resample(mono, rate_hz, SCORING_RATE_HZ, quality="HQ"))
 
 
 def sound_of(stored: NDArray[np.float64], rate_hz: int, name: str = "the sound") -> Sound:
@@ -129,13 +147,8 @@ def sound_of(stored: NDArray[np.float64], rate_hz: int, name: str = "the sound")
     level_dbfs = 20 * np.log10(max(rms, 1e-12))
     if level_dbfs < SILENCE_DBFS:
         raise Unscorable("silent", f"{name} has an RMS level of {level_dbfs:.0f} dBFS")
-    samples = mono
-    if rate_hz != SCORING_RATE_HZ:
-        import soxr
-
-        samples = soxr.resample(mono, rate_hz, SCORING_RATE_HZ, quality="HQ")
     return Sound(
-        samples=np.ascontiguousarray(samples),
+        samples=np.ascontiguousarray(at_scoring_rate(mono, rate_hz)),
         file_mono=mono,
         file_rate_hz=int(rate_hz),
         file_channels=channels,
@@ -227,6 +240,12 @@ class Recording:
         """(n,) mono at `SCORING_RATE_HZ`. Raises `Unscorable`."""
         return self.sound.samples
 
+    def unchecked(self) -> Samples:
+        """(n,) mono at `SCORING_RATE_HZ` of a sound that may be silent, short or not finite: for code
+        that does not ask. Raises `Unscorable` as `read_file`."""
+        stored, rate_hz = self._given if self.path is None else read_file(self.path)
+        return at_scoring_rate(stored.mean(axis=1), rate_hz)
+
 
 class Pair:
     """One synthesized clip and, where there is one, the recording of the same clip.
@@ -297,6 +316,17 @@ class Pair:
                 f"{here_s:.2f} s against {there_s:.2f} s of the recording "
                 f"(at most {LENGTH_TOLERANCE_S} s apart)",
             )
+
+    def unchecked(self) -> tuple[Samples, Samples]:
+        """(reference, degraded) as the files hold them, not even cut (`Recording.unchecked`).
+
+        Raises:
+            Unscorable: `no_reference`, or a file that cannot be read.
+        """
+        if self._reference is None:
+            raise Unscorable("no_reference", "the run names no recording of this clip")
+        here = self._reference if self.of_recording else self._degraded
+        return self._reference.unchecked(), here.unchecked()
 
     def trimmed(self) -> tuple[Samples, Samples]:
         """(reference, degraded), both cut at the end to the shorter one's length."""

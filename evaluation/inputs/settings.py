@@ -20,6 +20,7 @@ class Settings:
         swaps: whether a run has clips that speak with another speaker's voice.
         syncnet_weights: the public SyncNet checkpoint.
         video_corpus: where the clips' videos lie; None for where the build found them.
+        as_published: published protocols (`evaluation.metrics.protocols`) whose columns are wanted.
     """
 
     recognizer: str = ""
@@ -32,3 +33,4 @@ class Settings:
     swaps: bool = False
     syncnet_weights: Path | None = None
     video_corpus: Path | None = None
+    as_published: tuple[str, ...] = ()

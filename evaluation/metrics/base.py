@@ -19,13 +19,16 @@ from typing import Any, Literal, get_args
 
 from evaluation.inputs.pairs import Pair, Run, Unscorable
 from evaluation.inputs.settings import Settings
+from evaluation.metrics.protocols import PROTOCOLS, columns_of
 from manifests.errors import BadInput, MissingDependency, ToolkitError
 from manifests.libraries import install_line
 from manifests.records import RunClip, Score
 from manifests.versions import library_version
 
 Direction = Literal["higher", "lower", "none"]
-Group = Literal["headline", "recognition", "voice", "main", "aligned", "sync", "input", "floor"]
+Group = Literal[
+    "headline", "recognition", "voice", "main", "aligned", "sync", "published", "input", "floor"
+]
 RAISED, DIED = "raised", "died"
 """How the reasons of failures begin that say nothing about the clip: the metric raised what it should
 not, or the process that computed it died. They are tried again by every run."""
@@ -81,6 +84,16 @@ REGISTRY: dict[str, str] = {
     "av_correlation": "evaluation.metrics.sync:AvCorrelation",
     "lse_c": "evaluation.metrics.lipsync:LseC",
     "lse_d": "evaluation.metrics.lipsync:LseD",
+    "stoi_as_mira2022": "evaluation.metrics.published:StoiAsMira",
+    "pesq_as_mira2022": "evaluation.metrics.published:PesqAsMira",
+    "mcd_as_mira2022": "evaluation.metrics.published:McdAsMira",
+    "wer_as_mira2022": "evaluation.metrics.published:WerAsMira",
+    "pesq_as_vcagan2021": "evaluation.metrics.published:PesqAsVcaGan",
+    "cer_as_vcagan2021": "evaluation.metrics.published:CerAsVcaGan",
+    "wer_as_vcagan2021": "evaluation.metrics.published:WerAsVcaGan",
+    "stoi_as_xts2021": "evaluation.metrics.published:StoiAsXts",
+    "pesq_as_xts2021": "evaluation.metrics.published:PesqAsXts",
+    "pesq_as_versa2024": "evaluation.metrics.published:PesqAsVersa",
     "length_difference_ms": "evaluation.metrics.input_checks:LengthDifference",
     "level_dbfs": "evaluation.metrics.input_checks:Level",
     "clipped_percent": "evaluation.metrics.input_checks:Clipped",
@@ -98,7 +111,9 @@ RECOGNITION = (
 )  # fmt: skip
 SYNC = ("av_offset", "av_correlation", "lse_c", "lse_d")
 SWAP = ("voice_follows", "f0_voice", "f0_follows")
-OPTIONAL = ("pesq_wb", "pesq_nb", "nisqa_tts", *RECOGNITION, *SYNC, *SWAP)
+PUBLISHED = columns_of(PROTOCOLS)
+"""What published code computes, faults included: never ranked, and no default column."""
+OPTIONAL = ("pesq_wb", "pesq_nb", "nisqa_tts", *RECOGNITION, *SYNC, *SWAP, *PUBLISHED)
 """Optional metrics: computed when named, or when the settings provide their needs (`Metric.wanted`)."""
 
 
@@ -154,6 +169,12 @@ class MetricInfo:
     def floor(self) -> str:
         """Returns the name of the metric's floor, "" where it has none."""
         return self.name + FLOOR_SUFFIX if self.has_floor else ""
+
+    @property
+    def ranks(self) -> bool:
+        """Returns whether systems may be ranked by it: floors, properties of files and what published
+        code computes do not rank."""
+        return self.direction != "none" and self.group not in ("floor", "published")
 
     @property
     def arrow(self) -> str:

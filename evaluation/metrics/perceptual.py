@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Literal
 
 from evaluation.inputs.pairs import SCORING_RATE_HZ, Array, Pair, Samples, Unscorable, paired
+from evaluation.inputs.settings import Settings
+from evaluation.metrics import protocols
 from evaluation.metrics.base import Metric, MetricInfo
 
 
@@ -35,15 +37,21 @@ def pesq(
         >>> metrics.pesq(speech, noisy, 16_000)  # doctest: +SKIP
         1.4
     """
-    return _p862(*paired(reference, degraded, rate_hz).trimmed(), mode)
+    return p862(*paired(reference, degraded, rate_hz).trimmed(), mode)
 
 
-def _p862(reference: Samples, degraded: Samples, mode: Literal["wb", "nb"]) -> float:
-    """PESQ of (n,) samples at 16 kHz. Raises `Unscorable`: `no_utterances`, where PESQ finds no speech."""
+def p862(
+    reference: Samples,
+    degraded: Samples,
+    mode: Literal["wb", "nb"],
+    rate_hz: int = SCORING_RATE_HZ,
+) -> float:
+    """PESQ as MOS-LQO of (n,) samples at 16 kHz, or at 8 kHz in narrow band. Raises `Unscorable`:
+    `no_utterances`, where PESQ finds no speech."""
     import pesq as library
 
     try:
-        return float(library.pesq(SCORING_RATE_HZ, reference, degraded, mode))
+        return float(library.pesq(rate_hz, reference, degraded, mode))
     except (library.PesqError, ValueError) as error:
         # A silent file raises ValueError (NaN), not PesqError.
         text = error.args[0] if error.args else type(error).__name__
@@ -68,8 +76,13 @@ class PesqWideBand(Metric):
         extra="pesq",
     )
 
+    @classmethod
+    def wanted(cls, settings: Settings) -> bool:
+        """Beside the columns of a published protocol."""
+        return cls.info.name in protocols.beside(settings.as_published)
+
     def value(self, pair: Pair) -> float:
-        return _p862(*pair.trimmed(), "wb")
+        return p862(*pair.trimmed(), "wb")
 
 
 class PesqNarrowBand(Metric):
@@ -85,4 +98,4 @@ class PesqNarrowBand(Metric):
     )
 
     def value(self, pair: Pair) -> float:
-        return _p862(*pair.trimmed(), "nb")
+        return p862(*pair.trimmed(), "nb")

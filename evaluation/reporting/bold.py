@@ -90,7 +90,7 @@ def best_runs(
     for j, info in enumerate(infos):
         mean, floor = float(means[j, ranked[j, 0]]), floors[j]
         above = floor is not None and (mean - floor) * signs[j] > 0
-        if info.direction != "none" and wins[j] and not above:
+        if info.ranks and wins[j] and not above:
             found[j] = rivals[int(ranked[j, 0])]
     return found
 

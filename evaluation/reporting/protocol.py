@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from evaluation.metrics.base import Metric
+from evaluation.metrics.protocols import Protocol, protocol_of
 from evaluation.reporting.tables import TableOptions, speakers_of
 from evaluation.scoring.run import ScoredRun
 
@@ -89,9 +90,16 @@ def protocol(
             for metric in metrics
             if metric.info.group != "floor"
         ],
+        "as_published": [each.to_dict() for each in published(metrics)],
         "versions": {**versions, "python": platform.python_version()},
     }
     return card
+
+
+def published(metrics: Sequence[Metric]) -> tuple[Protocol, ...]:
+    """Returns the publications whose protocols some of the columns repeat."""
+    columns = [m.info.name for m in metrics if m.info.group == "published"]
+    return tuple(dict.fromkeys(map(protocol_of, columns)))
 
 
 def sentences(card: dict[str, Any]) -> list[str]:

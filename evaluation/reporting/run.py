@@ -108,11 +108,7 @@ def default_out(runs: Sequence[Run]) -> Path:
 def ranking_metric(name: str | None, metrics: Sequence[Metric]) -> MetricInfo:
     """Returns the metric that ranks clips. Raises `BadInput` if it was not computed or has no
     direction."""
-    ranked = {
-        m.info.name: m.info
-        for m in metrics
-        if m.info.direction != "none" and m.info.group != "floor"
-    }
+    ranked = {m.info.name: m.info for m in metrics if m.info.ranks}
     if name is not None:
         if name not in ranked:
             raise BadInput(

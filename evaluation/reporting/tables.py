@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from evaluation.inputs.pairs import Run
 from evaluation.metrics.base import Group, Metric, MetricInfo
+from evaluation.metrics.protocols import BESIDE
 from evaluation.reporting import bold
 from evaluation.scoring.run import ScoredRun
 from evaluation.stats import intervals as statistics
@@ -137,6 +138,7 @@ TITLES: dict[Group, str] = {
     "main": "Scores against the recordings",
     "aligned": "Time-aligned scores",
     "sync": "Picture and sound",
+    "published": "As published: other people's protocols on the same files",
     "input": "What the files are",
 }
 
@@ -146,9 +148,14 @@ def system_tables(
 ) -> list[Table]:
     """Returns one table per group of the chosen metrics: one row per system, all speakers together."""
     rows = system_rows(scored, metrics, options)
+    places = {metric.info.name: i for i, metric in enumerate(metrics)}
     tables = []
     for group, title in TITLES.items():
         chosen = [i for i, metric in enumerate(metrics) if metric.info.group == group]
+        if group == "published":  # each beside the metric that it departs from
+            pairs = [(places.get(BESIDE[metrics[i].info.name]), i) for i in chosen]
+            pairs.sort(key=lambda pair: (len(metrics) if pair[0] is None else pair[0], pair[1]))
+            chosen = list(dict.fromkeys(i for pair in pairs for i in pair if i is not None))
         if chosen:
             columns = tuple(metrics[i].info for i in chosen)
             picked = [Row(row.label, row.kind, tuple(row.cells[i] for i in chosen)) for row in rows]
@@ -337,6 +344,8 @@ def caption(table: Table) -> list[str]:
         parts.append(
             f"Bold: best of the models{each} on the clips that all of them have, by a paired interval."
         )
+    if any(info.group == "published" for info in table.columns):
+        parts.append("As published: faults of a paper's own code included, to show what they do.")
     if any(cell.is_range for row in table.rows for cell in row.cells):
         parts.append("(a … b): least and largest.")
     return [*parts, *table.remarks]

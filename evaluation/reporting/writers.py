@@ -138,6 +138,13 @@ def write_definitions(path: Path, report: EvaluationReport) -> None:
             for info in report.columns
         )
     )
+    if repeated := protocol.published(report.metrics):
+        parts.append("## As published")
+        parts += [
+            f"**{markdown(each.label)}**: {markdown(each.paper)} ({markdown(each.source)}).\n\n"
+            + "\n".join(f"- {markdown(text)}" for text in (*each.departures, each.missing) if text)
+            for each in repeated
+        ]
     parts.append("## How the tables are computed")
     parts.append("\n".join(f"- {markdown(sentence)}" for sentence in report.method()))
     _write(path, parts)

@@ -25,6 +25,7 @@ def read_settings(
     any_nisqa_weights: bool = False,
     syncnet_weights: Path | None = None,
     video_corpus: Path | None = None,
+    as_published: Sequence[str] = (),
 ) -> Settings:
     """Returns the settings of a scoring from the options and from the files of the runs.
 
@@ -53,6 +54,7 @@ def read_settings(
         swaps=any(clip.voice not in ("", clip.speaker) for run in runs for clip in run.clips),
         syncnet_weights=syncnet_weights,
         video_corpus=video_corpus,
+        as_published=tuple(as_published),
     )
 
 
