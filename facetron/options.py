@@ -25,6 +25,36 @@ Presets = Mapping[str, Mapping[str, Any]]
 PRESET = "size"
 
 
+def presets_of(
+    sizes: Sequence[Any], sections: Sequence[str] | None = None
+) -> dict[str, Mapping[str, Any]]:
+    """Makes the `Presets` of a system from its options at every size.
+
+    Args:
+        sizes: dataclasses of one kind, each with the name of its size in `size`.
+        sections: sections that may be chosen by the name of a size, as in `--set lip=small`; None is
+            every section.
+
+    Returns:
+        The sizes under "", and the sections of each under their own names.
+
+    Example:
+        >>> from facetron.baselines.voc import DEBUG, PAPER
+        >>> from facetron.options import presets_of
+        >>> presets = presets_of([PAPER, DEBUG])
+        >>> sorted(presets), presets["lip"]["debug"].input_px
+        (['', 'face', 'lip'], 16)
+    """
+    by_name = {getattr(config, PRESET): config for config in sizes}
+    if sections is None:
+        names = [field.name for field in dataclasses.fields(sizes[0])]
+        sections = [name for name in names if dataclasses.is_dataclass(getattr(sizes[0], name))]
+    return {
+        "": by_name,
+        **{name: {size: getattr(by_name[size], name) for size in by_name} for name in sections},
+    }
+
+
 def to_dict(config: Any) -> dict[str, Any]:
     """Returns options as plain values with lists for tuples, for YAML, JSON and `from_dict`."""
     return {field.name: _plain(getattr(config, field.name)) for field in dataclasses.fields(config)}

@@ -13,7 +13,7 @@ from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Generic, Literal, TypeVar, cast
+from typing import Any, ClassVar, Generic, Literal, TypeVar, cast
 
 import numpy as np
 import torch
@@ -31,14 +31,13 @@ from facetron.synthesis.base import (
     Spoken,
     choose_vocoder,
     identity,
-    of_one_length,
     read_weights,
 )
 from facetron.synthesis.windows import WINDOW_FRAMES, Blend, windows
 from facetron.systems import DEFAULT as FACETRON
 from facetron.train.batches import to_model
 from facetron.train.config import TrainConfig
-from facetron.train.dataset import Batch
+from facetron.train.dataset import Batch, Field
 from facetron.train.stage import Stage
 from facetron.vocoders.registry import AUTO
 from manifests.errors import BadInput
@@ -47,6 +46,10 @@ from manifests.specs import CLIP_FRAMES, VIDEO_FPS, MelSpec
 
 Front = Literal["own", "lip"]
 Speaker = Literal["none", "face"]
+
+DEBUG_LIP = LipConfig(input_px=16, input_channels=1)
+DEBUG_FACE = FaceConfig(kind="residual", input_px=32, channels=(4, 6), embedding_size=8)
+"""Pictures of the size `debug` of every system."""
 
 
 @dataclass(frozen=True)
@@ -87,6 +90,7 @@ class BaselineConfig:
 
 
 ConfigT = TypeVar("ConfigT", bound=BaselineConfig)
+ModelT = TypeVar("ModelT", bound="BaselineModel")
 
 
 class ConvFront(nn.Module):
@@ -224,21 +228,30 @@ class Scale(nn.Module):
 
 
 class BaselineModel(nn.Module):
-    """A system as its stages train it and its synthesizer uses it.
+    """A system as its stages train it and its synthesizer uses it. A subclass builds its own modules
+    after these, so that one seed gives one set of weights.
 
     Attributes:
         eyes: what it sees with.
-        own: its own part of a checkpoint, beside those of `eyes`: name → module.
     """
 
-    eyes: Eyes
+    def __init__(self, config: Any) -> None:
+        super().__init__()
+        self.eyes = Eyes(config, lambda: self.visual_encoder(config))
+
+    @classmethod
+    @abstractmethod
+    def visual_encoder(cls, config: Any) -> nn.Module:
+        """The system's own front, which has a `size`: (B, C, T, H, W) → (B, T, size)."""
 
     @property
     @abstractmethod
-    def own(self) -> Mapping[str, nn.Module]: ...
+    def own(self) -> Mapping[str, nn.Module]:
+        """Its part of a checkpoint beside those of `eyes`: name → module."""
 
     @property
     def parts(self) -> dict[str, nn.Module]:
+        """What a checkpoint holds of it."""
         return {**self.eyes.parts, **self.own}
 
     @abstractmethod
@@ -247,23 +260,33 @@ class BaselineModel(nn.Module):
         frame, in such a form that overlapping windows of a long clip can be cross-faded."""
 
 
-class BaselineStage(Stage[ConfigT], Generic[ConfigT]):
+class BaselineStage(Stage[ConfigT], Generic[ConfigT, ModelT]):
     """A stage of a system that sees with `Eyes`. Lips of a trained Facetron it needs, a face of one it
-    takes and then leaves as it is."""
+    takes and then leaves as it is. A stage without eyes is a plain `Stage`.
 
-    learns: tuple[str, ...] = ()
-    """Names of the system's own parts, taken from a checkpoint to go on with."""
+    Attributes:
+        network: class of the model, which the subclass names; its forward maps a batch to `Made`.
+        reads: fields beside the still, which is read where `speaker` is `face`.
+        learns: the system's own parts, taken from a checkpoint to go on with.
+        of_facetron: parts that may come from a checkpoint of Facetron.
+    """
+
+    network: type[ModelT]
+    reads: ClassVar[tuple[Field, ...]]
+    learns: ClassVar[tuple[str, ...]] = ()
+    of_facetron: ClassVar[tuple[str, ...]] = ("lip", "face")
 
     def __init__(self, config: ConfigT, training: TrainConfig) -> None:
         super().__init__(config, training)
-        borrowed = []
-        if config.front == "lip":
-            self.needs = (*self.needs, "lip")
-            borrowed.append("lip")
-        if config.speaker == "face":
-            borrowed.append("face")
-        self.takes = ("front", "face", *self.learns)
-        self.borrows = dict.fromkeys(borrowed, FACETRON)
+        self.model: ModelT = self.network(config)
+        self.generator, self.parts = self.model, self.model.parts
+        seen: tuple[Field, ...] = ("face",) if config.speaker == "face" else ()
+        self.fields = (*self.reads, *seen)
+        eyes = self.model.eyes.parts
+        self.borrows = {part: FACETRON for part in self.of_facetron if part in eyes}
+        self.needs = (*self.needs, *(part for part in ("lip",) if part in eyes))
+        taken = ("front", "face", *self.learns)
+        self.takes = tuple(part for part in taken if part not in self.needs)
 
     def start_from(self, given: frozenset[str]) -> None:
         super().start_from(given)
@@ -280,16 +303,13 @@ SynthesizerT = TypeVar("SynthesizerT", bound="BaselineSynthesizer")
 
 @dataclass(frozen=True)
 class BaselineSynthesizer(SpeechSynthesizer):
-    """A trained `BaselineModel` ready to speak; make it with `load`. A subclass names its `system`,
-    builds its model and turns what that makes into sound."""
+    """A trained `BaselineModel` ready to speak; make it with `load`. A subclass names its `system` and
+    the class of its model, `network`, and turns what that makes into sound."""
+
+    network: ClassVar[type[BaselineModel]]
 
     config: BaselineConfig
     model: BaselineModel
-
-    @classmethod
-    @abstractmethod
-    def build(cls, config: Any) -> BaselineModel:
-        """The model with fresh weights."""
 
     @abstractmethod
     def spoken(self, frames: Tensor) -> list[Spoken]:
@@ -308,7 +328,7 @@ class BaselineSynthesizer(SpeechSynthesizer):
         weights = read_weights(checkpoint, cls.system, device, decoding)
         assert isinstance(weights.config, BaselineConfig)
         with torch.random.fork_rng(devices=[]):  # fresh weights are drawn only to be replaced
-            model = cls.build(weights.config)
+            model = cls.network(weights.config)
         fill(model, weights.tensors, weights.path)
         model.requires_grad_(False).eval().to(weights.device)
         voice = choose_vocoder(checkpoint, weights, vocoder)
@@ -331,35 +351,20 @@ class BaselineSynthesizer(SpeechSynthesizer):
             found.append("with the face")
         return tuple(found)
 
-    @torch.inference_mode()
-    def face_embeddings(self, stills: Pictures) -> Float:
-        if np.ndim(stills) != 4 or len(stills) == 0:
-            raise BadInput(f"stills of shape {np.shape(stills)}", "pass (N, H, H, 3), N ≥ 1")
-        face = self.model.eyes.face
-        if face is None:
-            return np.zeros((len(stills), 1), np.float32)
-        seen = encoders.prepare("face", torch.from_numpy(stills), self.config.face)
-        return np.asarray(face(seen.to(self.device)).cpu().numpy(), np.float32)
+    @property
+    def face_size(self) -> int:
+        return self.config.face_size
 
-    @torch.inference_mode()
-    def speak_many(self, lips: Sequence[Pictures], faces: Sequence[Float]) -> list[Spoken]:
-        if len(lips) != len(faces):
-            raise BadInput(
-                f"{len(lips)} clips of lips with {len(faces)} faces", "give one face per clip"
-            )
-        size = self.config.face_size
-        for face in faces:
-            if size and (np.shape(face) != (size,) or not np.isfinite(face).all()):
-                raise BadInput(
-                    f"a face of shape {np.shape(face)}", f"pass ({size},) finite numbers"
-                )
-        found: list[Spoken | None] = [None] * len(lips)
-        for numbers in of_one_length(lips):
-            # A batch is worth nothing to the recurrences, and clips alone give the same bits in any.
-            made = [self._frames(lips[i], faces[i]) for i in numbers]
-            for i, spoken in zip(numbers, self.spoken(torch.stack(made)), strict=True):
-                found[i] = spoken
-        return [spoken for spoken in found if spoken is not None]
+    def see_faces(self, stills: Tensor) -> Tensor:
+        face = self.model.eyes.face
+        assert face is not None
+        seen: Tensor = face(encoders.prepare("face", stills, self.config.face).to(self.device))
+        return seen
+
+    def speak_alike(self, lips: Sequence[Pictures], faces: Sequence[Float]) -> list[Spoken]:
+        # A batch is worth nothing to the recurrences, and clips alone give the same bits in any.
+        made = [self._frames(clip, face) for clip, face in zip(lips, faces, strict=True)]
+        return self.spoken(torch.stack(made))
 
     def _frames(self, clip: Pictures, face: Float) -> Tensor:
         """(T, K) of a clip of any length, on the CPU."""
@@ -389,9 +394,9 @@ def fill(model: BaselineModel, tensors: Mapping[str, Tensor], path: Path) -> Non
 
 
 def eye_entries(
-    config: BaselineConfig, own: Callable[[], nn.Module], says: str
+    config: BaselineConfig, network: type[BaselineModel], says: str
 ) -> dict[str, ModuleEntry]:
-    """The modules of `Eyes` for `facetron info`."""
+    """The modules of `Eyes` for `facetron info`; `says` are the source's words on the front."""
     lip, face = config.lip, config.face
     lips = [(lip.input_channels, CLIP_FRAMES, lip.input_px, lip.input_px)]
     found = {}
@@ -400,7 +405,9 @@ def eye_entries(
             lambda: cast(nn.Module, encoders.build("lip", lip)), lips, "(Facetron's, frozen)", True
         )
     else:
-        found["visual encoder"] = ModuleEntry(own, lips, says, True)
+        found["visual encoder"] = ModuleEntry(
+            lambda: network.visual_encoder(config), lips, says, True
+        )
     if config.speaker == "face":
         found["face encoder"] = ModuleEntry(
             lambda: cast(nn.Module, encoders.build("face", face)),

@@ -19,31 +19,34 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from facetron.baselines.eyes import (
+    DEBUG_FACE,
+    DEBUG_LIP,
     BaselineConfig,
     BaselineModel,
     BaselineStage,
     BaselineSynthesizer,
     ConvFront,
-    Eyes,
     eye_entries,
     joined,
     shared_departures,
 )
 from facetron.inventory import ModuleEntry
-from facetron.model.config import FaceConfig, LipConfig
+from facetron.model.config import LipConfig
 from facetron.model.losses import spectral_loss
 from facetron.model.sizes import SMALL as FACETRON_SMALL
+from facetron.options import presets_of
 from facetron.synthesis.base import Spoken
 from facetron.systems import System, SystemConfig
 from facetron.train import augment
 from facetron.train.config import TrainConfig
-from facetron.train.dataset import Batch, Field
-from facetron.train.stage import Critics, Made, Pairs
+from facetron.train.critics import WassersteinCritics
+from facetron.train.dataset import Batch
+from facetron.train.stage import Made, Pairs
 from facetron.train.vocoder import wave_mel_loss
 from manifests.errors import BadInput
 from manifests.mel import mel_spectrogram
 from manifests.precision import full_precision
-from manifests.specs import CLIP_FRAMES, VIDEO_FPS, MelSpec
+from manifests.specs import CLIP_FRAMES, VIDEO_FPS
 
 
 @dataclass(frozen=True)
@@ -171,41 +174,16 @@ class WaveCritic(nn.Module):
         return scores.mean((1, 2))
 
 
-def gradient_penalty(critic: nn.Module, real: Tensor, made: Tensor) -> Tensor:
-    """Gulrajani et al. (2017): how far the critic's slope between real and made is from 1. Gradients of
-    gradients overflow in half precision, so call it outside autocast."""
-    share = torch.rand(len(real), *[1] * (real.ndim - 1), device=real.device)
-    between = (share * real + (1 - share) * made).requires_grad_(True)
-    (slope,) = torch.autograd.grad(critic(between).sum(), between, create_graph=True)
-    length: Tensor = slope.flatten(1).norm(dim=1)
-    return (length - 1).square().mean()
-
-
-class WassersteinCritics(Critics):
-    """Critics of Wasserstein's distance, whose own loss has a gradient penalty."""
-
-    def __init__(self, critics: Mapping[str, nn.Module], spec: MelSpec, penalty: float) -> None:
-        super().__init__(critics, spec)
-        self.penalty = penalty
-
-    def forward(self, pairs: Pairs) -> Tensor:
-        losses = []
-        for name, (real, made) in pairs.items():
-            critic = self.critics[name]
-            with full_precision(real.device), torch.enable_grad():
-                real, made = real.float(), made.detach().float()
-                apart = critic(made).mean() - critic(real).mean()
-                losses.append(apart + self.penalty * gradient_penalty(critic, real, made))
-        return torch.stack(losses).sum()
-
-
 class Gan(BaselineModel):
     """The generator."""
 
     def __init__(self, config: GanConfig) -> None:
-        super().__init__()
-        self.eyes = Eyes(config, lambda: front(config))
+        super().__init__(config)
         self.waves = Waves(config, self.eyes.size)
+
+    @classmethod
+    def visual_encoder(cls, config: GanConfig) -> ConvFront:
+        return ConvFront(config.lip, config.channels, config.front_size, config.context, 0.0)
 
     @property
     def own(self) -> Mapping[str, nn.Module]:
@@ -235,27 +213,22 @@ class Gan(BaselineModel):
         return {"wave": sound.gather(1, ahead)[:, None]}
 
 
-def front(config: GanConfig) -> ConvFront:
-    """The visual encoder of its own."""
-    return ConvFront(config.lip, config.channels, config.front_size, config.context, 0.0)
-
-
-class GanStage(BaselineStage[GanConfig]):
+class GanStage(BaselineStage[GanConfig, Gan]):
     """Trains the generator against the critic, on a second of each clip."""
 
     name = "waves"
+    network = Gan
+    reads = ("lips", "wave")
     learns = ("waves", "critic")
     monitor = "mel"
 
     def __init__(self, config: GanConfig, training: TrainConfig) -> None:
         super().__init__(config, training)
-        self.model = Gan(config)
-        self.generator, self.parts = self.model, dict(self.model.parts)
-        seen: tuple[Field, ...] = ("face",) if config.speaker == "face" else ()
-        self.fields = ("lips", "wave", *seen)
+        self.critics: WassersteinCritics | None = None
         if config.adversarial:
             critic = WaveCritic(config)
-            self.critic = WassersteinCritics({"waves": critic}, config.mel_spec, config.penalty)
+            self.critics = WassersteinCritics({"waves": critic}, config.mel_spec, config.penalty)
+            self.critic = self.critics
             self.parts["critic"] = critic
 
     @property
@@ -278,10 +251,8 @@ class GanStage(BaselineStage[GanConfig]):
             + config.variation * members["variation"]
             + config.spectra * members["spectra"]
         )
-        if self.critic is not None:
-            critic = self.critic.critics["waves"]
-            with full_precision(wave.device):
-                members["adversarial"] = -critic(wave.float()).mean()
+        if self.critics is not None:
+            members["adversarial"] = self.critics.score("waves", wave)
             loss = loss + config.adversarial * members["adversarial"]
         level = wave.square().mean().clamp(min=1e-10) / real.square().mean().clamp(min=1e-10)
         members["level_db"] = 10 * level.log10()
@@ -290,10 +261,7 @@ class GanStage(BaselineStage[GanConfig]):
 
 class GanSynthesizer(BaselineSynthesizer):
     system: ClassVar[str] = "gan"
-
-    @classmethod
-    def build(cls, config: GanConfig) -> Gan:
-        return Gan(config)
+    network = Gan
 
     def spoken(self, frames: Tensor) -> list[Spoken]:
         made = []
@@ -319,8 +287,8 @@ SMALL = GanConfig(
 )
 DEBUG = GanConfig(
     size="debug",
-    lip=LipConfig(input_px=16, input_channels=1),
-    face=FaceConfig(kind="residual", input_px=32, channels=(4, 6), embedding_size=8),
+    lip=DEBUG_LIP,
+    face=DEBUG_FACE,
     channels=(2, 4),
     front_size=6,
     context=3,
@@ -328,12 +296,7 @@ DEBUG = GanConfig(
     decoder=(8, 6, 4, 4, 3, 2),
     critic=(2, 4),
 )
-SIZES = {config.size: config for config in (PAPER, SMALL, DEBUG)}
-PRESETS = {
-    "": SIZES,
-    "lip": {size: config.lip for size, config in SIZES.items()},
-    "face": {size: config.face for size, config in SIZES.items()},
-}
+PRESETS = presets_of((PAPER, SMALL, DEBUG))
 
 
 def defaults(stage: str, config: SystemConfig) -> TrainConfig:
@@ -355,7 +318,7 @@ def modules(config: GanConfig) -> dict[str, ModuleEntry]:
     """For `facetron info`."""
     size = config.lip.embedding_size if config.front == "lip" else config.front_size
     return {
-        **eye_entries(config, lambda: front(config), "Conv3d over a few frames, strided; colour"),
+        **eye_entries(config, Gan, "Conv3d over a few frames, strided; colour"),
         "generator": ModuleEntry(
             lambda: Waves(config, size),
             [(CLIP_FRAMES, size), (config.face_size,)],

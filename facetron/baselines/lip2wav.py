@@ -18,25 +18,27 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from facetron.baselines.eyes import (
+    DEBUG_FACE,
+    DEBUG_LIP,
     BaselineConfig,
     BaselineModel,
     BaselineStage,
     BaselineSynthesizer,
-    Eyes,
     Scale,
     eye_entries,
     joined,
     shared_departures,
 )
 from facetron.inventory import ModuleEntry
-from facetron.model.config import FaceConfig, LipConfig
+from facetron.model.config import LipConfig
 from facetron.model.losses import mel_loss
 from facetron.model.sizes import SMALL as FACETRON_SMALL
+from facetron.options import presets_of
 from facetron.synthesis.base import Spoken
 from facetron.systems import System, SystemConfig
 from facetron.train import augment
 from facetron.train.config import TrainConfig
-from facetron.train.dataset import Batch, Field
+from facetron.train.dataset import Batch
 from facetron.train.pictures import Exhibit, mels_shown
 from facetron.train.stage import Made, Pairs
 from manifests.errors import BadInput
@@ -286,9 +288,12 @@ class Lip2Wav(BaselineModel):
     """Eyes and the decoder."""
 
     def __init__(self, config: Lip2WavConfig) -> None:
-        super().__init__()
-        self.eyes = Eyes(config, lambda: Front(config))
+        super().__init__(config)
         self.decoder = Decoded(config, self.eyes.size)
+
+    @classmethod
+    def visual_encoder(cls, config: Lip2WavConfig) -> Front:
+        return Front(config)
 
     @property
     def own(self) -> Mapping[str, nn.Module]:
@@ -322,20 +327,17 @@ def guided(weights: Tensor, width: float = 0.2) -> Tensor:
     return (weights * (1 - torch.exp(-((n - t) ** 2) / (2 * width**2)))).sum(-1).mean()
 
 
-class Lip2WavStage(BaselineStage[Lip2WavConfig]):
+class Lip2WavStage(BaselineStage[Lip2WavConfig, Lip2Wav]):
     """Trains the whole; validation lets the decoder hear itself only."""
 
     name = "decoder"
-    fields: tuple[Field, ...] = ("lips", "face", "mel")
+    network = Lip2Wav
+    reads = ("lips", "mel")
     learns = ("decoder",)
     monitor = "mel"
 
     def __init__(self, config: Lip2WavConfig, training: TrainConfig) -> None:
         super().__init__(config, training)
-        self.model = Lip2Wav(config)
-        self.generator, self.parts = self.model, self.model.parts
-        if config.speaker == "none":
-            self.fields = ("lips", "mel")
         self._guide = 0.0
         self._off: list[Tensor] = []
 
@@ -376,10 +378,7 @@ class Lip2WavStage(BaselineStage[Lip2WavConfig]):
 
 class Lip2WavSynthesizer(BaselineSynthesizer):
     system: ClassVar[str] = "lip2wav"
-
-    @classmethod
-    def build(cls, config: Lip2WavConfig) -> Lip2Wav:
-        return Lip2Wav(config)
+    network = Lip2Wav
 
     def spoken(self, frames: Tensor) -> list[Spoken]:
         return self.said(frames)
@@ -406,8 +405,8 @@ SMALL = Lip2WavConfig(
 )
 DEBUG = Lip2WavConfig(
     size="debug",
-    lip=LipConfig(input_px=16, input_channels=1),
-    face=FaceConfig(kind="residual", input_px=32, channels=(4, 6), embedding_size=8),
+    lip=DEBUG_LIP,
+    face=DEBUG_FACE,
     channels=(4, 4),
     encoder_units=4,
     decoder_units=8,
@@ -420,12 +419,7 @@ DEBUG = Lip2WavConfig(
     guide=1.0,
     guide_steps=2,
 )
-SIZES = {config.size: config for config in (PAPER, SMALL, DEBUG)}
-PRESETS = {
-    "": SIZES,
-    "lip": {size: config.lip for size, config in SIZES.items()},
-    "face": {size: config.face for size, config in SIZES.items()},
-}
+PRESETS = presets_of((PAPER, SMALL, DEBUG))
 
 
 def defaults(stage: str, config: SystemConfig) -> TrainConfig:
@@ -447,7 +441,7 @@ def modules(config: Lip2WavConfig) -> dict[str, ModuleEntry]:
     says = "blocks of Conv3d with two residual ones, 5 at 96²; BiLSTM of 384, zoneout"
     lips_size = config.lip.embedding_size if config.front == "lip" else config.channels[-1]
     return {
-        **eye_entries(config, lambda: Front(config), says),
+        **eye_entries(config, Lip2Wav, says),
         "decoder": ModuleEntry(
             lambda: Decoded(config, lips_size),
             [(CLIP_FRAMES, lips_size), (config.face_size,)],

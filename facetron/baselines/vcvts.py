@@ -17,12 +17,13 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from facetron.baselines.eyes import (
+    DEBUG_FACE,
+    DEBUG_LIP,
     BaselineConfig,
     BaselineModel,
     BaselineStage,
     BaselineSynthesizer,
     ConvFront,
-    Eyes,
     Scale,
     Speaker,
     eye_entries,
@@ -31,9 +32,10 @@ from facetron.baselines.eyes import (
 )
 from facetron.inventory import ModuleEntry
 from facetron.model import encoders
-from facetron.model.config import FaceConfig, LipConfig, ProsodyConfig
+from facetron.model.config import LipConfig, ProsodyConfig
 from facetron.model.losses import mel_loss
 from facetron.model.sizes import SMALL as FACETRON_SMALL
+from facetron.options import presets_of
 from facetron.synthesis.base import Spoken
 from facetron.systems import System, SystemConfig
 from facetron.train import augment
@@ -42,7 +44,7 @@ from facetron.train.collapse import Embeddings
 from facetron.train.config import TrainConfig
 from facetron.train.dataset import Batch, Field
 from facetron.train.pictures import Exhibit, mels_shown
-from facetron.train.stage import Made, Pairs
+from facetron.train.stage import Made, Pairs, Stage
 from manifests.errors import BadInput
 from manifests.manifest import Manifest
 from manifests.precision import full_precision
@@ -298,10 +300,13 @@ class Vcvts(BaselineModel):
     """All of it; synthesis needs neither `content` nor `reference`."""
 
     def __init__(self, config: VcvtsConfig) -> None:
-        super().__init__()
-        self.eyes = Eyes(config, lambda: front(config))
+        super().__init__(config)
         self.reader = Reader(config, self.eyes.size)
         self.speech = Speech(config)
+
+    @classmethod
+    def visual_encoder(cls, config: VcvtsConfig) -> ConvFront:
+        return ConvFront(config.lip, config.channels, config.front_size, 5, 0.1)
 
     @property
     def own(self) -> Mapping[str, nn.Module]:
@@ -316,11 +321,6 @@ class Vcvts(BaselineModel):
         """(B, T) codes and (B, E) → (B, n_mels, T) log mel."""
         after: Tensor = self.speech(self.speech.codebook.table[codes], voice)[1]
         return self.speech.scale.back(after)
-
-
-def front(config: VcvtsConfig) -> ConvFront:
-    """The visual encoder of its own."""
-    return ConvFront(config.lip, config.channels, config.front_size, 5, 0.1)
 
 
 def reference_encoder(config: VcvtsConfig) -> nn.Module:
@@ -359,17 +359,16 @@ def _pitch(f0_hz: Tensor) -> Tensor:
     return torch.stack([octaves, voiced.float()], dim=-1)
 
 
-class ConversionStage(BaselineStage[VcvtsConfig]):
+class ConversionStage(Stage[VcvtsConfig]):
     """Trains everything but the lips and the face, on sound alone."""
 
     name = "conversion"
     fields: tuple[Field, ...] = ("mel", "other")
+    takes = ("content", "reference", "speech")
     monitor = "mel"
 
     def __init__(self, config: VcvtsConfig, training: TrainConfig) -> None:
         super().__init__(config, training)
-        self.needs, self.borrows = (), {}
-        self.takes = ("content", "reference", "speech")
         self.model = Converting(config)
         self.generator = self.model
         self.parts = {
@@ -459,16 +458,16 @@ class Naming(nn.Module):
         }
 
 
-class FaceStage(BaselineStage[VcvtsConfig]):
+class FaceStage(Stage[VcvtsConfig]):
     """Teaches the face encoder the voice of the reference encoder, which is frozen."""
 
     name = "face"
     fields = ("face", "mel")
-    monitor = "loss"
+    needs = ("reference",)
+    takes = ("face",)
 
     def __init__(self, config: VcvtsConfig, training: TrainConfig) -> None:
         super().__init__(config, training)
-        self.needs, self.takes, self.borrows = ("reference",), ("face",), {}
         self.model = Naming(config)
         self.generator = self.model
         self.parts = {"face": self.model.face, "reference": self.model.reference}
@@ -488,53 +487,49 @@ class FaceStage(BaselineStage[VcvtsConfig]):
         return self._seen.metrics()
 
 
-class Reading(nn.Module):
-    """Lips → units, beside those of the recording's own mel."""
+class Reading(Vcvts):
+    """Lips → units, beside those of the recording's own mel; the reader learns, and its front."""
 
     def __init__(self, config: VcvtsConfig) -> None:
-        super().__init__()
-        self.whole, self.content = Vcvts(config), Content(config)
-        self.content.requires_grad_(False)
-        self.whole.speech.requires_grad_(False)
-        face = self.whole.eyes.face
-        assert face is not None
-        face.requires_grad_(False)
+        super().__init__(config)
+        self.content = Content(config).requires_grad_(False)
+        self.speech.requires_grad_(False)
+        assert self.eyes.face is not None
+        self.eyes.face.requires_grad_(False)
+
+    @property
+    def own(self) -> Mapping[str, nn.Module]:
+        return {**super().own, "content": self.content}
 
     def train(self, mode: bool = True) -> Reading:
         super().train(mode)
-        for frozen in (self.content, self.whole.speech, self.whole.eyes.face):
-            if frozen is not None:
-                frozen.train(False)
+        for frozen in (self.content, self.speech):
+            frozen.train(False)
         return self
 
     def forward(self, batch: Batch) -> Made:
-        lips, face = self.whole.eyes.see(batch)
-        speech = self.whole.speech
-        logits = self.whole.reader(lips)
+        lips, face = self.eyes.see(batch)
+        speech = self.speech
+        logits = self.reader(lips)
         made = {
             "logits": logits,
             "codes": speech.codebook.nearest(self.content(speech.scale(batch["mel"])).float()),
         }
         if not self.training:
-            made["mel"] = self.whole.say(logits.argmax(dim=-1), face)
+            made["mel"] = self.say(logits.argmax(dim=-1), face)
         return made
 
 
-class UnitsStage(BaselineStage[VcvtsConfig]):
+class UnitsStage(BaselineStage[VcvtsConfig, Reading]):
     """Trains Lip2Ind on the units of a frozen content encoder."""
 
     name = "reader"
-    fields = ("lips", "face", "mel")
+    network = Reading
+    reads = ("lips", "mel")
+    needs = ("content", "speech", "face")
+    learns = ("reader",)
+    of_facetron = ("lip",)
     monitor = "units"
-
-    def __init__(self, config: VcvtsConfig, training: TrainConfig) -> None:
-        super().__init__(config, training)
-        self.needs = ("content", "speech", "face", *self.needs)
-        self.takes = ("front", "reader")
-        self.borrows = {"lip": "facetron"} if config.front == "lip" else {}
-        self.model = Reading(config)
-        self.generator = self.model
-        self.parts = {**self.model.whole.parts, "content": self.model.content}
 
     def losses(self, made: Made, batch: Batch, pairs: Pairs) -> dict[str, Tensor]:
         logits, codes = made["logits"].transpose(1, 2), made["codes"]
@@ -555,10 +550,7 @@ class UnitsStage(BaselineStage[VcvtsConfig]):
 
 class VcvtsSynthesizer(BaselineSynthesizer):
     system: ClassVar[str] = "vcvts"
-
-    @classmethod
-    def build(cls, config: VcvtsConfig) -> Vcvts:
-        return Vcvts(config)
+    network = Vcvts
 
     def spoken(self, frames: Tensor) -> list[Spoken]:
         return self.said(frames)
@@ -587,8 +579,8 @@ SMALL = VcvtsConfig(
 )
 DEBUG = VcvtsConfig(
     size="debug",
-    lip=LipConfig(input_px=16, input_channels=1),
-    face=FaceConfig(kind="residual", input_px=32, channels=(4, 6), embedding_size=8),
+    lip=DEBUG_LIP,
+    face=DEBUG_FACE,
     prosody=ProsodyConfig(
         filters=(2, 4, 4), gru_size=8, tokens=4, heads=2, style_size=8, embedding_size=8
     ),
@@ -607,14 +599,7 @@ DEBUG = VcvtsConfig(
     pitch=False,
     reader_units=4,
 )
-SIZES = {config.size: config for config in (PAPER, SMALL, DEBUG)}
-PRESETS = {
-    "": SIZES,
-    **{
-        section: {size: getattr(config, section) for size, config in SIZES.items()}
-        for section in ("lip", "face", "prosody")
-    },
-}
+PRESETS = presets_of((PAPER, SMALL, DEBUG))
 
 
 def defaults(stage: str, config: SystemConfig) -> TrainConfig:
@@ -639,7 +624,7 @@ def modules(config: VcvtsConfig) -> dict[str, ModuleEntry]:
     mels = CLIP_FRAMES * config.mels_per_picture
     bands, voice = config.mel_spec.n_mels, config.face.embedding_size
     return {
-        **eye_entries(config, lambda: front(config), "Conv3d and ResNet-18"),
+        **eye_entries(config, Vcvts, "Conv3d and ResNet-18"),
         "content encoder": ModuleEntry(
             lambda: Content(config),
             [(bands, mels)],

@@ -17,26 +17,28 @@ from torch import Tensor, nn
 
 from facetron.baselines import world
 from facetron.baselines.eyes import (
+    DEBUG_FACE,
+    DEBUG_LIP,
     BaselineConfig,
     BaselineModel,
     BaselineStage,
     BaselineSynthesizer,
     ConvFront,
-    Eyes,
     eye_entries,
     joined,
     shared_departures,
 )
 from facetron.inventory import ModuleEntry
 from facetron.model import ctc
-from facetron.model.config import FaceConfig, LipConfig
+from facetron.model.config import LipConfig
 from facetron.model.losses import ctc_loss
 from facetron.model.sizes import SMALL as FACETRON_SMALL
+from facetron.options import presets_of
 from facetron.synthesis.base import Spoken, texts_of
 from facetron.systems import System, SystemConfig
 from facetron.train import augment
 from facetron.train.config import TrainConfig
-from facetron.train.dataset import Batch, Field
+from facetron.train.dataset import Batch
 from facetron.train.stage import Made, Pairs
 from manifests.errors import BadInput
 from manifests.manifest import Manifest
@@ -180,9 +182,14 @@ class Voc(BaselineModel):
     """Eyes and the features' decoders."""
 
     def __init__(self, config: VocConfig) -> None:
-        super().__init__()
-        self.eyes = Eyes(config, lambda: front(config))
+        super().__init__(config)
         self.features = Features(config, self.eyes.size)
+
+    @classmethod
+    def visual_encoder(cls, config: VocConfig) -> ConvFront:
+        return ConvFront(
+            config.lip, config.channels, config.front_size, config.context, config.dropout
+        )
 
     @property
     def own(self) -> Mapping[str, nn.Module]:
@@ -201,24 +208,14 @@ class Voc(BaselineModel):
         return {"features": scaled, "logits": logits}
 
 
-def front(config: VocConfig) -> ConvFront:
-    """vid2voc's own visual encoder."""
-    return ConvFront(config.lip, config.channels, config.front_size, config.context, config.dropout)
-
-
-class VocStage(BaselineStage[VocConfig]):
+class VocStage(BaselineStage[VocConfig, Voc]):
     """Trains the whole."""
 
     name = "features"
+    network = Voc
+    reads = ("lips", "text", "world")
     learns = ("features",)
     monitor = "features"
-
-    def __init__(self, config: VocConfig, training: TrainConfig) -> None:
-        super().__init__(config, training)
-        self.model = Voc(config)
-        self.generator, self.parts = self.model, self.model.parts
-        seen: tuple[Field, ...] = ("face",) if config.speaker == "face" else ()
-        self.fields = ("lips", "text", "world", *seen)
 
     def survey(self, clips: Manifest) -> None:
         self.model.features.survey(clips)
@@ -261,10 +258,7 @@ class VocStage(BaselineStage[VocConfig]):
 
 class VocSynthesizer(BaselineSynthesizer):
     system: ClassVar[str] = "voc"
-
-    @classmethod
-    def build(cls, config: VocConfig) -> Voc:
-        return Voc(config)
+    network = Voc
 
     def spoken(self, frames: Tensor) -> list[Spoken]:
         """WORLD's sound, and the text branch's letters."""
@@ -295,8 +289,8 @@ SMALL = VocConfig(
 )
 DEBUG = VocConfig(
     size="debug",
-    lip=LipConfig(input_px=16, input_channels=1),
-    face=FaceConfig(kind="residual", input_px=32, channels=(4, 6), embedding_size=8),
+    lip=DEBUG_LIP,
+    face=DEBUG_FACE,
     channels=(2, 4),
     front_size=6,
     context=3,
@@ -304,12 +298,7 @@ DEBUG = VocConfig(
     envelope=(8,),
     noise=(4,),
 )
-SIZES = {config.size: config for config in (PAPER, SMALL, DEBUG)}
-PRESETS = {
-    "": SIZES,
-    "lip": {size: config.lip for size, config in SIZES.items()},
-    "face": {size: config.face for size, config in SIZES.items()},
-}
+PRESETS = presets_of((PAPER, SMALL, DEBUG))
 
 
 def defaults(stage: str, config: SystemConfig) -> TrainConfig:
@@ -334,7 +323,7 @@ def modules(config: VocConfig) -> dict[str, ModuleEntry]:
     )
     size = config.lip.embedding_size if config.front == "lip" else config.front_size
     return {
-        **eye_entries(config, lambda: front(config), says),
+        **eye_entries(config, Voc, says),
         "features": ModuleEntry(
             lambda: Features(config, size),
             [(CLIP_FRAMES, size), (config.face_size,)],

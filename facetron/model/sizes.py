@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from facetron import options
 from facetron.model import encoders
@@ -143,10 +142,7 @@ LIPS: dict[str, LipConfig] = {
 
 SECTIONS = ("lip", "face", "prosody", "decoder", "mel_discriminator", "vocoder")
 
-PRESETS: dict[str, Mapping[str, Any]] = {
-    "": SIZES,
-    **{name: {size: getattr(SIZES[size], name) for size in SIZES} for name in SECTIONS},
-}
+PRESETS = options.presets_of(list(SIZES.values()), SECTIONS)
 PRESETS["vocoder"] = {**PRESETS["vocoder"], **VOCODERS}
 PRESETS["lip"] = {**PRESETS["lip"], **LIPS}
 PRESETS["mel_discriminator"] = {

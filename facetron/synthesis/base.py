@@ -37,6 +37,8 @@ Pictures = NDArray[np.uint8]
 Decoding = Literal["greedy", "beam", "grammar"]
 DECODINGS: tuple[Decoding, ...] = get_args(Decoding)
 
+STILLS_AT_ONCE = 64
+
 
 @dataclass(frozen=True)
 class Spoken:
@@ -122,14 +124,53 @@ class SpeechSynthesizer(ABC):
                 is no such CUDA device, or an option is unknown.
         """
 
-    @abstractmethod
-    def face_embeddings(self, stills: Pictures) -> Float:
-        """Embeds aligned stills (N, H, W, 3) → (N, E), among which Eq. 6 chooses. A system without a
-        face encoder returns zeros (N, 1). Raises `BadInput`."""
+    @property
+    def face_size(self) -> int:
+        """Numbers of the embedding of a face; 0 for a system that sees none."""
+        return 0
+
+    def see_faces(self, stills: Tensor) -> Tensor:
+        """Embeds some stills (N, H, W, 3) uint8 → (N, `face_size`), for `face_embeddings`, which has
+        checked them. Only asked of a system that sees faces."""
+        raise NotImplementedError(f"{self.system} sees no face")
 
     @abstractmethod
+    def speak_alike(self, lips: Sequence[Pictures], faces: Sequence[Float]) -> list[Spoken]:
+        """Synthesizes clips of one length for `speak_many`, which has checked them."""
+
+    @torch.inference_mode()
+    def face_embeddings(self, stills: Pictures) -> Float:
+        """Embeds aligned stills (N, H, W, 3) → (N, E), among which Eq. 6 chooses; zeros (N, 1) for a
+        system that sees no face. Raises `BadInput`."""
+        if np.ndim(stills) != 4 or len(stills) == 0:
+            raise BadInput(f"stills of shape {np.shape(stills)}", "pass (N, H, H, 3), N ≥ 1")
+        if not self.face_size:
+            return np.zeros((len(stills), 1), np.float32)
+        parts = [
+            self.see_faces(torch.from_numpy(stills[i : i + STILLS_AT_ONCE])).cpu()
+            for i in range(0, len(stills), STILLS_AT_ONCE)
+        ]
+        return np.asarray(torch.cat(parts).numpy(), np.float32)
+
+    @torch.inference_mode()
     def speak_many(self, lips: Sequence[Pictures], faces: Sequence[Float]) -> list[Spoken]:
-        """Synthesizes clips of lips, each (T, H, W, 3), with a face embedding (E,) each."""
+        """Synthesizes clips of lips, each (T, H, W, 3), with a face embedding (E,) each. Clips of one
+        length are computed together; the same up to rounding. Raises `BadInput`."""
+        if len(lips) != len(faces):
+            raise BadInput(
+                f"{len(lips)} clips of lips with {len(faces)} faces", "give one face per clip"
+            )
+        size = self.face_size
+        for face in faces:
+            if size and (np.shape(face) != (size,) or not np.isfinite(face).all()):
+                raise BadInput(
+                    f"a face of shape {np.shape(face)}", f"pass ({size},) finite numbers"
+                )
+        found: dict[int, Spoken] = {}
+        for numbers in of_one_length(lips):
+            made = self.speak_alike([lips[i] for i in numbers], [faces[i] for i in numbers])
+            found |= zip(numbers, made, strict=True)
+        return [found[number] for number in range(len(lips))]
 
     def speak(self, lips: Pictures, face: Float) -> Spoken:
         """Synthesizes the lips (T, H, W, 3) with the voice of a face (E,) of `face_embeddings`."""

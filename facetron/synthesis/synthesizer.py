@@ -37,7 +37,6 @@ from facetron.synthesis.windows import WINDOW_FRAMES, Blend, windows
 from facetron.vocoders.registry import AUTO
 from manifests.errors import BadInput
 
-STILLS_AT_ONCE = 64
 WINDOWS_AT_ONCE = 4
 
 
@@ -100,19 +99,14 @@ class Synthesizer(SpeechSynthesizer):
         """The network, in evaluation mode, on `device`."""
         return self._model
 
-    def face_embeddings(self, stills: Pictures) -> Float:
-        """Eq. 1: aligned stills (N, H, W, 3) → (N, E), each of length 1. Raises `BadInput`."""
-        if np.ndim(stills) != 4 or len(stills) == 0:
-            raise BadInput(f"stills of shape {np.shape(stills)}", "pass (N, H, H, 3), N ≥ 1")
-        parts = [
-            self._model.see_face(
-                encoders.prepare(
-                    "face", torch.from_numpy(stills[i : i + STILLS_AT_ONCE]), self.config.face
-                ).to(self.device)
-            ).cpu()
-            for i in range(0, len(stills), STILLS_AT_ONCE)
-        ]
-        return np.asarray(torch.cat(parts).numpy(), np.float32)
+    @property
+    def face_size(self) -> int:
+        return self.config.face.embedding_size
+
+    def see_faces(self, stills: Tensor) -> Tensor:
+        """Eq. 1, each of length 1."""
+        seen = encoders.prepare("face", stills, self.config.face)
+        return self._model.see_face(seen.to(self.device))
 
     def prosody_embeddings(self, mels: Sequence[Float] | Float) -> Float:
         """Eq. 5: log mels, each (n_mels, T), → (N, E). Raises `BadInput` where the checkpoint has no
@@ -141,29 +135,16 @@ class Synthesizer(SpeechSynthesizer):
                 found[i] = reading
         return [reading for reading in found if reading is not None]
 
-    def speak_many(self, lips: Sequence[Pictures], faces: Sequence[Float]) -> list[Spoken]:
-        """Eq. 1 to 3 and the vocoder. Clips of one length are computed together; the same up to
-        rounding."""
-        if len(lips) != len(faces):
-            raise BadInput(
-                f"{len(lips)} clips of lips with {len(faces)} faces", "give one face per clip"
+    def speak_alike(self, lips: Sequence[Pictures], faces: Sequence[Float]) -> list[Spoken]:
+        """Eq. 1 to 3 and the vocoder."""
+        readings = self._read(list(lips))
+        mels = self._mels(readings, faces)
+        return [
+            Spoken(mel, wave, reading.text, check)
+            for mel, wave, reading, check in zip(
+                mels, self.sounds(mels), readings, self._checks(readings), strict=True
             )
-        size = self.config.face.embedding_size
-        for face in faces:
-            if np.shape(face) != (size,) or not np.isfinite(face).all():
-                raise BadInput(
-                    f"a face of shape {np.shape(face)}", f"pass ({size},) finite numbers"
-                )
-        found: list[Spoken | None] = [None] * len(lips)
-        for numbers in of_one_length(lips):
-            readings = self._read([lips[i] for i in numbers])
-            mels = self._mels(readings, [faces[i] for i in numbers])
-            made = zip(
-                numbers, readings, mels, self.sounds(mels), self._checks(readings), strict=True
-            )
-            for i, reading, mel, wave, check in made:
-                found[i] = Spoken(mel, wave, reading.text, check)
-        return [spoken for spoken in found if spoken is not None]
+        ]
 
     def _checks(self, readings: Sequence[Reading]) -> Sequence[ReadingCheck | None]:
         if self.calibration is None:
@@ -205,7 +186,7 @@ class Synthesizer(SpeechSynthesizer):
         made = [encoders.prepare("lip", torch.from_numpy(clip), self.config.lip) for clip in clips]
         return torch.stack(made).to(self.device)
 
-    def _mels(self, readings: list[Reading], faces: list[Float]) -> list[Float]:
+    def _mels(self, readings: Sequence[Reading], faces: Sequence[Float]) -> list[Float]:
         words = torch.from_numpy(np.stack([reading.embedding for reading in readings]))
         voices = torch.from_numpy(np.stack(faces).astype(np.float32))
         mels = self._model.speak(words.to(self.device), voices.to(self.device)).cpu().numpy()

@@ -34,6 +34,8 @@ class TrainConfig:
     warmup_steps: int = 0
     betas: tuple[float, ...] = (0.8, 0.99)
     weight_decay: float = 0.01
+    critic_learning_rate: float = 0.0
+    """Of the discriminators; 0 takes `learning_rate`. It decays and warms up alike."""
     critic_steps: int = 1
     """Steps of the discriminators on a batch for one of the generator, as Wasserstein critics need."""
     clip_norm: float = 0.0
@@ -94,6 +96,11 @@ class TrainConfig:
             raise BadInput(
                 f"train.speaker_balance is {self.speaker_balance}",
                 "give 0 (all clips alike) to 1 (speakers)",
+            )
+        if self.critic_learning_rate < 0:
+            raise BadInput(
+                f"train.critic_learning_rate is {self.critic_learning_rate:g}",
+                "give 0 (the generator's) or more",
             )
         if self.critic_steps < 1:
             raise BadInput(f"train.critic_steps is {self.critic_steps}", "give 1 or more")

@@ -375,12 +375,14 @@ class Trainer:
 
     def _set_rate(self) -> None:
         t = self.training
-        rate = t.learning_rate * t.lr_decay**self.epoch
+        share = t.lr_decay**self.epoch
         if t.warmup_steps:
-            rate *= min(1.0, (self.step + 1) / t.warmup_steps)
-        for optimizer in self.optimizers:
+            share *= min(1.0, (self.step + 1) / t.warmup_steps)
+        rates = (t.learning_rate, t.critic_learning_rate or t.learning_rate)
+        # Without a critic there is one optimizer.
+        for optimizer, rate in zip(self.optimizers, rates, strict=False):
             for group in optimizer.param_groups:
-                group["lr"] = rate
+                group["lr"] = rate * share
 
     def _moved(self, batch: Batch) -> Batch:
         return varied_batch(batch, self.fabric.device)
@@ -598,6 +600,8 @@ class Trainer:
     def _identity(self) -> str:
         """Returns a hash of everything that determines the results of the training."""
         training = {k: v for k, v in asdict(self.training).items() if k not in FREE}
+        if not self.training.critic_learning_rate:
+            del training["critic_learning_rate"]  # runs of before the option can be taken up again
         clips = [(row.clip_id, row.source_sha256) for row in (*self.data.train, *self.data.val)]
         told = [
             self.stage.system,

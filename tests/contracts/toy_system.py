@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -123,11 +122,7 @@ class ToySynthesizer(SpeechSynthesizer):
         voice = choose_vocoder(checkpoint, weights, vocoder)
         return cls(*identity(weights), voice, decoding, seed, weights.config, model)
 
-    def face_embeddings(self, stills: Pictures) -> Float:
-        return np.zeros((len(stills), 1), np.float32)
-
-    @torch.inference_mode()
-    def speak_many(self, lips: Sequence[Pictures], faces: Sequence[Float]) -> list[Spoken]:
+    def speak_alike(self, lips: Sequence[Pictures], faces: Sequence[Float]) -> list[Spoken]:
         spoken = []
         for clip in lips:
             batch = encoders.prepare("lip", torch.from_numpy(clip), self.config.lip)[None]
