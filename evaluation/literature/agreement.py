@@ -6,10 +6,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy import stats
 
 FEWEST = 3
 """Systems below which two orders say nothing."""
+Array = NDArray[np.float64]
+Bounds = tuple[float, float]
 
 
 @dataclass(frozen=True)
@@ -22,6 +25,10 @@ class Agreement:
         spearman, kendall: rank correlation with the listeners over the systems that both know, positive
             where better scores go with better opinions; None below three systems or without spread.
         n: those systems.
+        spearman_interval, kendall_interval: 95 % of the correlations of redrawn clips; None where nothing
+            was redrawn. The systems and their opinions stay as they are, so the interval says nothing
+            about other systems.
+        p: of Kendall's, two-sided: how often an order by lot agrees or disagrees as much.
     """
 
     column: str
@@ -29,12 +36,16 @@ class Agreement:
     spearman: float | None
     kendall: float | None
     n: int
+    spearman_interval: Bounds | None = None
+    kendall_interval: Bounds | None = None
+    p: float | None = None
 
 
 def agreements(
     columns: Mapping[str, Mapping[str, float]],
     directions: Mapping[str, str],
     listeners: Mapping[str, float],
+    redrawn: Mapping[str, Mapping[str, Array]] | None = None,
 ) -> list[Agreement]:
     """Compares the order of systems in each column with the listeners'.
 
@@ -42,6 +53,7 @@ def agreements(
         columns: metric → system → mean.
         directions: metric → `higher` or `lower`; other metrics are left out.
         listeners: system → mean opinion, higher is better.
+        redrawn: metric → system → (R,) means over redrawn clips, the same clips for all systems.
 
     Example:
         >>> columns = {"wer": {"A": 10.0, "B": 20.0, "C": 30.0}}
@@ -59,12 +71,36 @@ def agreements(
         both = [system for system in means if system in listeners]
         a = [sign * means[system] for system in both]
         b = [listeners[system] for system in both]
-        found.append(Agreement(name, order, *_correlations(a, b), len(both)))
+        spearman, kendall, p = _correlations(a, b)
+        drawn = (redrawn or {}).get(name, {})
+        bounds: tuple[Bounds | None, Bounds | None] = (None, None)
+        if spearman is not None and all(system in drawn for system in both):
+            bounds = _bounds(sign * np.stack([drawn[system] for system in both]), b)
+        found.append(Agreement(name, order, spearman, kendall, len(both), *bounds, p))
     return found
 
 
-def _correlations(a: Sequence[float], b: Sequence[float]) -> tuple[float | None, float | None]:
+def _correlations(
+    a: Sequence[float], b: Sequence[float]
+) -> tuple[float | None, float | None, float | None]:
     if len(a) < FEWEST or np.ptp(a) == 0 or np.ptp(b) == 0:
+        return None, None, None
+    spearman, kendall = stats.spearmanr(a, b).statistic, stats.kendalltau(a, b)
+    return (
+        round(float(spearman), 12),
+        round(float(kendall.statistic), 12),
+        float(kendall.pvalue),
+    )
+
+
+def _bounds(drawn: Array, b: Sequence[float]) -> tuple[Bounds | None, Bounds | None]:
+    """95 % of the correlations of (systems, R) redrawn means; draws without spread tell nothing."""
+    found = [
+        pair[:2]
+        for column in drawn.T
+        if np.isfinite(column).all() and (pair := _correlations(list(column), b))[0] is not None
+    ]
+    if not found:
         return None, None
-    spearman, kendall = stats.spearmanr(a, b).statistic, stats.kendalltau(a, b).statistic
-    return round(float(spearman), 12), round(float(kendall), 12)
+    low, high = np.percentile(np.array(found, dtype=float), (2.5, 97.5), axis=0)
+    return (float(low[0]), float(high[0])), (float(low[1]), float(high[1]))

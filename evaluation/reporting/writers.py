@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -171,9 +171,27 @@ def _write(path: Path, parts: Sequence[str]) -> None:
 
 def write_latex(path: Path, report: EvaluationReport) -> None:
     """Writes a LaTeX document that compiles as is; its tables can be copied into papers."""
+    lead = report.lead()
+    told = [
+        replace(table, caption=" ".join(filter(None, (table.caption, lead))))
+        for table in report.printed
+    ]
+    notes = (f"What each column measures: {DEFINITIONS}.",)
+    _write(path, [latex_document(told, report.notes, notes).rstrip("\n")])
+
+
+def latex_document(
+    tables: Sequence[PrintedTable], notes: Sequence[str] = (), comments: Sequence[str] = ()
+) -> str:
+    """A LaTeX document that compiles as is, of tables with their captions.
+
+    Args:
+        notes: paragraphs before the tables.
+        comments: lines for whoever opens the file.
+    """
     parts = [
         "% Needs booktabs and graphicx. Each table* can be copied into a paper.",
-        f"% What each column measures: {DEFINITIONS}.",
+        *(f"% {comment}" for comment in comments),
         r"\documentclass[10pt,twocolumn]{article}",
         r"\usepackage[T1]{fontenc}",
         r"\usepackage[utf8]{inputenc}",
@@ -182,13 +200,13 @@ def write_latex(path: Path, report: EvaluationReport) -> None:
         r"\usepackage{graphicx}",
         r"\usepackage[margin=18mm]{geometry}",
         r"\begin{document}",
-        *(rf"\noindent {latex(note)}\par" for note in report.notes),
+        *(rf"\noindent {latex(note)}\par" for note in notes),
     ]
-    for table in report.printed:
-        text = latex(" ".join(filter(None, (f"{table.title}.", table.caption, report.lead()))))
+    for table in tables:
+        text = latex(" ".join(filter(None, (f"{table.title}.", table.caption))))
         parts += [latex_table(page, text if i == 0 else "(Continued.)") for i, page in pages(table)]
     parts.append(r"\end{document}")
-    _write(path, parts)
+    return "\n\n".join(parts) + "\n"
 
 
 # --- CSV

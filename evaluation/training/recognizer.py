@@ -29,8 +29,9 @@ from evaluation.models.las_features import (
 )
 from evaluation.training.common import average_into, learning_rate, read_state, write_state
 from evaluation.training.recognizer_augment import Float, mask, vary
-from evaluation.training.recognizer_data import CUTS, Clip, Spliced, splice
+from evaluation.training.recognizer_data import CUTS, LETTER, Clip, Spliced, splice
 from manifests.console import Progress
+from manifests.grammar import VOCABULARY
 
 STATE, LOG = "state.pt", "log.jsonl"
 IGNORED = -100
@@ -54,6 +55,9 @@ class RecognizerTrainingOptions:
         spliced: share of the sentences put together from several clips.
         cuts: slots that such a sentence may be cut before.
         shares: how often each source is drawn.
+        balanced: share of the sentences whose letter is drawn first and whose speaker is one of those
+            who said it: letters are what is misheard most.
+        reach: how far voices, paces and pitches are varied; 1 is that of `vary`.
         bf16: half precision where it is safe; quicker on CPUs that have it.
     """
 
@@ -75,6 +79,8 @@ class RecognizerTrainingOptions:
         ("synth", 0.17),
         ("espeak", 0.18),
     )
+    balanced: float = 0.0
+    reach: float = 1.0
     seed: int = 0
     bf16: bool = False
 
@@ -103,13 +109,23 @@ class Sampler:
         self.weights = np.array([share for share, _ in self.pools])
         self.weights /= self.weights.sum()
 
-    def speaker(self, rng: np.random.Generator) -> str:
+        self.letters = {
+            speaker: {clip.words[LETTER] for clip in clips}
+            for speaker, clips in material.clips.items()
+        }
+
+    def speaker(self, rng: np.random.Generator, letter: str = "") -> str:
+        """By source, then evenly among its speakers, or among those of them who said the letter."""
         speakers = self.pools[int(rng.choice(len(self.pools), p=self.weights))][1]
+        speakers = [s for s in speakers if not letter or letter in self.letters[s]] or speakers
         return speakers[int(rng.integers(len(speakers)))]
 
     def sentence(self, rng: np.random.Generator) -> Spliced:
-        clips = self.material.clips[self.speaker(rng)]
-        return splice(clips, rng, self.material.forbidden, self.options.spliced, self.options.cuts)
+        options, letter = self.options, ""
+        if options.balanced and rng.random() < options.balanced:
+            letter = str(rng.choice([*VOCABULARY[LETTER].values()]))
+        clips = self.material.clips[self.speaker(rng, letter)]
+        return splice(clips, rng, self.material.forbidden, options.spliced, options.cuts, letter)
 
     def babble(self, rng: np.random.Generator) -> Float:
         clips = self.material.clips[self.speaker(rng)]
@@ -125,7 +141,9 @@ class Sampler:
         heard, sentences = [], []
         for _ in range(self.options.batch):
             spoken = self.sentence(rng)
-            samples, hearing = vary(spoken, frames, rng, lambda: self.babble(rng), strength)
+            samples, hearing = vary(
+                spoken, frames, rng, lambda: self.babble(rng), strength, self.options.reach
+            )
             heard.append(mask(features(samples, hearing), rng))
             sentences.append(spoken.sentence)
         return torch.from_numpy(np.stack(heard)), sentences

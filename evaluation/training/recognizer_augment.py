@@ -126,6 +126,7 @@ def vary(
     rng: np.random.Generator,
     babble: Callable[[], Float],
     strength: float = 1.0,
+    reach: float = 1.0,
 ) -> tuple[Float, Hearing]:
     """Samples and how to hear them, such that exactly `frames` frames come out and all words lie
     within them.
@@ -133,16 +134,18 @@ def vary(
     Args:
         babble: gives the sound of somebody else.
         strength: share of the sentences that are varied at all, but for where they lie.
+        reach: exponent of the factors of speed, pace and vocal tract.
     """
     if rng.random() >= strength:
         window, hop, _ = placed(spoken, frames, SPEC.hop_samples, rng)
         return window, Hearing(hop)
-    spoken = faster(spoken, float(np.exp(rng.uniform(np.log(0.88), np.log(1.14)))))
+    spoken = faster(spoken, float(np.exp(reach * rng.uniform(np.log(0.88), np.log(1.14)))))
     samples = spoken.samples
     if rng.random() < 0.1:
         samples = through_mel(samples, rng, int(rng.integers(5, 18)), rng.uniform(0, 1.2))
     spoken = Spliced(samples, spoken.sentence, spoken.start, spoken.end)
-    hop = round(SPEC.hop_samples * float(np.exp(rng.uniform(np.log(0.82), np.log(1.18)))))
+    stretch = float(np.exp(reach * rng.uniform(np.log(0.82), np.log(1.18))))
+    hop = round(SPEC.hop_samples * stretch)
     window, hop, words = placed(spoken, frames, hop, rng)
     if rng.random() < 0.15:
         window = in_room(window, rng)
@@ -156,7 +159,9 @@ def vary(
         other = np.resize(babble(), length)
         own = float(np.sqrt((other**2).mean())) + 1e-6
         window = window + other * np.float32(rms / own * 10 ** (-rng.uniform(10, 25) / 20))
-    warp = float(np.exp(rng.uniform(np.log(0.86), np.log(1.16)))) if rng.random() < 0.8 else 1.0
+    warp = 1.0
+    if rng.random() < 0.8:
+        warp = float(np.exp(reach * rng.uniform(np.log(0.86), np.log(1.16))))
     gain = channel(rng) if rng.random() < 0.6 else None
     return window, Hearing(hop, warp, gain)
 

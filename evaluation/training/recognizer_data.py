@@ -7,6 +7,9 @@ speaker are therefore cut apart and joined into sentences that this speaker neve
 
 from __future__ import annotations
 
+import shutil
+import subprocess
+import tempfile
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,8 +19,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from manifests.console import Progress
+from manifests.errors import MissingDependency
 from manifests.espeak import speak, spelled
-from manifests.grammar import VOCABULARY, sentence_of, stem_of
+from manifests.grammar import SLOTS, VOCABULARY, sentence_of, stem_of
 from manifests.io import read_manifest
 from manifests.records import ManifestRow
 
@@ -31,6 +35,7 @@ CUTS = (1, 4, 5)
 """Slots that a cut may stand before: command | color preposition letter | digit | adverb. A quick
 speaker's preposition takes 60 ms, no more than alignments are off by: cut there, sentences would be
 labeled with prepositions and letters that are not in them."""
+LETTER = SLOTS.index("letter")
 LEVEL = 0.05
 VOICES = (
     "en",
@@ -46,6 +51,15 @@ VARIANTS = (
     *(f"f{k}" for k in range(1, 6)),
     *("Andy", "linda", "travis", "steph2", "belinda", "grandma", "grandpa", "aunty"),
 )
+FLITE_VOICES = {"awb": 130.0, "rms": 95.0, "slt": 175.0, "kal16": 105.0}
+"""Voice → its median pitch in Hz, about."""
+FLITE_LETTERS = {
+    "a": "ay", "b": "bee", "c": "see", "d": "dee", "e": "ee", "f": "eff", "g": "jee", "h": "aitch",
+    "i": "eye", "j": "jay", "k": "kay", "l": "ell", "m": "em", "n": "en", "o": "oh", "p": "pea",
+    "q": "cue", "r": "are", "s": "ess", "t": "tea", "u": "you", "v": "vee", "x": "ex", "y": "why",
+    "z": "zed",
+}  # fmt: skip
+"""Words that sound as the letters' British names: flite reads "a" as an article and "z" as zee."""
 
 
 @dataclass(frozen=True)
@@ -57,12 +71,14 @@ class Clip:
         samples: (n,) int16 at 16 kHz.
         words: six.
         edges_samples: (7,) where each word starts, and where the last ends.
+        whole: only the first and the last edge are known, so the clip is never cut.
     """
 
     speaker: str
     samples: NDArray[np.int16]
     words: tuple[str, ...]
     edges_samples: tuple[int, ...]
+    whole: bool = False
 
     @property
     def sentence(self) -> str:
@@ -154,6 +170,53 @@ def espeak_clips(
     return clips
 
 
+def flite_clips(each: int, rng: np.random.Generator, forbidden: Collection[str]) -> list[Clip]:
+    """Sentences by the program flite, whose voices are made of the recordings of four people. Every
+    voice counts as a speaker; pitch and pace are drawn for every sentence.
+
+    Raises:
+        MissingDependency: there is no program flite.
+    """
+    import soundfile
+
+    program = shutil.which("flite")
+    if program is None:
+        raise MissingDependency("the voices of flite need the program flite", "install flite 2.2")
+    clips: list[Clip] = []
+    with (
+        Progress(len(FLITE_VOICES) * each, "flite") as progress,
+        tempfile.TemporaryDirectory() as folder,
+    ):
+        path = Path(folder) / "spoken.wav"
+        for voice, pitch_hz in FLITE_VOICES.items():
+            for _ in range(each):
+                progress.update()
+                stem = random_stem(rng, forbidden)
+                words = sentence_of(stem).split()
+                text = " ".join(
+                    FLITE_LETTERS[word] if k == LETTER else word for k, word in enumerate(words)
+                )
+                subprocess.run(
+                    [
+                        program,
+                        *("-voice", voice, "-t", text, "-o", str(path)),
+                        *("--setf", f"duration_stretch={rng.uniform(0.75, 1.25):.3f}"),
+                        *("--setf", f"int_f0_target_mean={pitch_hz * rng.uniform(0.75, 1.3):.1f}"),
+                    ],
+                    check=True,
+                    capture_output=True,
+                )
+                sound, rate_hz = soundfile.read(path, dtype="float32")
+                if rate_hz != RATE_HZ:
+                    raise ValueError(f"flite's {voice} speaks at {rate_hz} Hz")
+                loud = np.flatnonzero(np.abs(sound) > 0.02 * np.abs(sound).max())
+                edges = (*[int(loud[0])] * len(words), int(loud[-1]) + 1)
+                clips.append(
+                    Clip(f"flite/{voice}", _levelled(sound, edges), tuple(words), edges, whole=True)
+                )
+    return clips
+
+
 @dataclass(frozen=True)
 class Spliced:
     """A sentence to train on: samples with what is said between `start` and `end`."""
@@ -170,6 +233,7 @@ def splice(
     forbidden: Collection[str],
     share: float,
     cuts: Collection[int] = CUTS,
+    letter: str = "",
 ) -> Spliced:
     """A clip of one speaker, or words of several joined.
 
@@ -178,13 +242,19 @@ def splice(
         forbidden: stems that must not come out.
         share: of the sentences that are joined.
         cuts: slots that a cut may stand before.
+        letter: that is to be said, where the speaker has said it and the sentence is not forbidden.
     """
-    first = clips[int(rng.integers(len(clips)))]
+    carriers = [clip for clip in clips if letter and clip.words[LETTER] == letter] or clips
+    joined = len(clips) > 1 and not any(clip.whole for clip in clips) and rng.random() < share
+    first = (clips if joined else carriers)[int(rng.integers(len(clips if joined else carriers)))]
     donors = [first] * len(VOCABULARY)
-    if len(clips) > 1 and rng.random() < share:
+    if joined:
         current = first
+        before_letter = max((cut for cut in cuts if cut <= LETTER), default=0)
         for k in range(len(VOCABULARY)):
-            if k in cuts and rng.random() < SWITCH:
+            if letter and k == before_letter:
+                current = carriers[int(rng.integers(len(carriers)))]
+            elif k in cuts and rng.random() < SWITCH:
                 current = clips[int(rng.integers(len(clips)))]
             donors[k] = current
         words = " ".join(donor.words[k] for k, donor in enumerate(donors))

@@ -104,15 +104,15 @@ def clips_per_second(model: Las, clips: Sequence[Clip]) -> float:
     return len(clips) / (time.process_time() - start_s)
 
 
-def card_text(card: Mapping[str, Any]) -> str:
-    """The card as Markdown."""
+def card_text(card: Mapping[str, Any], file: str = "recognizer") -> str:
+    """The card of `file` as Markdown."""
     lines = [
         "# Recognizer LAS",
         "",
         "Listen, attend and spell with a CTC layer, of SpeechBrain's parts (CRDNN, attentional GRU),",
         f"{card['parameters']:,} parameters, characters as units, 16 kHz mono. Trained by",
         "`facetron-eval train recognizer`; the file beside this one holds the weights in half precision,",
-        "`recognizer.json` their sha256, recipe and these numbers.",
+        f"`{file}.json` their sha256, recipe and these numbers.",
         "",
         "## Trained on",
         "",

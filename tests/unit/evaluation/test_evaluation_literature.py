@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import csv
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from itertools import product
 from pathlib import Path
+from threading import Thread
 
 import numpy as np
 import pytest
@@ -16,7 +22,12 @@ from evaluation.cli import cli
 from evaluation.inputs.pairs import read_run
 from evaluation.literature.agreement import agreements
 from evaluation.literature.recipes import recipe, recipes
-from evaluation.literature.samples import fetch, make_runs
+from evaluation.literature.samples import fetch, fetched, make_runs
+from evaluation.literature.tables import Published, literature, orders, read_runs, with_listeners
+from evaluation.metrics.base import select
+from evaluation.reporting.tables import TableOptions
+from evaluation.scoring.run import score_runs
+from evaluation.scoring.settings import read_settings
 from manifests.errors import BadInput, ToolkitError
 
 Make = Callable[..., NDArray[np.float64]]
@@ -41,7 +52,15 @@ def test_recipes_say_how_their_place_is_known() -> None:
         assert found.title
         assert found.license
         assert found.verified
-        assert bool(found.systems) == bool(found.git), "files are known where a repository is"
+        assert bool(found.systems) == bool(found.git or found.links), "files are known by a place"
+        assert len({system.name for system in found.systems}) == len(found.systems)
+        known = {system.name for system in found.systems}
+        for test in found.listening:
+            assert set(test.opinions) <= known
+            assert test.source
+        for number in (n for system in found.systems for n in system.printed):
+            assert number.value
+            assert number.source in number.origin
     with pytest.raises(BadInput, match="no published system 'Lipvoice'"):
         recipe("Lipvoice")
 
@@ -51,6 +70,7 @@ def test_fetch_and_runs_of_a_local_repository(tmp_path: Path, repository: Path) 
     folder = fetch(found, tmp_path / "published", git=str(repository))
     assert folder == fetch(found, tmp_path / "published", git="/nowhere"), "it is there already"
     roots = make_runs(found, folder, tmp_path / "runs")
+    assert roots[2].name == "visual-voice-memory-wavenet"
     runs = [read_run(root) for root in roots]
     assert [run.info.name for run in runs] == [system.name for system in found.systems]
     for run in runs:
@@ -64,12 +84,160 @@ def test_fetch_and_runs_of_a_local_repository(tmp_path: Path, repository: Path) 
 
 def test_what_cannot_be_fetched_says_why(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="in no known repository"):
-        fetch(recipe("xts"), tmp_path)
+        fetch(recipe("lip2wav"), tmp_path)
     with pytest.raises(ToolkitError, match="could not be cloned"):
         fetch(recipe("visual-voice-memory"), tmp_path / "o", git=str(tmp_path / "absent"))
     assert not list((tmp_path / "o").iterdir()), "nothing half is left"
     with pytest.raises(BadInput, match="names of its files are not known"):
-        make_runs(recipe("vcvts"), tmp_path, tmp_path / "runs")
+        make_runs(recipe("v2c"), tmp_path, tmp_path / "runs")
+
+
+@pytest.fixture
+def served(tmp_path: Path, make_sound: Make) -> Iterator[str]:
+    """A page with two samples of each of two systems, as XTS's own."""
+    root = tmp_path / "site"
+    links = ["https://example.org/x.css", "data/audio/ours-baseline/s3/../../../../secret.wav"]
+    for i, (method, name) in enumerate(
+        product(("ours-baseline", "theirs"), ("s3/bbaf2n", "s5/lwbs9a"))
+    ):
+        links.append(f"data/audio/{method}/{name}.wav")
+        (root / links[-1]).parent.mkdir(parents=True, exist_ok=True)
+        soundfile.write(root / links[-1], make_sound(i, 1.0), 16_000)
+    body = "".join(f'<audio src="{link}"></audio>' for link in links)
+    (root / "index.html").write_text(f'<html><video src="data/video/s3/bbaf2n.webm"></video>{body}')
+    handler = partial(SimpleHTTPRequestHandler, directory=str(root))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_address[1]}/"
+        server.shutdown()
+
+
+def test_samples_of_a_page_are_loaded(tmp_path: Path, served: str) -> None:
+    found = recipe("xts")
+    folder = fetch(found, tmp_path / "published", page=served)
+    assert {str(p.relative_to(folder)) for p in folder.rglob("*.wav")} == {
+        f"{method}/{name}.wav"
+        for method, name in product(("ours-baseline", "theirs"), ("s3/bbaf2n", "s5/lwbs9a"))
+    }, "nothing else, and nothing outside the folder"
+    ours, theirs = map(read_run, make_runs(found, folder, tmp_path / "runs"))
+    assert [clip.label for clip in ours.clips] == ["s3/bbaf2n", "s5/lwbs9a"]
+    assert theirs.info.name == "GAN-based (Vougioukas et al.)"
+    assert ours.reference(ours.clips[0]) is None
+
+
+def test_a_page_without_samples_says_so(tmp_path: Path, served: str) -> None:
+    changed = replace(recipe("xts"), links=r"sounds/\w+\.wav")
+    with pytest.raises(BadInput, match="links to no sample"):
+        fetch(changed, tmp_path / "published", page=served)
+    with pytest.raises(ToolkitError, match="could not be loaded"):
+        fetch(recipe("xts"), tmp_path / "published", page=f"{served}absent/")
+    assert not list((tmp_path / "published").iterdir())
+
+
+def test_clips_that_name_no_sentence_get_the_recipes(tmp_path: Path, make_sound: Make) -> None:
+    found = recipe("emodubber")
+    folder = tmp_path / "emodubber"
+    for i, name in enumerate(("GT", *(system.pattern[7:-4] for system in found.systems))):
+        path = folder / "GRID_3" / f"{name}.mp4"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        soundfile.write(path, make_sound(i, 1.0), 16_000, format="WAV")
+    assert fetched(tmp_path) == {"emodubber": folder}
+    for root in make_runs(found, folder, tmp_path / "runs"):
+        (clip,) = read_run(root).clips
+        assert (clip.speaker, clip.stem) == ("s8", "GRID_3")
+        assert clip.sentence == "lay blue with d seven now"
+    with pytest.raises(BadInput, match="holds no samples of a known publication"):
+        fetched(tmp_path / "runs/emodubber")
+
+
+def test_all_that_was_fetched_is_scored_and_printed(tmp_path: Path, make_sound: Make) -> None:
+    folder = tmp_path / "published/visual-voice-memory"
+    rng = np.random.default_rng(0)
+    for i, clip in enumerate(("s1_bbbf7s", "s2_brwg8a", "s4_lgbf6s")):
+        (folder / clip).mkdir(parents=True)
+        clean = make_sound(i, 1.0)
+        for level, name in enumerate(
+            ("ground_truth", "ours_wavenet", "ours_griffin_lim", "lip2wav")
+        ):
+            noisy = clean + 0.02 * level * rng.standard_normal(len(clean))
+            soundfile.write(folder / clip / f"{name}.wav", noisy, 16_000)
+    (tmp_path / "heard.csv").write_text(
+        "system,mos\nLip2Wav (Griffin-Lim),2.0\nVisual Voice Memory (Griffin-Lim),3.0\n"
+        "Visual Voice Memory (WaveNet),4.0\n"
+    )
+    runs, out = str(tmp_path / "runs"), tmp_path / "out"
+    how = ["--metrics", "stoi,level_dbfs", "--jobs", "0", "--recognizer", "none"]
+    for arguments in (
+        ["score", str(tmp_path / "published"), "--out", runs, *how],
+        ["table", runs, "--out", str(out), "--listeners", str(tmp_path / "heard.csv"), *how],
+    ):
+        result = CliRunner().invoke(cli, ["literature", *arguments], standalone_mode=False)
+        assert result.exit_code == 0, result.output
+    lines = list(csv.DictReader((out / "literature.csv").open(encoding="utf-8")))
+    means = {
+        line["system"]: float(line["value"])
+        for line in lines
+        if (line["kind"], line["metric"]) == ("model", "stoi")
+    }
+    assert list(means) == [
+        "Lip2Wav (Griffin-Lim)",
+        "Visual Voice Memory (Griffin-Lim)",
+        "Visual Voice Memory (WaveNet)",
+    ]
+    assert sorted(means.values()) == list(means.values()), "more noise, less STOI"
+    printed = {(x["system"], x["metric"]): x for x in lines if x["kind"] == "printed"}
+    number = printed["Visual Voice Memory (WaveNet)", "estoi"]
+    assert (number["value"], number["quoted_by"]) == ("0.578", "")
+    assert (
+        printed["Lip2Wav (Griffin-Lim)", "stoi"]["quoted_by"] == "a public list of results on GRID"
+    )
+    text = (out / "literature.md").read_text()
+    order = "WaveNet) &gt; Visual Voice Memory (Griffin-Lim) &gt; Lip2Wav (Griffin-Lim)"
+    (line,) = [x for x in text.splitlines() if order in x]
+    assert "own listeners" in line
+    assert line.count("1.00 [1.00, 1.00]") == 2
+    assert line.endswith("| 3 |")
+    assert "level" not in line.casefold()
+    page = (out / "literature.html").read_text()
+    assert page.count("<table") == 5, "scores, files, printed, orders, sources"
+    assert r"\begin{table*}" in (out / "literature.tex").read_text()
+
+
+def test_correlations_need_three_systems(tmp_path: Path, make_sound: Make) -> None:
+    folder = tmp_path / "published/visual-voice-memory-multi/s1_bbbf7s"
+    folder.mkdir(parents=True)
+    for i, name in enumerate(("ground_truth", "lip2wav", "ours")):
+        soundfile.write(folder / f"{name}.wav", make_sound(i, 1.0), 16_000)
+    found = recipe("visual-voice-memory-multi")
+    make_runs(found, folder.parent, tmp_path / "runs" / found.name)
+    ((read, runs),) = read_runs(tmp_path / "runs")
+    metrics, _ = select(("stoi",), read_settings(runs, recognizer="none"))
+    one = Published(read, tuple(score_runs(runs, metrics)), ())
+    (one,) = with_listeners([one], {system.name: 3.0 for system in found.systems}, "mine.csv")
+    report = literature([one], metrics, TableOptions())
+    assert "Fewer than 3 systems have an opinion" in orders(report).caption
+    assert [cell.text for cell in orders(report).rows[0][4:]] == ["–", "–", "–", "2"]
+    with pytest.raises(BadInput, match="judges none of the systems"):
+        with_listeners([one], {"Facetron": 4.0}, "mine.csv")
+    with pytest.raises(BadInput, match="holds no runs of published systems"):
+        read_runs(tmp_path / "published")
+
+
+def test_intervals_of_correlations_come_from_redrawn_clips() -> None:
+    columns = {"stoi": {"A": 0.5, "B": 0.6, "C": 0.7}}
+    drawn = {
+        "stoi": {
+            "A": np.array([0.5, 0.5, 0.9, 0.6]),
+            "B": np.array([0.6, 0.6, 0.8, 0.6]),
+            "C": np.array([0.7, 0.7, 0.7, 0.6]),
+        }
+    }
+    heard = {"A": 1.0, "B": 2.0, "C": 3.0}
+    (found,) = agreements(columns, {"stoi": "higher"}, heard, drawn)
+    assert found.kendall_interval == pytest.approx((-0.9, 1.0)), "one draw of three is upside down"
+    assert found.p == pytest.approx(1 / 3), "one order of six agrees as much, one disagrees as much"
+    (bare,) = agreements(columns, {"stoi": "higher"}, heard)
+    assert bare.kendall_interval is None
 
 
 def test_agreement_turns_errors_around_and_counts_systems() -> None:

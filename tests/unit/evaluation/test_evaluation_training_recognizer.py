@@ -4,7 +4,8 @@ that was killed ends like one that was not."""
 from __future__ import annotations
 
 import math
-from dataclasses import asdict
+import shutil
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from evaluation.inputs.text import compare
 from evaluation.models.las import Las, LasSpec
 from evaluation.models.las_features import BLANK, EOS, features, tokens_of
 from evaluation.training import recognizer as training
+from evaluation.training import recognizer_command
 from evaluation.training.common import average_into, learning_rate, read_state, write_state
 from evaluation.training.recognizer import (
     IGNORED,
@@ -33,14 +35,16 @@ from evaluation.training.recognizer_augment import (
     vary,
 )
 from evaluation.training.recognizer_data import (
+    FLITE_VOICES,
     Clip,
     espeak_clips,
+    flite_clips,
     join,
     random_stem,
     splice,
 )
 from evaluation.training.recognizer_report import Rates, card_text, pooled
-from manifests.errors import BadInput
+from manifests.errors import BadInput, MissingDependency
 from manifests.grammar import is_stem, stem_of
 
 WORD = 1600
@@ -85,6 +89,65 @@ def test_splices_avoid_forbidden_sentences() -> None:
     again = {stem_of(splice([ONE, TWO], rng, forbidden, 1.0).sentence) for _ in range(100)}
     assert not again & forbidden
     assert {stem_of(splice([ONE, TWO], rng, (), 0.0).sentence) for _ in range(30)} == allowed
+
+
+def test_a_wanted_letter_is_said_where_the_speaker_has_said_it() -> None:
+    rng = np.random.default_rng(0)
+    for share in (0.0, 1.0):
+        made = {stem_of(splice([ONE, TWO], rng, (), share, letter="z").sentence) for _ in range(60)}
+        assert {stem[3] for stem in made} == {"z"}
+        assert len(made) == (1 if share == 0 else 8), "all else is joined as before"
+    made = {stem_of(splice([ONE, TWO], rng, (), 0.0, letter="q").sentence) for _ in range(60)}
+    assert made == {"bbaf2n", "srwz9s"}, "nobody said it"
+
+
+def test_clips_without_known_words_are_never_cut() -> None:
+    whole = replace(ONE, edges_samples=(800,) * 6 + (800 + 6 * WORD,), whole=True)
+    rng = np.random.default_rng(0)
+    for _ in range(20):
+        made = splice([whole, whole], rng, (), 1.0)
+        assert np.array_equal(made.samples, ONE.sound(0, len(ONE.samples)))
+        assert (made.start, made.end) == (800, 800 + 6 * WORD)
+
+
+@pytest.mark.skipif(shutil.which("flite") is None, reason="the program flite is not installed")
+def test_flite_speaks_whole_sentences() -> None:
+    clips = flite_clips(1, np.random.default_rng(0), ())
+    assert [clip.speaker for clip in clips] == [f"flite/{voice}" for voice in FLITE_VOICES]
+    for clip in clips:
+        assert is_stem(stem_of(clip.sentence))
+        assert clip.whole
+        assert 0 <= clip.edges_samples[0] < clip.edges_samples[-1] <= len(clip.samples)
+
+
+def test_the_voices_of_flite_need_the_program(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "")
+    with pytest.raises(MissingDependency, match="need the program flite"):
+        flite_clips(1, np.random.default_rng(0), ())
+
+
+def test_large_unseen_hears_none_of_its_speakers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def build(root: Path, source: str, left_out: tuple[str, ...]) -> tuple[list[Clip], ...]:
+        speakers = [f"{source}/{name}" for name in ("s1", "s3", "s5")]
+        clips = [replace(ONE, speaker=speaker) for speaker in speakers]
+        kept = [c for c in clips if c.speaker.split("/")[1] not in left_out]
+        return kept, [], [c for c in clips if c not in kept]
+
+    monkeypatch.setattr(recognizer_command, "read_build", build)
+    monkeypatch.setattr(recognizer_command, "espeak_clips", lambda *_: [])
+    monkeypatch.setattr(recognizer_command, "flite_clips", lambda *_: [])
+    for name, told in (("seen", {"s1", "s3"}), ("large-unseen", {"s3", "s5"})):
+        protocol = recognizer_command.PROTOCOLS[name]
+        material, sets = recognizer_command.read_material(tmp_path, tmp_path, 0, protocol)
+        found = recognizer_command.heard(material)
+        assert set(found["real"]) == told
+        assert found["real"]["s3"] == ["bbaf2n"]
+        assert set(found["synth"]) == {"s3", "s5"}
+        left_out = recognizer_command.left_out(protocol)[0].replace(":", "").split()
+        assert not told & set(left_out)
+    assert "GRID s1, never heard" in sets
 
 
 def test_espeak_speaks_new_sentences_with_their_words_in_order() -> None:
@@ -132,6 +195,17 @@ def test_varied_sentences_have_the_frames_that_were_asked_for() -> None:
             heard = mask(features(samples, hearing), rng)
             assert heard.shape == (190, 64)
             assert np.isfinite(heard).all()
+
+
+def test_reach_widens_the_voices() -> None:
+    spoken = join([ONE] * 6)
+    found = [
+        [vary(spoken, 300, np.random.default_rng(k), lambda: ONE.sound(0, 8000), 1.0, reach)[1]
+         for k in range(40)]
+        for reach in (1.0, 1.5)
+    ]  # fmt: skip
+    near, far = (np.std([np.log(hearing.warp) for hearing in hearings]) for hearings in found)
+    assert 1.2 * near < far < 1.8 * near
 
 
 def test_faster_speech_is_shorter_and_its_words_are_where_they_were() -> None:
