@@ -40,6 +40,7 @@ SYSTEMS: dict[str, str] = {
     "voc": "facetron.baselines.voc:SYSTEM",
     "vcvts": "facetron.baselines.vcvts:SYSTEM",
     "gan": "facetron.baselines.gan:SYSTEM",
+    "face2speech": "facetron.baselines.face2speech:SYSTEM",
 }
 """Name → "module:name" of its `System`."""
 

@@ -52,7 +52,29 @@ from manifests.outputs import Command
 @click.option(
     "--shuffle-lips",
     is_flag=True,
-    help="Control: synthesize each clip from the lips of another clip of its speaker.",
+    help="Control: synthesize each clip from the lips of another clip of its speaker (from its text, "
+    "where the system is given one).",
+)
+@click.option(
+    "--text",
+    type=click.Choice(["given", "lips"]),
+    default=None,
+    help="For a system that speaks text (face2speech): the manifest's sentence, which is its default, "
+    "or what is read from the lips by --reader with --decoding.",
+)
+@click.option(
+    "--durations",
+    type=click.Choice(["predicted", "reference"]),
+    default=None,
+    help="Timing of a given text: the system's own, which is its default, or the recording's, for "
+    "metrics that compare frames.",
+)
+@click.option(
+    "--reader",
+    default=None,
+    metavar="CHECKPOINT",
+    help="Bundled weights or a path of facetron's, which read the text of --text lips; synthgrid if not "
+    "given.",
 )
 @click.option(
     "--vocoder",

@@ -107,7 +107,7 @@ class FaceConfig:
     """A name in `facetron.model.encoders.FACE`."""
     input_px: int = 160
     channels: tuple[int, ...] = (24, 48, 96, 160)
-    """Of the stages of `residual`; `inception_resnet_v1` has its own."""
+    """Of the stages of `residual`; the other kinds have their own."""
     dropout: float = 0.6
     embedding_size: int = 128
     """128 beside a lip embedding of 512 makes the decoder's 640 channels."""
@@ -116,9 +116,11 @@ class FaceConfig:
         encoders.require("face", self.kind)
         _positive("face", input_px=self.input_px, embedding_size=self.embedding_size)
         _positive("face", channels=min(self.channels, default=0))
-        if self.kind == "inception_resnet_v1" and self.input_px < 80:
+        least_px = {"inception_resnet_v1": 80, "vgg19": 32}.get(self.kind, 1)
+        if self.input_px < least_px:
             raise BadInput(
-                f"face.input_px {self.input_px} is too small for the pooling", "give 80 or more"
+                f"face.input_px {self.input_px} is too small for the pooling",
+                f"give {least_px} or more",
             )
 
 

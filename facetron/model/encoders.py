@@ -26,6 +26,7 @@ LIP_VIEWS_PX = {"av-hubert": 88, "av-hubert-large": 88, "auto-avsr": 88}
 FACE = {
     "inception_resnet_v1": "facetron.model.face:FaceEncoder",
     "residual": "facetron.model.face:FaceEncoder",
+    "vgg19": "facetron.model.face:FaceEncoder",
 }
 PROSODY = {
     "gru": "facetron.model.prosody:ProsodyEncoder",

@@ -11,6 +11,7 @@ from torch.nn import functional
 
 from facetron.model.config import FaceConfig
 from facetron.model.inception_resnet import InceptionResnetV1
+from facetron.model.vgg import Vgg19
 from manifests.errors import BadInput
 
 
@@ -37,8 +38,8 @@ def face_input(stills: Tensor, config: FaceConfig) -> Tensor:
 class FaceEncoder(nn.Module):
     """E_face of Eq. 1 and 5: f on the unit sphere.
 
-    Two trunks: `inception_resnet_v1`, the network that the name FaceNet stands for in public code,
-    and `residual`, a small one for CPUs.
+    Three trunks: `inception_resnet_v1`, the network that the name FaceNet stands for in public code,
+    `residual`, a small one for CPUs, and `vgg19`, which Face2Speech sees with.
     """
 
     prepare = staticmethod(face_input)
@@ -46,9 +47,11 @@ class FaceEncoder(nn.Module):
     def __init__(self, config: FaceConfig) -> None:
         super().__init__()
         self.config = config
-        self.trunk: InceptionResnetV1 | ResidualTrunk
+        self.trunk: InceptionResnetV1 | Vgg19 | ResidualTrunk
         if config.kind == "inception_resnet_v1":
             self.trunk = InceptionResnetV1(config.dropout)
+        elif config.kind == "vgg19":
+            self.trunk = Vgg19(config.dropout)
         else:
             self.trunk = ResidualTrunk(config.channels, config.dropout)
         self.project = nn.Linear(self.trunk.size, config.embedding_size)

@@ -7,7 +7,7 @@ synthesized in the same way, with the same vocoders, faces and seeds.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -36,6 +36,10 @@ Float = NDArray[np.float32]
 Pictures = NDArray[np.uint8]
 Decoding = Literal["greedy", "beam", "grammar"]
 DECODINGS: tuple[Decoding, ...] = get_args(Decoding)
+TextFrom = Literal["given", "lips"]
+"""Where the text of a system that speaks text comes from: a manifest's sentence, or its lips."""
+Durations = Literal["predicted", "reference"]
+"""Where the timing of a given text comes from: the system, or the recording's alignment."""
 
 STILLS_AT_ONCE = 64
 
@@ -156,6 +160,26 @@ class SpeechSynthesizer(ABC):
     def speak_many(self, lips: Sequence[Pictures], faces: Sequence[Float]) -> list[Spoken]:
         """Synthesizes clips of lips, each (T, H, W, 3), with a face embedding (E,) each. Clips of one
         length are computed together; the same up to rounding. Raises `BadInput`."""
+        return self.by_length(
+            lips,
+            faces,
+            lambda some: self.speak_alike([lips[i] for i in some], [faces[i] for i in some]),
+        )
+
+    def by_length(
+        self,
+        lips: Sequence[Pictures],
+        faces: Sequence[Float],
+        speak: Callable[[list[int]], Sequence[Spoken]],
+    ) -> list[Spoken]:
+        """Checks clips and faces, and has the clips of each length spoken together.
+
+        Args:
+            speak: is given indices of clips of one length and returns their speech.
+
+        Raises:
+            BadInput: arrays that are no clips or no embeddings of faces.
+        """
         if len(lips) != len(faces):
             raise BadInput(
                 f"{len(lips)} clips of lips with {len(faces)} faces", "give one face per clip"
@@ -168,9 +192,43 @@ class SpeechSynthesizer(ABC):
                 )
         found: dict[int, Spoken] = {}
         for numbers in of_one_length(lips):
-            made = self.speak_alike([lips[i] for i in numbers], [faces[i] for i in numbers])
-            found |= zip(numbers, made, strict=True)
+            found |= zip(numbers, speak(numbers), strict=True)
         return [found[number] for number in range(len(lips))]
+
+    def speak_rows(
+        self, lips: Sequence[Pictures], faces: Sequence[Float], rows: Sequence[ManifestRow]
+    ) -> list[Spoken]:
+        """`speak_many` for clips of a manifest, whose rows hold the text of those systems that are
+        given one."""
+        return self.speak_many(lips, faces)
+
+    def told(
+        self, text: TextFrom | None, durations: Durations | None, reader: str | None
+    ) -> SpeechSynthesizer:
+        """The same synthesizer with another source of its text.
+
+        Args:
+            text, durations: see `TextFrom` and `Durations`; None leaves it as it is.
+            reader: bundled weights or a path of Facetron's, which read the text from the lips.
+
+        Raises:
+            BadInput: the system speaks no text, or the sources do not go together.
+        """
+        if text or durations or reader:
+            raise BadInput(
+                f"{self.system} speaks what the lips show, and no text",
+                "leave out --text, --durations and --reader",
+            )
+        return self
+
+    @property
+    def told_parameters(self) -> Mapping[str, Any]:
+        """What a run records of the source of its text; empty where the system speaks none."""
+        return {}
+
+    def told_key(self, row: ManifestRow) -> tuple[Any, ...]:
+        """What decides the speech of a clip beside its lips and its face: JSON values."""
+        return ()
 
     def speak(self, lips: Pictures, face: Float) -> Spoken:
         """Synthesizes the lips (T, H, W, 3) with the voice of a face (E,) of `face_embeddings`."""

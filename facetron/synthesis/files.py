@@ -57,6 +57,7 @@ class ClipFiles:
             sha256_file(lips),
             self.samples(task),
             *([] if trust is None else [list(trust.word_weights), trust.threshold]),
+            *(voice.told_key(task.lips) if task.lips is not None else ()),
         )
 
     def kept(self, task: SynthesisTask, key: str) -> RunClip | None:

@@ -9,7 +9,14 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from facetron import systems
-from facetron.synthesis.base import Decoding, Pictures, SpeechSynthesizer, load_synthesizer
+from facetron.synthesis.base import (
+    Decoding,
+    Durations,
+    Pictures,
+    SpeechSynthesizer,
+    TextFrom,
+    load_synthesizer,
+)
 from facetron.synthesis.files import ClipFiles
 from facetron.synthesis.stills import IMAGE, RULES, SPEAKER, Face, Faces
 from facetron.synthesis.swaps import FILE, Pair, draw_pairs, read_pairs, write_pairs
@@ -44,11 +51,13 @@ class SynthesisOptions:
         subset: `train`, `val`, `test`, or `all`.
         face: `i2i`, `i2i-literal`, `mean`, `random`, `speaker:s4`, `image:FILE`.
         swap: "" or a CSV file of pairs, or the number of pairs to draw (Table III).
-        shuffle_lips: control: each clip with the lips of another clip of its speaker.
+        shuffle_lips: control: each clip with the lips of another clip of its speaker, and with the
+            text of that clip where the system is given one.
         vocoder_checkpoint: weights of a vocoder in place of `vocoder`; "" is none.
         limit: largest number of clips, taken from the speakers in turn; 0 is all.
         seed: seed of everything that is drawn, and of Griffin-Lim's phase.
         face_clips: largest number of clips per speaker to choose the face from.
+        text, durations, reader: see `SpeechSynthesizer.told`, for systems that speak text.
         name: name of the run in tables; "" chooses one.
     """
 
@@ -68,6 +77,9 @@ class SynthesisOptions:
     seed: int = 0
     face_clips: int = 20
     name: str = ""
+    text: TextFrom | None = None
+    durations: Durations | None = None
+    reader: str | None = None
 
 
 ALONE = (
@@ -125,7 +137,7 @@ def synthesize(options: SynthesisOptions) -> SynthesisReport:
         options.decoding,
         options.seed,
         options.vocoder_checkpoint,
-    )
+    ).told(options.text, options.durations, options.reader)
     built = Manifest(options.manifest)
     manifest, header, rows = built.path, built.header, list(built)
     tasks = _tasks(options, voice, rows, manifest)
@@ -261,6 +273,7 @@ def _info(
             "swap": bool(options.swap),
             "shuffled_lips": options.shuffle_lips,
             "decoding": options.decoding,
+            **voice.told_parameters,
             "vocoder": voice.vocoder.parameters(),
             "seed": options.seed,
             "batch_size": options.batch_size,
@@ -316,8 +329,10 @@ def _batch(
             loaded.append((work, _lips(work)))
         except ToolkitError as error:
             yield _failure(work.task, "unusable_features", error), False
-    spoken = voice.speak_many(
-        [lips for _, lips in loaded], [work.face.embedding for work, _ in loaded]
+    spoken = voice.speak_rows(
+        [lips for _, lips in loaded],
+        [work.face.embedding for work, _ in loaded],
+        [work.task.lips or work.task.row for work, _ in loaded],
     )
     for (work, _), made in zip(loaded, spoken, strict=True):
         if work.kept is not None:

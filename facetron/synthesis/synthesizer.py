@@ -142,11 +142,12 @@ class Synthesizer(SpeechSynthesizer):
         return [
             Spoken(mel, wave, reading.text, check)
             for mel, wave, reading, check in zip(
-                mels, self.sounds(mels), readings, self._checks(readings), strict=True
+                mels, self.sounds(mels), readings, self.checks(readings), strict=True
             )
         ]
 
-    def _checks(self, readings: Sequence[Reading]) -> Sequence[ReadingCheck | None]:
+    def checks(self, readings: Sequence[Reading]) -> Sequence[ReadingCheck | None]:
+        """How far each reading can be trusted; None where the checkpoint is not calibrated."""
         if self.calibration is None:
             return [None] * len(readings)
         return check_readings([reading.log_probs for reading in readings], self.calibration)

@@ -94,6 +94,73 @@ class Batches(Sampler[list[tuple[int, int]]]):
             yield [(self.epoch, int(i)) for i in whole[self.rank :: self.world]]
 
 
+class SpeakerBatches(Batches):
+    """Batches of some clips each of several speakers, which are drawn equally often.
+
+    A batch lists the clips of a speaker one after the other. A speaker's clips are taken in turn, all
+    of them before any comes again; of a speaker with too few, clips repeat within a batch. Several
+    processes share a batch by speakers.
+
+    Args:
+        speakers: (clips,) whose clip each is.
+        clips_each: clips of each speaker in a batch.
+        batch_size: clips per step of all processes together; the speakers of a batch are as many
+            as fit, or all there are.
+        rank, world: index of this process and number of processes.
+        seed: seed of the order.
+
+    Raises:
+        BadInput: fewer than two speakers for each process.
+    """
+
+    def __init__(
+        self,
+        speakers: Sequence[str],
+        clips_each: int,
+        batch_size: int,
+        rank: int = 0,
+        world: int = 1,
+        seed: int = 0,
+    ) -> None:
+        names = sorted(set(speakers))
+        each = min(batch_size // clips_each, len(names)) // world
+        if each < 2:
+            raise BadInput(
+                f"a batch of {batch_size} clips, {clips_each} of each of {len(names)} speakers, for "
+                f"{world} processes leaves none to compare",
+                "give a larger train.batch_size, or clips of more speakers",
+            )
+        self.clips_each, self.speakers_each = clips_each, each * world
+        super().__init__(
+            max(len(speakers), each * world * clips_each),
+            each * world * clips_each,
+            rank,
+            world,
+            seed,
+        )
+        self._of = [
+            np.array([at for at, speaker in enumerate(speakers) if speaker == name])
+            for name in names
+        ]
+
+    def __iter__(self) -> Iterator[list[tuple[int, int]]]:
+        assert self.seed is not None
+        rng = np.random.default_rng([self.seed, self.epoch])
+        queues = [np.empty(0, np.int64) for _ in self._of]
+        for number in range(len(self)):
+            chosen = rng.permutation(len(self._of))[: self.speakers_each]
+            drawn_clips = []
+            for speaker in chosen:
+                while len(queues[speaker]) < self.clips_each:
+                    more = rng.permutation(self._of[speaker])
+                    queues[speaker] = np.concatenate([queues[speaker], more])
+                drawn_clips.append(queues[speaker][: self.clips_each])
+                queues[speaker] = queues[speaker][self.clips_each :]
+            if number >= self.first_batch:
+                mine = np.concatenate(drawn_clips[self.rank :: self.world])
+                yield [(self.epoch, int(i)) for i in mine]
+
+
 def parts(batch: Batch, n: int) -> list[tuple[Batch, float]]:
     """Cuts a batch into up to `n` parts of about equal size, each with its share of the clips."""
     clips = len(batch["clips"])

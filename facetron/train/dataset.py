@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from facetron.baselines import phonemes
 from facetron.model import encoders
 from facetron.model.ctc import encode
 from facetron.train import augment
@@ -33,7 +34,7 @@ from manifests.grammar import WORDS
 from manifests.manifest import FeatureRow, Manifest, select
 from manifests.specs import CLIP_FRAMES, CropSpec, MelSpec
 
-Field = Literal["lips", "face", "mel", "wave", "pitch", "text", "other", "world"]
+Field = Literal["lips", "face", "mel", "wave", "pitch", "text", "other", "world", "phones"]
 FIELDS: tuple[Field, ...] = get_args(Field)
 Batch = dict[str, Any]
 """Tensors by name, first axis the clip, and lists of `speakers` and `clips`, by name.
@@ -42,8 +43,9 @@ Batch = dict[str, Any]
 (B, T) classes of the word sounding (0 is none); `face` (B, 3, H, W) uint8; `mel` (B, n_mels, T);
 `wave` (B, 1, samples) with `wave_mel` (B, n_mels, frames) and `wave_start` (B,) frames, and for the field
 `pitch` `wave_f0_hz` (B, frames), NaN where nothing is voiced; `other` (B, n_mels, T), the mel of another
-clip of the speaker; `world` (B, frames, size) of `facetron.baselines.world`; in place of `lips`,
-`reading` (B, T, E) float16."""
+clip of the speaker; `world` (B, frames, size) of `facetron.baselines.world`; `phones` (B, P, features) of
+`facetron.baselines.phonemes` with `phone_count` (B,), `phone_spans` (B, P, 2) and `durations` (B, P) in mel
+frames; in place of `lips`, `reading` (B, T, E) float16."""
 
 WORD_CLASS = {word: number for number, word in enumerate(WORDS, 1)}
 """Word → class of the per-frame word loss; 0 is silence."""
@@ -55,7 +57,16 @@ NO_WORD = -100
 """Class of frames that only pad a batch: losses leave it out."""
 
 
-TIMED = {"reading": 0, "mel": 1, "wave": 1, "wave_mel": 1, "wave_f0_hz": 0}
+TIMED = {
+    "reading": 0,
+    "mel": 1,
+    "wave": 1,
+    "wave_mel": 1,
+    "wave_f0_hz": 0,
+    "phones": 0,
+    "phone_spans": 0,
+    "durations": 0,
+}
 """Field → its axis of time, where a clip's length shows in it (lips, words and targets apart)."""
 
 LENGTH_STEP_FRAMES = 15
@@ -157,6 +168,8 @@ class ClipDataset(Dataset[Batch]):
     - `text`: `targets` as of the lips, for a batch without these;
     - `other`: `other` (n_mels, frames), the mel of another clip of the same speaker, drawn at random;
     - `world`: `world` (frames, size), WORLD's features by `facetron.baselines.world`;
+    - `phones`: `phones` (P, features) of the sentence, `phone_count`, `phone_spans` (P, 2) and
+      `durations` (P,) mel frames by the alignment, by `facetron.baselines.phonemes`;
     - `wave`: `wave` (1, samples) float32 in ±1 with `wave_mel` (n_mels, frames) of the same time and
       `wave_start` in mel frames, and `mel`; `pitch`: `wave_f0_hz` (frames,), NaN where unvoiced.
 
@@ -217,7 +230,9 @@ class ClipDataset(Dataset[Batch]):
         self.rows = select(clips, subset, 0, clips.path)
         self.config = config
         self.mel_spec: MelSpec | None = config.mel_spec if config is not None else None
-        if self.mel_spec is None and {"mel", "wave", "pitch", "other", "world"} & set(fields):
+        if self.mel_spec is None and {"mel", "wave", "pitch", "other", "world", "phones"} & set(
+            fields
+        ):
             self.mel_spec = clips.mel_spec
         self.readings = readings
         self.fields, self.how, self.seed = frozenset(fields), how, seed
@@ -269,6 +284,8 @@ class ClipDataset(Dataset[Batch]):
 
             spec = world.spec_of(self._spec.sample_rate_hz)
             item["world"] = torch.from_numpy(world.cached(row, spec))
+        if "phones" in self.fields:
+            item |= self._phones(row)
         if {"mel", "wave", "pitch"} & self.fields:
             mel = self._mel(row)
             item["mel"] = torch.from_numpy(mel)
@@ -328,6 +345,19 @@ class ClipDataset(Dataset[Batch]):
         if self.how != augment.NONE:
             still, later = self._varied("face", still, rng)
         return {"face": torch.from_numpy(np.ascontiguousarray(still[0])).movedim(-1, 0), **later}
+
+    def _phones(self, row: FeatureRow) -> Batch:
+        try:
+            said = phonemes.utterance(row.sentence.split())
+            durations = said.durations(row.words, row.mel_frames, self._spec.frame_rate_hz)
+        except BadInput as error:
+            raise BadInput(f"{row.clip_id}: {error.problem}", error.remedy) from None
+        return {
+            "phones": said.features(),
+            "phone_count": torch.tensor(len(said.phones)),
+            "phone_spans": torch.from_numpy(said.spans),
+            "durations": durations,
+        }
 
     def _another(self, number: int, rng: np.random.Generator) -> FeatureRow:
         """Another clip of the speaker of clip `number`, the next one where nothing varies; itself

@@ -29,7 +29,14 @@ from facetron.checkpoints import checkpoint
 from facetron.checkpoints.checkpoint import CheckpointInfo
 from facetron.train.augment import NONE
 from facetron.train.average import WeightAverage
-from facetron.train.batches import Batches, loader, parts, reading_workers, shares
+from facetron.train.batches import (
+    Batches,
+    SpeakerBatches,
+    loader,
+    parts,
+    reading_workers,
+    shares,
+)
 from facetron.train.dataset import (
     Batch,
     ClipDataset,
@@ -128,10 +135,7 @@ class Trainer:
         room = t.cache_mb * 2**20 // max(workers, 1)
         room_train = room * len(data.train) // all_clips
         stage.survey(data.train)
-        self.batches = Batches(
-            len(data.train), t.batch_size, rank, world, t.seed,
-            shares(data.train, t.speaker_balance, t.gender_balance),
-        )  # fmt: skip
+        self.batches = self._batches(rank, world)
         clips = self._clips(fields, room_train, read.get("train"))
         self.train_loader = loader(clips, self.batches, workers, on_gpu)
         # Every process validates everything: the same numbers, and so the same decisions, in all.
@@ -164,6 +168,20 @@ class Trainer:
         self.shown_clips = fixed_clips(data.val) if self.log.shows and t.show_every else frozenset()
         self.exhibits: list[Exhibit] = []
         self.recorded = False
+
+    def _batches(self, rank: int, world: int) -> Batches:
+        """The batches to train on."""
+        t, clips, each = self.training, self.data.train, self.stage.clips_per_speaker
+        expected = shares(clips, t.speaker_balance, t.gender_balance)
+        if not each:
+            return Batches(len(clips), t.batch_size, rank, world, t.seed, expected)
+        if expected is not None:
+            raise BadInput(
+                f"the stage {self.stage.name} draws all speakers equally often",
+                "leave out train.speaker_balance and train.gender_balance",
+            )
+        owners = [row.speaker for row in clips]
+        return SpeakerBatches(owners, each, t.batch_size, rank, world, t.seed)
 
     def _clips(
         self, fields: Sequence[Field], room_bytes: int, read: Readings | None, fixed: bool = False

@@ -131,6 +131,12 @@ class Stage(ABC, Generic[ConfigT]):
         return self.training.segment_frames
 
     @property
+    def clips_per_speaker(self) -> int:
+        """How many clips of each speaker a batch has, for losses that compare speakers; 0 draws clips
+        without regard to whose they are."""
+        return 0
+
+    @property
     def reader(self) -> nn.Module | None:
         """The frozen lip encoder of a stage that only uses it: its embeddings may be computed
         beforehand (`train.lip_variants`), and come in batches as `reading` in place of `lips`."""

@@ -14,7 +14,14 @@ from facetron_build import ALL, make_build, training_clips
 
 from facetron.model.sizes import DEBUG
 from facetron.train.augment import Augmentation
-from facetron.train.batches import Batches, drawn, loader, reading_workers, shares
+from facetron.train.batches import (
+    Batches,
+    SpeakerBatches,
+    drawn,
+    loader,
+    reading_workers,
+    shares,
+)
 from facetron.train.dataset import (
     Batch,
     ClipDataset,
@@ -163,3 +170,46 @@ def test_an_epoch_draws_what_is_expected_of_it() -> None:
     assert list(batches) == first, "an epoch that is taken up again draws the same"
     batches.start(1)
     assert list(batches) != first
+
+
+def test_batches_of_speakers_have_some_clips_of_each() -> None:
+    owners = ["s1"] * 5 + ["s2"] * 7 + ["s3"] * 2 + ["s4"] * 4
+    batches = SpeakerBatches(owners, 3, 10, seed=4)
+    batches.start(2)
+    found = list(batches)
+    assert len(found) == len(batches) == 2  # 18 clips in batches of 3 × 3
+    for batch in found:
+        speakers = [owners[i] for _, i in batch]
+        assert {epoch for epoch, _ in batch} == {2}
+        assert [len(set(speakers[k : k + 3])) for k in (0, 3, 6)] == [1, 1, 1]
+        assert len(set(speakers)) == 3
+    batches.start(2, first_batch=1)
+    assert list(batches) == found[1:]
+    batches.start(3)
+    assert list(batches) != found
+
+
+def test_a_speakers_clips_all_come_before_any_comes_again() -> None:
+    owners = ["s1"] * 6 + ["s2"] * 30
+    batches = SpeakerBatches(owners, 2, 4, seed=0)
+    batches.start(0)
+    drawn = [i for batch in batches for _, i in batch if owners[i] == "s1"]
+    assert len(drawn) == 18
+    for turn in range(3):
+        assert sorted(drawn[6 * turn : 6 * turn + 6]) == list(range(6))
+
+
+def test_processes_share_a_batch_by_speakers() -> None:
+    owners = [f"s{k}" for k in range(5) for _ in range(4)]
+    whole = SpeakerBatches(owners, 2, 9, seed=1)
+    shares = [SpeakerBatches(owners, 2, 9, rank, 2, seed=1) for rank in range(2)]
+    for one in (whole, *shares):
+        one.start(0)
+    for batch, left, right in zip(whole, *shares, strict=True):
+        assert sorted(batch) == sorted([*left, *right])
+        for half in (left, right):
+            assert len({owners[i] for _, i in half}) == 2
+    with pytest.raises(BadInput, match="2 of each of 5 speakers, for 4 processes leaves none"):
+        SpeakerBatches(owners, 2, 9, 0, 4, seed=1)
+    with pytest.raises(BadInput, match="leaves none to compare"):
+        SpeakerBatches(["s1"] * 4, 2, 4, seed=1)
