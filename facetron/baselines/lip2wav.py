@@ -11,7 +11,7 @@ import itertools
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import ClassVar, cast
+from typing import Any, ClassVar, cast
 
 import torch
 from torch import Tensor, nn
@@ -45,6 +45,9 @@ from manifests.errors import BadInput
 from manifests.manifest import Manifest
 from manifests.precision import full_precision
 from manifests.specs import CLIP_FRAMES
+
+ALIGNED_PICTURES = 3.0
+"""Largest mean distance of the attention's peak from the diagonal that counts as aligned: 0.12 s."""
 
 PRENET_SEED = 0
 """Of the prenet's dropout wherever nothing is learned; one clip then always gives the same mel."""
@@ -339,7 +342,6 @@ class Lip2WavStage(BaselineStage[Lip2WavConfig, Lip2Wav]):
     def __init__(self, config: Lip2WavConfig, training: TrainConfig) -> None:
         super().__init__(config, training)
         self._guide = 0.0
-        self._off: list[Tensor] = []
 
     def survey(self, clips: Manifest) -> None:
         self.model.decoder.scale.survey(clips)
@@ -368,6 +370,18 @@ class Lip2WavStage(BaselineStage[Lip2WavConfig, Lip2Wav]):
             "guide": guide,
             "attention_off_pictures": off_diagonal(made["attention"]).mean(),
         }
+
+    def warnings(self, line: Mapping[str, Any]) -> list[str]:
+        """Attention that does not follow the lips once the teacher leaves: what is said alone, as at
+        synthesis, then has nothing to do with them, while the teacher's part of the loss still falls."""
+        off = line.get("val_attention_off_pictures", line.get("train_attention_off_pictures"))
+        if off is None or off <= ALIGNED_PICTURES or line["step"] < self.config.forced_steps:
+            return []
+        return [
+            f"the attention does not follow the lips: its peak lies {off:.1f} pictures off the "
+            f"diagonal, where {ALIGNED_PICTURES:g} are aligned; set guide and guide_steps, or let "
+            "the teacher stay longer (forced_steps)"
+        ]
 
     def show(self, made: Made, batch: Batch, which: Sequence[int]) -> list[Exhibit]:
         picked = list(which)

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -49,6 +49,10 @@ from manifests.errors import BadInput
 from manifests.manifest import Manifest
 from manifests.precision import full_precision
 from manifests.specs import CLIP_FRAMES
+
+COLLAPSED = 15.0
+"""Perplexity below which a codebook is told to have collapsed (the words of GRID alone have twice as many
+phonemes), or a quarter of the codes, where that is less."""
 
 MIDDLE_HZ = 150.0
 """F0 is learned in octaves from here."""
@@ -423,6 +427,17 @@ class ConversionStage(Stage[VcvtsConfig]):
         if not self.model.speech.codebook.quantizes:
             used = None
         return {"perplexity": used, **self._voices.metrics()}
+
+    def warnings(self, line: Mapping[str, Any]) -> list[str]:
+        """A codebook of which a few units say everything."""
+        used = line.get("val_perplexity")
+        least = min(COLLAPSED, self.config.codes / 4)
+        if used is None or used >= least:
+            return []
+        return [
+            f"the codebook has collapsed: a perplexity of {used:.1f} units of {self.config.codes}, "
+            f"where {least:g} is little; raise refill or plain_steps"
+        ]
 
     def show(self, made: Made, batch: Batch, which: Sequence[int]) -> list[Exhibit]:
         picked = list(which)

@@ -434,6 +434,11 @@ class ClipDataset(Dataset[Batch]):
         start = last // 2 if self.fixed else int(rng.integers(last + 1))
         try:
             with soundfile.SoundFile(path) as file:
+                if file.samplerate != self._spec.sample_rate_hz:
+                    raise BadInput(
+                        f"{path} has {file.samplerate} Hz, not {self._spec.sample_rate_hz}",
+                        "build this clip again",
+                    )
                 file.seek(start * hop)
                 wave = file.read(length * hop, dtype="float32", always_2d=True)[:, 0]
         except (OSError, RuntimeError) as error:

@@ -42,7 +42,7 @@ class EpochLog:
         write_csv(self.out / "log.csv", columns, rows)
         if self._writer is not None:
             for name, value in history[-1].items():
-                if name not in ("epoch", "step") and value is not None:
+                if name not in ("epoch", "step") and isinstance(value, int | float):
                     self._writer.add_scalar(name, value, history[-1]["epoch"])
             self._writer.flush()
 

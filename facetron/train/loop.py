@@ -53,6 +53,9 @@ from facetron.train.stage import Made, Stage
 from manifests.console import Progress
 from manifests.errors import BadInput, ToolkitError
 
+WARNING = "warning"
+"""Column of the log with what `Stage.warnings` returned; absent where it never did."""
+
 READINGS = "readings"
 """Folder of lips read beforehand, of a run's folder."""
 
@@ -428,6 +431,9 @@ class Trainer:
         }
         # A metric that is no finite number cannot be known; JSON has no word for it either.
         line = {n: v if v is None or math.isfinite(v) else None for n, v in line.items()}
+        warnings = self.stage.warnings(line)
+        if warnings:
+            line[WARNING] = "; ".join(warnings)
         self.history.append(line)
         value = line.get(f"val_{self.stage.monitor}")
         value = line.get("train_loss") if value is None else value
@@ -449,6 +455,8 @@ class Trainer:
             self.log.write(self.history)
             self._show()
             self.report(_told(self.stage.name, line, self.training.epochs, better))
+            for text in warnings:
+                self.report(f"{self.stage.name} {self.epoch}: warning: {text}")
         self.fabric.barrier()
 
     def _averaged(self) -> AbstractContextManager[None]:

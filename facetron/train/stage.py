@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import ClassVar, Generic, TypeVar
+from typing import Any, ClassVar, Generic, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -157,6 +157,15 @@ class Stage(ABC, Generic[ConfigT]):
         """Returns the metrics of all batches observed since the last call; None marks a value
         that cannot be known."""
         return {}
+
+    def warnings(self, line: Mapping[str, Any]) -> list[str]:
+        """Returns what has gone wrong although the loss need not show it, a sentence each.
+
+        Args:
+            line: the epoch's line of the log: `epoch`, `step`, and metrics by their name after
+                `train_` or `val_`, None where one cannot be known.
+        """
+        return []
 
     def show(self, made: Made, batch: Batch, which: Sequence[int]) -> list[Exhibit]:
         """Returns the displayable parts of some clips of a validation batch."""

@@ -30,8 +30,10 @@ from facetron.synthesis.base import load_synthesizer
 from facetron.synthesis.run import SynthesisOptions, synthesize
 from facetron.systems import System
 from facetron.train.run import create, train
-from manifests.errors import BadInput, ManifestError, SpecMismatch
+from manifests import console
+from manifests.errors import BadInput, ManifestError, MissingDependency, SpecMismatch
 from manifests.io import read_manifest, write_jsonl
+from manifests.mel import PRESETS as MELS
 from manifests.runs import read_run
 
 TOY = "toy"
@@ -187,6 +189,52 @@ def test_a_foreign_checkpoint_is_refused_in_one_line(
     checkpoint.save(path, tensors, unknown, words=False)
     with pytest.raises(BadInput, match=f"{path}: there is no system 'of-tomorrow'"):
         load_synthesizer(path)
+
+
+def test_features_of_another_rate_are_refused_in_one_line(
+    system: System, build: Path, trained: Path, tmp_path: Path
+) -> None:
+    _, rows = read_manifest(build)
+    other = MELS["hifigan-22k"].fingerprint()
+    changed = [
+        dataclasses.replace(row, fingerprints={**row.fingerprints, "mel": other}) for row in rows
+    ]
+    write_jsonl(tmp_path / "manifest.jsonl", "manifest", changed)
+    told = f"{tmp_path}.* has MelSpec {other}, but {MELS['facetron'].fingerprint()} is needed"
+    for stage in system.stages:
+        with pytest.raises(SpecMismatch, match=told):
+            train(stage, tmp_path, tmp_path / "out", "debug", sets=SETS, system=system.name)
+    weights = exported(system, trained, tmp_path / "model.safetensors")
+    asked = SynthesisOptions(tmp_path, str(weights), tmp_path / "run", subset="val", device="cpu")
+    with pytest.raises(SpecMismatch, match=told):
+        synthesize(asked)
+
+
+EXTRA_OF_FIELD = {"world": ("pyworld", "pip install 'facetron-toolkit[world]'")}
+"""Fields of `ClipDataset` that need a library of an extra, and the line that names it."""
+
+
+def test_a_missing_extra_is_one_line_and_only_of_who_needs_it(
+    system: System,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    for library, _ in EXTRA_OF_FIELD.values():
+        monkeypatch.setitem(sys.modules, library, None)
+    config = system.sizes["debug"]
+    assert system.modules(config)
+    for stage in system.stages:
+        made = create(stage, config, system.training(stage, config), system.name)
+        for field in sorted(set(EXTRA_OF_FIELD) & set(made.fields)):
+            fresh = make_build(tmp_path / field, clips=2)
+            argv = ["facetron", "train", stage, "--system", system.name, "--size", "debug"]
+            argv += ["--manifest", str(fresh), "--out", str(tmp_path / "out")]
+            monkeypatch.setattr(sys, "argv", argv)
+            library, line = EXTRA_OF_FIELD[field]
+            assert console._code_of(cli, "facetron") == MissingDependency.exit_code
+            told = capsys.readouterr().err
+            assert told == f"facetron: {library} is not installed; {line}\n"
 
 
 def test_its_stages_are_named_to_who_asks_for_another(system: System, tmp_path: Path) -> None:

@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
+import soundfile
 import torch
 from facetron_build import make_build
 
@@ -15,6 +17,7 @@ from facetron.train.critics import WassersteinCritics
 from facetron.train.dataset import ClipDataset, collate
 from facetron.train.run import train
 from manifests.errors import BadInput, SpecMismatch
+from manifests.manifest import Manifest
 
 
 @pytest.mark.parametrize("pictures", [1, 20, 75])
@@ -69,6 +72,14 @@ def test_a_wave_model_refuses_features_of_another_rate(tmp_path: Path) -> None:
     build = make_build(tmp_path, clips=2)
     with pytest.raises(SpecMismatch, match="MelSpec"):
         train("waves", build, tmp_path / "out", "debug", sets=("mel=vca-gan",), system="gan")
+
+
+def test_a_wave_model_refuses_sounds_of_another_rate(tmp_path: Path) -> None:
+    build = make_build(tmp_path / "build", clips=2)
+    for row in Manifest(build):
+        soundfile.write(row.path("audio"), np.zeros(66_150, np.float32), 22_050, "PCM_16")
+    with pytest.raises(BadInput, match=r"\.wav has 22050 Hz, not 16000"):
+        train("waves", build, tmp_path / "out", "debug", system="gan")
 
 
 def test_critic_steps_are_steps_of_the_critic_alone(tmp_path: Path) -> None:

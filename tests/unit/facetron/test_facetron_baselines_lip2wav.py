@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 from dataclasses import replace
 from pathlib import Path
 
@@ -171,3 +172,23 @@ def test_small_has_facetrons_small_eyes() -> None:
     assert dict(made.borrows) == {"lip": "facetron", "face": "facetron"}
     own = sum(p.numel() for p in made.parts["decoder"].parameters())
     assert own < 1_900_000  # under 4 MB in half precision
+
+
+def test_attention_that_does_not_follow_the_lips_is_told_in_the_log(tmp_path: Path) -> None:
+    build = make_build(tmp_path / "build", clips=3)
+    told: list[str] = []
+    train("decoder", build, tmp_path / "out", "debug", sets=FAST, report=told.append,
+          system="lip2wav")  # fmt: skip
+    (line,) = csv.DictReader((tmp_path / "out" / "log.csv").read_text().splitlines())
+    off = float(line["val_attention_off_pictures"])
+    assert off > 3  # nothing was learned in two steps
+    assert f"its peak lies {off:.1f} pictures off the diagonal" in line["warning"]
+    assert told[-1] == f"decoder 1: warning: {line['warning']}"
+
+
+def test_attention_is_not_warned_of_where_it_follows_or_the_teacher_speaks() -> None:
+    stage = Lip2WavStage(replace(DEBUG, forced_steps=10), defaults("decoder", DEBUG))
+    assert stage.warnings({"step": 10, "val_attention_off_pictures": 3.0}) == []
+    assert stage.warnings({"step": 9, "val_attention_off_pictures": 30.0}) == []
+    assert len(stage.warnings({"step": 10, "val_attention_off_pictures": 3.1})) == 1
+    assert len(stage.warnings({"step": 10, "train_attention_off_pictures": 3.1})) == 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 from dataclasses import replace
 from pathlib import Path
 
@@ -22,6 +23,7 @@ from facetron.baselines.vcvts import (
     perplexity,
 )
 from facetron.train.dataset import ClipDataset
+from facetron.train.run import train
 from manifests.errors import BadInput
 
 MANY = replace(DEBUG, codes=32, code_size=4, decay=0.9)
@@ -147,3 +149,28 @@ def test_options_that_do_not_fit_are_refused() -> None:
         replace(DEBUG, prosody=replace(DEBUG.prosody, embedding_size=4))
     with pytest.raises(BadInput, match="without a face has no voice"):
         replace(DEBUG, speaker="none")
+
+
+def test_a_collapsed_codebook_is_told_in_the_log(tmp_path: Path) -> None:
+    build = make_build(tmp_path / "build", clips=3)
+    told: list[str] = []
+    # A codebook of far too many codes that starts anywhere and is never refilled.
+    sets = ("codes=60", "plain_steps=0", "refill=0", "train.epochs=1", "train.batch_size=2")
+    train(
+        "conversion", build, tmp_path / "out", "debug", sets=(*sets, "train.tensorboard=false"),
+        report=told.append, system="vcvts",
+    )  # fmt: skip
+    (line,) = csv.DictReader((tmp_path / "out" / "log.csv").read_text().splitlines())
+    used = float(line["val_perplexity"])
+    assert 1 <= used < 15
+    assert f"the codebook has collapsed: a perplexity of {used:.1f} units of 60" in line["warning"]
+    assert told[-1] == f"conversion 1: warning: {line['warning']}"
+
+
+def test_a_codebook_in_use_is_not_warned_of() -> None:
+    stage = ConversionStage(replace(DEBUG, codes=128), defaults("conversion", DEBUG))
+    assert stage.warnings({"val_perplexity": 15.0}) == []
+    assert stage.warnings({"val_perplexity": None}) == []
+    assert stage.warnings({}) == []
+    (told,) = stage.warnings({"val_perplexity": 14.9})
+    assert "14.9 units of 128" in told
