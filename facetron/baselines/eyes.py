@@ -352,6 +352,10 @@ class BaselineSynthesizer(SpeechSynthesizer):
         return tuple(found)
 
     @property
+    def face_encoder(self) -> nn.Module | None:
+        return self.model.eyes.face
+
+    @property
     def face_size(self) -> int:
         return self.config.face_size
 

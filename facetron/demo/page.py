@@ -139,8 +139,9 @@ def _card(item: Shown, number: str, media: Path) -> tuple[Card, set[str], str]:
         _write_picture(media / poster, pictures[len(pictures) // 2])
         files.add(poster)
     scale: tuple[float, float] | None = None
+    film = None if pictures is None else video.encoded(pictures)
     for side in sides:
-        video.write_mp4(media / side.file, pictures, side.sound, side.rate_hz)
+        video.write_mp4(media / side.file, film, side.sound, side.rate_hz)
         mel = _mel(side, item)
         scale = scale or color_range(mel)
         _write_picture(media / side.mel, mel_picture(mel, scale))

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
+from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -90,38 +93,60 @@ def read_sound(path: Path) -> tuple[Sound, int]:
     return np.ascontiguousarray(np.nan_to_num(sound.mean(axis=1))), int(rate_hz)
 
 
-def write_mp4(path: Path, pictures: Pictures | None, sound: Sound, rate_hz: int) -> None:
+@dataclass(frozen=True)
+class Film:
+    """Pictures encoded once, for several sounds: an MP4 file of H.264 without sound."""
+
+    data: bytes
+
+
+def encoded(pictures: Pictures) -> Film:
+    """Encodes (T, H, W, 3) RGB at 25 frames per second, H and W even. The same pictures give the same
+    bytes."""
+    import av
+
+    memory = io.BytesIO()
+    with av.open(memory, "w", format="mp4", options={"fflags": "+bitexact"}) as out:
+        # With B frames, or slower presets, the bytes differ from run to run.
+        options = {"crf": str(CRF), "preset": "veryfast", "bf": "0"}
+        video: Any = out.add_stream("libx264", rate=VIDEO_FPS, options=options)
+        video.height, video.width = pictures.shape[1:3]
+        video.pix_fmt = "yuv420p"
+        video.codec_context.thread_count = 1  # more threads would change the bytes
+        for number, picture in enumerate(pictures):
+            frame: Any = av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), format="rgb24")
+            frame.pts, frame.time_base = number, Fraction(1, VIDEO_FPS)
+            out.mux(video.encode(frame))
+        out.mux(video.encode())
+    return Film(memory.getvalue())
+
+
+def write_mp4(path: Path, film: Film | None, sound: Sound, rate_hz: int) -> None:
     """Atomically writes a clip with its sound, level as it is. The same input gives the same bytes.
 
     Args:
         path: ends in `.mp4`, or `.m4a` without pictures.
-        pictures: (T, H, W, 3) RGB at 25 frames per second, H and W even.
+        film: of `encoded`.
     """
     import av
 
     sound, rate_hz = _at_a_rate_of_aac(sound, rate_hz)
     flags = {"fflags": "+bitexact", "movflags": "+faststart"}
-    with (
-        atomic_path(path) as temporary,
-        av.open(file_url(temporary), "w", format="mp4", options=flags) as out,
-    ):
-        video: Any = None
-        if pictures is not None:
-            # With B frames, or slower presets, the bytes differ from run to run.
-            options = {"crf": str(CRF), "preset": "veryfast", "bf": "0"}
-            video = out.add_stream("libx264", rate=VIDEO_FPS, options=options)
-            video.height, video.width = pictures.shape[1:3]
-            video.pix_fmt = "yuv420p"
-            video.codec_context.thread_count = 1  # more threads would change the bytes
+    with contextlib.ExitStack() as stack:
+        temporary = stack.enter_context(atomic_path(path))
+        out = stack.enter_context(av.open(file_url(temporary), "w", format="mp4", options=flags))
+        silent: Any = None
+        if film is not None:
+            silent = stack.enter_context(av.open(io.BytesIO(film.data))).streams.video[0]
+            video: Any = out.add_stream_from_template(silent)
         audio: Any = out.add_stream("aac", rate=rate_hz, layout="mono")
         audio.bit_rate = BIT_RATE
         audio.codec_context.options = {"flags": "+bitexact"}
-        for number, picture in enumerate(() if pictures is None else pictures):
-            frame: Any = av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), format="rgb24")
-            frame.pts, frame.time_base = number, Fraction(1, VIDEO_FPS)
-            out.mux(video.encode(frame))
-        if video is not None:
-            out.mux(video.encode())
+        if silent is not None:
+            for packet in silent.container.demux(silent):
+                if packet.dts is not None:  # the last is empty
+                    packet.stream = video
+                    out.mux(packet)
         heard: Any = av.AudioFrame.from_ndarray(sound[None], format="fltp", layout="mono")
         heard.sample_rate, heard.pts = rate_hz, 0
         heard.time_base = Fraction(1, rate_hz)

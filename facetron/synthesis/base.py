@@ -6,6 +6,7 @@ synthesized in the same way, with the same vocoders, faces and seeds.
 
 from __future__ import annotations
 
+import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -16,7 +17,7 @@ from typing import Any, ClassVar, Literal, NamedTuple, get_args
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from facetron import systems
 from facetron.checkpoints import borrowed, bundled, checkpoint
@@ -127,6 +128,23 @@ class SpeechSynthesizer(ABC):
             BadInput: the checkpoint is absent, damaged, of another system or without a part, there
                 is no such CUDA device, or an option is unknown.
         """
+
+    @property
+    def face_encoder(self) -> nn.Module | None:
+        """What embeds faces; None for a system that sees none."""
+        return None
+
+    @cached_property
+    def face_fingerprint(self) -> str:
+        """16 hexadecimal digits of everything that decides the embedding of a still: weights and
+        options of the encoder, kind of device, version of PyTorch; "" for a system that sees none."""
+        if self.face_encoder is None:
+            return ""
+        face = getattr(self.info.model_config(), "face")  # noqa: B009 - no protocol has it
+        told = hashlib.sha256(repr((face, self.device.type, torch.__version__)).encode())
+        for name, value in sorted(self.face_encoder.state_dict().items()):
+            told.update(name.encode() + value.cpu().numpy().tobytes())
+        return told.hexdigest()[:16]
 
     @property
     def face_size(self) -> int:

@@ -6,6 +6,8 @@ unseen speaker it is chosen for each clip, from the clip's own stills.
 
 from __future__ import annotations
 
+import contextlib
+import zipfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +22,7 @@ from facetron.model import i2i
 from facetron.synthesis.base import SpeechSynthesizer
 from facetron.synthesis.tasks import SynthesisTask
 from manifests.errors import BadInput, ToolkitError
-from manifests.io import sha256_file
+from manifests.io import atomic_path, sha256_file
 from manifests.pictures import read_pictures
 from manifests.records import ManifestRow
 
@@ -62,6 +64,66 @@ class _Stills:
     names: tuple[tuple[str, int, str], ...]
 
 
+EMBEDDED = "embedded"
+"""Folder of embeddings of stills, in that of a build."""
+
+
+class StillEmbeddings:
+    """Embeddings of the stills of a build, computed once and kept beside it, since Eq. 6 compares those
+    of all speakers whatever is synthesized: `embedded/ENCODER/SPEAKER.npz`, the stills of a clip by the
+    hash of their file. What cannot be read or written there is computed.
+
+    Args:
+        synthesizer: its face encoder embeds.
+        root: folder of the manifest.
+    """
+
+    def __init__(self, synthesizer: SpeechSynthesizer, root: Path) -> None:
+        self.synthesizer = synthesizer
+        encoder = synthesizer.face_fingerprint
+        self._folder = root / EMBEDDED / encoder if encoder else None
+        self._held: dict[str, dict[str, NDArray[np.float32]]] = {}
+        self._new: set[str] = set()
+
+    def of(self, speaker: str, path: Path) -> tuple[NDArray[np.float32], str]:
+        """Returns the (n, E) embeddings of the stills in a file, and the hash of the file. Raises
+        `BadInput` where it cannot be read."""
+        try:
+            digest = sha256_file(path)[:16]
+        except OSError as error:
+            raise BadInput(
+                f"{path} cannot be read ({error.strerror})", "build this clip again"
+            ) from None
+        held = self._of(speaker)
+        if digest not in held:
+            # One clip at a time: an embedding must not depend on the other clips of a batch.
+            held[digest] = self.synthesizer.face_embeddings(read_pictures(path))
+            self._new.add(speaker)
+        return held[digest], digest
+
+    def _of(self, speaker: str) -> dict[str, NDArray[np.float32]]:
+        if speaker not in self._held:
+            self._held[speaker] = {}
+            if self._folder is not None:
+                with (
+                    contextlib.suppress(OSError, ValueError, EOFError, zipfile.BadZipFile),
+                    np.load(self._folder / f"{speaker}.npz") as file,
+                ):
+                    self._held[speaker] = {name: file[name] for name in file.files}
+        return self._held[speaker]
+
+    def keep(self) -> None:
+        """Writes what is new."""
+        folder, new, self._new = self._folder, sorted(self._new), set()
+        if folder is None:
+            return
+        # A build on a read-only disk is as good, only slower.
+        with contextlib.suppress(OSError):
+            for speaker in new:
+                with atomic_path(folder / f"{speaker}.npz") as path, path.open("wb") as file:
+                    np.savez(file, **self._held[speaker])  # type: ignore[arg-type]
+
+
 class Faces:
     """Chooses the face of each synthesized clip, and embeds it once.
 
@@ -94,6 +156,7 @@ class Faces:
         self.synthesizer, self.root, self.subset, self.seed = synthesizer, root, subset, seed
         self.clips = clips
         self.rule = rule
+        self._embedded = StillEmbeddings(synthesizer, root)
         self._rows: dict[str, list[ManifestRow]] = {}
         for row in rows:
             self._rows.setdefault(row.speaker, []).append(row)
@@ -173,15 +236,13 @@ class Faces:
             try:
                 if "face" not in row.paths:
                     raise BadInput(f"{row.clip_id} has no face in the manifest", "build it again")
-                path = self.root / row.paths["face"]
-                # One clip at a time: an embedding must not depend on the other clips of a batch.
-                made = self.synthesizer.face_embeddings(read_pictures(path))
-                digest = sha256_file(path)[:16]
+                made, digest = self._embedded.of(row.speaker, self.root / row.paths["face"])
             except ToolkitError as error:
                 problem = BadInput(error.args[0])
                 continue
             parts.append(torch.from_numpy(made))
             names += [(row.clip_id, number, digest) for number in range(len(made))]
+        self._embedded.keep()
         if not parts:
             raise problem
         return _Stills(torch.cat(parts), tuple(names))

@@ -12,7 +12,7 @@ from typing import ClassVar
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from facetron.checkpoints import checkpoint
 from facetron.model import ctc, encoders
@@ -98,6 +98,10 @@ class Synthesizer(SpeechSynthesizer):
     def model(self) -> Facetron:
         """The network, in evaluation mode, on `device`."""
         return self._model
+
+    @property
+    def face_encoder(self) -> nn.Module:
+        return self._model.face
 
     @property
     def face_size(self) -> int:

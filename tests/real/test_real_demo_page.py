@@ -11,7 +11,7 @@ import pytest
 import soundfile
 from scipy import signal
 
-from facetron.demo.video import read_sound, source_pictures, write_mp4
+from facetron.demo.video import encoded, read_sound, source_pictures, write_mp4
 from gridprep.media.decode import decode
 from manifests.io import sha256_file
 from manifests.records import ManifestRow
@@ -37,7 +37,7 @@ def test_a_real_clip_stays_in_step(real_grid: Path, tmp_path: Path, pattern: str
     written = signal.lfilter([1], [1, -0.9], written).astype(np.float32)
     soundfile.write(tmp_path / "a.wav", written, rate_hz)
     sound, _ = read_sound(tmp_path / "a.wav")
-    write_mp4(tmp_path / "a.mp4", pictures, sound, rate_hz)
+    write_mp4(tmp_path / "a.mp4", encoded(pictures), sound, rate_hz)
     assert (tmp_path / "a.mp4").stat().st_size < 250_000
     with av.open(str(tmp_path / "a.mp4")) as container:
         frames = np.stack([f.to_ndarray(format="rgb24") for f in container.decode(video=0)])

@@ -18,7 +18,7 @@ from facetron.commands.page import page as command
 from facetron.demo.clips import Builds, Shown, choose, read_runs
 from facetron.demo.markup import compared
 from facetron.demo.page import DemoPageOptions, write_page
-from facetron.demo.video import read_sound, source_pictures, write_mp4
+from facetron.demo.video import encoded, read_sound, source_pictures, write_mp4
 from facetron.train.mel_picture import above, color_range, mel_picture
 from manifests.errors import BadInput, ManifestError
 from manifests.io import read_manifest, write_jsonl
@@ -201,7 +201,7 @@ def test_pictures_come_from_the_source_where_it_is_the_same(build: Path, tmp_pat
     _, rows = read_manifest(build)
     noise = np.random.default_rng(0).integers(0, 255, (75, 9, 12, 3), np.uint8)
     filmed = np.ascontiguousarray(noise.repeat(8, axis=1).repeat(80, axis=2))  # 72 × 960
-    write_mp4(tmp_path / "a.mp4", filmed, np.zeros(48_000, np.float32), 16_000)
+    write_mp4(tmp_path / "a.mp4", encoded(filmed), np.zeros(48_000, np.float32), 16_000)
     sha = hashlib.sha256((tmp_path / "a.mp4").read_bytes()).hexdigest()
     row = replace(rows[0], source_path="a.mp4", source_sha256=sha)
     found = source_pictures(row, tmp_path)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+import shutil
+from dataclasses import fields, replace
 from pathlib import Path
 
 import cv2
@@ -12,8 +13,9 @@ import torch
 from facetron_build import STEMS, make_build
 from facetron_trained import make_checkpoint
 
+from facetron.checkpoints import checkpoint
 from facetron.model import i2i
-from facetron.synthesis.stills import Faces
+from facetron.synthesis.stills import EMBEDDED, Faces
 from facetron.synthesis.swaps import Pair
 from facetron.synthesis.synthesizer import Synthesizer
 from facetron.synthesis.tasks import (
@@ -238,3 +240,63 @@ def test_a_picture_gives_the_voice(
     assert first is second
     assert closed == [True]
     np.testing.assert_array_equal(first.embedding, voice.face_embeddings(still)[0])
+
+
+def test_stills_are_embedded_once_for_all_syntheses_of_a_build(
+    voice: Synthesizer, build: Path, rows: list[ManifestRow], tmp_path: Path
+) -> None:
+    root = tmp_path / "build"
+    shutil.copytree(build, root, ignore=shutil.ignore_patterns(EMBEDDED))
+    tasks = own_voices([of(rows, "s3"), of(rows, "s5")], ["s3"])
+    first = [faces(voice, root, rows, "i2i").of(task) for task in tasks]
+    (folder,) = (root / EMBEDDED).iterdir()
+    assert folder.name == voice.face_fingerprint
+    assert sorted(path.name for path in folder.iterdir()) == ["s3.npz", "s5.npz", "s6.npz"]
+
+    class Blind(Synthesizer):
+        def face_embeddings(self, stills: np.ndarray) -> np.ndarray:
+            raise AssertionError("embedded again")
+
+    blind = Blind(**{field.name: getattr(voice, field.name) for field in fields(voice)})
+    again = [faces(blind, root, rows, "i2i").of(task) for task in tasks]
+    for one, two in zip(first, again, strict=True):
+        assert np.array_equal(one.embedding, two.embedding)
+        assert (one.clip, one.still, one.negative, one.key) == (
+            two.clip, two.still, two.negative, two.key,
+        )  # fmt: skip
+    # Another picture, and a file that was cut off, are embedded anew.
+    changed = root / of(rows, "s5").paths["face"]
+    write_pictures(changed, np.full((3, 32, 32, 3), 90, np.uint8), "jpeg90")
+    (folder / "s3.npz").write_bytes((folder / "s3.npz").read_bytes()[:100])
+    now = [faces(voice, root, rows, "i2i").of(task) for task in tasks]
+    assert np.array_equal(now[0].embedding, first[0].embedding)
+    assert not np.array_equal(now[1].embedding, first[1].embedding)
+
+
+def test_other_weights_have_other_embeddings(
+    voice: Synthesizer, build: Path, rows: list[ManifestRow], tmp_path: Path
+) -> None:
+    path = make_checkpoint(tmp_path / "m.safetensors")
+    info, tensors = checkpoint.load(path)
+    changed = {n: v + 0.01 * n.startswith("face.") for n, v in tensors.items()}
+    checkpoint.save(tmp_path / "other.safetensors", changed, info)
+    other = Synthesizer.load(tmp_path / "other.safetensors", device="cpu")
+    assert Synthesizer.load(path, device="cpu").face_fingerprint == voice.face_fingerprint
+    assert other.face_fingerprint != voice.face_fingerprint
+    (task,) = own_voices([of(rows, "s5")], ["s3"])
+    told = [faces(each, build, rows, "i2i").of(task).embedding for each in (voice, other)]
+    assert not np.array_equal(*told)
+
+
+def test_a_build_that_cannot_be_written_is_as_good(
+    voice: Synthesizer, build: Path, rows: list[ManifestRow], tmp_path: Path
+) -> None:
+    root = tmp_path / "build"
+    shutil.copytree(build, root, ignore=shutil.ignore_patterns(EMBEDDED))
+    (root / EMBEDDED).write_text("a file where the folder should be")
+    (task,) = own_voices([of(rows, "s5")], ["s3"])
+    found, held = (faces(voice, where, rows, "i2i").of(task) for where in (root, build))
+    assert np.array_equal(found.embedding, held.embedding)
+    (root / of(rows, "s5").paths["face"]).unlink()
+    with pytest.raises(BadInput, match="No such file"):
+        faces(voice, root, rows, "i2i-literal").of(replace(task, face=of(rows, "s5")))
