@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from typing import TypeVar
@@ -28,14 +28,15 @@ CLIPS = 25
 
 @dataclass(frozen=True)
 class Enrollment:
-    """The recordings that a run's speakers are known by. Travels to worker processes.
+    """The recordings that a run's speakers are known by. Travels to worker processes. Two runs of the
+    same recordings have equal ones, so that a process listens to those once for all systems.
 
     Attributes:
-        root: the run directory.
+        root: the run directory, through which they are found.
         sha256: of the recordings' content and their speakers.
     """
 
-    root: Path
+    root: Path = field(compare=False)
     sha256: str
 
 
@@ -110,7 +111,7 @@ def _enrolled(
     voices = {}
     for speaker, clips in recordings(read_run(enrollment.root)).items():
         heard = {}
-        for name, path in clips.items():
+        for name, path in sorted(clips.items()):
             try:
                 heard[name] = hear(Recording(path).samples)
             except Unscorable:

@@ -8,6 +8,7 @@ import pickle
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -191,6 +192,24 @@ def scored(*roots: Path, names: tuple[str, ...] = NAMES) -> list[ScoredRun]:
 def cells(item: ScoredRun, names: tuple[str, ...] = NAMES) -> dict[str, float | None]:
     row = system_rows([item], [get_metric(name) for name in names], TableOptions(n_resamples=50))[0]
     return {name: cell.mean for name, cell in zip(names, row.cells, strict=True)}
+
+
+@pytest.mark.usefixtures("by_pitch")
+def test_the_same_recordings_are_listened_to_once_for_all_systems(
+    voiced: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    listened = []
+    real = enrollment._enrolled
+
+    def counted(of: enrollment.Enrollment, *how: Any) -> dict[str, Enrolled]:
+        listened.append(of.root.name)
+        return real(of, *how)
+
+    monkeypatch.setattr(enrollment, "_enrolled", counted)
+    runs = scored(voiced("One"), voiced("Two"), names=("speaker_similarity",))
+    assert listened == ["One"]
+    first, second = (cells(run, ("speaker_similarity",)) for run in runs)
+    assert first == second
 
 
 @pytest.mark.usefixtures("by_pitch")
