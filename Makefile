@@ -15,7 +15,7 @@ JOBS ?= 2
 BASELINES ?= voc lip2wav vcvts
 BASELINE_CLIPS ?= 16
 
-.PHONY: help install demo baselines test lint bench clean
+.PHONY: help install demo baselines test lint bench clean $(addprefix demo-,facetron inspect shuffled swapped resynth embed $(BASELINES))
 
 help:
 	@echo "make demo   the whole walk on a corpus made here: synth, build, synthesize, report"
@@ -43,20 +43,18 @@ $(STAMP): pyproject.toml constraints.txt
 DEMO_METRICS := cer,wer,slot_letter,speaker_similarity,speaker_eer,ge2e_similarity,gender_agreement,stoi,estoi,mcd,mel_l1,f0_rmse,f0_corr,vuv_error
 SWAP_METRICS := cer,wer,gender_agreement,voice_follows,f0_voice,f0_follows
 
+RUNS := $(addprefix $(DEMO)/runs/,facetron $(BASELINES) shuffled resynth)
+# Steps that need the features alone run beside each other; threads that wait leave the core to others. The
+# others wait for demo-facetron, which embeds the stills of all speakers for them.
+MADE := $(addprefix demo-,facetron inspect shuffled swapped resynth embed $(BASELINES))
+
 demo: $(STAMP)
 	$(BIN)/gridprep synth $(DEMO)/corpus --sentences $(DEMO_SENTENCES) --jobs $(JOBS)
 	$(BIN)/gridprep build --split large-unseen --corpus $(DEMO)/corpus --out $(DEMO)/features --jobs $(JOBS)
-	$(BIN)/gridprep inspect $(DEMO)/features --out $(DEMO)/inspect
-	$(BIN)/facetron synthesize --manifest $(DEMO)/features --subset test --checkpoint synthgrid --out $(DEMO)/runs/facetron
-	$(BIN)/facetron synthesize --manifest $(DEMO)/features --subset test --checkpoint synthgrid --shuffle-lips --out $(DEMO)/runs/shuffled
-	$(BIN)/facetron synthesize --manifest $(DEMO)/features --subset test --checkpoint synthgrid --swap 30 --out $(DEMO)/runs/swapped
-	$(BIN)/facetron resynth --manifest $(DEMO)/features --subset test --out $(DEMO)/runs/resynth --jobs $(JOBS)
-	for name in $(BASELINES); do \
-	  $(BIN)/facetron synthesize --manifest $(DEMO)/features --subset test --checkpoint $$name --limit $(BASELINE_CLIPS) --face-clips 3 --out $(DEMO)/runs/$$name || exit 1; \
-	done
-	$(BIN)/facetron embed --manifest $(DEMO)/features --checkpoint synthgrid --subset all --out $(DEMO)/embeddings.npz
+	OMP_WAIT_POLICY=passive $(MAKE) --no-print-directory --jobs $(JOBS) $(MADE)
+	$(BIN)/facetron-eval score $(RUNS) --metrics $(DEMO_METRICS) --jobs $(JOBS)
 	$(BIN)/facetron-eval report $(DEMO)/runs/facetron $(DEMO)/runs/shuffled $(DEMO)/runs/resynth --embeddings $(DEMO)/embeddings.npz --metrics $(DEMO_METRICS) --out $(DEMO)/report --jobs $(JOBS)
-	$(BIN)/facetron-eval report $(DEMO)/runs/facetron $(addprefix $(DEMO)/runs/,$(BASELINES)) $(DEMO)/runs/shuffled $(DEMO)/runs/resynth --common --metrics $(DEMO_METRICS) --out $(DEMO)/report-systems --jobs $(JOBS)
+	$(BIN)/facetron-eval report $(RUNS) --common --metrics $(DEMO_METRICS) --out $(DEMO)/report-systems --jobs $(JOBS)
 	$(BIN)/facetron-eval report $(DEMO)/runs/swapped --table disentanglement --metrics $(SWAP_METRICS) --out $(DEMO)/report-swapped --jobs $(JOBS)
 	$(BIN)/facetron page $(DEMO)/runs/facetron $(addprefix $(DEMO)/runs/,$(BASELINES)) $(DEMO)/runs/resynth $(DEMO)/runs/swapped --out $(DEMO)/page
 	@echo
@@ -66,6 +64,29 @@ demo: $(STAMP)
 	@echo "  $(DEMO)/report/report.html            the table: the model, its control, its upper bound"
 	@echo "  $(DEMO)/report-systems/report.html    the same beside other systems, on the clips that all spoke"
 	@echo "  $(DEMO)/report-swapped/report.html    lips of one speaker, face of another"
+
+SPEAK := $(BIN)/facetron synthesize --manifest $(DEMO)/features --subset test
+
+demo-facetron:
+	$(SPEAK) --checkpoint synthgrid --out $(DEMO)/runs/facetron
+
+demo-shuffled: demo-facetron
+	$(SPEAK) --checkpoint synthgrid --shuffle-lips --out $(DEMO)/runs/shuffled
+
+demo-swapped: demo-facetron
+	$(SPEAK) --checkpoint synthgrid --swap 30 --out $(DEMO)/runs/swapped
+
+$(addprefix demo-,$(BASELINES)): demo-%: demo-facetron
+	$(SPEAK) --checkpoint $* --limit $(BASELINE_CLIPS) --face-clips 3 --out $(DEMO)/runs/$*
+
+demo-resynth:
+	$(BIN)/facetron resynth --manifest $(DEMO)/features --subset test --out $(DEMO)/runs/resynth --jobs 1
+
+demo-embed:
+	$(BIN)/facetron embed --manifest $(DEMO)/features --checkpoint synthgrid --subset all --out $(DEMO)/embeddings.npz
+
+demo-inspect:
+	$(BIN)/gridprep inspect $(DEMO)/features --out $(DEMO)/inspect
 
 # The recipe of docs/systems.md; about an hour of one core.
 EYES := facetron/weights/synthgrid/model.safetensors
