@@ -22,6 +22,15 @@ NORMALIZER = "grid-1"
 ENGLISH_NORMALIZER = "english-1"
 """Stands in the details of a score of a sentence outside GRID's vocabulary."""
 
+NORMALIZERS = {
+    NORMALIZER: (
+        "lower case, no punctuation, digits as words, z, zed, zee and 0 as GRID says them, the pauses "
+        "sil and sp left out"
+    ),
+    ENGLISH_NORMALIZER: "lower case, no punctuation, numbers as English words",
+}
+"""What each does, for people."""
+
 DIGITS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 PAUSES = ("sil", "sp")
 LETTER_NAMES = {"zed": "z", "zee": "z"}

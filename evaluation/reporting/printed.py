@@ -25,6 +25,11 @@ from evaluation.reporting.tables import (
 )
 from manifests.console import format_table
 
+CAPTION_CHARS = 345
+"""Three lines below a table of two columns' width."""
+URGENT = ("No run given", "Measured on", "On the recordings", "Not known", "By chance", "Bold")
+"""How the sentences begin that a caption keeps before others: without them its numbers mislead."""
+ELSEWHERE = "More in the definitions."
 MODEL_KINDS = ("model", "reported")
 """Kinds of rows that need no mark of their own."""
 
@@ -83,7 +88,8 @@ class PrintedTable:
         key: short identifier, for labels and anchors.
         title: one line.
         heads, rows: of equal length each.
-        caption: sentences below it.
+        caption: sentences below it, at most `CAPTION_CHARS` of a table of scores.
+        sentences: all that its caption would say.
         has_parts: whether the first column names parts, printed once for neighboring rows.
     """
 
@@ -93,6 +99,7 @@ class PrintedTable:
     rows: tuple[tuple[Printed, ...], ...]
     caption: str = ""
     has_parts: bool = False
+    sentences: tuple[str, ...] = ()
 
     @property
     def spans(self) -> tuple[tuple[str, int], ...]:
@@ -133,9 +140,30 @@ def printed(table: Table) -> PrintedTable:
         table.title,
         tuple(heads),
         tuple(rows),
-        " ".join(caption(table)),
+        fitted(caption(table)),
         bool(table.part_head),
+        tuple(caption(table)),
     )
+
+
+def fitted(sentences: Sequence[str], chars: int = CAPTION_CHARS) -> str:
+    """The sentences of a caption that fit, urgent ones first, in their order; what is left out is named
+    as being in the appendix. A long sentence loses its intervals and counts before its place.
+
+    Example:
+        >>> fitted(["Recognizer: X.", "On the recordings: WER 2.1 % [0.0, 8.7] (8/0)."], 60)
+        'On the recordings: WER 2.1 %. More in the definitions.'
+    """
+    if len(" ".join(sentences)) <= chars:
+        return " ".join(sentences)
+    kept: dict[int, str] = {}
+    free = chars - len(ELSEWHERE)
+    for i in sorted(range(len(sentences)), key=lambda i: not sentences[i].startswith(URGENT)):
+        for text in (sentences[i], re.sub(r" \[[^]]*\]| \(\d+/\d+(?:/\d+)?\)", "", sentences[i])):
+            if len(text) + 1 <= free:
+                kept[i], free = text, free - len(text) - 1
+                break
+    return " ".join([*(kept[i] for i in sorted(kept)), ELSEWHERE])
 
 
 def printed_cell(cell: Cell, info: MetricInfo, *, counts: bool) -> Printed:

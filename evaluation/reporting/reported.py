@@ -53,7 +53,7 @@ class Reported:
         parts: in the paper's order.
         remarks: what a caption must say; the paper and its conditions come first.
         measured_columns: metrics that stand beside them where they were computed, although the paper
-            has no such columns.
+            has no such columns; several judges of one thing stand beside each other.
         measured_remark: what a caption must say of those.
         subjective: columns of listeners' judgments.
     """
@@ -82,7 +82,7 @@ def reported_tables() -> dict[str, Reported]:
         name: MetricInfo(name=name, group="headline", license="", **column)
         for name, column in values["columns"].items()
     }
-    source = f"Reported: {values['paper']}, as printed. {values['conditions']}"
+    source = (f"Reported: {values['paper']}, as printed.", *values["conditions"])
     return {
         key: Reported(
             key,
@@ -101,7 +101,7 @@ def reported_tables() -> dict[str, Reported]:
                 )
                 for part in table["parts"]
             ),
-            (source, *table["remarks"]),
+            (*source, *table["remarks"]),
             tuple(table.get("measured_columns", ())),
             table.get("measured_remark", ""),
             subjective,

@@ -17,7 +17,9 @@ from evaluation.embeddings.sets import Set
 from evaluation.metrics.base import Metric, MetricInfo
 from evaluation.reporting import confusions, protocol
 from evaluation.reporting.printed import (
+    CAPTION_CHARS,
     PrintedTable,
+    fitted,
     latex,
     latex_table,
     markdown,
@@ -93,8 +95,14 @@ class EvaluationReport:
         return " ".join(self.reading()[:2])
 
     def method(self) -> list[str]:
-        """Returns the sentences of the appendix on methods."""
-        return [*self.reading(), *method(self.options, self.versions)]
+        """Returns the sentences of the appendix: how tables are computed, and all that their captions have
+        no room for."""
+        told = [
+            f"{table.title}: {' '.join(table.sentences)}"
+            for table in self.printed
+            if table.sentences
+        ]
+        return [*self.reading(), *method(self.options, self.versions), *told]
 
 
 def definition(info: MetricInfo) -> str:
@@ -172,10 +180,11 @@ def _write(path: Path, parts: Sequence[str]) -> None:
 def write_latex(path: Path, report: EvaluationReport) -> None:
     """Writes a LaTeX document that compiles as is; its tables can be copied into papers."""
     lead = report.lead()
-    told = [
-        replace(table, caption=" ".join(filter(None, (table.caption, lead))))
-        for table in report.printed
-    ]
+    told = []
+    for table in report.printed:
+        room = CAPTION_CHARS - len(f"{table.title}. {lead}") - 1
+        said = fitted(table.sentences, room)
+        told.append(replace(table, caption=" ".join(filter(None, (said, lead)))))
     notes = (f"What each column measures: {DEFINITIONS}.",)
     _write(path, [latex_document(told, report.notes, notes).rstrip("\n")])
 
