@@ -113,7 +113,9 @@ SYNC = ("av_offset", "av_correlation", "lse_c", "lse_d")
 SWAP = ("voice_follows", "f0_voice", "f0_follows")
 PUBLISHED = columns_of(PROTOCOLS)
 """What published code computes, faults included: never ranked, and no default column."""
-OPTIONAL = ("pesq_wb", "pesq_nb", "nisqa_tts", *RECOGNITION, *SYNC, *SWAP, *PUBLISHED)
+OPTIONAL = (
+    "pesq_wb", "pesq_nb", "nisqa_tts", "dnsmos_ovrl", *RECOGNITION, *SYNC, *SWAP, *PUBLISHED,
+)  # fmt: skip
 """Optional metrics: computed when named, or when the settings provide their needs (`Metric.wanted`)."""
 
 

@@ -25,6 +25,8 @@ PIECE_SAMPLES = 122_880
 HOP_SAMPLES = SCORING_RATE_HZ
 WINDOW, STEP = 320, 160
 FRAMES = 384
+REACH = 8
+"""Frames of the spectrum on either side that a column of the convolutions sees, rounded up."""
 WIDTH, HEADS, LAYERS = 200, 8, 7
 BATCH = 8
 
@@ -133,12 +135,32 @@ class DistillMosNet(nn.Module):
         super().__init__()
         self.cnn = _Spectrum()
         self.transformer_pool_attn = _Head(self.cnn.size)
+        self._of_zeros: Tensor | None = None
 
-    def forward(self, sounds: Tensor) -> Tensor:
+    def forward(self, sounds: Tensor, heard_samples: int = PIECE_SAMPLES) -> Tensor:
+        """
+        Args:
+            heard_samples: where the zeros begin that fill the sounds; the convolutions see little more.
+        """
         loudest = sounds.abs().amax(dim=1, keepdim=True)
-        features = self.cnn(sounds / (loudest + 1e-8)).permute(0, 2, 1)
+        features = self.features(sounds / (loudest + 1e-8), heard_samples).permute(0, 2, 1)
         found: Tensor = 1 + 4 * self.transformer_pool_attn(features).squeeze(1)
         return found
+
+    def features(self, sounds: Tensor, heard_samples: int) -> Tensor:
+        """(B, 1024, 384). A column depends on `REACH` frames around it, so those of zeros alone are the
+        same for all sounds and are computed once."""
+        heard_frames = -(-(heard_samples + WINDOW) // STEP)
+        seen_frames = 2 * (-(-(heard_frames + 2 * REACH) // 2))
+        if seen_frames >= 2 * FRAMES:
+            found: Tensor = self.cnn(sounds)
+            return found
+        kept = (seen_frames - REACH) // 2
+        begin = self.cnn(sounds[:, : seen_frames * STEP])[..., :kept]
+        if self._of_zeros is None:
+            self._of_zeros = self.cnn(torch.zeros(1, PIECE_SAMPLES))
+        end = self._of_zeros[..., kept:].expand(len(sounds), -1, -1)
+        return torch.cat([begin, end], dim=-1)
 
 
 def pieces(sound: Samples) -> Tensor:
@@ -159,12 +181,18 @@ def opinion(sound: Samples) -> float:
     Raises:
         BadInput, MissingDependency: the weights are damaged or missing.
     """
-    network = load_distillmos(DISTILLMOS.find()[DISTILLMOS_WEIGHTS])
-    found = torch.cat([network(some) for some in torch.split(pieces(sound), BATCH)])
+    network = _network()
+    heard = min(len(sound), PIECE_SAMPLES)
+    found = torch.cat([network(some, heard) for some in torch.split(pieces(sound), BATCH)])
     return float(found.double().mean())
 
 
-@lru_cache(maxsize=2)
+@lru_cache(maxsize=1)
+def _network() -> DistillMosNet:
+    """Found and checked once a process."""
+    return load_distillmos(DISTILLMOS.find()[DISTILLMOS_WEIGHTS])
+
+
 def load_distillmos(path: Path) -> DistillMosNet:
     """Raises `BadInput` where the file holds other weights."""
     network = DistillMosNet()

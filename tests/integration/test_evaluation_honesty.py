@@ -117,7 +117,7 @@ SWAPS = ("voice_follows", "f0_voice", "f0_follows")
 def ranked() -> Iterator[str]:
     for name in REGISTRY:
         info = get_metric(name).info
-        if info.direction != "none" and info.group != "floor":
+        if info.ranks:
             yield name
 
 

@@ -120,8 +120,9 @@ def noise(n: int = 48_000) -> Array:
 )
 def test_dnsmos_says_what_the_original_says(sound: Array, expected: tuple[float, ...]) -> None:
     needs("dnsmos")
-    found = dnsmos.opinions(np.clip(sound, -1, 1))
-    assert dataclasses.astuple(found) == pytest.approx(expected, abs=2e-4)
+    clipped = np.clip(sound, -1, 1)
+    found = (dnsmos.p808(clipped), *dataclasses.astuple(dnsmos.p835(clipped)))
+    assert found == pytest.approx(expected, abs=2e-4)
 
 
 @pytest.mark.parametrize(
@@ -138,6 +139,23 @@ def test_dnsmos_says_what_the_original_says(sound: Array, expected: tuple[float,
 def test_distillmos_says_what_the_original_says(sound: Array, expected: float) -> None:
     needs("distillmos")
     assert distillmos.opinion(sound) == pytest.approx(expected, abs=2e-4)
+
+
+@pytest.mark.parametrize("n", [3_200, 48_000, 47_647, 119_000, distillmos.PIECE_SAMPLES])
+def test_what_is_computed_once_of_zeros_is_what_each_sound_would_give(n: int) -> None:
+    """With random weights: no network of others is needed to see that nothing is cut off."""
+    torch.manual_seed(0)
+    network = distillmos.DistillMosNet().eval()
+    with torch.inference_mode():
+        whole = distillmos.pieces(noise(n))
+        short = network.features(whole, n)
+        assert short.shape == (1, 1024, distillmos.FRAMES)
+        torch.testing.assert_close(short, network.cnn(whole), atol=1e-5, rtol=1e-5)
+
+
+def test_the_slow_network_is_no_default_column() -> None:
+    names = {metric.info.name for metric in select(None, Settings(recognizer="las"))[0]}
+    assert "dnsmos_ovrl" not in names
 
 
 def test_a_long_sound_is_cut_evenly_and_a_minute_has_a_second_between_pieces() -> None:
@@ -168,7 +186,7 @@ def test_weights_of_another_network_are_refused(tmp_path: Path) -> None:
     pytest.importorskip("onnxruntime")
     (tmp_path / "other.onnx").write_text("no network")
     with pytest.raises(BadInput, match="holds no network"):
-        dnsmos._session(tmp_path / "other.onnx")
+        dnsmos.open_session(tmp_path / "other.onnx")
 
 
 def test_absent_judges_are_named_and_the_other_columns_stay(

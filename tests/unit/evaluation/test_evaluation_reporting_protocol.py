@@ -33,7 +33,9 @@ def built(*roots: Path, names: tuple[str, ...] = ("stoi", "wer", "wer_floor")) -
 def transcribed(root: Path, text: str = "bin blue at f two soon") -> Path:
     lines = ["speaker,stem,text,recognizer,of"]
     for clip in read_run(root).clips:
-        lines += [f"{clip.speaker},{clip.stem},{text},Someone,{of}" for of in ("system", "recording")]
+        lines += [
+            f"{clip.speaker},{clip.stem},{text},Someone,{of}" for of in ("system", "recording")
+        ]
     (root / "transcripts.csv").write_text("\n".join(lines))
     return root
 
