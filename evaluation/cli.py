@@ -8,6 +8,7 @@ from manifests.console import LazyGroup, run
 
 COMMANDS = {
     "import": "evaluation.commands.import_run:import_run",
+    "export": "evaluation.commands.export:export",
     "score": "evaluation.commands.score:score",
     "report": "evaluation.commands.report:report",
     "compare": "evaluation.commands.compare:compare",

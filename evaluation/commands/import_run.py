@@ -20,14 +20,17 @@ SHOWN = 3
 
 @click.command(cls=Command)
 @click.option(
-    "--wavs", type=click.Path(path_type=Path), required=True, help="Folder of the system's speech."
+    "--wavs",
+    type=click.Path(path_type=Path),
+    required=True,
+    help="Folder of the system's speech, or a wav.scp (KEY PATH a line).",
 )
 @click.option(
     "--pattern",
     required=True,
     help="Pattern of the paths in that folder, by which files are matched to clips: "
     "'{speaker}/{stem}.wav', '{speaker}_{stem}/lip2wav.wav', with {voice} for swaps; * stands for "
-    "any text, **/ for any folders.",
+    "any text, **/ for any folders. With a wav.scp it is the pattern of the keys.",
 )
 @click.option("--name", required=True, help="The system's name in tables.")
 @click.option(
@@ -42,7 +45,7 @@ SHOWN = 3
 @click.option(
     "--references",
     type=click.Path(path_type=Path),
-    help="Without a build: folder of the recordings.",
+    help="Without a build: folder of the recordings, or a wav.scp.",
 )
 @click.option(
     "--reference-pattern",
@@ -54,6 +57,12 @@ SHOWN = 3
     type=click.Path(path_type=Path),
     help="Without a build: a CSV of the sentences, with the columns stem and text and, where they "
     "are known, speaker and gender. For corpora other than GRID.",
+)
+@click.option(
+    "--aliases",
+    type=click.Path(path_type=Path),
+    help="A CSV of names that files write otherwise, with the columns written and meant: speakers, "
+    "stems, or speaker/stem.",
 )
 @click.option(
     "--subset",
@@ -86,6 +95,7 @@ def import_run(
     references: Path | None,
     reference_pattern: str,
     sentences: Path | None,
+    aliases: Path | None,
     subset: str,
     split: str,
     kind: str,
@@ -109,6 +119,7 @@ def import_run(
         subset=subset,
         split=split,
         sentences=sentences,
+        aliases=aliases,
     )
     report = importing.import_run(options)
     if as_json:
@@ -118,6 +129,7 @@ def import_run(
             "imported": report.imported,
             "failed": report.failed,
             "missing": list(report.missing),
+            "unused_aliases": list(report.unused),
             "files": {outcome: report.count(outcome) for outcome in OUTCOMES},
         }
         click.echo(json.dumps(told, indent=2, ensure_ascii=False))
@@ -140,6 +152,8 @@ def _tell(out: Path, report: importing.ImportReport) -> None:
         click.echo(f"  {line}")
     if report.missing:
         click.echo(f"  missing: {_some(report.missing)}", err=True)
+    if report.unused:
+        click.echo(f"  aliases that no file has: {_some(report.unused)}", err=True)
     for of, outcome in itertools.product(("system", "recording"), OUTCOMES[1:]):
         found = [line for line in report.lines if (line.of, line.outcome) == (of, outcome)]
         if found:

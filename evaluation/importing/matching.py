@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from difflib import get_close_matches
 from pathlib import Path
 
+from evaluation.importing.aliases import Aliases, read_aliases
 from evaluation.importing.patterns import Named, Pattern, files_below
+from evaluation.importing.versa import read_scp
 from manifests.corpus_lists import SPEAKERS, gender_of, speaker_of
 from manifests.errors import BadInput
 from manifests.grammar import is_stem, sentence_of
@@ -31,14 +35,16 @@ class ImportOptions:
     """Options of an import.
 
     Attributes:
-        wavs, pattern: folder of the speech, and the pattern of its paths.
+        wavs, pattern: folder of the speech, and the pattern of its paths; or a wav.scp, and the pattern
+            of its keys.
         name, kind: name and kind of the run.
         manifest: a build (folder or manifest.jsonl) that lists the expected clips, their sentences
             and recordings; or None.
-        references, reference_pattern: folder and pattern of recordings without a build; or None.
+        references, reference_pattern: the same of recordings without a build; or None.
         subset: subset of the manifest's split; without a manifest only a label.
         split: name of the split where there is no manifest.
         sentences: a table of the sentences and speakers of clips, for corpora other than GRID.
+        aliases: a table of names that files write otherwise.
     """
 
     wavs: Path
@@ -52,6 +58,7 @@ class ImportOptions:
     subset: str = "test"
     split: str = ""
     sentences: Path | None = None
+    aliases: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -96,6 +103,7 @@ class Asked:
         only: whether files of other clips are left out.
         elsewhere: clips that the manifest has in another subset → that one.
         told: clips of the table of sentences; empty without one.
+        aliases: names that files write otherwise.
     """
 
     clips: dict[ClipName, RunClip]
@@ -105,6 +113,7 @@ class Asked:
     only: bool = False
     elsewhere: dict[ClipName, str] = field(default_factory=dict)
     told: dict[ClipName, RunClip] = field(default_factory=dict)
+    aliases: Aliases = field(default_factory=Aliases)
 
     def clip(self, speaker: str, stem: str) -> RunClip:
         """A clip with what is known of it: from the manifest, the table, or GRID's own names."""
@@ -127,15 +136,16 @@ def clips_asked_for(options: ImportOptions, lines: list[ImportedFile]) -> Asked:
     if options.manifest is not None and (options.references or options.sentences) is not None:
         other = "--references" if options.references is not None else "--sentences"
         raise BadInput(f"--manifest and {other} were both given", "give one of them")
+    aliases = read_aliases(options.aliases)
     if options.manifest is not None:
-        return _of_manifest(options.manifest, options.subset)
+        return replace(_of_manifest(options.manifest, options.subset), aliases=aliases)
     told = {} if options.sentences is None else read_sentences(options.sentences)
     if options.references is None:
-        return Asked({}, {}, options.split, told=told)
+        return Asked({}, {}, options.split, told=told, aliases=aliases)
     known = Asked({}, {}, "", told=told)
     pattern = Pattern(options.reference_pattern or options.pattern)
     found = name_files(
-        options.references, pattern, options.out, known.speakers(), lines, of="recording"
+        options.references, pattern, options.out, known.speakers(), lines, aliases, of="recording"
     )
     if any(voice for _, _, voice in found):
         raise BadInput("the pattern of recordings contains {voice}", "correct --reference-pattern")
@@ -144,8 +154,9 @@ def clips_asked_for(options: ImportOptions, lines: list[ImportedFile]) -> Asked:
             f"no file in {options.references} matches {pattern.text!r}",
             "correct --reference-pattern",
         )
-    files = {key[:2]: options.references / file for key, file in found.items()}
-    return Asked({name: known.clip(*name) for name in files}, files, options.split, told=told)
+    files = {key[:2]: path_of(options.references, file) for key, file in found.items()}
+    clips = {name: known.clip(*name) for name in files}
+    return Asked(clips, files, options.split, told=told, aliases=aliases)
 
 
 def read_sentences(path: Path) -> dict[ClipName, RunClip]:
@@ -210,7 +221,7 @@ def match_files(options: ImportOptions, asked: Asked, lines: list[ImportedFile])
         BadInput: two files of one clip, or none of any.
     """
     pattern = Pattern(options.pattern)
-    found = name_files(options.wavs, pattern, options.out, asked.speakers(), lines)
+    found = name_files(options.wavs, pattern, options.out, asked.speakers(), lines, asked.aliases)
     if not found:
         raise _no_file(options, pattern, lines)
     if asked.told and not any(key[:2] in asked.told for key in found):
@@ -219,7 +230,7 @@ def match_files(options: ImportOptions, asked: Asked, lines: list[ImportedFile])
         raise BadInput(
             f"{options.sentences} names none of the {len(found)} clips in {options.wavs}: it begins "
             f"with {first}, a file there is {speaker}/{stem}",
-            "write the names as the files have them, or correct --pattern",
+            "write the names as the files have them, correct --pattern, or give --aliases",
         )
     if not asked.only:
         return found
@@ -233,7 +244,7 @@ def match_files(options: ImportOptions, asked: Asked, lines: list[ImportedFile])
         raise BadInput(
             f"none of the {len(found)} clips in {options.wavs} is expected: {other.clip} is "
             f"{other.detail}",
-            "choose another --subset or --manifest",
+            "choose another --subset or --manifest, or give --aliases for names written otherwise",
         )
     return kept
 
@@ -262,7 +273,9 @@ def _why_not_asked(key: Key, asked: Asked) -> str:
         return f"a {asked.elsewhere[speaker, stem]} clip of the manifest"
     if owner is not None and owner != speaker:
         return f"{stem} is a clip of {owner}, not of {speaker}"
-    return "not in the manifest"
+    names = ["/".join(name) for name in asked.elsewhere]
+    near = get_close_matches(f"{speaker}/{stem}", names, n=1, cutoff=0.8)
+    return "not in the manifest" + (f", the nearest there is {near[0]}" if near else "")
 
 
 def name_files(
@@ -271,6 +284,7 @@ def name_files(
     out: Path,
     known: dict[str, str],
     lines: list[ImportedFile],
+    aliases: Aliases,
     of: str = "system",
 ) -> dict[Key, str]:
     """Returns clip → path in a folder; files that match no clip are added to `lines`.
@@ -278,14 +292,17 @@ def name_files(
     Args:
         out: a folder to leave out.
         known: speakers of stems that only one of the clips asked for has.
+        aliases: names that files write otherwise.
         of: `system` or `recording`.
 
     Raises:
         BadInput: two files of one clip.
     """
     found: dict[Key, str] = {}
-    for file in files_below(folder, but=out):
-        named = pattern.match(file)
+    for text, file in _listed(folder, out):
+        named = pattern.match(text)
+        if named is not None:
+            named = aliases.read(named)
         if named is None:
             lines.append(ImportedFile(file, "unmatched", of=of))
         elif not named.is_safe:
@@ -298,11 +315,25 @@ def name_files(
             key = _key(named, speaker)
             if key in found:
                 raise BadInput(
-                    f"{folder / found[key]} and {folder / file} are both {_label(key)}",
+                    f"{path_of(folder, found[key])} and {path_of(folder, file)} are both {_label(key)}",
                     "make the pattern narrower",
                 )
             found[key] = file
     return found
+
+
+def _listed(folder: Path, out: Path) -> Iterator[tuple[str, str]]:
+    """(what the pattern is matched with, file) of a folder, or of a wav.scp, whose keys it is matched
+    with."""
+    if folder.is_file():
+        yield from ((line.key, line.path) for line in read_scp(folder))
+    else:
+        yield from ((file, file) for file in files_below(folder, but=out))
+
+
+def path_of(folder: Path, file: str) -> Path:
+    """Where a file of a folder lies, or of a wav.scp, whose paths begin where the command runs."""
+    return Path(file) if folder.is_file() else folder / file
 
 
 def _key(named: Named, speaker: str) -> Key:

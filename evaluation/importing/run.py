@@ -28,6 +28,7 @@ from evaluation.importing.matching import (
     clip_of_key,
     clips_asked_for,
     match_files,
+    path_of,
 )
 from evaluation.inputs.pairs import LENGTH_TOLERANCE_S
 from manifests.audio import write_wav
@@ -44,6 +45,7 @@ class ImportReport:
 
     Attributes:
         missing: labels of expected clips without a file.
+        unused: aliases that no file has.
         lines: outcome of each file.
     """
 
@@ -52,6 +54,7 @@ class ImportReport:
     failed: int
     missing: tuple[str, ...]
     lines: tuple[ImportedFile, ...]
+    unused: tuple[str, ...] = ()
 
     def count(self, outcome: str) -> int:
         return sum(line.outcome == outcome and line.of == "system" for line in self.lines)
@@ -92,7 +95,7 @@ def import_run(options: ImportOptions) -> ImportReport:
             recording = asked.recordings.get(key[:2])
             if recording is not None:
                 clip = replace(clip, reference=_reference(recording, options, clip, lines))
-            line = convert(options.wavs / file, options.out / clip.wav, file, clip)
+            line = convert(path_of(options.wavs, file), options.out / clip.wav, file, clip)
             if line.outcome == "imported":
                 line = replace(line, done=(*line.done, *_length(line, options.out, clip)))
                 clips.append(clip)
@@ -104,7 +107,14 @@ def import_run(options: ImportOptions) -> ImportReport:
                 )
             lines.append(line)
             bar.update(1, failures=len(failures))
-    report = ImportReport(info.n_expected, len(clips), len(failures), missing, tuple(lines))
+    report = ImportReport(
+        info.n_expected,
+        len(clips),
+        len(failures),
+        missing,
+        tuple(lines),
+        tuple(asked.aliases.unused),
+    )
     counts = {outcome: report.count(outcome) for outcome in OUTCOMES}
     info = replace(
         info,
@@ -134,6 +144,7 @@ def _info(options: ImportOptions, asked: Asked, n_expected: int) -> RunInfo:
             "references": str(options.references or ""),
             "reference_pattern": options.reference_pattern,
             "sentences": str(options.sentences or ""),
+            "aliases": dict(asked.aliases.meant),
         },
         versions={n: library_version(n) for n in ("facetron-toolkit", "soundfile", "av")},
     )
@@ -161,7 +172,8 @@ def _reference(path: Path, options: ImportOptions, clip: RunClip, lines: list[Im
         soundfile.info(path)
     except (soundfile.SoundFileError, OSError):
         stored = f"references/{clip.speaker}/{clip.stem}.wav"
-        name = path.relative_to(options.references).as_posix() if options.references else path.name
+        inside = options.references is not None and path.is_relative_to(options.references)
+        name = path.relative_to(options.references or "").as_posix() if inside else path.name
         line = convert(path, options.out / stored, name, clip)
         lines.append(replace(line, of="recording"))
         if line.outcome == "imported":

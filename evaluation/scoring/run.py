@@ -210,6 +210,23 @@ def score_runs(
     ]
 
 
+def known_scores(run: Run) -> ScoredRun:
+    """A run with the scores that its `scores.jsonl` holds, whatever decided them; the later line counts
+    where a metric has several of one clip. A line does not say whose voice a clip has, so clips with
+    several voices have none. Raises `ManifestError` where the file is damaged."""
+    path = run.root / SCORES
+    stored = read_jsonl(path, "scores", Score)[1] if path.exists() else []
+    by_clip: dict[tuple[str, str], list[str]] = {}
+    for clip in run.clips:
+        by_clip.setdefault((clip.speaker, clip.stem), []).append(clip.label)
+    scores = {
+        (labels[0], score.metric): score
+        for score in stored
+        if len(labels := by_clip.get((score.speaker, score.stem), [])) == 1
+    }
+    return ScoredRun(run, scores, 0)
+
+
 def _place(run: Run, shard: Shard | None) -> Path:
     """The folder of scores and journal: the run's, or that of a shard."""
     if shard is None:
