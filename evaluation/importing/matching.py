@@ -9,7 +9,7 @@ from pathlib import Path
 
 from evaluation.importing.aliases import Aliases, read_aliases
 from evaluation.importing.patterns import Named, Pattern, files_below
-from evaluation.importing.versa import read_scp
+from evaluation.inputs.versa import read_scp
 from manifests.corpus_lists import SPEAKERS, gender_of, speaker_of
 from manifests.errors import BadInput
 from manifests.grammar import is_stem, sentence_of

@@ -21,6 +21,7 @@ class Settings:
         syncnet_weights: the public SyncNet checkpoint.
         video_corpus: where the clips' videos lie; None for where the build found them.
         as_published: published protocols (`evaluation.metrics.protocols`) whose columns are wanted.
+        versa: fields of VERSA's results that some run directory holds.
     """
 
     recognizer: str = ""
@@ -34,3 +35,4 @@ class Settings:
     syncnet_weights: Path | None = None
     video_corpus: Path | None = None
     as_published: tuple[str, ...] = ()
+    versa: tuple[str, ...] = ()

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal, cast, get_args
 
 from evaluation.inputs.pairs import Pair, Run, Unscorable
 from evaluation.inputs.settings import Settings
@@ -27,7 +27,16 @@ from manifests.versions import library_version
 
 Direction = Literal["higher", "lower", "none"]
 Group = Literal[
-    "headline", "recognition", "voice", "main", "aligned", "sync", "published", "input", "floor"
+    "headline",
+    "recognition",
+    "voice",
+    "main",
+    "aligned",
+    "sync",
+    "external",
+    "published",
+    "input",
+    "floor",
 ]
 RAISED, DIED = "raised", "died"
 """How the reasons of failures begin that say nothing about the clip: the metric raised what it should
@@ -100,6 +109,9 @@ REGISTRY: dict[str, str] = {
     "sample_rate_hz": "evaluation.metrics.input_checks:SampleRate",
 }
 """Name → "module:Class", in the order of the columns."""
+
+EXTERNAL = "versa_"
+"""Names of columns that VERSA computed begin with it (`evaluation.metrics.external`)."""
 
 FLOOR_SUFFIX = "_floor"
 """The floor of a metric is the same measure on the recordings: `wer_floor` beside `wer`."""
@@ -359,6 +371,9 @@ def get_metric(name: str, settings: Settings | None = None) -> Metric:
     Raises:
         BadInput: the name is unknown (the choices are listed), or a setting is invalid.
     """
+    if name.startswith(EXTERNAL):
+        made: Any = importlib.import_module("evaluation.metrics.external").VersaScore
+        return cast("Metric", made(name))
     base = name if name in REGISTRY else name.removesuffix(FLOOR_SUFFIX)
     metric = None
     if base in REGISTRY:
@@ -371,6 +386,8 @@ def get_metric(name: str, settings: Settings | None = None) -> Metric:
 def column_order(name: str) -> tuple[bool, int]:
     """Returns the sort key of a metric's name: the registry's order, floors after all others."""
     names = list(REGISTRY)
+    if name.startswith(EXTERNAL):
+        return False, len(names)
     base = name if name in REGISTRY else name.removesuffix(FLOOR_SUFFIX)
     return base != name, names.index(base)
 
@@ -390,7 +407,7 @@ def select(
             name
             for name, target in REGISTRY.items()
             if name not in OPTIONAL or _metric_class(target).wanted(settings)
-        ]
+        ] + [f"{EXTERNAL}{name}" for name in settings.versa]
     metrics: dict[str, Metric] = {}
     absent: dict[str, None] = {}
     for name in dict.fromkeys(asked):

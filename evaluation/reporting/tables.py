@@ -138,6 +138,7 @@ TITLES: dict[Group, str] = {
     "main": "Scores against the recordings",
     "aligned": "Time-aligned scores",
     "sync": "Picture and sound",
+    "external": "Scored elsewhere",
     "published": "As published: other people's protocols on the same files",
     "input": "What the files are",
 }

@@ -8,6 +8,7 @@ from pathlib import Path
 from evaluation.inputs.build_files import has_landmarks
 from evaluation.inputs.pairs import Run
 from evaluation.inputs.settings import Settings
+from evaluation.inputs.versa import fields_of
 from evaluation.models.registry import DEFAULT
 from evaluation.models.transcripts import read_transcripts
 from manifests.errors import BadInput
@@ -55,6 +56,7 @@ def read_settings(
         syncnet_weights=syncnet_weights,
         video_corpus=video_corpus,
         as_published=tuple(as_published),
+        versa=tuple(dict.fromkeys(name for run in runs for name in fields_of(run.root, run.clips))),
     )
 
 

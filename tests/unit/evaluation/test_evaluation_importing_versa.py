@@ -14,12 +14,15 @@ from click.testing import CliRunner, Result
 from evaluation.cli import cli
 from evaluation.importing.aliases import read_aliases
 from evaluation.importing.patterns import Named
-from evaluation.importing.versa import KEY_PATTERN, read_scp
 from evaluation.inputs.pairs import read_run
-from evaluation.metrics.base import get_metric
+from evaluation.inputs.versa import FILE, KEY_PATTERN, read_results, read_scp
+from evaluation.metrics.base import column_order, get_metric, select
+from evaluation.reporting.run import build_report
+from evaluation.reporting.tables import TableOptions
 from evaluation.scoring.run import score_runs
+from evaluation.scoring.settings import read_settings
 from manifests.errors import BadInput
-from manifests.io import read_jsonl
+from manifests.io import read_jsonl, write_jsonl
 from manifests.records import RunClip
 
 
@@ -142,3 +145,76 @@ def test_misspelt_files_find_their_clips(tmp_path: Path) -> None:
     assert done.exit_code == 0, done.output
     assert set(clips_of(tmp_path / "a")) == {"s1/bbaf2n", "s1/lgbf6s", "s1/pwij3p"}
     assert "aliases that no file has: nobody" in done.output
+
+
+RESULTS = (
+    '{"key": "s1_bbaf2n", "utmos": 3.5, "pesq": 0.0, "odd": 1, "w_wer_delete": 1, "w_wer_insert": 0, '
+    '"w_wer_replace": 2, "w_wer_equal": 3, "hyp": "bin"}\n'
+    "{'key': '/there/wavs/s1/lgbf6s.wav', 'utmos': 4.5, 'pesq': 1.5}\n"
+    '{"key": "s2_bbaf2n", "utmos": NaN, "pesq": 1.25}\n'
+)
+
+
+def test_results_of_versa_are_columns_with_our_intervals(
+    tmp_path: Path, make_run: Callable[..., Path]
+) -> None:
+    root = make_run(tmp_path / "run")
+    clips = read_jsonl(root / "clips.jsonl", "run-clips", RunClip)[1]
+    (root / "wavs" / "s1").mkdir()
+    (root / clips[1].wav).rename(root / "wavs" / "s1" / "lgbf6s.wav")
+    moved = [c if i != 1 else RunClip(**{**vars(c), "wav": "wavs/s1/lgbf6s.wav"})
+             for i, c in enumerate(clips)]  # fmt: skip
+    write_jsonl(root / "clips.jsonl", "run-clips", moved)
+    (root / FILE).write_text(RESULTS)
+    run = read_run(root)
+    metrics, _ = select(None, read_settings([run], recognizer="none"))
+    ours = [m for m in metrics if m.info.group == "external"]
+    assert [(m.info.name, m.info.direction, m.info.ranks) for m in ours] == [
+        ("versa_utmos", "higher", True),
+        ("versa_odd", "none", False),
+        ("versa_w_wer", "lower", True),
+        ("versa_pesq", "higher", True),
+    ]
+    assert column_order("versa_utmos") > column_order("stoi")
+    (scored,) = score_runs([run], ours, progress=False)
+    value = {place: score.value for place, score in scored.scores.items()}
+    assert value["s1/bbaf2n", "versa_utmos"] == 3.5
+    assert value["s1/lgbf6s", "versa_utmos"] == 4.5, "a key may be a path"
+    assert value["s1/bbaf2n", "versa_w_wer"] == 50
+    assert scored.scores["s1/bbaf2n", "versa_w_wer"].weight == 6
+    assert value["s1/lgbf6s", "versa_pesq"] == 1.5
+    for place in (("s1/bbaf2n", "versa_pesq"), ("s2/bbaf2n", "versa_utmos")):
+        assert scored.scores[place].reason.startswith("no_versa_score"), "zero is no PESQ"
+    assert score_runs([run], ours, progress=False)[0].n_new == 0
+    (root / FILE).write_text(RESULTS.replace("3.5", "3.75"))
+    (again,) = score_runs([run], ours, progress=False)
+    assert again.scores["s1/bbaf2n", "versa_utmos"].value == 3.75
+
+
+def test_a_report_has_a_table_of_them(tmp_path: Path, make_run: Callable[..., Path]) -> None:
+    root = make_run(tmp_path / "run")
+    (root / FILE).write_text(
+        '{"key": "s1_bbaf2n", "utmos": 3.5}\n{"key": "s2_bbaf2n", "utmos": 4}\n'
+    )
+    run = read_run(root)
+    metrics = [get_metric("stoi"), get_metric("versa_utmos")]
+    report = build_report(score_runs([run], metrics, progress=False), metrics, TableOptions())
+    (table,) = [t for t in report.tables if t.key == "external"]
+    assert table.title == "Scored elsewhere"
+    assert (table.rows[0].cells[0].mean, table.rows[0].cells[0].counts) == (3.75, "2/2")
+    assert any("VERSA" in info.citation for info in report.columns)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("[1]\n", "line 1 is no result of VERSA"),
+        ('{"pesq": 1}\n', "line 1 is no result of VERSA"),
+        ("{'key': nan}\n", "line 1 is no result of VERSA"),
+        ('{"key": "a"}\n{"key": "a"}\n', "line 2 names a again"),
+    ],
+)
+def test_bad_results_are_refused(tmp_path: Path, content: str, message: str) -> None:
+    (tmp_path / FILE).write_text(content)
+    with pytest.raises(BadInput, match=message):
+        read_results(tmp_path / FILE)
