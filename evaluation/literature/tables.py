@@ -20,7 +20,16 @@ from evaluation.literature.agreement import FEWEST, Agreement, agreements
 from evaluation.literature.recipes import ListeningTest, Recipe, recipes
 from evaluation.metrics.base import Metric, MetricInfo
 from evaluation.reporting import captions
-from evaluation.reporting.printed import Printed, PrintedTable, printed, printed_cell, text_table
+from evaluation.reporting.heard import heard_in_training
+from evaluation.reporting.printed import (
+    Printed,
+    PrintedTable,
+    markdown,
+    markdown_table,
+    printed,
+    printed_cell,
+    text_table,
+)
 from evaluation.reporting.tables import (
     TITLES,
     Cell,
@@ -138,7 +147,13 @@ def literature(
                 rows += _rows(one, chosen, options)
             remarks = tuple(dict.fromkeys(info.note for info in columns if info.note))
             tables.append(Table(group, title, columns, tuple(rows), remarks=remarks))
-    return Literature(tuple(published), tuple(metrics), options, tuple(tables), tuple(notes))
+    told = [
+        f"{one.recipe.label}: {heard.sentence}"
+        for one in published
+        for heard in heard_in_training(one.scored, metrics)
+    ]
+    notes = (*notes, *told)
+    return Literature(tuple(published), tuple(metrics), options, tuple(tables), notes)
 
 
 def _rows(one: Published, metrics: Sequence[Metric], options: TableOptions) -> list[Row]:
@@ -415,8 +430,6 @@ def _write(path: Path, text: str) -> Path:
 
 
 def _markdown(report: Literature, tables: Sequence[PrintedTable]) -> str:
-    from evaluation.reporting.printed import markdown, markdown_table
-
     parts = ["# Published systems, scored again", LEAD]
     parts += [f"> {markdown(note)}" for note in report.notes]
     for table in tables:

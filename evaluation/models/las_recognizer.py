@@ -9,11 +9,13 @@ from typing import Any
 
 from evaluation.inputs.pairs import Pair, Samples
 from evaluation.models.las import WEIGHTS, load_las
-from evaluation.models.las_decoding import BEAM, CTC_WEIGHT, decode
+from evaluation.models.las_decoding import BEAM, CTC_WEIGHT, HEARD, decode
 from evaluation.models.las_features import SPEC, features
 from evaluation.models.recognizer import AcousticRecognizer
+from evaluation.models.shipped import card_of
 from evaluation.models.weights import weights_sha256
 from manifests.errors import MissingDependency
+from manifests.io import read_json
 from manifests.versions import library_version
 
 
@@ -36,6 +38,10 @@ class LasRecognizer(AcousticRecognizer):
         if self.grammar:
             self.label += ", decoded along GRID's grammar"
             self.parameters["decoding"] += ", along GRID's grammar"
+        else:
+            self.parameters["decoding"] += (
+                f", nothing below {HEARD} by CTC, nor words it does without"
+            )
 
     def require(self) -> None:
         if library_version("speechbrain") == "absent":
@@ -72,3 +78,15 @@ class LasGrammarRecognizer(LasRecognizer):
 
     name = "las-grammar"
     grammar = True
+
+
+def heard_in_training(weights_sha256: str) -> frozenset[tuple[str, str]] | None:
+    """(speaker, stem) of GRID's recordings that the shipped weights were trained on; None for others."""
+    card = read_json(card_of(WEIGHTS))
+    if card["sha256"] != weights_sha256:
+        return None
+    return frozenset(
+        (speaker, stem)
+        for speaker, stems in card["heard"]["real"].items()
+        for stem in stems.split()
+    )

@@ -57,3 +57,18 @@ def clip_inputs(name: str, root: Path, clip: RunClip, *, of_recording: bool) -> 
     if name not in RECOGNIZERS:
         return [f"unknown recognizer {name}"]
     return create(name).clip_inputs(root, clip, of_recording=of_recording)
+
+
+def heard_in_training(name: str, parameters: dict[str, Any]) -> frozenset[tuple[str, str]] | None:
+    """(speaker, stem) of GRID's recordings that a recognizer was trained on; None where nobody says.
+
+    Args:
+        parameters: as a metric states them, with the sha256 of the weights.
+    """
+    if name == "pocketsphinx":
+        return frozenset()
+    if name not in ("las", "las-grammar"):
+        return None
+    from evaluation.models.las_recognizer import heard_in_training
+
+    return heard_in_training(str(parameters.get("weights_sha256", "")))

@@ -17,6 +17,7 @@ from evaluation.inputs.pairs import RULES, Run
 from evaluation.inputs.text import NORMALIZERS
 from evaluation.metrics.base import Metric, MetricInfo
 from evaluation.metrics.protocols import Protocol, protocol_of
+from evaluation.reporting.heard import heard_in_training
 from evaluation.reporting.tables import TableOptions, speakers_of
 from evaluation.scoring.run import ScoredRun
 from manifests.errors import ManifestError, ToolkitError
@@ -107,6 +108,7 @@ def protocol(
             }
             for info in shown
         ],
+        "heard_in_training": [heard.to_dict() for heard in heard_in_training(scored, metrics)],
         "as_published": [each.to_dict() for each in published(metrics)],
         "versions": {**versions, "python": platform.python_version()},
     }

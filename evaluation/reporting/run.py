@@ -12,6 +12,7 @@ from evaluation.metrics.base import Metric, MetricInfo
 from evaluation.reporting import printed as printing
 from evaluation.reporting import protocol, tables, writers
 from evaluation.reporting.captions import annotate
+from evaluation.reporting.heard import heard_in_training
 from evaluation.reporting.printed import printed, printed_cell, text_table
 from evaluation.reporting.reported import paper_tables
 from evaluation.reporting.tables import Table, TableOptions
@@ -66,7 +67,11 @@ def build_report(
         options=options,
         versions=versions,
         protocol=protocol.protocol(scored, metrics, options, versions),
-        notes=(*notes, *_warnings(scored)),
+        notes=(
+            *notes,
+            *(heard.sentence for heard in heard_in_training(scored, metrics)),
+            *_warnings(scored),
+        ),
     )
 
 

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
+from soxr import resample
 
 from evaluation.inputs.pairs import Pair, Recording
 from evaluation.inputs.settings import Settings
@@ -26,6 +27,7 @@ from evaluation.models.las_decoding import (
     decode,
     grammar_table,
     greedy,
+    heard_words,
     in_grammar,
     spelling_scores,
 )
@@ -45,6 +47,7 @@ from gridprep.synth.speakers import synthetic_speaker
 from gridprep.synth.voice import RATE_HZ as VOICE_RATE_HZ
 from gridprep.synth.voice import utter
 from manifests.errors import BadInput, SpecMismatch
+from manifests.espeak import speak, spelled
 from manifests.grammar import is_stem, sentence_of, stem_of
 from manifests.records import RunClip
 
@@ -266,10 +269,43 @@ def test_it_reads_voices_that_it_never_heard(read: dict[str, dict[str, str]]) ->
     assert all(is_stem(stem_of(text)) for text in read["grammar"].values())
 
 
-def test_noise_is_no_sentence() -> None:
-    noise = np.random.default_rng(0).normal(0, 0.05, 48_000)
-    text = registry.create("las").transcribe([noise])[0]  # type: ignore[attr-defined]
-    assert compare("bin blue at f two now", text).words.rate_percent >= 50
+def test_what_is_not_grids_speech_is_no_sentence() -> None:
+    """The speller writes six grammatical words for any of these."""
+    rng = np.random.default_rng(0)
+    said = speak("the quick brown fox jumps over the lazy dog", "en-gb-x-rp", 165, 45, 50)
+    english = resample(np.pad(said.samples / 32768, 8000), said.rate_hz, 16_000)
+    sounds = [rng.normal(0, 0.05, 48_000), np.zeros(48_000), np.tile(tone(100), 3), english]
+    recognizer = registry.create("las")
+    assert recognizer.transcribe(sounds) == ["", "", "", ""]  # type: ignore[attr-defined]
+
+
+def test_a_muted_letter_is_no_letter() -> None:
+    said = speak(spelled("prio4p"), "en-gb-x-rp", 165, 45, 50)
+    samples = np.asarray(said.samples / 32768)
+    for muted in (False, True):
+        if muted:
+            samples[slice(*(round(t * said.rate_hz) for t in said.words_s[3:5]))] = 0
+        sound = resample(np.pad(samples, 8000), said.rate_hz, 16_000)
+        text = registry.create("las").transcribe([sound])[0]  # type: ignore[attr-defined]
+        heard = text.split()
+        assert heard[:3] == ["place", "red", "in"]
+        assert heard[-2:] == ["four", "please"]
+        assert len(heard) == (5 if muted else 6)
+
+
+def test_words_that_ctc_does_not_hear_are_left_out() -> None:
+    words = ["place", "green", "with", "two", "again"]
+    path = tokens_of(" ".join(words))
+    log_probs = torch.full((3 * len(path), VOCABULARY_SIZE), -7.0)
+    log_probs[:, BLANK] = 0.0
+    log_probs[range(0, 3 * len(path), 3), path] = 0.0
+    log_probs[range(0, 3 * len(path), 3), BLANK] = -7.0
+    log_probs = log_probs.log_softmax(-1)
+    assert heard_words(log_probs, words) == words
+    assert heard_words(log_probs, [*words[:3], "x", *words[3:]]) == words
+    assert heard_words(log_probs, ["lay", *words[1:3], "x", *words[3:]]) == [], "too little of it"
+    assert heard_words(log_probs, ["now"]) == []
+    assert heard_words(log_probs, []) == []
 
 
 def test_both_decodings_of_a_clip_share_what_was_heard(
