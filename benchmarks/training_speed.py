@@ -63,7 +63,7 @@ def steps(
 ) -> Iterator[dict[str, float]]:
     """Yields the median of so many training steps, after one, and memory; for `benchmarks.children`."""
     config, training = train_config(
-        stage, size, None, (f"train.device={device}", "train.tensorboard=false", "train.workers=0")
+        stage, size, None, (f"train.device={device}", "train.loggers=csv", "train.workers=0")
     )
     training = replace(training, batch_size=batch)
     made = create(stage, config, training)

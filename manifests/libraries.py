@@ -30,6 +30,8 @@ EXTRAS = {
     "pesq": ("pesq",),
     "pyworld": ("world",),
     "tensorboard": ("tensorboard",),
+    "wandb": ("wandb",),
+    "mlflow": ("mlflow",),
     "psutil": ("dev",),
 }
 """Name in `import` statements → the extras that bring it, the commonest first."""

@@ -43,6 +43,7 @@ from facetron.train.batches import to_model
 from facetron.train.collapse import Embeddings
 from facetron.train.config import TrainConfig
 from facetron.train.dataset import Batch, Field
+from facetron.train.observed import Observed
 from facetron.train.pictures import Exhibit, mels_shown
 from facetron.train.stage import Made, Pairs, Stage
 from manifests.errors import BadInput
@@ -66,7 +67,7 @@ class VcvtsConfig(BaselineConfig):
     """At synthesis the face stands for the reference encoder, which the stage `face` taught it."""
     lip: LipConfig = field(default_factory=lambda: LipConfig(input_px=96, input_channels=1))
     prosody: ProsodyConfig = field(default_factory=ProsodyConfig)
-    """Of the reference encoder, which hears another clip of the speaker."""
+    """Options of the reference encoder, which hears another clip of the speaker."""
     channels: tuple[int, ...] = (64, 128, 256, 512)
     front_size: int = 512
     content: int = 512
@@ -91,7 +92,7 @@ class VcvtsConfig(BaselineConfig):
     """A pitch predictor, whose F0 and voicing the decoder is given."""
     pitch_units: int = 256
     reader_units: int = 512
-    """Of the BiGRU that names units from lips."""
+    """Units of the BiGRU that names units of speech from lips."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -382,7 +383,7 @@ class ConversionStage(Stage[VcvtsConfig]):
         }
         if config.pitch:
             self.fields = ("mel", "other", "pitch")
-        self._codes: list[Tensor] = []
+        self._codes: Observed[Tensor] = Observed()
         self._voices = Embeddings("voice")
 
     @property
@@ -417,12 +418,12 @@ class ConversionStage(Stage[VcvtsConfig]):
         return {"loss": loss, **members}
 
     def observe(self, made: Made, batch: Batch) -> None:
-        self._codes.append(made["codes"].cpu())
+        self._codes.notes.append(made["codes"].cpu())
         self._voices.add(made["voice"], batch["speakers"])
 
     def metrics(self) -> dict[str, float | None]:
         """`perplexity` of the codebook, near 1 where it has collapsed, None before it is in use."""
-        codes, self._codes = self._codes, []
+        codes = self._codes.taken()
         used = perplexity(torch.cat(codes), self.config.codes) if codes else None
         if not self.model.speech.codebook.quantizes:
             used = None

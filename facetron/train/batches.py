@@ -29,13 +29,15 @@ def to_model(pictures: Tensor) -> Tensor:
 
 
 class Batches(Sampler[list[tuple[int, int]]]):
-    """Sampler of batches: this process's share of each global batch.
+    """Sampler of batches: this process's share of each global batch, or without a seed, every batch
+    that falls to this process.
 
     Args:
         n_clips: number of clips in the data set.
-        batch_size: clips per step of all processes together.
+        batch_size: clips per step of all processes together; without a seed, of one process.
         rank, world: index of this process and number of processes.
-        seed: seed of the order; None keeps the order of the clips, with a smaller last batch.
+        seed: seed of the order; None keeps the order of the clips, with a smaller last batch, and
+            deals whole batches to the processes.
         expected: (n_clips,) how often an epoch draws each clip on average, `shares`; None is once.
     """
 
@@ -58,15 +60,19 @@ class Batches(Sampler[list[tuple[int, int]]]):
                 "use fewer processes or larger batches",
             )
         self.epoch, self.first_batch = 0, 0
-        self._walk = np.arange(self.rank, n_clips, world, dtype=np.int64)
+        self._walk = np.arange(n_clips, dtype=np.int64)
 
     def only(self, clips: int) -> Batches:
         """Restricts the sampler to a number of clips, spread evenly over all; 0 or more than there are
         is all. For a sampler without a seed."""
         if 0 < clips < len(self._walk):
-            places = np.linspace(0, self.n_clips - 1, clips).round().astype(np.int64)
-            self._walk = places[self.rank :: self.world]
+            self._walk = np.linspace(0, self.n_clips - 1, clips).round().astype(np.int64)
         return self
+
+    def _starts(self) -> range:
+        """First clips of the batches of this process, where there is no seed."""
+        first, step = self.rank * self.batch_size, self.world * self.batch_size
+        return range(first, len(self._walk), step)
 
     def start(self, epoch: int, first_batch: int = 0) -> None:
         """Sets the epoch and the first batch of the next iteration."""
@@ -75,14 +81,14 @@ class Batches(Sampler[list[tuple[int, int]]]):
     def __len__(self) -> int:
         """Number of batches of an epoch. Clips that do not fill a batch are left to other epochs."""
         if self.seed is None:
-            return -(-len(self._walk) // self.batch_size)
+            return len(self._starts())
         return self.n_clips // self.batch_size
 
     def __iter__(self) -> Iterator[list[tuple[int, int]]]:
         if self.seed is None:
-            order, size = self._walk, self.batch_size
-            for start in range(0, len(order), size):
-                yield [(self.epoch, int(i)) for i in order[start : start + size]]
+            for start in self._starts():
+                order = self._walk[start : start + self.batch_size]
+                yield [(self.epoch, int(i)) for i in order]
             return
         rng = np.random.default_rng([self.seed, self.epoch])
         if self.expected is None:

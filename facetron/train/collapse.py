@@ -7,8 +7,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from facetron.train.observed import Observed
 
-class Embeddings:
+
+class Embeddings(Observed[tuple[Tensor, list[str]]]):
     """Collects the embeddings of a validation with their speakers.
 
     Args:
@@ -16,20 +18,22 @@ class Embeddings:
     """
 
     def __init__(self, name: str) -> None:
+        super().__init__()
         self.name = name
-        self._vectors: list[Tensor] = []
-        self._speakers: list[str] = []
 
     def add(self, vectors: Tensor, speakers: list[str]) -> None:
         """Adds (B, D) embeddings and their B speakers."""
-        self._vectors.append(vectors.detach().float().cpu())
-        self._speakers += speakers
+        self.notes.append((vectors.detach().float().cpu(), speakers))
 
     def metrics(self) -> dict[str, float | None]:
         """Returns `collapse_metrics` of all embeddings added, and clears them."""
-        vectors, speakers = self._vectors, self._speakers
-        self._vectors, self._speakers = [], []
-        found = collapse_metrics(torch.cat(vectors), speakers) if vectors else (None,) * 3
+        notes = self.taken()
+        speakers = [speaker for _, some in notes for speaker in some]
+        found = (
+            collapse_metrics(torch.cat([vectors for vectors, _ in notes]), speakers)
+            if notes
+            else (None,) * 3
+        )
         names = ("other_cosine", "margin", "rank")
         return {f"{self.name}_{name}": value for name, value in zip(names, found, strict=True)}
 

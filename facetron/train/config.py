@@ -35,7 +35,7 @@ class TrainConfig:
     betas: tuple[float, ...] = (0.8, 0.99)
     weight_decay: float = 0.01
     critic_learning_rate: float = 0.0
-    """Of the discriminators; 0 takes `learning_rate`. It decays and warms up alike."""
+    """Learning rate of the discriminators; 0 takes `learning_rate`. It decays and warms up alike."""
     critic_steps: int = 1
     """Steps of the discriminators on a batch for one of the generator, as Wasserstein critics need."""
     clip_norm: float = 0.0
@@ -80,10 +80,15 @@ class TrainConfig:
     skip_limit: int = 10
     """Consecutive steps that may be skipped, because a gradient is not finite, before the run ends;
     `log.csv` counts them. 0 ends it at the first."""
-    tensorboard: bool = True
-    """Scalars for TensorBoard, where it is installed, with mels, sounds and transcripts."""
+    loggers: tuple[Literal["auto", "csv", "tensorboard", "wandb", "mlflow"], ...] = ("auto",)
+    """Programs that show the scalars of each epoch, with mels, sounds and transcripts, beside `log.csv`,
+    which is always written. `auto` is TensorBoard where it is installed; `csv` is the file alone."""
     show_every: int = 1
     """Epochs between those mels, sounds and transcripts, a third of a megabyte; 0 is never."""
+    compile: bool = False
+    """Compile the modules that learn by `torch.compile`: slow first steps, faster ones after them."""
+    compile_backend: str = "inductor"
+    """Backend of `torch.compile`."""
     augment: Augmentation = field(default_factory=Augmentation)
 
     def __post_init__(self) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 from rapidfuzz.distance import Levenshtein
 from torch import Tensor, nn
 from torch.nn import functional
@@ -17,6 +18,7 @@ from facetron.model.losses import ctc_loss
 from facetron.train.batches import to_model
 from facetron.train.config import TrainConfig
 from facetron.train.dataset import NO_WORD, WORD_CLASS, Batch
+from facetron.train.observed import Observed
 from facetron.train.pictures import Exhibit
 from facetron.train.stage import FacetronStage, Made, Pairs
 
@@ -51,7 +53,7 @@ class LipStage(FacetronStage):
         super().__init__(config, training)
         reader = LipReader(config, training.word_loss > 0)
         self.generator, self.parts = reader, {"lip": reader.lip}
-        self._errors = np.zeros(4)
+        self._errors: Observed[NDArray[np.float64]] = Observed()
 
     def losses(self, made: Made, batch: Batch, pairs: Pairs) -> dict[str, Tensor]:
         ctc = ctc_loss(made["logits"], batch["lengths"], batch["targets"], batch["target_lengths"])
@@ -70,19 +72,20 @@ class LipStage(FacetronStage):
 
     def observe(self, made: Made, batch: Batch) -> None:
         read = greedy(made["logits"].float().cpu().numpy(), batch["lengths"].cpu().numpy())
+        errors = np.zeros(4)
         for text, target, n in zip(read, batch["targets"], batch["target_lengths"], strict=True):
             said = decode(target[: int(n)].tolist())
-            self._errors += (
+            errors += (
                 Levenshtein.distance(said, text),
                 len(said),
                 Levenshtein.distance(said.split(), text.split()),
                 len(said.split()),
             )
+        self._errors.notes.append(errors)
 
     def metrics(self) -> dict[str, float | None]:
         """Returns CER and WER of greedy decoding, over all letters and words."""
-        letters, n_letters, words, n_words = self._errors
-        self._errors = np.zeros(4)
+        letters, n_letters, words, n_words = sum(self._errors.taken(), np.zeros(4))
         if not n_letters:
             return {"cer": None, "wer": None}
         return {"cer": float(letters / n_letters), "wer": float(words / n_words)}

@@ -18,7 +18,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from lightning_fabric import Fabric
@@ -37,6 +37,7 @@ from facetron.train.batches import (
     reading_workers,
     shares,
 )
+from facetron.train.compiling import compile_parts
 from facetron.train.dataset import (
     Batch,
     ClipDataset,
@@ -46,6 +47,7 @@ from facetron.train.dataset import (
     varied_batch,
 )
 from facetron.train.log import EpochLog
+from facetron.train.observed import interleaved, of_stage
 from facetron.train.pictures import Exhibit, fixed_clips, recordings
 from facetron.train.precomputed_lips import lip_readings
 from facetron.train.readings import Readings
@@ -55,6 +57,9 @@ from manifests.errors import BadInput, ToolkitError
 
 WARNING = "warning"
 """Column of the log with what `Stage.warnings` returned; absent where it never did."""
+
+VALIDATION_BATCH = 32
+"""Largest number of clips that a process validates at once, however many there are in a step of all."""
 
 READINGS = "readings"
 """Folder of lips read beforehand, of a run's folder."""
@@ -73,10 +78,15 @@ FREE = (
     "save_every_steps",
     "keep_best",
     "skip_limit",
-    "tensorboard",
+    "loggers",
     "show_every",
+    "compile",
+    "compile_backend",
 )
 """Options that may change when a run is taken up again: they change no step that is to come."""
+
+
+T = TypeVar("T")
 
 
 class Diverged(ToolkitError):
@@ -141,16 +151,18 @@ class Trainer:
         self.batches = self._batches(rank, world)
         clips = self._clips(fields, room_train, read.get("train"))
         self.train_loader = loader(clips, self.batches, workers, on_gpu)
-        # Every process validates everything: the same numbers, and so the same decisions, in all.
         self.val_loader = None
         if data.val:
             val = self._clips(fields, room - room_train, read.get("val"), fixed=True)
-            walk = Batches(len(val), t.batch_size).only(t.validate_clips)
+            size = min(t.batch_size, VALIDATION_BATCH)
+            walk = Batches(len(val), size, rank, world).only(t.validate_clips)
             self.val_loader = loader(val, walk, workers, on_gpu, keep=not on_gpu)
         if world > 1 and on_gpu:
             stage.generator = nn.SyncBatchNorm.convert_sync_batchnorm(  # type: ignore[no-untyped-call]
                 stage.generator
             )
+        if t.compile:
+            compile_parts(stage, t.compile_backend, fabric.device)
         self.networks = [m for m in (stage.generator, stage.critic) if m is not None]
         self.average = WeightAverage(stage.generator, t.ema) if t.ema else None
         self.optimizers = [self._optimizer(network) for network in self.networks]
@@ -167,7 +179,9 @@ class Trainer:
         self.ranks: dict[str, float] = {}
         self.history: list[dict[str, Any]] = []
         self.wait_s = 0.0
-        self.log = EpochLog(out, t.tensorboard and rank == 0)
+        told = {"clips": len(data.train), **options.to_dict(stage.config), "train": asdict(t)}
+        name = f"{stage.system} {stage.name} {out.name}"
+        self.log = EpochLog(out, t.loggers, name, told, rank == 0)
         self.shown_clips = fixed_clips(data.val) if self.log.shows and t.show_every else frozenset()
         self.exhibits: list[Exhibit] = []
         self.recorded = False
@@ -465,29 +479,56 @@ class Trainer:
 
     @torch.no_grad()
     def validate(self) -> dict[str, float | None]:
-        """Means over the validation clips, and the stage's own metrics; empty without clips."""
+        """Means over the validation clips, and the stage's own metrics; empty without clips.
+
+        Each process validates its share of the batches; the first computes the numbers from all, and
+        tells the others, so that all come to the same decisions.
+        """
         if self.val_loader is None:
             return {}
         for network in self.networks:
             network.eval()
-        sums: dict[str, float] = {}
-        count = 0
-        self.exhibits = []
+        batches: list[tuple[int, dict[str, float]]] = []
+        exhibits: list[list[Exhibit]] = []
         for batch in self.val_loader:
             batch = self._moved(batch)
-            # The bare network: its wrapper would wait for processes that validate by themselves.
+            # The bare network: its wrapper would wait for processes that have fewer batches.
             with self.fabric.autocast():
                 made = self.stage.generator(batch)
                 losses = self.stage.losses(made, batch, self.stage.pairs(made, batch))
             self.stage.observe(made, batch)
-            if self.training.show_every and self.epoch % self.training.show_every == 0:
-                shown = [i for i, clip in enumerate(batch["clips"]) if clip in self.shown_clips]
-                self.exhibits += self.stage.show(made, batch, shown) if shown else []
-            n = len(batch["clips"])
-            count += n
-            for name, value in losses.items():
-                sums[name] = sums.get(name, 0.0) + float(value) * n
-        return {name: total / count for name, total in sums.items()} | self.stage.metrics()
+            shown = [i for i, clip in enumerate(batch["clips"]) if clip in self.shown_clips]
+            if not self.training.show_every or self.epoch % self.training.show_every:
+                shown = []
+            exhibits.append(self.stage.show(made, batch, shown) if shown else [])
+            found = {name: float(value) for name, value in losses.items()}
+            batches.append((len(batch["clips"]), found))
+        notes = of_stage(self.stage)
+        shares = self._gathered((batches, exhibits, [note.taken() for note in notes]))
+        batches = interleaved([share[0] for share in shares])
+        self.exhibits = [e for some in interleaved([share[1] for share in shares]) for e in some]
+        for number, note in enumerate(notes):
+            note.notes = interleaved([share[2][number] for share in shares])
+        metrics: dict[str, float | None] = {}
+        if self.fabric.is_global_zero:
+            count, sums = 0, dict.fromkeys(batches[0][1], 0.0)
+            for n, means in batches:
+                count += n
+                for name in sums:
+                    sums[name] += means[name] * n
+            metrics |= {name: total / count for name, total in sums.items()}
+            metrics |= self.stage.metrics()
+        for note in notes:
+            note.taken()
+        return self.fabric.broadcast(metrics)
+
+    def _gathered(self, mine: T) -> list[T]:
+        """Returns what each process has, in their order."""
+        if self.fabric.world_size == 1:
+            return [mine]
+        every: list[T] = [mine] * self.fabric.world_size
+        torch.distributed.all_gather_object(every, mine)
+        return every
 
     def _show(self) -> None:
         """Pictures and sounds of the last validation, and once, beside them, the recordings."""

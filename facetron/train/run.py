@@ -19,6 +19,7 @@ from facetron.published.read import is_foreign
 from facetron.systems import SystemConfig
 from facetron.train.config import TrainConfig, train_config
 from facetron.train.dataset import TrainingSet, open_training_set, require_text
+from facetron.train.loggers import NAMES as LOGGER_NAMES
 from facetron.train.loop import BEST, LAST, RESUME, Inherited, Trainer
 from facetron.train.stage import Stage
 from manifests.errors import BadInput, SpecMismatch
@@ -69,7 +70,8 @@ def train(
     fabric = launched(training)
     with alone(out, fabric):
         if restart and fabric.is_global_zero:
-            for path in (*(out / name for name in (RESUME, LAST, BEST)), *out.glob("epoch-*.*")):
+            earlier = (RESUME, LAST, BEST, LOGGER_NAMES)
+            for path in (*(out / name for name in earlier), *out.glob("epoch-*.*")):
                 path.unlink(missing_ok=True)
         fabric.barrier()
         inherited = take_parts(made, data, sources, report)

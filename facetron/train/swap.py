@@ -11,7 +11,9 @@ follow the melody of the own clip, transposed to the register of the other speak
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -23,6 +25,7 @@ from facetron.model.facetron import Facetron
 from facetron.model.losses import contrastive_loss
 from facetron.model.prosody import ProsodyEncoder
 from facetron.model.vocoder import Vocoder
+from facetron.train.observed import Observed
 from manifests.corpus_lists import gender_of
 from manifests.errors import BadInput
 
@@ -134,7 +137,24 @@ def median_octaves(pitch: Pitch) -> list[float]:
     ]
 
 
-class SwapValidation:
+@dataclass(frozen=True)
+class _Heard:
+    """Clips of one batch, on the CPU.
+
+    Attributes:
+        speakers: B names.
+        faces: (B, D) face embeddings.
+        octaves: B medians of the real pitch.
+        lips: speaker and (T, E) lip embeddings of the clips that may be synthesized.
+    """
+
+    speakers: list[str]
+    faces: Tensor
+    octaves: list[float]
+    lips: list[tuple[str, Tensor]]
+
+
+class SwapValidation(Observed[_Heard]):
     """Measures whose voice the validation clips have when they are given the faces of other
     speakers.
 
@@ -143,10 +163,8 @@ class SwapValidation:
     """
 
     def __init__(self, facetron: Facetron, reader: PitchReader | None) -> None:
+        super().__init__()
         self.facetron, self.reader = facetron, reader
-        self._lips: dict[str, list[Tensor]] = {}
-        self._faces: dict[str, list[Tensor]] = {}
-        self._octaves: dict[str, list[float]] = {}
 
     def add(self, lips: Tensor, faces: Tensor, mel: Tensor, speakers: Sequence[str]) -> None:
         """Clips of a validation.
@@ -159,13 +177,14 @@ class SwapValidation:
         """
         if self.reader is None:
             return
-        octaves = median_octaves(self.reader(mel))
+        held = Counter(speaker for heard in self.notes for speaker, _ in heard.lips)
+        kept = []
         for i, speaker in enumerate(speakers):
-            kept = self._lips.setdefault(speaker, [])
-            if len(kept) < CLIPS_PER_SPEAKER:
-                kept.append(lips[i].detach())
-            self._faces.setdefault(speaker, []).append(faces[i].detach())
-            self._octaves.setdefault(speaker, []).append(octaves[i])
+            if held[speaker] < CLIPS_PER_SPEAKER:
+                held[speaker] += 1
+                kept.append((speaker, lips[i].detach().cpu()))
+        octaves = median_octaves(self.reader(mel))
+        self.notes.append(_Heard(list(speakers), faces.detach().cpu(), octaves, kept))
 
     @torch.no_grad()
     def metrics(self) -> dict[str, float | None]:
@@ -177,8 +196,15 @@ class SwapValidation:
             the side of their face's gender, the border halfway between the two genders' mean
             octaves), and `swap_f0_hz_SPEAKER` per face. None where it cannot be known.
         """
-        lips, faces, octaves = self._lips, self._faces, self._octaves
-        self._lips, self._faces, self._octaves = {}, {}, {}
+        lips: dict[str, list[Tensor]] = {}
+        faces: dict[str, list[Tensor]] = {}
+        octaves: dict[str, list[float]] = {}
+        for note in self.taken():
+            for speaker, face, value in zip(note.speakers, note.faces, note.octaves, strict=True):
+                faces.setdefault(speaker, []).append(face)
+                octaves.setdefault(speaker, []).append(value)
+            for speaker, clip in note.lips:
+                lips.setdefault(speaker, []).append(clip)
         own = {s: _median([x for x in values if math.isfinite(x)]) for s, values in octaves.items()}
         known = [s for s, value in own.items() if value is not None]
         if self.reader is None or len(known) < 2:
@@ -186,17 +212,18 @@ class SwapValidation:
         seen = {
             s: functional.normalize(torch.stack(faces[s]).float().mean(0), dim=0) for s in known
         }
+        device = next(self.facetron.parameters()).device
         heard: dict[str, list[float]] = {s: [] for s in known}
         number = 0
         for speaker, clips in lips.items():
             others = [s for s in known if s != speaker]
-            for clip in clips:
+            for clip in clips[:CLIPS_PER_SPEAKER]:
                 count = min(FACES_PER_CLIP, len(others))
                 chosen = [others[(number + k) % len(others)] for k in range(count)]
                 number += count
                 embeddings = torch.stack([seen[s] for s in chosen])
                 repeated = clip[None].expand(count, -1, -1).float()
-                mel = self.facetron.speak(repeated, embeddings).float()
+                mel = self.facetron.speak(repeated.to(device), embeddings.to(device)).float()
                 for s, value in zip(chosen, median_octaves(self.reader(mel)), strict=True):
                     heard[s].append(value)
         return _summary(heard, {s: own[s] for s in known})

@@ -28,6 +28,7 @@ DISTRIBUTIONS = {
     "pyworld": "pyworld-prebuilt",
     "sklearn": "scikit-learn",
     "distributed": "dask",
+    "mlflow": "mlflow-skinny",
 }
 """Name in `import` statements → distribution, where they differ by more than a hyphen."""
 UNDECLARED = {

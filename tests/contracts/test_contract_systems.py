@@ -37,7 +37,7 @@ from manifests.mel import PRESETS as MELS
 from manifests.runs import read_run
 
 TOY = "toy"
-SETS = ("train.batch_size=2", "train.segment_frames=16", "train.tensorboard=false")
+SETS = ("train.batch_size=2", "train.segment_frames=16", "train.loggers=csv")
 
 
 @pytest.fixture(scope="module", autouse=True)

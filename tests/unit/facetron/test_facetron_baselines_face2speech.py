@@ -121,7 +121,7 @@ def test_a_clip_without_times_is_named(build: Path, tmp_path: Path) -> None:
 
 
 def test_the_speech_encoder_stays_as_it_is_while_others_learn(build: Path, tmp_path: Path) -> None:
-    sets = ("train.batch_size=2", "train.epochs=1", "train.tensorboard=false")
+    sets = ("train.batch_size=2", "train.epochs=1", "train.loggers=csv")
     best = train("ge2e", build, tmp_path / "ge2e", "debug", sets=sets, system="face2speech")
     _, heard = checkpoint.load(best)
     with pytest.raises(BadInput, match="the stage tts needs a trained prosody"):

@@ -86,7 +86,7 @@ def test_critic_steps_are_steps_of_the_critic_alone(tmp_path: Path) -> None:
     build = make_build(tmp_path / "build", clips=2)
     tensors = []
     for steps in (1, 3):
-        sets = ("train.epochs=1", "train.batch_size=2", "train.tensorboard=false")
+        sets = ("train.epochs=1", "train.batch_size=2", "train.loggers=csv")
         sets = (*sets, f"train.critic_steps={steps}", "adversarial=0.0001")
         out = tmp_path / str(steps)
         best = train("waves", build, out, "debug", sets=sets, system="gan")

@@ -24,7 +24,7 @@ from manifests.errors import BadInput, SpecMismatch
 from manifests.manifest import Manifest
 from manifests.specs import MelSpec
 
-FAST = ("train.epochs=1", "train.batch_size=2", "train.tensorboard=false")
+FAST = ("train.epochs=1", "train.batch_size=2", "train.loggers=csv")
 LIPS = replace(DEBUG, front="lip", speaker="face", lip=FACETRON_DEBUG.lip, face=FACETRON_DEBUG.face)
 
 

@@ -157,7 +157,7 @@ def test_a_collapsed_codebook_is_told_in_the_log(tmp_path: Path) -> None:
     # A codebook of far too many codes that starts anywhere and is never refilled.
     sets = ("codes=60", "plain_steps=0", "refill=0", "train.epochs=1", "train.batch_size=2")
     train(
-        "conversion", build, tmp_path / "out", "debug", sets=(*sets, "train.tensorboard=false"),
+        "conversion", build, tmp_path / "out", "debug", sets=(*sets, "train.loggers=csv"),
         report=told.append, system="vcvts",
     )  # fmt: skip
     (line,) = csv.DictReader((tmp_path / "out" / "log.csv").read_text().splitlines())

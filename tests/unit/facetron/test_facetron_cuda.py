@@ -25,7 +25,7 @@ STEADY = (
     "face.dropout=0",
     "train.batch_size=4",
     "train.workers=0",
-    "train.tensorboard=false",
+    "train.loggers=csv",
     "train.precision=float32",
 )
 

@@ -28,6 +28,7 @@ from facetron.train.dataset import (
     collate,
     picture_bytes,
 )
+from facetron.train.observed import interleaved
 from manifests.errors import BadInput
 from manifests.records import ManifestRow
 
@@ -56,6 +57,16 @@ def test_validation_goes_through_every_clip_once() -> None:
     assert [len(batch) for batch in batches] == [3, 3, 1]
     assert len(Batches(7, 3)) == 3
     assert [number for batch in batches for _, number in batch] == list(range(7))
+
+
+def test_processes_validate_whole_batches_in_turn() -> None:
+    whole = list(Batches(13, 3))
+    shares = [Batches(13, 3, rank, 2) for rank in range(2)]
+    assert [len(share) for share in shares] == [3, 2]
+    assert interleaved([list(share) for share in shares]) == whole
+    some = [Batches(13, 3, rank, 2).only(5) for rank in range(2)]
+    assert interleaved([list(share) for share in some]) == list(Batches(13, 3).only(5))
+    assert list(Batches(2, 4, 1, 2)) == []
 
 
 def test_workers_suit_the_machine_and_the_cache() -> None:

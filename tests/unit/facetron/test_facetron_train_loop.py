@@ -17,10 +17,12 @@ from facetron_build import make_build
 from facetron.checkpoints import checkpoint
 from facetron.train import loop
 from facetron.train.average import WeightAverage
+from facetron.train.compiling import compile_parts
+from facetron.train.config import train_config
 from facetron.train.dataset import Batch
 from facetron.train.lip import LipStage
 from facetron.train.loop import Diverged, Trainer
-from facetron.train.run import train
+from facetron.train.run import create, train
 from manifests.errors import BadInput, Locked
 from manifests.lock import held
 
@@ -322,7 +324,9 @@ def command(build: Path, out: Path, *launcher: str) -> subprocess.CompletedProce
     )  # fmt: skip
 
 
-def test_two_processes_are_one(build: Path, tmp_path: Path) -> None:
+def test_two_processes_are_one(tmp_path: Path) -> None:
+    """In steps, and in a validation of three batches, of which the first process has two."""
+    build = make_build(tmp_path / "build", clips=8, validation=5)
     launcher = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", "--no-python")
     two = command(build, tmp_path / "two", *launcher, sys.executable)
     assert two.returncode == 0, two.stderr
@@ -331,3 +335,46 @@ def test_two_processes_are_one(build: Path, tmp_path: Path) -> None:
     assert one.stdout.strip() == str(tmp_path / "one" / "best.safetensors")
     for ours, theirs in zip(curve(tmp_path / "one"), curve(tmp_path / "two"), strict=True):
         assert ours == pytest.approx(theirs, rel=1e-4)
+        assert ours["val_cer"] is not None
+
+
+def test_compiled_modules_learn_the_same(
+    build: Path, tmp_path: Path, whole: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compiled: list[str] = []
+    plain = torch.nn.Module.compile
+
+    def noted(module: torch.nn.Module, **options: Any) -> None:
+        compiled.append(type(module).__name__)
+        plain(module, **options)
+
+    monkeypatch.setattr(torch.nn.Module, "compile", noted)
+    run(build, tmp_path, 1, "train.compile=true", "train.compile_backend=eager")
+    assert compiled == ["LipEncoder"]
+    assert curve(tmp_path)[0] == pytest.approx(curve(whole)[0], rel=1e-4)
+    assert weights(tmp_path, "last.safetensors").keys() == weights(whole, "last.safetensors").keys()
+
+
+def test_compiling_needs_a_compiler(
+    build: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(BadInput, match=r"compile_backend is 'gcc', which .* choose one of .*eager"):
+        run(build, tmp_path, 1, "train.compile=true", "train.compile_backend=gcc")
+    monkeypatch.setenv("CXX", "no-such-compiler")
+    with pytest.raises(
+        BadInput, match=r"needs a C\+\+ compiler \(no-such-compiler\), which is not"
+    ):
+        run(build, tmp_path, 1, "train.compile=true")
+
+
+def test_discriminators_are_compiled_and_teachers_are_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    compiled: list[str] = []
+    monkeypatch.setattr(
+        torch.nn.Module, "compile", lambda self, backend: compiled.append(type(self).__name__)
+    )
+    model, training = train_config("joint", "debug", sets=("loss.adversarial=1",))
+    compile_parts(create("joint", model, training), "aot_eager", torch.device("cpu"))
+    assert "MelDiscriminator" in compiled
+    assert "ProsodyEncoder" not in compiled
+    assert {"Decoder", "LipEncoder", "Vocoder"} <= set(compiled)
+    assert len(compiled) == len(set(compiled))

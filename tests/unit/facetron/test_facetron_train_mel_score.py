@@ -140,7 +140,7 @@ def test_stages_train_with_the_head(tmp_path: Path) -> None:
     build = make_build(tmp_path / "build", clips=3)
     sets = (
         *PERCEPTUAL, "train.epochs=2", "train.batch_size=4", "train.segment_frames=16",
-        "train.tensorboard=false",
+        "train.loggers=csv",
     )  # fmt: skip
     train("all", build, tmp_path / "runs", "debug", sets=sets)
     for stage in ("decoder", "joint"):

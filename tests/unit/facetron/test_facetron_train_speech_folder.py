@@ -82,7 +82,7 @@ def test_speech_of_one_speaker_teaches_nothing(speech: Path, tmp_path: Path) -> 
 def test_the_stage_prosody_learns_from_it(speech: Path, tmp_path: Path) -> None:
     out = tmp_path / "run"
     sets = ("train.epochs=1", "train.batch_size=4", "loss.contrastive=0.5", "train.device=cpu",
-            "train.speaker_balance=1", "train.tensorboard=false")  # fmt: skip
+            "train.speaker_balance=1", "train.loggers=csv")  # fmt: skip
     command = ["prosody", "--speech", str(speech), "--out", str(out), "--size", "debug"]
     result = CliRunner().invoke(train, [*command, *(f"--set={text}" for text in sets)])
     assert result.exit_code == 0, result.output
