@@ -8,6 +8,7 @@ something else.
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 import zipfile
 from collections.abc import Iterator
@@ -35,8 +36,13 @@ def _one_line(path: Path, remedy: str = REMEDY) -> Iterator[None]:
         raise BadInput(f"{os.fspath(path)} cannot be read ({error})", remedy) from None
 
 
-def read_sound(path: Path, remedy: str = REMEDY) -> tuple[NDArray[np.float32], int]:
+def read_sound(
+    path: Path, remedy: str = REMEDY, content: bytes | None = None
+) -> tuple[NDArray[np.float32], int]:
     """Samples and rate of a mono sound file.
+
+    Args:
+        content: the bytes of the file, where they lie elsewhere than at its path.
 
     Returns:
         ((samples,) float32 in ±1, sample rate in Hz). PCM16 is divided by 32768.
@@ -47,44 +53,49 @@ def read_sound(path: Path, remedy: str = REMEDY) -> tuple[NDArray[np.float32], i
     import soundfile
 
     with _one_line(path, remedy):
-        if not os.path.exists(path):  # libsndfile says "System error" and no more
+        # libsndfile says "System error" and no more
+        if content is None and not os.path.exists(path):
             raise FileNotFoundError
-        samples, rate_hz = soundfile.read(path, dtype="float32")
+        samples, rate_hz = soundfile.read(_source(path, content), dtype="float32")
     if samples.ndim != 1 or not len(samples):
         raise BadInput(f"{os.fspath(path)} holds {samples.shape}, not mono samples", remedy)
     return samples, int(rate_hz)
 
 
-def read_mel(path: Path) -> NDArray[np.floating[Any]]:
-    """A mel as it is stored, (n_mels, T) floating point.
+def _source(path: Path, content: bytes | None) -> Path | io.BytesIO:
+    return path if content is None else io.BytesIO(content)
+
+
+def read_mel(path: Path, content: bytes | None = None) -> NDArray[np.floating[Any]]:
+    """A mel as it is stored, (n_mels, T) floating point; `content` as in `read_sound`.
 
     Raises:
         BadInput: absent, damaged, or no array of floating-point numbers.
     """
     with _one_line(path):
-        mel = np.load(path, allow_pickle=False)
+        mel = np.load(_source(path, content), allow_pickle=False)
     if not isinstance(mel, np.ndarray) or not np.issubdtype(mel.dtype, np.floating):
         raise BadInput(f"{os.fspath(path)} is no mel", REMEDY)
     return mel
 
 
-def read_prosody(path: Path) -> Prosody:
-    """F0 and energy of a clip, frame by frame with its mel.
+def read_prosody(path: Path, content: bytes | None = None) -> Prosody:
+    """F0 and energy of a clip, frame by frame with its mel; `content` as in `read_sound`.
 
     Raises:
         BadInput: absent, damaged, or an archive of something else.
     """
-    with _one_line(path), np.load(path, allow_pickle=False) as stored:
+    with _one_line(path), np.load(_source(path, content), allow_pickle=False) as stored:
         return Prosody(stored["f0_hz"], stored["voiced"], stored["energy"])
 
 
-def read_landmarks(path: Path) -> Landmarks:
-    """The named points of a clip, (T, N, 2) in pixels of the source video.
+def read_landmarks(path: Path, content: bytes | None = None) -> Landmarks:
+    """The named points of a clip, (T, N, 2) in pixels of the source video; `content` as in `read_sound`.
 
     Raises:
         BadInput: absent, damaged, or an archive of something else.
     """
-    with _one_line(path), np.load(path, allow_pickle=False) as stored:
+    with _one_line(path), np.load(_source(path, content), allow_pickle=False) as stored:
         return Landmarks(
             points_px=stored["points_px"],
             found=stored["found"],

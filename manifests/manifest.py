@@ -123,17 +123,21 @@ class FeatureRow(ManifestRow):
             )
         return self.root / self.paths[feature]
 
+    def content(self, feature: str) -> bytes | None:
+        """The bytes of a feature that is no file of its own (`manifests.webdataset`); None for a file."""
+        return None
+
     def lips(self) -> Pictures:
         """Lip crops, (T, 144, 144, 3) uint8 RGB at 25 frames per second."""
-        return read_pictures(self._there("lips"))
+        return read_pictures(*self._there("lips"))
 
     def faces(self) -> Pictures:
         """Face stills, (K, 160, 160, 3) uint8 RGB: one of every five frames by default."""
-        return read_pictures(self._there("face"))
+        return read_pictures(*self._there("face"))
 
     def audio(self) -> tuple[Sound, int]:
         """The recording: ((samples,) float32 in ±1, rate in Hz)."""
-        return read_sound(self.path("audio"))
+        return read_sound(self.path("audio"), content=self.content("audio"))
 
     def mel(self, preset: str = "") -> NDArray[np.floating[Any]]:
         """The log mel, (n_mels, T); `Manifest.mel_spec` holds its parameters.
@@ -142,7 +146,7 @@ class FeatureRow(ManifestRow):
             preset: one of `extra_mels`, where the build made several; "" is the build's own.
         """
         if not preset:
-            return read_mel(self.path("mel"))
+            return read_mel(self.path("mel"), self.content("mel"))
         if preset not in self.extra_mels:
             there = ", ".join(self.extra_mels) or "none"
             raise ManifestError(
@@ -153,27 +157,28 @@ class FeatureRow(ManifestRow):
 
     def prosody(self) -> Prosody:
         """F0 in Hz (NaN where unvoiced), voicing and energy, (T,) each, frame by frame with the mel."""
-        return read_prosody(self.path("prosody"))
+        return read_prosody(self.path("prosody"), self.content("prosody"))
 
     def landmarks(self) -> Landmarks:
         """The named points, (T, N, 2) in pixels of the source video."""
-        return read_landmarks(self.path("landmarks"))
+        return read_landmarks(self.path("landmarks"), self.content("landmarks"))
 
-    def _there(self, feature: str) -> Path:
-        path = self.path(feature)
-        if not path.is_file():
+    def _there(self, feature: str) -> tuple[Path, bytes | None]:
+        path, content = self.path(feature), self.content(feature)
+        if content is None and not path.is_file():
             raise BadInput(f"{path} does not exist", "run `gridprep build` again")
-        return path
+        return path, content
 
 
 class Manifest(Sequence[FeatureRow]):
     """The clips of a build.
 
     Args:
-        path: folder of the build, or its `manifest.jsonl`.
+        path: folder of the build, or its `manifest.jsonl`; or a folder of shards that
+            `gridprep export --layout webdataset` wrote.
 
     Attributes:
-        path: path of `manifest.jsonl`.
+        path: path of `manifest.jsonl`, or of the `export.json` of shards.
         root: folder of the manifest.
         header: the first line of the file: split, speakers held out, specs of all features.
 
@@ -196,8 +201,16 @@ class Manifest(Sequence[FeatureRow]):
         given = Path(path)
         if not given.exists():
             raise ManifestError(f"{given} does not exist", "run `gridprep build` first")
+        from manifests import webdataset
+
         self.path = given / FILE if given.is_dir() else given
         self.root = self.path.parent
+        self.header: dict[str, Any]
+        self._rows: list[FeatureRow]
+        if given.is_dir() and not self.path.exists() and webdataset.is_sharded(given):
+            self.path = given / webdataset.EXPORT
+            self.header, self._rows = webdataset.read_shards(given)
+            return
         self.header, rows = read_manifest(self.path)
         self._rows = [FeatureRow.of(row, self.root) for row in rows]
 

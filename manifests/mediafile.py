@@ -9,6 +9,7 @@ that can be decoded.
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 import stat
 from collections.abc import Iterator
@@ -82,8 +83,11 @@ def _options() -> dict[str, Any]:
 
 
 @contextlib.contextmanager
-def opened(path: str | os.PathLike[str]) -> Iterator[Any]:
+def opened(path: str | os.PathLike[str], content: bytes | None = None) -> Iterator[Any]:
     """An open PyAV container, to be read from its first byte to its last.
+
+    Args:
+        content: the bytes of the file, where they lie elsewhere than at its path.
 
     Raises:
         UnreadableMedia: see there; also where reading inside the `with` ends in an error of FFmpeg.
@@ -93,6 +97,22 @@ def opened(path: str | os.PathLike[str]) -> Iterator[Any]:
     import av.logging
 
     path = os.fspath(path)
+    if content is None:
+        _check_readable(path)
+    # FFmpeg writes its complaints to standard error from C; they would tear the progress bar.
+    av.logging.set_level(None)
+    try:
+        source = file_url(path) if content is None else io.BytesIO(content)
+        with av.open(source, **_options()) as container:
+            yield container
+    except (av.error.FFmpegError, UnicodeError, ValueError) as error:
+        why = getattr(error, "strerror", None) or str(error)  # FFmpeg's own would repeat the path
+        raise UnreadableMedia(
+            "not_media", f"{path} is not a video that FFmpeg can read ({why})", why
+        ) from None
+
+
+def _check_readable(path: str) -> None:
     try:
         kind = kind_of_file(path)
         if kind:
@@ -104,16 +124,6 @@ def opened(path: str | os.PathLike[str]) -> Iterator[Any]:
     except OSError as error:
         why = error.strerror or str(error)
         raise UnreadableMedia("unreadable", f"{path}: {why}", why) from None
-    # FFmpeg writes its complaints to standard error from C; they would tear the progress bar.
-    av.logging.set_level(None)
-    try:
-        with av.open(file_url(path), **_options()) as container:
-            yield container
-    except (av.error.FFmpegError, UnicodeError, ValueError) as error:
-        why = getattr(error, "strerror", None) or str(error)  # FFmpeg's own would repeat the path
-        raise UnreadableMedia(
-            "not_media", f"{path} is not a video that FFmpeg can read ({why})", why
-        ) from None
 
 
 def streams_of(container: Any, kind: Kind) -> list[Any]:

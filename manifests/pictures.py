@@ -8,6 +8,7 @@ writing them, is gridprep's.
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -23,30 +24,37 @@ Pictures = NDArray[np.uint8]
 """(T, H, W, 3) uint8 RGB."""
 
 
-def read_pictures(path: str | os.PathLike[str]) -> Pictures:
+def read_pictures(path: str | os.PathLike[str], content: bytes | None = None) -> Pictures:
     """Reads any of the formats: (T, H, W, 3) uint8 RGB.
 
     Strips are cut into squares: T = height / width.
+
+    Args:
+        content: the bytes of the file, where they lie elsewhere than at its path.
 
     Raises `BadInput` naming the file when it is absent or damaged.
     """
     path = os.fspath(path)
     try:
         if path.endswith(".npy"):
-            return np.asarray(np.load(path, allow_pickle=False), np.uint8)
+            source = path if content is None else io.BytesIO(content)
+            return np.asarray(np.load(source, allow_pickle=False), np.uint8)
         if path.endswith((".jpg", ".png")):
-            return _read_strip(path)
-        return _read_video(path)
+            return _read_strip(path, content)
+        return _read_video(path, content)
     except (OSError, EOFError, ValueError, IndexError) as error:
         raise BadInput(
             f"{path} cannot be read ({error})", "run `gridprep check BUILD --repair`"
         ) from None
 
 
-def _read_strip(path: str) -> Pictures:
+def _read_strip(path: str, content: bytes | None) -> Pictures:
     import cv2
 
-    strip = cv2.imread(path, cv2.IMREAD_COLOR)
+    if content is None:
+        strip = cv2.imread(path, cv2.IMREAD_COLOR)
+    else:
+        strip = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR)
     if strip is None or strip.shape[0] % strip.shape[1]:
         raise ValueError("not a strip of square pictures")
     side = strip.shape[1]
@@ -54,9 +62,9 @@ def _read_strip(path: str) -> Pictures:
     return np.asarray(rgb.reshape(-1, side, side, 3), np.uint8)
 
 
-def _read_video(path: str) -> Pictures:
+def _read_video(path: str, content: bytes | None) -> Pictures:
     try:
-        with opened(path) as container:
+        with opened(path, content) as container:
             stream = best_stream(container, "video")
             if stream is None:
                 raise ValueError("no pictures")

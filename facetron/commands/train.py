@@ -20,7 +20,7 @@ from manifests.outputs import Command
 @click.option(
     "--manifest",
     type=click.Path(path_type=Path),
-    help="manifest.jsonl, or the folder of a `gridprep build`.",
+    help="manifest.jsonl, or the folder of a `gridprep build`, or of a `gridprep export` to webdataset.",
 )
 @click.option(
     "--speech",

@@ -8,6 +8,7 @@ was killed and resumed, see the same data.
 
 from __future__ import annotations
 
+import io
 import math
 import os
 from collections.abc import Sequence
@@ -177,7 +178,7 @@ class ClipDataset(Dataset[Batch]):
     the first of a pair (epoch, index), which the trainer's sampler gives.
 
     Args:
-        manifest: a `Manifest`, or the folder of a build, or its `manifest.jsonl`.
+        manifest: a `Manifest`, or the folder of a build or of shards, or a `manifest.jsonl`.
         subset: `train`, `val`, `test` or `all`.
         fields: fields to read of each clip.
         config: options of a model, which determine the size and color of pictures; None gives pictures
@@ -433,7 +434,8 @@ class ClipDataset(Dataset[Batch]):
         last = mel.shape[1] - length
         start = last // 2 if self.fixed else int(rng.integers(last + 1))
         try:
-            with soundfile.SoundFile(path) as file:
+            content = row.content("audio")
+            with soundfile.SoundFile(path if content is None else io.BytesIO(content)) as file:
                 if file.samplerate != self._spec.sample_rate_hz:
                     raise BadInput(
                         f"{path} has {file.samplerate} Hz, not {self._spec.sample_rate_hz}",

@@ -535,7 +535,7 @@ class Trainer:
         rate_hz = self.stage.config.mel_spec.sample_rate_hz
         if any(exhibit.made is not None for exhibit in self.exhibits) and not self.recorded:
             rows = [row for row in self.data.val if row.clip_id in self.shown_clips]
-            self.exhibits += recordings(rows, self.data.root, rate_hz)
+            self.exhibits += recordings(rows, rate_hz)
             self.recorded = True
         self.log.show(self.exhibits, self.epoch, rate_hz)
 

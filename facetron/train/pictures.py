@@ -14,14 +14,13 @@ from torch import Tensor
 
 from facetron.train.mel_picture import Picture, above
 from facetron.vocoders.griffin_lim import GriffinLim
-from manifests.features import read_sound
-from manifests.manifest import select
+from manifests.manifest import FeatureRow, select
 from manifests.records import ManifestRow
 from manifests.specs import MelSpec
 
 CLIPS = 3
 ROUNDS = 16
-"""Of Griffin-Lim: enough to hear words and voice, a tenth of a second for all clips."""
+"""Rounds of Griffin-Lim: enough to hear words and voice, a tenth of a second for all clips."""
 
 Sound = NDArray[np.float32]
 
@@ -51,15 +50,14 @@ def fixed_clips(rows: Sequence[ManifestRow]) -> frozenset[str]:
     return frozenset(row.clip_id for row in chosen)
 
 
-def recordings(rows: Sequence[ManifestRow], root: Path, rate_hz: int) -> list[Exhibit]:
+def recordings(rows: Sequence[FeatureRow], rate_hz: int) -> list[Exhibit]:
     """The real sounds of clips; without those that have none of this rate. Raises `BadInput` for one
     that cannot be read."""
     found = []
     for row in rows:
         if "audio" not in row.paths:
             continue
-        path = root / row.paths["audio"]
-        sound, its_rate_hz = read_sound(path)
+        sound, its_rate_hz = row.audio()
         if its_rate_hz == rate_hz:
             found.append(Exhibit(row.clip_id, real=sound))
     return found

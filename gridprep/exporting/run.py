@@ -18,7 +18,7 @@ from manifests.io import sha256_file
 from manifests.manifest import FeatureRow, Manifest
 from manifests.versions import library_version
 
-EXPORT_VERSION = 1
+EXPORT_VERSION = 2
 """Raised by hand when a layout changes what it writes."""
 
 

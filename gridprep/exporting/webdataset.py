@@ -2,8 +2,10 @@
 
     train-000000.tar …  train.json
       s1-bbaf2n.json  s1-bbaf2n.wav  s1-bbaf2n.lips.avi  s1-bbaf2n.face.jpg  s1-bbaf2n.mel.npy  …
+    header.json
 
-`KEY.json` is the row of the manifest without its paths. `SUBSET.json` is the index that the library
+`KEY.json` is the row of the manifest without its paths, `header.json` the manifest's first line: with them
+`manifests.webdataset` reads the export as it reads a build. `SUBSET.json` is the index that the library
 `wids` reads (`"__kind__": "wids-shard-index-v1"`), with clips and bytes of each shard. Keys hold no
 dots, since all behind the first is the suffix (`base_plus_ext` in webdataset/tariterators.py).
 """
@@ -20,14 +22,13 @@ from gridprep.exporting.base import UNSAFE, ExportJob, ids, whole_number
 from gridprep.exporting.sinks import write as write_file
 from manifests.console import Progress
 from manifests.manifest import FeatureRow
-
-UNNAMED = ("audio",)
-"""Features whose members have their suffix alone, as readers of speech expect: `KEY.wav`."""
+from manifests.webdataset import HEADER, UNNAMED
 
 
 def write(job: ExportJob) -> None:
     """Writes the layout, shard by shard, with nothing in memory but a file's buffer."""
     names = ids(job.clips, UNSAFE + ".")
+    write_file(job.sink, HEADER, json.dumps(job.manifest.header, ensure_ascii=False, indent=2))
     per_shard = whole_number(job.options, "clips_per_shard", 1000)
     with Progress(len(job.clips), "export") as progress:
         for subset, rows in job.subsets():
@@ -80,7 +81,8 @@ def _shard(
             shard.addfile(_member(f"{key}.json", len(text)), io.BytesIO(text))
             for feature in sorted(row.paths):
                 path = row.path(feature)
-                infix = "" if feature in UNNAMED else f".{feature}"
+                # As readers of speech expect: `KEY.wav`.
+                infix = "" if feature == UNNAMED else f".{feature}"
                 with open(path, "rb") as source:
                     size = source.seek(0, io.SEEK_END)
                     source.seek(0)

@@ -28,6 +28,7 @@ from facetron.train.pictures import (
 from facetron.train.run import train
 from manifests.errors import BadInput
 from manifests.io import read_manifest
+from manifests.manifest import FeatureRow
 from manifests.mel import DEFAULT
 
 SETS = ("train.batch_size=4", "train.epochs=2", "train.segment_frames=16", "lip.conv_dropout=0")
@@ -166,8 +167,8 @@ def test_a_table_needs_texts() -> None:
 def test_a_recording_that_is_gone_is_named(build: Path, tmp_path: Path) -> None:
     _, rows = read_manifest(build)
     with pytest.raises(BadInput, match=r"bbaf2n\.wav does not exist"):
-        recordings(rows[:1], tmp_path, 16_000)
-    assert recordings(rows[:1], build, 8_000) == []
+        recordings([FeatureRow.of(rows[0], tmp_path)], 16_000)
+    assert recordings([FeatureRow.of(rows[0], build)], 8_000) == []
 
 
 def test_event_files_hold_them(tmp_path: Path) -> None:
