@@ -227,8 +227,8 @@ def load(
         vocoder: a name in `facetron.vocoders.registry`; `auto` is the checkpoint's own where it has
             one, else Griffin-Lim.
         device: `auto`, `cpu`, `cuda` or `cuda:N`.
-        decoding: CTC decoding of the lips: `greedy`, `beam`, or `grammar`, which allows GRID's
-            sentences only.
+        decoding: CTC decoding of the lips: `greedy`, `beam`, `letters`, which prefers the spellings of
+            the training's sentences, or `grammar`, which allows GRID's sentences only.
         landmarks: landmark backend for videos; "" is the default one.
         who: which of several faces in a video: `left`, `right`, `largest`, or the N-th from the left;
             "" is the most central and large one.

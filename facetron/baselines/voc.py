@@ -65,7 +65,7 @@ class VocConfig(BaselineConfig):
     envelope: tuple[int, ...] = (256, 512)
     """Layers of the spectral envelope's decoder before the last."""
     noise: tuple[int, ...] = (128, 64)
-    """Of the aperiodicity's."""
+    """Layers of the aperiodicity's decoder before the last."""
     text: bool = True
     """The text branch (VSR)."""
     envelope_weight: float = 600.0
@@ -267,7 +267,7 @@ class VocSynthesizer(BaselineSynthesizer):
         features, logits = np.split(frames.numpy(), [spec.per_picture * spec.size], axis=2)
         texts = [""] * len(frames)
         if logits.shape[2]:
-            texts = texts_of(np.asarray(logits, np.float32), self.decoding)
+            texts = texts_of(np.asarray(logits, np.float32), self.decoding, self.info)
         made = []
         for clip, text in zip(features, texts, strict=True):
             wave = world.sound_of(clip.reshape(-1, spec.size), spec)

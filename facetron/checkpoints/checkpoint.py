@@ -29,6 +29,8 @@ from manifests.io import atomic_path, write_json
 from manifests.records import Record
 
 HEADER = "facetron_checkpoint"
+SENTENCES = 1500
+"""Most sentences that a header keeps, some 40 kB: enough for a model of letters."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +56,7 @@ class CheckpointInfo(Record):
             `metrics`, `training`): a part that is only used keeps its record.
         borrowed: part that is not in the file → `NAME:DIGEST` of the bundled weights that have it,
             see `facetron.checkpoints.borrowed`.
+        sentences: texts of the clips that it was trained on, at most `SENTENCES` different ones.
     """
 
     stage: str
@@ -73,6 +76,7 @@ class CheckpointInfo(Record):
     system: str = systems.DEFAULT
     trained: dict[str, dict[str, Any]] = field(default_factory=dict)
     borrowed: dict[str, str] = field(default_factory=dict)
+    sentences: tuple[str, ...] = ()
 
     def model_config(self) -> SystemConfig:
         """Returns the options of the system. Raises `BadInput` where this version has no such system

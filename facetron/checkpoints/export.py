@@ -152,6 +152,7 @@ def _merged(
         training=training,
         progress={},
         history=(),
+        sentences=next((info.sentences for info in infos.values() if info.sentences), ()),
     )
     made.model_config()  # the sections of different checkpoints must still fit together
     return made

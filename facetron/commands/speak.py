@@ -30,11 +30,12 @@ FILE = click.Path(path_type=Path)
 @click.option(
     "--text",
     "decoding",
-    type=click.Choice(["greedy", "beam", "grammar"]),
+    type=click.Choice(["greedy", "beam", "letters", "grammar"]),
     default="greedy",
     show_default=True,
-    help="CTC decoding of the text read from the lips; grammar allows GRID's sentences only. The "
-    "speech does not depend on it.",
+    help="CTC decoding of the text read from the lips; letters prefers the spellings of the sentences "
+    "that the weights were trained on, grammar allows GRID's sentences only. The speech does not depend "
+    "on it.",
 )
 @click.option(
     "--checkpoint",

@@ -74,11 +74,14 @@ class Automaton:
         accepting: (S,) whether a text may end here.
         frames_needed: (S, V) fewest frames to an end, by the class of the frame before (a letter
             that repeats needs a blank between).
+        weights: (S, V) what the log probability of a text gains by a letter, and by its end at
+            `BLANK` (`facetron.model.letters`); None is nothing.
     """
 
     next_state: Int
     accepting: NDArray[np.bool_]
     frames_needed: Int
+    weights: Float | None = None
 
 
 def automaton(next_state: Int, accepting: NDArray[np.bool_]) -> Automaton:
@@ -201,7 +204,8 @@ def beam(
         logits: (B, T, 28).
         lengths: (B,) frames of each clip; None is all of T.
         width: prefixes kept a clip.
-        allowed: `grid_sentences()` for sentences of GRID only; None is any text. A prefix that
+        allowed: `grid_sentences()` for sentences of GRID only, a `letter_model` for a preference;
+            None is any text. A prefix that
             could not be finished in the frames that are left is dropped, so what comes out is
             always complete.
 
@@ -223,6 +227,10 @@ def beam(
     letters = np.zeros_like(sources)
     for t in range(log_p.shape[1]):
         beams, sources[t], letters[t] = _advance(beams, log_p[:, t], frames - 1 - t, rules)
+    if rules.weights is not None:
+        ends = rules.weights[beams.state, BLANK]
+        ended = (beams.ends_blank + ends, beams.ends_letter + ends)
+        beams = beams._replace(ends_blank=ended[0], ends_letter=ended[1])
     return _read_out(beams, sources, letters)
 
 
@@ -272,6 +280,8 @@ def _advance(
     base = np.repeat(total[:, :, None], classes, axis=2)
     base[row, column, beams.last] = beams.ends_blank
     longer = base + log_p[:, None, :]
+    if rules.weights is not None:
+        longer += rules.weights[beams.state]
     following = rules.next_state[beams.state]
     longer[following < 0] = -np.inf
 

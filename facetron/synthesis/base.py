@@ -24,6 +24,7 @@ from facetron.checkpoints import borrowed, bundled, checkpoint
 from facetron.checkpoints.checkpoint import CheckpointInfo
 from facetron.devices import choose
 from facetron.model import ctc
+from facetron.model.letters import letter_model, some_sentences
 from facetron.synthesis.confidence import Calibration, ReadingCheck, stored
 from facetron.systems import SystemConfig
 from facetron.vocoders import registry as vocoders
@@ -31,11 +32,12 @@ from facetron.vocoders.neural import NeuralVocoder
 from facetron.vocoders.registry import AUTO, PUBLISHED, Vocoder
 from manifests.errors import BadInput, ToolkitError
 from manifests.io import sha256_file
+from manifests.language import GRID
 from manifests.records import ManifestRow
 
 Float = NDArray[np.float32]
 Pictures = NDArray[np.uint8]
-Decoding = Literal["greedy", "beam", "grammar"]
+Decoding = Literal["greedy", "beam", "letters", "grammar"]
 DECODINGS: tuple[Decoding, ...] = get_args(Decoding)
 TextFrom = Literal["given", "lips"]
 """Where the text of a system that speaks text comes from: a manifest's sentence, or its lips."""
@@ -91,7 +93,8 @@ class SpeechSynthesizer(ABC):
         sha256: SHA-256 of the checkpoint's file.
         device: device to compute on.
         vocoder: a vocoder of `facetron.vocoders.registry`.
-        decoding: CTC decoding: `greedy`; `beam`, over any text; `grammar`, over GRID's sentences only.
+        decoding: CTC decoding: `greedy`; `beam`, over any text; `letters`, the same with the letter
+            model of the training's sentences; `grammar`, over GRID's sentences only.
         seed: seed of everything that synthesis draws, the same for every clip.
     """
 
@@ -405,11 +408,21 @@ def of_one_length(clips: Sequence[Pictures]) -> list[list[int]]:
     return list(groups.values())
 
 
-def texts_of(log_probs: Float, decoding: Decoding) -> list[str]:
-    """Decodes (B, T, 28) log probabilities of letters, over `facetron.model.ctc.VOCABULARY`."""
+def texts_of(
+    log_probs: Float, decoding: Decoding, info: CheckpointInfo, language: str = GRID
+) -> list[str]:
+    """Decodes (B, T, V) log probabilities of letters.
+
+    Args:
+        log_probs: over the classes of `facetron.model.ctc.vocabulary(language)`.
+        decoding: see `SpeechSynthesizer`.
+        info: header of the weights, with the sentences that they were trained on.
+    """
     if decoding == "greedy":
         return ctc.greedy(log_probs)
     allowed = None
+    if decoding == "letters":
+        allowed = letter_model(info.sentences or some_sentences(), language=language)
     if decoding == "grammar":
         rules = ctc.grid_sentences()
         # A clip too short for any sentence of GRID is spelt freely.

@@ -165,7 +165,8 @@ class Synthesizer(SpeechSynthesizer):
             parts = list(zip(embeddings, logs, strict=True))
         else:
             parts = [self._read_long(clip) for clip in clips]
-        texts = texts_of(np.stack([logs.numpy() for _, logs in parts]), self.decoding)
+        log_probs = np.stack([logs.numpy() for _, logs in parts])
+        texts = texts_of(log_probs, self.decoding, self.info, self.config.lip.language)
         return [
             Reading(embedding.numpy(), logs.numpy(), text)
             for (embedding, logs), text in zip(parts, texts, strict=True)

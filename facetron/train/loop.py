@@ -134,6 +134,7 @@ class Trainer:
         self.fabric, self.report = fabric, report
         self.speakers = inherited.speakers | set(data.speakers)
         self.inherited = inherited
+        self.sentences = spread(sorted({row.sentence for row in data.train} - {""}))
         self.training = t = stage.training
         on_gpu = fabric.device.type == "cuda"
         world, rank = fabric.world_size, fabric.global_rank
@@ -563,6 +564,7 @@ class Trainer:
             history=tuple(self.history),
             system=self.stage.system,
             trained=self._records(metrics),
+            sentences=self.sentences,
         )
 
     def _records(self, metrics: dict[str, float | None]) -> dict[str, dict[str, Any]]:
@@ -682,6 +684,12 @@ class Trainer:
         if heard:
             told.append(heard)
         return hashlib.sha256(repr(told).encode()).hexdigest()[:16]
+
+
+def spread(sentences: Sequence[str]) -> tuple[str, ...]:
+    """Returns at most `checkpoint.SENTENCES` sentences, evenly out of all."""
+    step = max(len(sentences) / checkpoint.SENTENCES, 1)
+    return tuple(sentences[int(k * step)] for k in range(int(len(sentences) / step)))
 
 
 def _shallow(info: CheckpointInfo) -> dict[str, Any]:

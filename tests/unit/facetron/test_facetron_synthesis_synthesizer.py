@@ -18,6 +18,7 @@ from facetron.checkpoints import checkpoint
 from facetron.model import ctc
 from facetron.model.face import face_input
 from facetron.model.facetron import FaceToSpeech
+from facetron.model.letters import letter_model, some_sentences
 from facetron.model.lip import lip_input
 from facetron.model.sizes import DEBUG
 from facetron.synthesis.synthesizer import Synthesizer
@@ -179,6 +180,11 @@ def test_decodings(path: Path) -> None:
     words = grid.read(clip).text.split()
     assert [w in slot.values() for w, slot in zip(words, VOCABULARY, strict=True)] == [True] * 6
     assert isinstance(grid.read(lips(6)).text, str)  # too short for a sentence: spelt freely
+    for sentences in ((), ("zzz zzz",)):
+        helped = Synthesizer.load(path, device="cpu", decoding="letters")
+        helped = replace(helped, info=replace(helped.info, sentences=sentences))
+        expected = ctc.beam(logs, allowed=letter_model(sentences or some_sentences()))[0].text
+        assert helped.read(clip).text == expected
 
 
 def test_griffin_lim_needs_no_vocoder(tmp_path: Path) -> None:

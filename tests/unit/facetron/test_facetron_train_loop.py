@@ -25,6 +25,7 @@ from facetron.train.loop import Diverged, Trainer
 from facetron.train.run import create, train
 from manifests.errors import BadInput, Locked
 from manifests.lock import held
+from manifests.manifest import Manifest
 
 SETS = ("train.batch_size=2", "train.learning_rate=0.01", "train.save_every_s=0")
 
@@ -61,6 +62,15 @@ def weights(out: Path, name: str) -> dict[str, torch.Tensor]:
 def same_weights(one: Path, two: Path) -> bool:
     a, b = weights(one, "last.safetensors"), weights(two, "last.safetensors")
     return all(torch.equal(a[name], b[name]) for name in a)
+
+
+def test_a_checkpoint_names_the_sentences_of_its_training(build: Path, whole: Path) -> None:
+    said = {row.sentence for row in Manifest(build).where(subset="train")}
+    assert checkpoint.read_info(whole / "best.safetensors").sentences == tuple(sorted(said))
+    many = [f"{number:05d}" for number in range(4000)]
+    kept = loop.spread(many)
+    assert (len(kept), kept[0], kept[-1] > "03990") == (1500, "00000", True)
+    assert loop.spread(many[:1501]) == tuple(many[:1500])
 
 
 def test_a_killed_run_goes_on_to_the_same_curve(
