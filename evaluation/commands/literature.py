@@ -16,6 +16,7 @@ from evaluation.commands.options import (
     jobs_option,
     metrics_option,
     model_options,
+    out_option,
 )
 from evaluation.literature import tables
 from evaluation.literature.agreement import agreements
@@ -89,7 +90,7 @@ def score(
 
 @literature.command(cls=Command)
 @click.argument("runs", type=click.Path(path_type=Path))
-@click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder to write to.")
+@out_option()
 @format_option(tables.FORMATS)
 @click.option(
     "--listeners", type=click.Path(path_type=Path),

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 import click
 
-from evaluation.commands.options import bootstrap_options
+from evaluation.commands.options import bootstrap_options, name_list, out_option, seed_option
 from evaluation.inputs.pairs import read_run
 from evaluation.mos.comparisons import TESTS, UNITS, Test, Unit
 from evaluation.mos.options import PRESETS, from_preset
@@ -27,13 +27,6 @@ CommandT = TypeVar("CommandT", bound=Callable[..., Any])
 @click.group(cls=Group, context_settings={"help_option_names": ["-h", "--help"]})
 def mos() -> None:
     """Design listening tests (MOS, SMOS), write their pages and score the answers."""
-
-
-def _parts(_context: click.Context, _parameter: click.Parameter, value: str | None) -> Any:
-    if value is None:
-        return None
-    names = tuple(name.strip().replace("-", "_") for name in value.split(",") if name.strip())
-    return names or ("",)
 
 
 def _speakers(value: str | None) -> dict[str, Any]:
@@ -61,7 +54,7 @@ def _text(path: Path | None) -> str | None:
 
 @mos.command()
 @click.argument("run_dirs", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option("--out", required=True, type=click.Path(path_type=Path), help="New folder.")
+@out_option(text="New folder.")
 @click.option(
     "--preset",
     type=click.Choice(list(PRESETS)),
@@ -70,7 +63,11 @@ def _text(path: Path | None) -> str | None:
     help="Preset of the design. paper: 10 clips of 4 speakers, 15 subjects. paper-swaps: 30 clips "
     "with another speaker's face, MOS and SMOS of the speaker. all: every clip.",
 )
-@click.option("--parts", callback=_parts, help=f"Comma-separated parts, from: {', '.join(SCALES)}.")
+@click.option(
+    "--parts",
+    callback=name_list(tuple(SCALES), "part"),
+    help=f"Comma-separated parts, from: {', '.join(SCALES)}.",
+)
 @click.option(
     "--subjects",
     type=int,
@@ -116,7 +113,7 @@ def _text(path: Path | None) -> str | None:
     type=click.Path(path_type=Path),
     help="Text file of the consent; blank lines separate paragraphs.",
 )
-@click.option("--seed", type=int, help="Seed of all random choices.")
+@seed_option("all random choices")
 def design(
     run_dirs: tuple[Path, ...],
     out: Path,
@@ -202,7 +199,7 @@ def _rule(name: str, kind: type, default: float, text: str) -> Callable[[Command
 @mos.command()
 @click.argument("key", type=click.Path(path_type=Path))
 @click.argument("results", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option("--out", required=True, type=click.Path(path_type=Path), help="Folder to write to.")
+@out_option()
 @click.option(
     "--test",
     type=click.Choice(TESTS),

@@ -26,14 +26,17 @@ CommandT = TypeVar("CommandT", bound=Callable[..., Any])
 def name_list(
     choices: Sequence[str], what: str
 ) -> Callable[[click.Context, click.Parameter, str | None], tuple[str, ...] | None]:
-    """Returns a callback that parses `a,b,c` into a tuple of names and refuses unknown ones."""
+    """Returns a callback that parses `a,b,c` into a tuple of names and refuses unknown ones. Names with
+    underscores may be written with dashes."""
+    dashed = {name.replace("_", "-"): name for name in choices}
 
     def read(
         _context: click.Context, _parameter: click.Parameter, value: str | None
     ) -> tuple[str, ...] | None:
         if value is None:
             return None
-        names = tuple(dict.fromkeys(n.strip() for n in value.split(",") if n.strip()))
+        given = [name.strip() for name in value.split(",") if name.strip()]
+        names = tuple(dict.fromkeys(dashed.get(name, name) for name in given))
         unknown = [name for name in names if name not in choices]
         if unknown or not names:
             raise BadInput(
@@ -132,14 +135,21 @@ def bootstrap_options(resamples: int = statistics.RESAMPLES) -> Callable[[Comman
     return add
 
 
-def out_option(default: str) -> Callable[[CommandT], CommandT]:
-    """Returns the option `--out` of a command that writes to the folder `default` unless told otherwise."""
+def out_option(
+    default: str = "", text: str = "Folder to write to."
+) -> Callable[[CommandT], CommandT]:
+    """Returns the option `--out` of a command that writes to the folder `default` unless told otherwise;
+    without a default it must be given.
+
+    Args:
+        text: help of the option.
+    """
+    place: dict[str, Any] = {"default": Path(default), "show_default": True}
     return click.option(
         "--out",
         type=click.Path(path_type=Path),
-        default=Path(default),
-        show_default=True,
-        help="Folder to write to.",
+        help=text,
+        **(place if default else {"required": True}),
     )
 
 

@@ -23,7 +23,7 @@ from manifests.io import atomic_open
 
 TIMEOUT_S = 60.0
 LARGEST_BYTES = 100 << 20
-"""Of a page or a sample: more is none."""
+"""Largest size of a page or a sample: more is none."""
 
 
 def fetch(recipe: Recipe, out: Path, git: str = "", page: str = "") -> Path:

@@ -7,7 +7,7 @@ from manifests.lazy import lazy_exports
 
 if TYPE_CHECKING:
     from evaluation.metrics.cepstrum import mcd, mel_l1
-    from evaluation.metrics.gender import female_probability
+    from evaluation.metrics.gender import female_probability, gender_agreement
     from evaluation.metrics.input_checks import level_dbfs
     from evaluation.metrics.intelligibility import estoi, stoi
     from evaluation.metrics.lipsync import lip_sync
@@ -24,7 +24,12 @@ if TYPE_CHECKING:
         transcribe,
         word_error_rate,
     )
-    from evaluation.metrics.speaker import equal_error_rate, speaker_embedding, speaker_similarity
+    from evaluation.metrics.speaker import (
+        equal_error_rate,
+        speaker_accuracy,
+        speaker_embedding,
+        speaker_similarity,
+    )
     from evaluation.metrics.swap import f0_moved, f0_to_voice, voice_follows
     from evaluation.metrics.sync import audio_video_offset
 else:
@@ -42,6 +47,7 @@ else:
             "f0_moved": "evaluation.metrics.swap:f0_moved",
             "f0_to_voice": "evaluation.metrics.swap:f0_to_voice",
             "female_probability": "evaluation.metrics.gender:female_probability",
+            "gender_agreement": "evaluation.metrics.gender:gender_agreement",
             "keyword_accuracy": "evaluation.metrics.recognition:keyword_accuracy",
             "level_dbfs": "evaluation.metrics.input_checks:level_dbfs",
             "lip_sync": "evaluation.metrics.lipsync:lip_sync",
@@ -52,6 +58,7 @@ else:
             "pesq": "evaluation.metrics.perceptual:pesq",
             "slot_accuracy": "evaluation.metrics.recognition:slot_accuracy",
             "degradation_index": "evaluation.metrics.quality_net:degradation_index",
+            "speaker_accuracy": "evaluation.metrics.speaker:speaker_accuracy",
             "speaker_embedding": "evaluation.metrics.speaker:speaker_embedding",
             "speaker_similarity": "evaluation.metrics.speaker:speaker_similarity",
             "stoi": "evaluation.metrics.intelligibility:stoi",
@@ -74,6 +81,7 @@ __all__ = [
     "f0_moved",
     "f0_to_voice",
     "female_probability",
+    "gender_agreement",
     "keyword_accuracy",
     "level_dbfs",
     "lip_sync",
@@ -83,6 +91,7 @@ __all__ = [
     "offset_ms",
     "pesq",
     "slot_accuracy",
+    "speaker_accuracy",
     "speaker_embedding",
     "speaker_similarity",
     "stoi",

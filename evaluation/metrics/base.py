@@ -10,7 +10,6 @@ import copy
 import dataclasses
 import importlib
 import math
-from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cache
@@ -234,8 +233,9 @@ class Measured:
     details: dict[str, Any] = field(default_factory=dict)
 
 
-class Metric(ABC):
-    """A metric: one column of a table. Subclasses define `info` and compute `value`.
+class Metric:
+    """A metric: one column of a table. Subclasses define `info` and one of `value` and `measure`, each
+    of which follows from the other.
 
     Instances travel to worker processes: they hold configuration, never a loaded model.
     """
@@ -254,9 +254,9 @@ class Metric(ABC):
         """Returns whether an optional metric is computed without being named."""
         return False
 
-    @abstractmethod
     def value(self, pair: Pair) -> float:
         """Returns the value, or raises `Unscorable` with the reason why there is none."""
+        return self.measure(pair).value
 
     def measure(self, pair: Pair) -> Measured:
         """Returns `value` with its weight and the details to record."""

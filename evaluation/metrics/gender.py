@@ -6,8 +6,12 @@ The face is that of the speaker who gave the voice (`voice` of a swap, else the 
 from __future__ import annotations
 
 import copy
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
 
 from evaluation.inputs.pairs import Array, Pair, Recording, Run, Unscorable
 from evaluation.inputs.pitch import LEAST_VOICED_FRAMES
@@ -45,6 +49,35 @@ def female_probability(samples: Array, rate_hz: int, kind: Kind = "voice") -> fl
         True
     """
     return probability_of(Recording(samples, rate_hz), kind)
+
+
+def gender_agreement(female: ArrayLike, genders: Sequence[str]) -> float:
+    """Percentage of voices that are heard as of the gender of the face that gave them: the mean of the
+    percentages for women and for men, where there are both. Chance is 50.
+
+    Args:
+        female: (N,) probabilities that a voice is a woman's, such as those of `female_probability`.
+        genders: N times `female` or `male`, of the faces.
+
+    Raises:
+        ValueError: no voice, other numbers of voices and faces, another gender, or what is no
+            probability.
+
+    Example:
+        >>> from evaluation import metrics
+        >>> metrics.gender_agreement([0.9, 0.2, 0.1, 0.3], ["female", "female", "male", "male"])
+        75.0
+        >>> metrics.gender_agreement([0.9, 0.2, 0.1], ["female", "male", "female"])
+        75.0
+    """
+    heard = np.asarray(female, dtype=np.float64)
+    if heard.shape != (len(genders),) or not len(heard) or not set(genders) <= set(GENDERS):
+        raise ValueError(f"probabilities of shape {heard.shape} for {len(genders)} genders")
+    if not ((heard >= 0) & (heard <= 1)).all():
+        raise ValueError("a probability is not between 0 and 1")
+    faces = np.array(genders)
+    right = (heard > 0.5) == (faces == "female")
+    return float(np.mean([100 * right[faces == gender].mean() for gender in np.unique(faces)]))
 
 
 class GenderAgreement(Metric):
@@ -108,9 +141,6 @@ class GenderAgreement(Metric):
         heard = "female" if female > 0.5 else "male"
         details = {"expected": expected, "heard": heard, "female": round(female, 4), "chance": 50.0}
         return Measured(100.0 * (heard == expected), details=details)
-
-    def value(self, pair: Pair) -> float:
-        return self.measure(pair).value
 
 
 class GenderAgreementF0(GenderAgreement):

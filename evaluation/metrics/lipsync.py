@@ -143,9 +143,6 @@ class Lse(Metric):
         # Below the fifth digit it depends on the number of threads.
         return Measured(round(self.of(found.distance, found.confidence), 5), details=details)
 
-    def value(self, pair: Pair) -> float:
-        return self.measure(pair).value
-
     def of(self, distance: float, confidence: float) -> float:
         return distance
 

@@ -109,6 +109,3 @@ class NisqaTts(Metric):
         details = {"rate_hz": sound.file_rate_hz, "level_dbfs": round(sound.level_dbfs, 2)}
         # Below the fifth digit it depends on the number of threads.
         return Measured(round(value, 5), details=details)
-
-    def value(self, pair: Pair) -> float:
-        return self.measure(pair).value

@@ -95,9 +95,6 @@ class Dnsmos(Metric):
         samples = _of_a_clip(recording.sound)
         return Measured(round(recording.once("dnsmos p808", lambda: p808(samples)), 4))
 
-    def value(self, pair: Pair) -> float:
-        return self.measure(pair).value
-
 
 class DnsmosOverall(Dnsmos):
     info = Dnsmos.info.variant(
@@ -152,6 +149,3 @@ class DistillMos(Metric):
         # Silence is refused by `sound`.
         samples = _of_a_clip(recording.sound)
         return Measured(round(recording.once("distillmos", lambda: opinion(samples)), 4))
-
-    def value(self, pair: Pair) -> float:
-        return self.measure(pair).value

@@ -137,9 +137,6 @@ class _Published(Metric):
     def wanted(cls, settings: Settings) -> bool:
         return protocol_of(cls.info.name).name in settings.as_published
 
-    def value(self, pair: Pair) -> float:
-        return self.measure(pair).value
-
 
 STOI = MetricInfo("stoi", "STOI", "", "higher", "", "", libraries=("pystoi",))
 WRAPS = "STOI of int16(round(65536·x)), which wraps around beyond half of full scale"

@@ -99,6 +99,3 @@ class DegradationIndex(Metric):
         }
         # Below the fifth digit it depends on the number of threads.
         return Measured(round(value, 5), details=details)
-
-    def value(self, pair: Pair) -> float:
-        return self.measure(pair).value

@@ -192,9 +192,6 @@ class Recognition(Metric):
         text = self.recognizer.transcript(pair)
         return pair.once(f"comparison {text}", lambda: _compare(pair.clip, text))
 
-    def value(self, pair: Pair) -> float:
-        return self.measure(pair).value
-
 
 def _sentences(run: Run) -> list[list[str]]:
     """The words of every clip that has any, normalized."""
@@ -391,7 +388,7 @@ class Keywords(Recognition):
     )
 
     def applies(self, run: Run) -> bool:
-        """As slots."""
+        """Returns whether the run's sentences have slots as well."""
         return super().applies(run) and _has_grammar(run)
 
     def measure(self, pair: Pair) -> Measured:
@@ -432,9 +429,6 @@ class LipWordErrorRate(Metric):
 
     def measure(self, pair: Pair) -> Measured:
         return word_errors(self.comparison(pair))
-
-    def value(self, pair: Pair) -> float:
-        return self.measure(pair).value
 
 
 class LipCharacterErrorRate(LipWordErrorRate):

@@ -7,6 +7,7 @@ score is shown beside its floor, the score of the recordings, and beside chance.
 from __future__ import annotations
 
 import copy
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -118,6 +119,45 @@ def equal_error_rate(own: ArrayLike, others: ArrayLike) -> float:
     return float(equal_error_rates(scores, trial, is_target, np.ones((1, len(scores))))[0])
 
 
+def speaker_accuracy(
+    voices: ArrayLike, targets: Sequence[str], speakers: Mapping[str, ArrayLike]
+) -> float:
+    """Percentage of voices that are closer to their target speaker than to any other, by the cosine of
+    embeddings; a tie is a miss. Chance is 100 divided by the number of speakers.
+
+    Args:
+        voices: (N, E) embeddings, such as those of `speaker_embedding`.
+        targets: N names, the speaker whom each voice should resemble.
+        speakers: name → embedding (E,) of the speaker, such as the mean over recordings.
+
+    Raises:
+        ValueError: no voice, fewer than two speakers, a target that is none of them, other shapes, or
+            numbers that are not finite.
+
+    Example:
+        >>> from evaluation import metrics
+        >>> speakers = {"s1": [1.0, 0.0], "s4": [0.0, 1.0]}
+        >>> voices = [[0.9, 0.1], [0.8, 0.3], [0.2, 0.7], [0.6, 0.5]]
+        >>> metrics.speaker_accuracy(voices, ["s1", "s1", "s4", "s4"], speakers)
+        75.0
+    """
+    names = list(speakers)
+    heard = np.asarray(voices, dtype=np.float64)
+    known = np.asarray([speakers[name] for name in names], dtype=np.float64)
+    if len(names) < 2 or not set(targets) <= set(names):
+        raise ValueError("a speaker accuracy needs two speakers or more, the targets among them")
+    if heard.shape != (len(targets), known.shape[-1]) or known.ndim != 2 or not len(heard):
+        raise ValueError(f"voices of shape {heard.shape}, speakers of shape {known.shape}")
+    if not (np.isfinite(heard).all() and np.isfinite(known).all()):
+        raise ValueError("an embedding is not finite")
+    # The length of a voice changes nothing about which speaker is the nearest.
+    cosines = heard @ (known / np.linalg.norm(known, axis=1, keepdims=True)).T
+    own = np.arange(len(heard)), np.array([names.index(target) for target in targets])
+    mine = cosines[own]
+    cosines[own] = -np.inf
+    return float(100 * np.mean(mine > cosines.max(axis=1)))
+
+
 class Speaker(Metric):
     """Base of the metrics that compare a voice with the run's speakers."""
 
@@ -173,9 +213,6 @@ class Speaker(Metric):
         if not found.others:
             raise Unscorable("one_speaker", "the run holds recordings of one speaker only")
         return found
-
-    def value(self, pair: Pair) -> float:
-        return self.measure(pair).value
 
 
 class SpeakerSimilarity(Speaker):

@@ -183,9 +183,6 @@ class SpeakerF0(Metric):
             )
         return found
 
-    def value(self, pair: Pair) -> float:
-        return self.measure(pair).value
-
 
 class F0ToVoice(SpeakerF0):
     info = MetricInfo(

@@ -112,9 +112,6 @@ class AvSync(Metric):
             },
         )
 
-    def value(self, pair: Pair) -> float:
-        return self.measure(pair).value
-
     def of(self, offset: AvOffset) -> float:
         return offset.frames
 

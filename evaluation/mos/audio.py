@@ -35,7 +35,7 @@ ANCHOR_CUTOFF_HZ = 3500.0
 ANCHOR_Q_DB = 5.0
 """Speech-to-noise ratio of the modulated noise (P.810): about 1.5 on the MOS scale."""
 TRAP_LEAD_S = 1.0
-"""Of the clip that a trapping question begins with."""
+"""Length of the piece of the clip that a trapping question begins with."""
 TONE_HZ, TONE_S, TONE_GAP_S, TONE_RAMP_S = 200.0, 1.0, 0.5, 0.1
 TONE_PEAK, QUIETER_DB = 0.25, 6.0
 

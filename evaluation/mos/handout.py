@@ -107,7 +107,7 @@ def _content(design: Design) -> str:
 
 
 def _plain(options: DesignOptions) -> dict[str, Any]:
-    """As JSON gives it back."""
+    """Returns the options as JSON gives them back."""
     values = dataclasses.asdict(options)
     return {k: list(v) if isinstance(v, tuple) else v for k, v in values.items()}
 

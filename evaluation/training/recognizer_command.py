@@ -21,7 +21,7 @@ from manifests.io import atomic_open
 from manifests.outputs import Command
 
 NEVER_HEARD = ("s5", "s33")
-"""Of the real speakers a man and a woman: what is left of the honest number when nearly all recordings
+"""A man and a woman among the real speakers: what is left of the honest number when nearly all recordings
 are of one speaker."""
 UNSEEN = ("s1", "s2", "s4", "s29")
 """Speakers that the large-unseen protocol keeps from every model and from every judge."""

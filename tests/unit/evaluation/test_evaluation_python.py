@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 import evaluation
 from evaluation import Recording, Unscorable, metrics
+from evaluation.inputs.enrollment import Enrolled, trials
 from evaluation.inputs.pairs import SCORING_RATE_HZ, as_channels
 from evaluation.metrics.base import get_metric
 from evaluation.scoring.run import COLUMNS
@@ -33,6 +34,48 @@ def test_the_example_of_every_metric_runs(name: str) -> None:
     assert found.examples, f"{name} has no example"
     lines: list[str] = []
     assert doctest.DocTestRunner().run(found, out=lines.append).failed == 0, "".join(lines)
+
+
+def test_speaker_accuracy_is_that_of_the_metric() -> None:
+    rng = np.random.default_rng(0)
+    speakers = {name: rng.standard_normal(8) for name in ("s1", "s2", "s3")}
+    targets = ["s1", "s2", "s3", "s3", "s1", "s2"] * 4
+    voices = np.array([speakers[t] for t in targets]) + 1.5 * rng.standard_normal((24, 8))
+    voices /= np.linalg.norm(voices, axis=1, keepdims=True)
+    known = {n: Enrolled(("another",), v[None]) for n, v in speakers.items()}
+    nearest = [trials(v, t, "clip", known).nearest for v, t in zip(voices, targets, strict=True)]
+    expected = 100 * np.mean([one == other for one, other in zip(nearest, targets, strict=True)])
+    assert 40 < expected < 100
+    assert metrics.speaker_accuracy(voices, targets, speakers) == pytest.approx(expected)
+    assert metrics.speaker_accuracy([[1, 0]], ["a"], {"a": [1, 0], "b": [2, 0]}) == 0, "a tie"
+
+
+@pytest.mark.parametrize(
+    ("voices", "targets", "speakers"),
+    [
+        ([], [], {"a": [1.0], "b": [2.0]}),
+        ([[1.0]], ["a"], {"a": [1.0]}),
+        ([[1.0]], ["c"], {"a": [1.0], "b": [2.0]}),
+        ([[1.0, 2.0]], ["a"], {"a": [1.0], "b": [2.0]}),
+        ([[np.nan]], ["a"], {"a": [1.0], "b": [2.0]}),
+    ],
+)
+def test_a_speaker_accuracy_without_sense_is_refused(
+    voices: list[list[float]], targets: list[str], speakers: dict[str, list[float]]
+) -> None:
+    with pytest.raises(ValueError, match=r"speaker|shape|finite"):
+        metrics.speaker_accuracy(voices, targets, speakers)
+
+
+@pytest.mark.parametrize(
+    ("female", "genders"),
+    [([], []), ([0.5], ["male", "male"]), ([0.5], ["other"]), ([1.5], ["male"]), ([np.nan], ["male"])],
+)  # fmt: skip
+def test_a_gender_agreement_without_sense_is_refused(
+    female: list[float], genders: list[str]
+) -> None:
+    with pytest.raises(ValueError, match="probabilit"):
+        metrics.gender_agreement(female, genders)
 
 
 @pytest.mark.parametrize("module", ["manifests.ordering", "evaluation.stats.numbers"])

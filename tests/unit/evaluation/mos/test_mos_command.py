@@ -108,8 +108,8 @@ def test_remaking_a_test_takes_its_old_pages_away(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--parts", "mos,mus"], "choose each at most once from mos"),
-        (["--parts", ""], "are not usable"),
+        (["--parts", "mos,mus"], "there is no part 'mus'; choose from mos"),
+        (["--parts", ""], "there is no part"),
         (["--speakers", "9"], "clips of 4 speakers, 9 were requested"),
         (["--consent", "gone.txt"], "gone.txt cannot be read"),
         (["--clips", "swapped"], "share no swapped clip"),
