@@ -61,7 +61,7 @@ class SystemConfig(Protocol):
 
     @property
     def mel_spec(self) -> MelSpec:
-        """Of the mels that it learns from and makes."""
+        """Parameters of the mels that it learns from and makes."""
 
 
 @dataclass(frozen=True)
@@ -166,7 +166,7 @@ def resolve(target: str) -> Any:
 
 
 def names() -> tuple[str, ...]:
-    """Of all systems: this package's, then those of installed packages."""
+    """Returns the names of all systems: this package's, then those of installed packages."""
     return tuple(dict.fromkeys([*SYSTEMS, *(e.name for e in entry_points(group=ENTRY_POINTS))]))
 
 

@@ -44,7 +44,7 @@ RATE_HZ = 16_000
 MELS = 40
 HOP_SAMPLES = 160
 SIZE = 256
-"""Of the embedding, and of each LSTM."""
+"""Size of the embedding, and of each LSTM."""
 LAYERS = 3
 SPEC = MelSpec(
     sample_rate_hz=RATE_HZ, n_fft=400, win_samples=400, hop_samples=HOP_SAMPLES, n_mels=MELS,

@@ -24,7 +24,7 @@ from manifests.records import RunClip
 
 FILE = "versa.jsonl"
 KEY_PATTERN = "{speaker}_{stem}"
-"""Of the keys written here; a swap has `SPEAKER_STEM_VOICE`."""
+"""Form of the keys written here; a swap has `SPEAKER_STEM_VOICE`."""
 EDITS = ("delete", "insert", "replace", "equal")
 """Ends of the fields that count a recognizer's words: `whisper_wer_delete` and the like."""
 

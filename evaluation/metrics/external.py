@@ -70,6 +70,3 @@ class VersaScore(Metric):
         if not words:
             raise Unscorable("no_sentence", f"{FILE} counts no word of this clip")
         return Measured(100 * (deleted + inserted + replaced) / words, words)
-
-    def value(self, pair: Pair) -> float:
-        return self.measure(pair).value

@@ -76,7 +76,7 @@ class TtsConfig:
     """Options of the text-to-speech model; the defaults are Face2Speech's."""
 
     width: int = 420
-    """Of a phoneme before the recurrences; Face2Speech's phonemes have as many linguistic features."""
+    """Size of a phoneme before the recurrences; Face2Speech's phonemes have as many linguistic features."""
     convs: int = 0
     """Convolutions over the phonemes."""
     kernel: int = 5

@@ -61,19 +61,19 @@ class GanConfig(BaselineConfig):
     decoder: tuple[int, ...] = (512, 256, 128, 64, 32, 16)
     """Channels before each of six transposed convolutions."""
     strides: tuple[int, ...] = (5, 4, 4, 4, 2, 2)
-    """Of those; they multiply to two video frames of sound, of which neighbors share a half."""
+    """Strides of those; they multiply to two video frames of sound, of which neighbors share a half."""
     critic: tuple[int, ...] = (32, 64, 128, 256, 512)
     """Channels of the critic's strided convolutions."""
     adversarial: float = 1.0
     """0 trains without a critic."""
     penalty: float = 10.0
-    """Of the critic's gradient."""
+    """Weight of the penalty of the critic's gradient."""
     absolute: float = 150.0
-    """Of the L1 distance of waveforms."""
+    """Weight of the L1 distance of waveforms."""
     variation: float = 120.0
-    """Of the total variation."""
+    """Weight of the total variation."""
     spectra: float = 70.0
-    """Of the distance of spectra at several resolutions, in the place of a speech encoder's maps."""
+    """Weight of the distance of spectra at several resolutions, in the place of a speech encoder's maps."""
 
     def __post_init__(self) -> None:
         super().__post_init__()

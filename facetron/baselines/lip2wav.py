@@ -50,7 +50,7 @@ ALIGNED_PICTURES = 3.0
 """Largest mean distance of the attention's peak from the diagonal that counts as aligned: 0.12 s."""
 
 PRENET_SEED = 0
-"""Of the prenet's dropout wherever nothing is learned; one clip then always gives the same mel."""
+"""Seed of the prenet's dropout wherever nothing is learned; one clip then always gives the same mel."""
 
 
 @dataclass(frozen=True)
@@ -59,14 +59,14 @@ class Lip2WavConfig(BaselineConfig):
 
     lip: LipConfig = field(default_factory=lambda: LipConfig(input_px=96))
     channels: tuple[int, ...] = (24, 48, 96, 192, 384)
-    """Of the blocks of its own front, each of which halves the picture."""
+    """Channels of the blocks of its own front, each of which halves the picture."""
     encoder_units: int = 384
-    """Of the BiLSTM over the front, a direction."""
+    """Units of the BiLSTM over the front, per direction."""
     decoder_units: int = 1024
     prenet: int = 256
     attention: int = 128
     filters: int = 32
-    """Of the location layer, of kernel 31."""
+    """Filters of the location layer, of kernel 31."""
     postnet: int = 512
     zoneout: float = 0.1
     forced_steps: int = 29_000

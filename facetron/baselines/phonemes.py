@@ -42,7 +42,7 @@ PHONEMES = (PAUSE, *sorted({phone for phones in TABLE.values() for phone in phon
 VOWELS = frozenset(phone for phone in PHONEMES if phone[0] in "aAeEiIoOu0@")
 NUMBERS = 7
 FEATURES = len(PHONEMES) + NUMBERS
-"""Of a phoneme: which it is, whether it is a vowel, and its places; see `Utterance.features`."""
+"""Numbers of a phoneme: which it is, whether it is a vowel, and its places; see `Utterance.features`."""
 
 
 @dataclass(frozen=True)

@@ -146,7 +146,7 @@ def smoothed(f0_hz: Double, voiced: NDArray[np.bool_]) -> Double:
 
 @lru_cache(maxsize=8)
 def _axes(n_bins: int, spec: WorldSpec) -> tuple[Double, Double]:
-    """Of the FFT's bins and of the points, both in mel."""
+    """Returns the frequencies of the FFT's bins and of the points, both in mel."""
     bins_hz = np.linspace(0, spec.sample_rate_hz / 2, n_bins)
     bins = 2595 * np.log10(1 + bins_hz / 700)
     return bins, np.linspace(0, bins[-1], spec.points)

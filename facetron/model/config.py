@@ -57,7 +57,7 @@ class LipConfig:
     language: str = "grid"
     """`grid` spells in a to z, `english` with apostrophes as well (`manifests.language`)."""
     width: int = 0
-    """Of the transformer of `av-hubert`, `av-hubert-large` and `auto-avsr`, a multiple of 64; 0 is the
+    """Width of the transformer of `av-hubert`, `av-hubert-large` and `auto-avsr`, a multiple of 64; 0 is the
     published one, and likewise the layers."""
     layers: int = 0
 
@@ -95,7 +95,7 @@ class LipConfig:
 
     @property
     def embedding_size(self) -> int:
-        """Of a frame, as the kind has it."""
+        """Number of values per frame, which the kind decides."""
         return int(encoders.encoder_class("lip", self.kind).size_of(self))
 
 
@@ -107,7 +107,7 @@ class FaceConfig:
     """A name in `facetron.model.encoders.FACE`."""
     input_px: int = 160
     channels: tuple[int, ...] = (24, 48, 96, 160)
-    """Of the stages of `residual`; the other kinds have their own."""
+    """Channels of the stages of `residual`; the other kinds have their own."""
     dropout: float = 0.6
     embedding_size: int = 128
     """128 beside a lip embedding of 512 makes the decoder's 640 channels."""
@@ -300,29 +300,29 @@ class LossConfig:
     """Weights of the losses and the direction of Eq. 5."""
 
     mel: float = 45.0
-    """Of the L1 distance of mels, HiFi-GAN's."""
+    """Weight of the L1 distance of mels, HiFi-GAN's."""
     features: float = 2.0
-    """Of the feature matching, HiFi-GAN's."""
+    """Weight of the feature matching, HiFi-GAN's."""
     adversarial: float = 1.0
     cs: float = 1.0
     contrastive: float = 0.0
-    """Of the contrastive term beside the cosine of Eq. 5 (`losses.contrastive_loss`), in the face,
+    """Weight of the contrastive term beside the cosine of Eq. 5 (`losses.contrastive_loss`), in the face,
     decoder and joint stages. Not in the paper; it cannot be met by one point for all speakers."""
     temperature: float = 0.1
-    """Of the contrastive terms."""
+    """Temperature of the contrastive terms."""
     swap: float = 0.0
-    """Of clips synthesized with the face of another speaker, in the decoder and joint stages, which
+    """Weight of clips synthesized with the face of another speaker, in the decoder and joint stages, which
     must sound like the owner of the face (`facetron.train.swap`). Not in the paper."""
     words: float = 0.0
-    """Of a listener that must recognize the words of the mels made, in the decoder and joint stages
+    """Weight of a listener that must recognize the words of the mels made, in the decoder and joint stages
     (`facetron.train.listener`). It knows the words of GRID. Not in the paper."""
     cs_direction: Literal["one_minus_cosine", "literal"] = "one_minus_cosine"
     """`literal` minimizes CS(f, p) as Eq. 5 prints it, which pushes the two apart."""
     perceptual: float = 1.0
     pitch: float = 1.0
-    """Of a vocoder's pitch, where it has a harmonic source (`excitation.pitch_loss`)."""
+    """Weight of a vocoder's pitch, where it has a harmonic source (`excitation.pitch_loss`)."""
     spectra: float = 0.0
-    """Of the distance of the waveforms' spectra at several resolutions (`losses.spectral_loss`). Not
+    """Weight of the distance of the waveforms' spectra at several resolutions (`losses.spectral_loss`). Not
     in the paper. With `adversarial` and `features` 0 a vocoder trains without discriminators, ten
     times as many steps in the same time, which is what two cores need."""
 

@@ -125,6 +125,6 @@ class FaceToSpeech(nn.Module):
         self.vocoder.require(config.mel_spec.fingerprint(), f"the decoder's mel {config.mel!r}")
 
     def forward(self, lips: Tensor, faces: Tensor, lengths: Tensor | None = None) -> Speech:
-        """As `Facetron.forward`, with the waveform of the mel."""
+        """Does what `Facetron.forward` does, and adds the waveform of the mel."""
         mel = self.facetron(lips, faces, lengths)
         return Speech(mel, self.vocoder(mel))

@@ -20,7 +20,7 @@ LUMA = (0.299, 0.587, 0.114)
 """Weights of red, green and blue in gray (ITU-R BT.601)."""
 
 FRAMES_AT_ONCE = 15
-"""That `lip_input` turns into numbers of four bytes: what is worked on stays in a core's cache."""
+"""Frames that `lip_input` turns into numbers of four bytes at once: they stay in a core's cache."""
 
 
 class LipOutput(NamedTuple):

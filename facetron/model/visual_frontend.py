@@ -22,13 +22,13 @@ REGION_PX, VIEW_PX = 96, 88
 networks see."""
 
 MEAN, DEVIATION = 0.421, 0.165
-"""Of their gray levels in 0 … 1."""
+"""Mean and deviation of their gray levels in 0 … 1."""
 
 SIZE = 512
 """Numbers that the front end gives of a frame."""
 
 REGION = LipConfig(input_px=REGION_PX, input_channels=1)
-"""As what `lip_input` shows the whole region."""
+"""Options with which `lip_input` shows the whole region."""
 
 Relu = Literal["prelu", "swish"]
 

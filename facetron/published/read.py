@@ -33,10 +33,10 @@ class _Inert:
         return self
 
     def append(self, _: Any) -> None:
-        """As a list would."""
+        """Takes an item, like a list."""
 
     def __setitem__(self, *_: Any) -> None:
-        """As a dictionary would."""
+        """Takes a key and a value, like a dictionary."""
 
 
 def _loaded(path: Path) -> Any:

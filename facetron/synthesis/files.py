@@ -26,7 +26,7 @@ from manifests.records import RunClip
 from manifests.runs import content_key, relative_reference
 
 VERSION = 1
-"""Of how speech is made; another one makes everything anew."""
+"""Version of how speech is made; another one makes everything anew."""
 
 
 class ClipFiles:

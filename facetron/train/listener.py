@@ -26,7 +26,7 @@ CHANNELS = 160
 DILATIONS = (1, 2, 4)
 DROPOUT = 0.2
 MEAN_LOG_MEL, SPREAD_LOG_MEL = -5.0, 3.0
-"""Of the house's log mels, roughly, so that the first convolution sees numbers around ±1."""
+"""Mean and spread of the default log mels, roughly, so that the first convolution sees numbers around ±1."""
 
 
 class Listener(nn.Module):

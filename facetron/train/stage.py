@@ -89,7 +89,7 @@ class Stage(ABC, Generic[ConfigT]):
 
     name: ClassVar[str]
     system: str = systems.DEFAULT
-    """Whose stage it is; `facetron.train.run.create` says so."""
+    """Name of the system; `facetron.train.run.create` sets it."""
     fields: tuple[Field, ...]
     needs: tuple[str, ...] = ()
     """Parts that must come from a checkpoint."""

@@ -35,7 +35,7 @@ MAX_S = 600.0
 MIN_FRAMES = 5
 """0.2 s: shorter than any word."""
 MAX_STILLS = 60
-"""As many as 12 s have; of a longer video they are spread over all of it."""
+"""Largest number of stills, that of 12 s; those of a longer video are spread over all of it."""
 MAX_PICTURE_PX = 1920
 """A longer side of a picture is shrunk to this first."""
 NAMED_CUTS = 3

@@ -159,7 +159,7 @@ class RefinedVocoder(NeuralVocoder):
         return {**super().parameters(), "vocoder": "hifigan-refined", "rounds": self.rounds}
 
     def many(self, mels: Sequence[NDArray[np.floating[Any]]]) -> list[NDArray[np.float32]]:
-        """As `NeuralVocoder.many`."""
+        """Does what `NeuralVocoder.many` does, and refines it."""
         begun = super().many(mels)
         rounds = GriffinLim(self.spec, self.rounds)
         rng = np.random.default_rng(0)  # not drawn from: there is a start

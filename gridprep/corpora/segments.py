@@ -25,7 +25,7 @@ SILENCE_DB = 30.0
 LOUD_PERCENTILE = 95.0
 PAUSE_S = 0.2
 MARGIN_S = 0.2
-"""Of the silence before and after what is said, so much is kept."""
+"""Silence that is kept before and after what is said."""
 LEAST_S = 1.0
 FLOOR_DB = -90.0
 
