@@ -74,8 +74,11 @@ def _walked(log_prob: Doubles, log_init: Doubles, steps: Reachable) -> NDArray[n
     came = np.zeros((frames, states), np.uint16)
     rows = np.arange(states)
     value = log_prob[0] + log_init
+    reached = np.empty(steps.log.shape)
     for t in range(1, frames):
-        reached = value[steps.before] + steps.log
+        # "clip" only lets numpy write into `reached` directly: no index is out of range.
+        np.take(value, steps.before, out=reached, mode="clip")
+        reached += steps.log
         which = reached.argmax(axis=1)
         best, origin = reached[rows, which], steps.before[rows, which]
         # Impossible transitions are only very unlikely to librosa: the best of all states may still
