@@ -8,6 +8,7 @@ from manifests.console import LazyGroup, run
 
 COMMANDS = {
     "calibrate": "facetron.commands.calibrate:calibrate",
+    "draw": "facetron.commands.draw:draw",
     "export": "facetron.commands.export:export",
     "embed": "facetron.commands.embed:embed",
     "info": "facetron.commands.info:info",
@@ -26,7 +27,8 @@ def cli() -> None:
     """Trains face-to-speech models and synthesizes speech from silent video.
 
     `train` reads the manifest of a `gridprep build` and writes checkpoints; `synthesize` and
-    `resynth` write run directories, which `facetron-eval` scores; `speak` takes any video.
+    `resynth` write run directories, which `facetron-eval` scores; `speak` takes any video. `draw` is
+    the reverse: faces from speech, by the systems that make them.
     """
 
 

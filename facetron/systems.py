@@ -1,10 +1,10 @@
 """Systems by name: everything that the programs need to know of a model that is a row of a table.
 
 A system is one file. It defines a frozen dataclass of options with the sizes `paper`, `small` and
-`debug`, its modules, its training stages, and a class that synthesizes; a `System` names them, and
-a line in `SYSTEMS` names the `System`. A package of its own registers one through the entry point
-group `facetron.systems` instead. Targets are written "module:name" and imported when used, so that
-importing this module does not import PyTorch.
+`debug`, its modules, its training stages, and a class that synthesizes speech or draws faces; a
+`System` names them, and a line in `SYSTEMS` names the `System`. A package of its own registers one
+through the entry point group `facetron.systems` instead. Targets are written "module:name" and
+imported when used, so that importing this module does not import PyTorch.
 
 A checkpoint carries the name of its system, and only registered names are ever resolved: nothing
 is imported because a file says so.
@@ -26,6 +26,7 @@ from manifests.specs import MelSpec
 if TYPE_CHECKING:
     from torch import nn
 
+    from facetron.drawing.base import FacePainter
     from facetron.inventory import ModuleEntry
     from facetron.synthesis.base import SpeechSynthesizer
     from facetron.train.config import TrainConfig
@@ -41,10 +42,13 @@ SYSTEMS: dict[str, str] = {
     "vcvts": "facetron.baselines.vcvts:SYSTEM",
     "gan": "facetron.baselines.gan:SYSTEM",
     "face2speech": "facetron.baselines.face2speech:SYSTEM",
+    "wav2pix": "facetron.baselines.wav2pix:SYSTEM",
+    "choi": "facetron.baselines.choi:SYSTEM",
 }
 """Name → "module:name" of its `System`."""
 
 ENTRY_POINTS = "facetron.systems"
+DRAW = "use `facetron draw`"
 
 
 class SystemConfig(Protocol):
@@ -64,6 +68,18 @@ class SystemConfig(Protocol):
         """Parameters of the mels that it learns from and makes."""
 
 
+class PainterConfig(SystemConfig, Protocol):
+    """What the options of a system that draws have beside."""
+
+    @property
+    def heard_s(self) -> float:
+        """Seconds of speech that a face is drawn from."""
+
+    @property
+    def picture_px(self) -> int:
+        """Side of a picture."""
+
+
 @dataclass(frozen=True)
 class System:
     """A system as the programs see it. What is not said in plain values is a target "module:name".
@@ -76,12 +92,13 @@ class System:
             `paper`, `small` and `debug` among them.
         stages: stage → target of its `facetron.train.stage.Stage`, in the order of training.
         defaults: target of a function (stage, config) → `TrainConfig`.
-        synthesizer: target of its `facetron.synthesis.base.SpeechSynthesizer`.
         parts: what `facetron export` takes; discriminators stay behind.
-        needed: the parts without which it cannot speak. The checkpoint of the last of them decides
-            the options that belong to no part.
+        needed: the parts without which it cannot speak or draw. The checkpoint of the last of them
+            decides the options that belong to no part.
         inventory: target of a function config → `facetron.inventory.ModuleEntry` by name.
         departures: target of a function config → lines that say where it differs from its source.
+        synthesizer: target of its `facetron.synthesis.base.SpeechSynthesizer`; "" where it draws.
+        painter: target of its `facetron.drawing.base.FacePainter`; "" where it speaks.
         encoders: `face` and `prosody`, where it has such parts: target of a function config →
             module, for `facetron embed`.
     """
@@ -92,11 +109,12 @@ class System:
     presets: str
     stages: Mapping[str, str]
     defaults: str
-    synthesizer: str
     parts: tuple[str, ...]
     needed: tuple[str, ...]
     inventory: str
     departures: str
+    synthesizer: str = ""
+    painter: str = ""
     encoders: Mapping[str, str] = field(default_factory=dict)
 
     @property
@@ -139,8 +157,17 @@ class System:
         return found
 
     def synthesizer_class(self) -> type[SpeechSynthesizer]:
-        """What reads a checkpoint and synthesizes."""
+        """What reads a checkpoint and synthesizes. Raises `BadInput` where the system draws."""
+        if not self.synthesizer:
+            raise BadInput(f"{self.name} draws faces from speech and does not speak", DRAW)
         found: type[SpeechSynthesizer] = resolve(self.synthesizer)
+        return found
+
+    def painter_class(self) -> type[FacePainter]:
+        """What reads a checkpoint and draws. Raises `BadInput` where the system speaks."""
+        if not self.painter:
+            raise BadInput(f"{self.name} speaks and draws no faces", "use `facetron synthesize`")
+        found: type[FacePainter] = resolve(self.painter)
         return found
 
     def modules(self, config: SystemConfig) -> dict[str, ModuleEntry]:

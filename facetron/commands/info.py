@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import click
 
@@ -15,7 +15,7 @@ from manifests.specs import CLIP_SECONDS
 
 if TYPE_CHECKING:
     from facetron.inventory import ModuleRow, Shape
-    from facetron.systems import System, SystemConfig
+    from facetron.systems import PainterConfig, System, SystemConfig
 
 
 COLUMNS = ("module", "input", "output", "M parameters", "GFLOP per clip", "planned M", "GFLOP")
@@ -80,6 +80,11 @@ def _lines(system: System, config: SystemConfig, rows: list[ModuleRow]) -> list[
 
 def _heading(system: System, config: SystemConfig) -> str:
     spec = config.mel_spec
+    if system.painter:
+        drawing = cast("PainterConfig", config)
+        heard = f"{drawing.heard_s:g} s of speech at {spec.sample_rate_hz} Hz"
+        side = drawing.picture_px
+        return f"{system.label}, {config.size}: {heard} → a face of {side} × {side} pixels"
     frames = round(CLIP_SECONDS * spec.frame_rate_hz)
     return (
         f"{system.label}, {config.size}: {CLIP_SECONDS:g} s of silent video → {frames} mel frames → "

@@ -26,7 +26,7 @@ from facetron.devices import choose
 from facetron.model import ctc
 from facetron.model.letters import letter_model, some_sentences
 from facetron.synthesis.confidence import Calibration, ReadingCheck, stored
-from facetron.systems import SystemConfig
+from facetron.systems import DRAW, SystemConfig
 from facetron.vocoders import registry as vocoders
 from facetron.vocoders.neural import NeuralVocoder
 from facetron.vocoders.registry import AUTO, PUBLISHED, Vocoder
@@ -311,10 +311,13 @@ def load_synthesizer(
             `facetron.vocoders.published`), in place of `vocoder`; the speech then has their rate.
 
     Raises:
-        BadInput: the checkpoint is absent, damaged or of a system that is not registered, there is
-            no such CUDA device, or an option is unknown.
+        BadInput: the checkpoint is absent, damaged, of a system that is not registered or that does
+            not speak, there is no such CUDA device, or an option is unknown.
     """
-    system = _system_of(bundled.resolve(checkpoint))
+    path = bundled.resolve(checkpoint)
+    system = _system_of(path)
+    if not system.synthesizer:
+        raise BadInput(f"{path} is of {system.name}, which draws faces and does not speak", DRAW)
     if not str(vocoder_checkpoint):
         return system.synthesizer_class().load(checkpoint, vocoder, device, decoding, seed)
     if vocoder not in (AUTO, PUBLISHED):

@@ -1,7 +1,7 @@
 """What every system promises, over everything registered and a toy that lives in the tests.
 
-A system is trained two steps at `debug`, taken up again, written, read and made to speak, through the
-same functions and commands as Facetron.
+A system is trained two steps at `debug`, taken up again, written, read and made to speak or to draw,
+through the same functions and commands as Facetron.
 """
 
 from __future__ import annotations
@@ -26,7 +26,9 @@ from facetron import options, systems
 from facetron.checkpoints import checkpoint
 from facetron.checkpoints.export import export
 from facetron.cli import cli
-from facetron.synthesis.base import load_synthesizer
+from facetron.drawing.base import FacePainter, load_painter
+from facetron.drawing.run import DrawOptions, draw
+from facetron.synthesis.base import SpeechSynthesizer, load_synthesizer
 from facetron.synthesis.run import SynthesisOptions, synthesize
 from facetron.systems import System
 from facetron.train.run import create, train
@@ -34,7 +36,7 @@ from manifests import console
 from manifests.errors import BadInput, ManifestError, MissingDependency, SpecMismatch
 from manifests.io import read_manifest, write_jsonl
 from manifests.mel import PRESETS as MELS
-from manifests.runs import read_run
+from manifests.runs import read_picture_run, read_run
 
 TOY = "toy"
 SETS = ("train.batch_size=2", "train.segment_frames=16", "train.loggers=csv")
@@ -74,6 +76,32 @@ def exported(system: System, trained: Path, out: Path) -> Path:
     return out
 
 
+def reader(system: System) -> type[SpeechSynthesizer] | type[FacePainter]:
+    """What reads a checkpoint of the system."""
+    return system.painter_class() if system.painter else system.synthesizer_class()
+
+
+def loaded(system: System, path: Path) -> SpeechSynthesizer | FacePainter:
+    return load_painter(path, "cpu") if system.painter else load_synthesizer(path, device="cpu")
+
+
+def run_of(system: System, build: Path, weights: Path, out: Path) -> tuple[str, list[bytes]]:
+    """The name of a run of the two validation clips, and the files that were made."""
+    if system.painter:
+        drawn = draw(DrawOptions(build, str(weights), out, subset="val", device="cpu"))
+        assert (drawn.wrote, len(drawn.failures)) == (2, 0)
+        info, clips, _ = read_picture_run(out)
+        assert len(clips) == info.n_expected == 2 * drawn.pictures
+        assert info.parameters["system"] == system.name
+        return info.name, [(out / clip.picture).read_bytes() for clip in clips]
+    asked = SynthesisOptions(build, str(weights), out, subset="val", device="cpu")
+    report = synthesize(asked)
+    assert (report.wrote, len(report.failures)) == (2, 0)
+    info, clips, _ = read_run(out)
+    assert len(clips) == info.n_expected == 2
+    return info.name, [(out / clip.wav).read_bytes() for clip in clips]
+
+
 def test_it_is_described(system: System) -> None:
     assert systems.get(system.name) is system
     assert {"paper", "small", "debug"} <= set(system.sizes)
@@ -84,14 +112,17 @@ def test_it_is_described(system: System) -> None:
         assert system.configure(size) == config
         assert system.config(json.loads(json.dumps(options.to_dict(config)))) == config
     assert system.configure() == system.sizes["paper"]
-    assert system.synthesizer_class().system == system.name
+    assert bool(system.synthesizer) != bool(system.painter)
+    assert reader(system).system == system.name
 
 
 def test_info_prints_it_at_every_size(system: System) -> None:
     for size in system.sizes:
         done = CliRunner().invoke(cli, ["info", "--system", system.name, "--size", size])
         assert done.exit_code == 0, done.output
-        assert done.output.startswith(f"{system.label}, {size}: 3 s of silent video")
+        assert done.output.startswith(f"{system.label}, {size}: ")
+        takes = "s of speech at 16000 Hz → a face" if system.painter else "3 s of silent video"
+        assert takes in done.output.splitlines()[0]
         assert "total for synthesis" in done.output
 
 
@@ -130,23 +161,32 @@ def test_it_is_taken_up_again_to_the_same_loss(
     assert len(losses[0]) == 2
 
 
-def test_it_speaks_into_a_run_directory(
+def test_it_makes_a_run_directory(
     system: System, build: Path, trained: Path, tmp_path: Path
 ) -> None:
     weights = exported(system, trained, tmp_path / "model.safetensors")
-    again = load_synthesizer(weights, device="cpu")
-    assert type(again) is system.synthesizer_class()
+    again = loaded(system, weights)
+    assert type(again) is reader(system)
     assert again.seen("s3")
     assert not again.seen("s1")
-    asked = SynthesisOptions(build, str(weights), tmp_path / "run", subset="val", device="cpu")
-    report = synthesize(asked)
-    assert (report.wrote, len(report.failures)) == (2, 0)
-    info, clips, _ = read_run(tmp_path / "run")
-    assert info.name.startswith(system.label)
-    assert all((tmp_path / "run" / clip.wav).is_file() for clip in clips)
-    sounds = [(tmp_path / "run" / clip.wav).read_bytes() for clip in clips]
-    report = synthesize(dataclasses.replace(asked, out=tmp_path / "again"))
-    assert [(tmp_path / "again" / clip.wav).read_bytes() for clip in clips] == sounds
+    name, made = run_of(system, build, weights, tmp_path / "run")
+    assert name.startswith(system.label)
+    assert run_of(system, build, weights, tmp_path / "again") == (name, made)
+
+
+def test_what_speaks_does_not_draw_and_the_reverse(
+    system: System, trained: Path, tmp_path: Path
+) -> None:
+    weights = exported(system, trained, tmp_path / "model.safetensors")
+    if system.painter:
+        told = f"{weights} is of {system.name}, which draws faces and does not speak"
+        with pytest.raises(BadInput, match=told):
+            load_synthesizer(weights)
+        with pytest.raises(BadInput, match="does not speak"):
+            system.synthesizer_class()
+    else:
+        with pytest.raises(BadInput, match=f"{weights}: {system.name} speaks and draws no faces"):
+            load_painter(weights)
 
 
 def test_a_held_out_speaker_is_refused(
@@ -178,7 +218,7 @@ def test_a_foreign_checkpoint_is_refused_in_one_line(
     checkpoint.save(path, tensors, foreign, words=False)
     told = f"{path} is a checkpoint of the system {other}, not of {system.name}"
     with pytest.raises(BadInput, match=told):
-        system.synthesizer_class().load(path)
+        reader(system).load(path)
     with pytest.raises(BadInput, match=told):
         train(
             stage, build, tmp_path / "out", "debug", sets=SETS, sources=[path], system=system.name
@@ -188,7 +228,7 @@ def test_a_foreign_checkpoint_is_refused_in_one_line(
     unknown = dataclasses.replace(info, system="of-tomorrow")
     checkpoint.save(path, tensors, unknown, words=False)
     with pytest.raises(BadInput, match=f"{path}: there is no system 'of-tomorrow'"):
-        load_synthesizer(path)
+        loaded(system, path)
 
 
 def test_features_of_another_rate_are_refused_in_one_line(
@@ -197,7 +237,10 @@ def test_features_of_another_rate_are_refused_in_one_line(
     _, rows = read_manifest(build)
     other = MELS["hifigan-22k"].fingerprint()
     changed = [
-        dataclasses.replace(row, fingerprints={**row.fingerprints, "mel": other}) for row in rows
+        dataclasses.replace(
+            row, fingerprints={**row.fingerprints, "mel": other}, sample_rate_hz=22_050
+        )
+        for row in rows
     ]
     write_jsonl(tmp_path / "manifest.jsonl", "manifest", changed)
     told = f"{tmp_path}.* has MelSpec {other}, but {MELS['facetron'].fingerprint()} is needed"
@@ -205,9 +248,10 @@ def test_features_of_another_rate_are_refused_in_one_line(
         with pytest.raises(SpecMismatch, match=told):
             train(stage, tmp_path, tmp_path / "out", "debug", sets=SETS, system=system.name)
     weights = exported(system, trained, tmp_path / "model.safetensors")
-    asked = SynthesisOptions(tmp_path, str(weights), tmp_path / "run", subset="val", device="cpu")
+    if system.painter:
+        told = f"{tmp_path}.* has sound of 22050 Hz, and {weights} hears 16000 Hz"
     with pytest.raises(SpecMismatch, match=told):
-        synthesize(asked)
+        run_of(system, tmp_path, weights, tmp_path / "run")
 
 
 EXTRA_OF_FIELD = {"world": ("pyworld", "pip install 'facetron-toolkit[world]'")}
