@@ -146,7 +146,7 @@ def nearest_words(text: str) -> tuple[str, ...]:
     letters apart.
 
     Example:
-        >>> nearest_words("bim blu at f tow now")
+        >>> nearest_words("bim blu at f twoo now")
         ('bin', 'blue', 'at', 'f', 'two', 'now')
     """
     found = []
