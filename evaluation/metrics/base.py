@@ -53,6 +53,8 @@ REGISTRY: dict[str, str] = {
     "cer_second": "evaluation.metrics.second_recognizer:SecondCharacterErrorRate",
     "wer_second": "evaluation.metrics.second_recognizer:SecondWordErrorRate",
     "recognizer_agreement": "evaluation.metrics.second_recognizer:RecognizerAgreement",
+    "cer_homophones": "evaluation.metrics.recognition:HomophoneCharacterErrorRate",
+    "wer_homophones": "evaluation.metrics.recognition:HomophoneWordErrorRate",
     "cer_grammar": "evaluation.metrics.recognition:GrammarCharacterErrorRate",
     "wer_grammar": "evaluation.metrics.recognition:GrammarWordErrorRate",
     "lip_cer": "evaluation.metrics.recognition:LipCharacterErrorRate",
@@ -116,7 +118,8 @@ FLOOR_SUFFIX = "_floor"
 """The floor of a metric is the same measure on the recordings: `wer_floor` beside `wer`."""
 
 RECOGNITION = (
-    "cer", "wer", "cer_second", "wer_second", "recognizer_agreement", "cer_grammar", "wer_grammar",
+    "cer", "wer", "cer_second", "wer_second", "recognizer_agreement", "cer_homophones", "wer_homophones",
+    "cer_grammar", "wer_grammar",
     "lip_cer", "lip_wer", "keyword", "slot_command", "slot_color", "slot_preposition", "slot_letter",
     "slot_digit", "slot_adverb",
 )  # fmt: skip

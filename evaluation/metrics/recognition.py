@@ -9,6 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from evaluation.inputs import homophones
 from evaluation.inputs.pairs import Array, Pair, Run, Unscorable, paired
 from evaluation.inputs.settings import Settings
 from evaluation.inputs.text import (
@@ -263,6 +264,58 @@ def word_errors(found: Comparison) -> Measured:
 def character_errors(found: Comparison) -> Measured:
     counts = found.characters
     return Measured(counts.rate_percent, counts.length, dict(vars(counts)))
+
+
+class HomophoneWordErrorRate(WordErrorRate):
+    """WER of a recognizer of general English when words that sound like GRID's are read as those."""
+
+    info = WordErrorRate.info.variant(
+        name="wer_homophones",
+        label="WER (homophones)",
+        definition=(
+            "WER after words that sound like a word of GRID are read as that word (are as r, too as "
+            "two): a recognizer of general English cannot know which of them the corpus means."
+        ),
+        group="recognition",
+    )
+
+    def __init__(self, recognizer: Recognizer | None = None) -> None:
+        super().__init__(recognizer)
+        self.info = self.info.variant(
+            parameters={**self.info.parameters, "homophones": homophones.VERSION}
+        )
+
+    @classmethod
+    def wanted(cls, settings: Settings) -> bool:
+        return settings.recognizer in registry.ENGLISH
+
+    def applies(self, run: Run) -> bool:
+        """Other corpora have other words."""
+        said = _sentences(run)
+        return super().applies(run) and (not said or any(map(in_vocabulary, said)))
+
+    def refusal(self, run: Run) -> str:
+        """The WER says it."""
+        return ""
+
+    def comparison(self, pair: Pair) -> Comparison:
+        if not in_vocabulary(normalize(pair.clip.sentence).split()):
+            raise Unscorable("other_vocabulary", f"{pair.clip.sentence!r} is not of GRID's words")
+        if self.recognizer is None:
+            raise Unscorable("no_recognizer", "no recognizer was named")
+        text = homophones.projected(self.recognizer.transcript(pair))
+        return pair.once(f"comparison {text}", lambda: _compare(pair.clip, text))
+
+
+class HomophoneCharacterErrorRate(HomophoneWordErrorRate):
+    info = HomophoneWordErrorRate.info.variant(
+        name="cer_homophones",
+        label="CER (homophones)",
+        definition="CER after words that sound like a word of GRID are read as that word.",
+    )
+
+    def measure(self, pair: Pair) -> Measured:
+        return character_errors(self.comparison(pair))
 
 
 class GrammarWordErrorRate(WordErrorRate):

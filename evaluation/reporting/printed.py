@@ -27,7 +27,17 @@ from manifests.console import format_table
 
 CAPTION_CHARS = 345
 """Three lines below a table of two columns' width."""
-URGENT = ("No run given", "Measured on", "On the recordings", "Not known", "By chance", "Bold")
+URGENT = (
+    *(
+        "No run given",
+        "Measured on",
+        "Reported",
+        "On the recordings",
+        "Not known",
+        "By chance",
+        "Bold",
+    ),
+)
 """How the sentences begin that a caption keeps before others: without them its numbers mislead."""
 ELSEWHERE = "More in the definitions."
 MODEL_KINDS = ("model", "reported")

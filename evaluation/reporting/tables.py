@@ -139,7 +139,7 @@ TITLES: dict[Group, str] = {
     "aligned": "Time-aligned scores",
     "sync": "Picture and sound",
     "external": "Scored elsewhere",
-    "published": "As published: other people's protocols on the same files",
+    "published": "As published: the protocols of papers on the same files, faults included",
     "input": "What the files are",
 }
 
@@ -345,8 +345,6 @@ def caption(table: Table) -> list[str]:
         parts.append(
             f"Bold: best of the models{each} on the clips that all of them have, by a paired interval."
         )
-    if any(info.group == "published" for info in table.columns):
-        parts.append("As published: faults of a paper's own code included, to show what they do.")
     if any(cell.is_range for row in table.rows for cell in row.cells):
         parts.append("(a … b): least and largest.")
     return [*parts, *table.remarks]

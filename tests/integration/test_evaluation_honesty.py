@@ -85,6 +85,8 @@ ORDERS: dict[str, Order] = {
     "cer_second": Order(27, 40),
     "wer_second": Order(34, 40),
     "recognizer_agreement": Order(None, 40, then=40),
+    "cer_homophones": Order(27, 25),
+    "wer_homophones": Order(34, 31),
     "cer_grammar": Order(27, 25),
     "wer_grammar": Order(34, 31),
     "lip_cer": Order(27, 42, then=13, real=0),

@@ -12,15 +12,17 @@ import pytest
 from click.testing import CliRunner, Result
 
 from evaluation.cli import cli
+from evaluation.inputs import homophones
 from evaluation.inputs.pairs import Unscorable, read_run
 from evaluation.inputs.settings import Settings
 from evaluation.metrics.base import Metric, get_metric, select
-from evaluation.metrics.recognition import keyword_accuracy, slot_accuracy
+from evaluation.metrics.recognition import keyword_accuracy, slot_accuracy, word_error_rate
 from evaluation.reporting.confusions import letters_heard, lines
 from evaluation.reporting.run import build_report
 from evaluation.reporting.tables import TableOptions
 from evaluation.scoring.run import SCORES, ScoredRun, score_runs
 from manifests.errors import BadInput, MissingDependency
+from manifests.grammar import WORDS
 from manifests.io import read_jsonl
 from manifests.records import Score
 
@@ -338,3 +340,24 @@ def test_slots_of_two_texts() -> None:
         slot_accuracy("bin blue", "bin blue")
     with pytest.raises(ValueError, match="no words"):
         slot_accuracy("", "bin blue")
+
+
+def test_words_that_sound_like_grid_s_are_read_as_those() -> None:
+    written = [word for alike in homophones.SOUND_LIKE.values() for word in alike]
+    assert set(homophones.SOUND_LIKE) <= set(WORDS)
+    assert not set(written) & set(WORDS), "a word of GRID is never read as another"
+    assert len(set(written)) == len(written)
+    said = "bin blue at r two now"
+    heard = "Bin blew at are too, know."
+    assert homophones.projected(heard) == "bin blue at r two know"
+    assert word_error_rate(said, heard) == pytest.approx(100 * 4 / 6)
+    assert word_error_rate(said, homophones.projected(heard)) == pytest.approx(100 / 6)
+
+
+def test_homophones_are_a_column_of_recognizers_of_general_english_alone() -> None:
+    for recognizer, there in (("transcripts", True), ("whisper", True), ("las", False)):
+        settings = Settings(recognizer=recognizer, transcripts_by="X")
+        metric = get_metric("wer_homophones", settings)
+        assert type(metric).wanted(settings) is there
+        assert metric.info.parameters["homophones"] == homophones.VERSION
+        assert metric.info.parameters != get_metric("wer", settings).info.parameters
