@@ -80,7 +80,7 @@ def write_page(path: Path, report: EvaluationReport, *, rank_by: MetricInfo, n_c
             for info in report.columns
         ],
         protocol=protocol.sentences(report.protocol),
-        method=report.method(),
+        method=[*report.method(), *report.captions(cut=True)],
         systems=[
             {
                 "summary": f"{item.run.info.name} ({item.run.info.kind}, {len(item.run.clips)} of "

@@ -18,6 +18,7 @@ from evaluation.metrics.base import Metric, MetricInfo
 from evaluation.reporting import confusions, protocol
 from evaluation.reporting.printed import (
     CAPTION_CHARS,
+    ELSEWHERE,
     PrintedTable,
     fitted,
     latex,
@@ -95,14 +96,16 @@ class EvaluationReport:
         return " ".join(self.reading()[:2])
 
     def method(self) -> list[str]:
-        """Returns the sentences of the appendix: how tables are computed, and all that their captions have
-        no room for."""
-        told = [
+        """Returns the sentences of the appendix on methods."""
+        return [*self.reading(), *method(self.options, self.versions)]
+
+    def captions(self, *, cut: bool = False) -> list[str]:
+        """Returns all that the captions would say, of every table or of those that a page had to cut."""
+        return [
             f"{table.title}: {' '.join(table.sentences)}"
             for table in self.printed
-            if table.sentences
+            if table.sentences and (not cut or table.caption.endswith(ELSEWHERE))
         ]
-        return [*self.reading(), *method(self.options, self.versions), *told]
 
 
 def definition(info: MetricInfo) -> str:
@@ -155,6 +158,9 @@ def write_definitions(path: Path, report: EvaluationReport) -> None:
         ]
     parts.append("## How the tables are computed")
     parts.append("\n".join(f"- {markdown(sentence)}" for sentence in report.method()))
+    if told := report.captions():
+        parts.append("## Captions in full")
+        parts.append("\n".join(f"- {markdown(text)}" for text in told))
     _write(path, parts)
 
 
