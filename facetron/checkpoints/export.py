@@ -139,6 +139,8 @@ def _merged(
         training[part] = {**told, **record["training"]}
     if note:
         training["note"] = note
+    # Those of the lip encoder's training, for which they are kept.
+    said = [infos[part].sentences for part in ("lip", *parts) if part in infos]
     made = replace(
         first,
         stage=STAGE,
@@ -152,7 +154,7 @@ def _merged(
         training=training,
         progress={},
         history=(),
-        sentences=next((info.sentences for info in infos.values() if info.sentences), ()),
+        sentences=next(filter(None, said), ()),
     )
     made.model_config()  # the sections of different checkpoints must still fit together
     return made

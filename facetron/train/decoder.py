@@ -100,7 +100,31 @@ def monitored(mel: Tensor, voice: dict[str, Tensor]) -> Tensor:
     return mel + 0.1 * voice["swap_voice"] + voice["swap_pitch"]
 
 
-class DecoderStage(FacetronStage):
+class VoiceStage(FacetronStage):
+    """Base of the stages that give a face its voice: whether embeddings stay apart and voices follow
+    faces is measured in every validation. A stage sets `_swaps`."""
+
+    _swaps: SwapValidation
+
+    def __init__(self, config: ModelConfig, training: TrainConfig) -> None:
+        super().__init__(config, training)
+        self._seen = Embeddings("face")
+        if config.loss.swap:
+            self.monitor = "chosen"
+
+    def survey(self, clips: Manifest) -> None:
+        if self.config.loss.words:
+            require_words(clips)
+
+    def observe(self, made: Made, batch: Batch) -> None:
+        self._seen.add(made["face"], batch["speakers"])
+        self._swaps.add(made["lip"], made["face"], batch["mel"], batch["speakers"])
+
+    def metrics(self) -> dict[str, float | None]:
+        return self._seen.metrics() | self._swaps.metrics()
+
+
+class DecoderStage(VoiceStage):
     """Trains the decoder and, with it, the face encoder; the lip encoder too where it is not
     frozen."""
 
@@ -124,18 +148,11 @@ class DecoderStage(FacetronStage):
         }
         if model.listener is not None:
             self.parts["listener"] = model.listener
-        if config.loss.swap:
-            self.monitor = "chosen"
-        self._seen = Embeddings("face")
         self._swaps = SwapValidation(model.facetron, None)
         if has_critics(config.loss) or config.mel_discriminator.perceptual:
             critic = mel_critic(config)
             self.critic = Critics({"decoder": critic}, config.mel_spec)
             self.parts["mel_discriminator"] = critic
-
-    def survey(self, clips: Manifest) -> None:
-        if self.config.loss.words:
-            require_words(clips)
 
     def pairs(self, made: Made, batch: Batch) -> Pairs:
         return {"decoder": (batch["mel"], made["mel"])}
@@ -147,10 +164,10 @@ class DecoderStage(FacetronStage):
                 "loss.swap compares voices by a prosody encoder, and no checkpoint has one",
                 "give the checkpoint of the stage prosody with --from",
             )
-        model = self.generator
-        assert isinstance(model, Speaking)
-        reader = model.pitch.vocoder.pitch if "vocoder" in given else None
-        self._swaps = SwapValidation(model.facetron, reader)
+        if "vocoder" in given:
+            model = self.generator
+            assert isinstance(model, Speaking)
+            self._swaps.reader = model.pitch.vocoder.pitch
 
     def losses(self, made: Made, batch: Batch, pairs: Pairs) -> dict[str, Tensor]:
         weights = self.config.loss
@@ -167,13 +184,6 @@ class DecoderStage(FacetronStage):
             if weights.swap:
                 members["chosen"] = monitored(mel, more)
         return {"loss": loss, **members}
-
-    def observe(self, made: Made, batch: Batch) -> None:
-        self._seen.add(made["face"], batch["speakers"])
-        self._swaps.add(made["lip"], made["face"], batch["mel"], batch["speakers"])
-
-    def metrics(self) -> dict[str, float | None]:
-        return self._seen.metrics() | self._swaps.metrics()
 
     def show(self, made: Made, batch: Batch, which: Sequence[int]) -> list[Exhibit]:
         """Returns the mels, with waveforms by Griffin-Lim, since there is no vocoder yet."""

@@ -12,10 +12,10 @@ from facetron.model.discriminators import WaveDiscriminator
 from facetron.model.facetron import FaceToSpeech
 from facetron.model.losses import mel_loss, total_loss
 from facetron.train.batches import to_model
-from facetron.train.collapse import Embeddings
 from facetron.train.config import TrainConfig
 from facetron.train.dataset import Batch, Field
 from facetron.train.decoder import (
+    VoiceStage,
     lips_read,
     mel_critic,
     monitored,
@@ -24,12 +24,11 @@ from facetron.train.decoder import (
     voice_losses,
 )
 from facetron.train.face import Teacher
-from facetron.train.listener import heard, listener_of, require_words, word_losses
+from facetron.train.listener import heard, listener_of, word_losses
 from facetron.train.pictures import Exhibit, mels_shown
-from facetron.train.stage import Critics, FacetronStage, Made, Pairs, generator_loss, has_critics
+from facetron.train.stage import Critics, Made, Pairs, generator_loss, has_critics
 from facetron.train.swap import SwapValidation
 from facetron.train.vocoder import sounded, wave_fields, wave_losses
-from manifests.manifest import Manifest
 
 
 class EndToEnd(nn.Module):
@@ -62,7 +61,7 @@ class EndToEnd(nn.Module):
         return made | heard(self.listener, batch["mel"], made)
 
 
-class JointStage(FacetronStage):
+class JointStage(VoiceStage):
     name = "joint"
     fields: tuple[Field, ...] = ("lips", "face", "mel", "wave")
     needs = ("lip", "face", "prosody", "decoder", "vocoder")
@@ -88,14 +87,7 @@ class JointStage(FacetronStage):
             mels, waves = mel_critic(config), WaveDiscriminator(config.vocoder)
             self.critic = Critics({"decoder": mels, "vocoder": waves}, config.mel_spec)
             self.parts |= {"mel_discriminator": mels, "wave_discriminator": waves}
-        self._seen = Embeddings("face")
         self._swaps = SwapValidation(facetron, model.whole.vocoder.pitch)
-        if config.loss.swap:
-            self.monitor = "chosen"
-
-    def survey(self, clips: Manifest) -> None:
-        if self.config.loss.words:
-            require_words(clips)
 
     def pairs(self, made: Made, batch: Batch) -> Pairs:
         return {
@@ -118,13 +110,6 @@ class JointStage(FacetronStage):
         if weights.swap:
             of_voice["chosen"] = monitored(of_vocoder["vocoder_mel"], of_voice)
         return {"loss": loss, **of_voice, **of_decoder, **of_vocoder, **of_words}
-
-    def observe(self, made: Made, batch: Batch) -> None:
-        self._seen.add(made["face"], batch["speakers"])
-        self._swaps.add(made["lip"], made["face"], batch["mel"], batch["speakers"])
-
-    def metrics(self) -> dict[str, float | None]:
-        return self._seen.metrics() | self._swaps.metrics()
 
     def show(self, made: Made, batch: Batch, which: Sequence[int]) -> list[Exhibit]:
         """Returns the decoder's mels, and the vocoder's waveforms of whole clips."""

@@ -51,14 +51,16 @@ def test_parts_of_several_stages_and_the_later_wins(tmp_path: Path) -> None:
     first = written(tmp_path / "lip.safetensors", {"lip": lip(1)}, "lip", speakers=("s5",))
     torch.manual_seed(2)
     vocoder = Vocoder(CONFIG.vocoder)
-    second = written(
-        tmp_path / "decoder.safetensors", {**speaking(3), "mel_discriminator": nn.Linear(2, 2)}
+    parts = {**speaking(3), "mel_discriminator": nn.Linear(2, 2)}
+    second = written(tmp_path / "decoder.safetensors", parts, sentences=("lay blue",))
+    third = written(
+        tmp_path / "vocoder.safetensors", {"vocoder": vocoder}, "vocoder", sentences=("set red",)
     )
-    third = written(tmp_path / "vocoder.safetensors", {"vocoder": vocoder}, "vocoder")
     made = export([first, second, third], tmp_path / "deep" / "model.safetensors")
     assert made.info.parts == ("lip", "face", "decoder", "vocoder")
     assert made.origin["lip"] == second  # the decoder's copy came later
     assert made.info.speakers == ("s3", "s5")
+    assert made.info.sentences == ("lay blue",)
     assert made.info.metrics["lip.val_cer"] == 0.25
     assert "lip.train_loss" not in made.info.metrics
     info, tensors = checkpoint.load(tmp_path / "deep" / "model.safetensors")
