@@ -49,6 +49,7 @@ from facetron.train.batches import to_model
 from facetron.train.config import TrainConfig
 from facetron.train.critics import CONDITION, ConditionalCritics
 from facetron.train.dataset import Batch
+from facetron.train.observed import Observed
 from facetron.train.stage import Made, Pairs, Stage
 from manifests.errors import BadInput
 from manifests.mel import mel_spectrogram
@@ -82,7 +83,7 @@ class ChoiConfig:
     )
     """The face encoder of the matching."""
     scale: float = 10.0
-    """Of the inner products at the start of the matching; it is learned."""
+    """Factor of the inner products at the start of the matching; it is learned."""
     noise: int = 128
     """Numbers of z."""
     generator: tuple[int, ...] = (1024, 512, 256, 128, 64)
@@ -93,7 +94,7 @@ class ChoiConfig:
     penalty: float = 10.0
     """Weight of the former."""
     identity: float = 1.0
-    """Of the relativistic identity loss: speech of the same person before that of another."""
+    """Weight of the relativistic identity loss: speech of the same person before that of another."""
     made_identity: float = 0.0
     """Of the same for the generator, over its own faces."""
     features: float = 0.0
@@ -245,30 +246,26 @@ def k_way(likeness: Tensor, speakers: Sequence[str], k: int) -> float | None:
     return float(np.mean(shares))
 
 
-class _Pairs:
+class _Pairs(Observed[tuple[Tensor, Tensor, list[str]]]):
     """Collects the embeddings of a validation for `k_way`."""
 
-    def __init__(self) -> None:
-        self._voices: list[Tensor] = []
-        self._faces: list[Tensor] = []
-        self._speakers: list[str] = []
-
     def add(self, voices: Tensor, faces: Tensor, speakers: Sequence[str]) -> None:
-        self._voices.append(voices.detach().float().cpu())
-        self._faces.append(faces.detach().float().cpu())
-        self._speakers += speakers
+        heard, seen = voices.detach().float().cpu(), faces.detach().float().cpu()
+        self.notes.append((heard, seen, list(speakers)))
 
     def metrics(self) -> dict[str, float | None]:
         """Voice → face, by the number of faces; `mismatch` is the mean share that is not right."""
-        if not self._voices:
+        notes = self.taken()
+        if not notes:
             return {}
-        likeness = torch.cat(self._voices) @ torch.cat(self._faces).T
+        voices, faces, names = zip(*notes, strict=True)
+        speakers = [speaker for some in names for speaker in some]
+        likeness = torch.cat(voices) @ torch.cat(faces).T
         found: dict[str, float | None] = {
-            f"match_{k}": k_way(likeness, self._speakers, k) for k in MATCHES
+            f"match_{k}": k_way(likeness, speakers, k) for k in MATCHES
         }
         known = [share for share in found.values() if share is not None]
         found["mismatch"] = 1 - float(np.mean(known)) if known else None
-        self._voices, self._faces, self._speakers = [], [], []
         return found
 
 

@@ -57,7 +57,7 @@ class Wav2PixConfig:
 
     size: str = "paper"
     mel: str = "facetron"
-    """Of the build: it decides the rate of the sound. No mel is read."""
+    """Mel of the build: it decides the rate of the sound. No mel is read."""
     face: FaceConfig = field(default_factory=lambda: FaceConfig(kind="residual", input_px=128))
     """`input_px` is the side of the pictures; the rest shapes nothing."""
     heard_s: float = 1.0
@@ -76,15 +76,15 @@ class Wav2PixConfig:
     generator: tuple[int, ...] = (1024, 512, 256, 128, 64)
     """Channels at 4², 8², …; the picture has twice the side of the last."""
     dropout: float = 0.5
-    """Of the generator, in every layer but the last."""
+    """Dropout of the generator, in every layer but the last."""
     critic: tuple[int, ...] = (64, 128, 256, 512, 1024)
     adversarial: float = 1.0
     features: float = 100.0
-    """Of the squared distance of the critic's maps, in the mean over a batch."""
+    """Weight of the squared distance of the critic's maps, in the mean over a batch."""
     absolute: float = 50.0
-    """Of the L1 distance of pixels."""
+    """Weight of the L1 distance of pixels."""
     identity: float = 20.0
-    """Of the cross-entropy of the speaker."""
+    """Weight of the cross-entropy of the speaker."""
 
     def __post_init__(self) -> None:
         side = picture_px(self.generator)
@@ -279,7 +279,7 @@ def others(speakers: Sequence[str]) -> list[int] | None:
 
 
 class Classifier(nn.Sequential):
-    """Whose speech a code is of. The published code ends in a batch norm of the logits, which is left
+    """Names the speaker of a code. The published code ends in a batch norm of the logits, which is left
     out."""
 
     def __init__(self, config: Wav2PixConfig) -> None:

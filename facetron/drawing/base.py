@@ -91,7 +91,7 @@ class FacePainter(ABC):
 
     @property
     def sample_rate_hz(self) -> int:
-        """Of the speech."""
+        """Sample rate of the speech."""
         return self.info.model_config().mel_spec.sample_rate_hz
 
     def seen(self, speaker: str) -> bool:

@@ -31,7 +31,7 @@ from manifests.versions import versions
 
 STAGE = "drawing"
 VERSION = 1
-"""Of how pictures are made; another one makes all anew."""
+"""Version of how pictures are made; another one makes all anew."""
 
 
 @dataclass(frozen=True)

@@ -40,7 +40,7 @@ from facetron.train.run import train
 from manifests.errors import BadInput
 from manifests.manifest import Manifest
 
-SETS = ("train.batch_size=4", "train.tensorboard=false", "train.workers=0", "train.show_every=0")
+SETS = ("train.batch_size=4", "train.loggers=csv", "train.workers=0", "train.show_every=0")
 
 
 def test_what_it_hears_is_an_option() -> None:

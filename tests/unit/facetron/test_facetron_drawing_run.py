@@ -26,7 +26,7 @@ def build(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def weights(build: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    sets = ("train.batch_size=2", "train.epochs=1", "train.tensorboard=false", "train.workers=0")
+    sets = ("train.batch_size=2", "train.epochs=1", "train.loggers=csv", "train.workers=0")
     out = tmp_path_factory.mktemp("trained")
     return train("painting", build, out, "debug", sets=sets, system="wav2pix")
 
