@@ -146,43 +146,81 @@ def write_jsonl(
     return count
 
 
+@contextlib.contextmanager
+def open_jsonl(
+    path: str | os.PathLike[str], kind: str, record_type: type[T]
+) -> Iterator[tuple[dict[str, Any], Iterator[tuple[int, T]], IO[bytes]]]:
+    """Opens what `write_jsonl` wrote: (header, records one by one, each with the offset of its line in
+    bytes, the open file). One line is in memory at a time.
+
+    Raises:
+        ManifestError: another kind, a newer schema or a damaged line; file and line are named.
+    """
+    with _opened(path) as file:
+        lines = _values(path, file)
+        first = next(lines, None)
+        if first is None:
+            raise ManifestError(f"{path} is empty", "write the file again")
+        _check_header(path, kind, first[2])
+        yield first[2], _records(path, lines, record_type), file
+
+
+def _opened(path: str | os.PathLike[str]) -> IO[bytes]:
+    try:
+        return open(path, "rb")
+    except FileNotFoundError:
+        raise ManifestError(f"{path} does not exist", "run `gridprep build` first") from None
+    except OSError as error:
+        raise ManifestError(f"{path} cannot be read ({error})", "check the file") from None
+
+
+def _values(
+    path: str | os.PathLike[str], file: IO[bytes]
+) -> Iterator[tuple[int, int, dict[str, Any]]]:
+    """(number, offset in bytes, object) of every line."""
+    offset = 0
+    numbered = enumerate(file, 1)
+    while True:
+        try:
+            found = next(numbered, None)
+            if found is None:
+                return
+            number, line = found
+            text = line.decode("utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise ManifestError(f"{path} cannot be read ({error})", "check the file") from None
+        try:
+            values = json.loads(text)
+            if not isinstance(values, dict):
+                raise ValueError("not an object")
+        except ValueError as error:
+            raise ManifestError(f"{path}, line {number}: {error}", "write the file again") from None
+        yield number, offset, values
+        offset += len(line)
+
+
+def _records(
+    path: str | os.PathLike[str],
+    lines: Iterable[tuple[int, int, dict[str, Any]]],
+    record_type: type[T],
+) -> Iterator[tuple[int, T]]:
+    for number, offset, values in lines:
+        try:
+            record = record_type.from_dict(values)
+        except (ToolkitError, TypeError) as error:
+            raise ManifestError(f"{path}, line {number}: {error}", "write the file again") from None
+        yield offset, record
+
+
 def read_jsonl(
     path: str | os.PathLike[str], kind: str, record_type: type[T]
 ) -> tuple[dict[str, Any], list[T]]:
-    """Reads what `write_jsonl` wrote: (header, records).
+    """Reads what `write_jsonl` wrote: (header, records). `open_jsonl` reads one by one.
 
     Raises `ManifestError` naming file and line for another kind, a newer schema or a damaged line.
     """
-    records: list[T] = []
-    header: dict[str, Any] | None = None
-    try:
-        with open(path, encoding="utf-8") as file:
-            for number, line in enumerate(file, 1):
-                try:
-                    values = json.loads(line)
-                    if not isinstance(values, dict):
-                        raise ValueError("not an object")
-                except ValueError as error:
-                    raise ManifestError(
-                        f"{path}, line {number}: {error}", "write the file again"
-                    ) from None
-                if header is None:
-                    header = values
-                    _check_header(path, kind, header)
-                    continue
-                try:
-                    records.append(record_type.from_dict(values))
-                except (ToolkitError, TypeError) as error:
-                    raise ManifestError(
-                        f"{path}, line {number}: {error}", "write the file again"
-                    ) from None
-    except FileNotFoundError:
-        raise ManifestError(f"{path} does not exist", "run `gridprep build` first") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise ManifestError(f"{path} cannot be read ({error})", "check the file") from None
-    if header is None:
-        raise ManifestError(f"{path} is empty", "write the file again")
-    return header, records
+    with open_jsonl(path, kind, record_type) as (header, records, _):
+        return header, [record for _, record in records]
 
 
 def _check_header(path: str | os.PathLike[str], kind: str, header: dict[str, Any]) -> None:

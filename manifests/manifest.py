@@ -1,8 +1,8 @@
 """The Python API of a build and a run: `Manifest` and `Run`, sequences of clips that read their own
 features, and tables of them.
 
-Opening reads only the list of clips. Pictures, sounds and mels are read on access, and pandas is
-imported when a table is made.
+Opening reads only the list of clips, whose rows stay in its file. Rows, pictures, sounds and mels are
+read on access, and pandas is imported when a table is made.
 """
 
 from __future__ import annotations
@@ -20,10 +20,11 @@ from numpy.typing import NDArray
 
 from manifests.errors import BadInput, ManifestError
 from manifests.features import read_landmarks, read_mel, read_prosody, read_sound
-from manifests.io import SUBSETS, read_manifest
+from manifests.io import SUBSETS
 from manifests.pictures import Pictures, read_pictures
 from manifests.records import ClipFailure, Landmarks, ManifestRow, Prosody, RunClip, RunInfo
 from manifests.specs import MelSpec
+from manifests.stored_rows import KeptRows, Rows, StoredRows
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -50,12 +51,17 @@ def dealt(items: Sequence[SpokenT], limit: int) -> list[SpokenT]:
     many speakers as possible, in their original order; 0 is all."""
     if not 0 < limit < len(items):
         return list(items)
+    return [items[i] for i in _dealt((item.speaker for item in items), limit)]
+
+
+def _dealt(speakers: Iterable[str], limit: int) -> list[int]:
+    """Positions of at most `limit` items, by the speaker of each; see `dealt`."""
     turns: Counter[str] = Counter()
     order = []
-    for position, item in enumerate(items):
-        order.append((turns[item.speaker], position))
-        turns[item.speaker] += 1
-    return [items[i] for i in sorted(position for _, position in sorted(order)[:limit])]
+    for position, speaker in enumerate(speakers):
+        order.append((turns[speaker], position))
+        turns[speaker] += 1
+    return sorted(position for _, position in sorted(order)[:limit])
 
 
 def select(
@@ -81,7 +87,7 @@ def _check_subset(subset: str, *more: str) -> None:
         raise BadInput(f"no subset {subset!r}", f"choose one of {', '.join((*SUBSETS, *more))}")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class FeatureRow(ManifestRow):
     """A row of a manifest that reads its features.
 
@@ -110,7 +116,7 @@ class FeatureRow(ManifestRow):
 
     def to_dict(self) -> dict[str, Any]:
         """The row as in `manifest.jsonl`, without `root`."""
-        values = super().to_dict()
+        values = ManifestRow.to_dict(self)  # `super()` does not know a class with slots
         del values["root"]
         return values
 
@@ -206,13 +212,13 @@ class Manifest(Sequence[FeatureRow]):
         self.path = given / FILE if given.is_dir() else given
         self.root = self.path.parent
         self.header: dict[str, Any]
-        self._rows: list[FeatureRow]
+        self._rows: Rows
         if given.is_dir() and not self.path.exists() and webdataset.is_sharded(given):
             self.path = given / webdataset.EXPORT
-            self.header, self._rows = webdataset.read_shards(given)
+            self.header, rows = webdataset.read_shards(given)
+            self._rows = KeptRows(rows)
             return
-        self.header, rows = read_manifest(self.path)
-        self._rows = [FeatureRow.of(row, self.root) for row in rows]
+        self.header, self._rows = StoredRows.open(self.path)
 
     @classmethod
     def of(
@@ -222,9 +228,15 @@ class Manifest(Sequence[FeatureRow]):
         header: Mapping[str, Any] | None = None,
     ) -> Manifest:
         """Makes a manifest of rows in memory, with this header, in the folder `root`."""
+        return cls._with(KeptRows(rows), root, header)
+
+    @classmethod
+    def _with(
+        cls, rows: Rows, root: str | os.PathLike[str], header: Mapping[str, Any] | None
+    ) -> Manifest:
         made = cls.__new__(cls)
         made.root, made.path, made.header = Path(root), Path(root) / FILE, dict(header or {})
-        made._rows = [r if isinstance(r, FeatureRow) else FeatureRow.of(r, root) for r in rows]
+        made._rows = rows
         return made
 
     @property
@@ -287,8 +299,9 @@ class Manifest(Sequence[FeatureRow]):
             from manifests.splits.frozen import load
 
             frozen = load(split)
-            placed = [(row, frozen.subset_of(row.speaker, row.stem)) for row in rows]
-            rows = [dataclasses.replace(row, subset=place) for row, place in placed if place]
+            places = [frozen.subset_of(row.speaker, row.stem) for row in rows]
+            inside = [i for i, place in enumerate(places) if place]
+            rows = rows.taken(inside, (place for place in places if place))
             header = {
                 **header,
                 "split": frozen.name,
@@ -296,21 +309,27 @@ class Manifest(Sequence[FeatureRow]):
                 "split_sha256": frozen.sha256,
                 "held_out_speakers": list(frozen.held_out_speakers),
             }
-        subsets = _names(subset) - {"all"}
+        subsets, speakers = _names(subset) - {"all"}, _names(speaker)
         for name in subsets:
             _check_subset(name)
-        for field, wanted in (
-            ("subset", subsets),
-            ("speaker", _names(speaker)),
-            ("gender", _names(gender)),
-            ("stem", _names(stem)),
-        ):
-            if wanted:
-                rows = [row for row in rows if getattr(row, field) in wanted]
-        flags = _names(flag)
-        if flags:
-            rows = [row for row in rows if flags & set(row.flags)]
-        return Manifest.of(dealt(rows, limit), self.root, header)
+        chosen: Sequence[int] = range(len(rows))
+        if subsets:
+            chosen = [i for i in chosen if rows.subset_of(i) in subsets]
+        if speakers:
+            chosen = [i for i in chosen if rows.speaker_of(i) in speakers]
+        genders, stems, flags = _names(gender), _names(stem), _names(flag)
+        if genders or stems or flags:
+            chosen = [
+                i
+                for i in chosen
+                if (row := rows[i])
+                and not (genders and row.gender not in genders)
+                and not (stems and row.stem not in stems)
+                and not (flags and not flags & set(row.flags))
+            ]
+        if 0 < limit < len(chosen):
+            chosen = [chosen[i] for i in _dealt(map(rows.speaker_of, chosen), limit)]
+        return self._with(rows.taken(chosen), self.root, header)
 
     def to_dataframe(self) -> pd.DataFrame:
         """One line per clip.
@@ -332,7 +351,10 @@ class Manifest(Sequence[FeatureRow]):
         return len(self._rows)
 
     def __iter__(self) -> Iterator[FeatureRow]:
-        return iter(self._rows)
+        return (self._featured(row) for row in self._rows)
+
+    def _featured(self, row: ManifestRow) -> FeatureRow:
+        return row if isinstance(row, FeatureRow) else FeatureRow.of(row, self.root)
 
     @overload
     def __getitem__(self, index: int) -> FeatureRow: ...
@@ -341,11 +363,12 @@ class Manifest(Sequence[FeatureRow]):
     def __getitem__(self, index: int | slice) -> FeatureRow | Manifest:
         """The clip of a number, or the clips of a slice as a manifest of their own."""
         if isinstance(index, slice):
-            return Manifest.of(self._rows[index], self.root, self.header)
-        return self._rows[index]
+            taken = self._rows.taken(range(len(self))[index])
+            return self._with(taken, self.root, self.header)
+        return self._featured(self._rows[index])
 
     def __repr__(self) -> str:
-        counts = Counter(row.subset for row in self._rows)
+        counts = Counter(map(self._rows.subset_of, range(len(self))))
         subsets = ", ".join(f"{counts[subset]} {subset}" for subset in SUBSETS)
         return f"Manifest({str(self.root)!r}: {subsets}; split {self.split or 'unknown'})"
 
@@ -379,7 +402,7 @@ def rows_to_dataframe(rows: Iterable[ManifestRow]) -> pd.DataFrame:
     return pd.DataFrame(table) if table else pd.DataFrame(columns=list(ROW_COLUMNS))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class SpeechClip(RunClip):
     """A clip of a run that reads its sound and what belongs to it.
 
@@ -409,7 +432,7 @@ class SpeechClip(RunClip):
 
     def to_dict(self) -> dict[str, Any]:
         """The clip as in `clips.jsonl`, without `root`."""
-        values = super().to_dict()
+        values = RunClip.to_dict(self)  # `super()` does not know a class with slots
         del values["root"]
         return values
 

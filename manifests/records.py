@@ -126,7 +126,7 @@ def _plain(value: Any) -> Any:
     return value
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Record:
     """Base of all records."""
 
@@ -154,7 +154,7 @@ class Record:
         return cls(**given)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Clip(Record):
     """One clip as found on disk, before anything was decoded.
 
@@ -178,7 +178,6 @@ class Clip(Record):
     alignment: str = ""
     found_speaker: str = ""
     repairs: tuple[str, ...] = ()
-    sha256: dict[str, str] = field(default_factory=dict)
     start_s: float = 0.0
     end_s: float = 0.0
     transcript: str = ""
@@ -195,7 +194,7 @@ class Clip(Record):
         return self.end_s > 0
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class WordSpan(Record):
     """One word of a clip, half-open, silences (`sil`, `sp`) left out.
 
@@ -255,7 +254,7 @@ class Prosody:
         return {"f0_hz": self.f0_hz, "voiced": self.voiced, "energy": self.energy}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class ClipFailure(Record):
     """A clip that did not become a row, and why."""
 
@@ -272,7 +271,7 @@ class ClipFailure(Record):
         return f"{self.speaker}/{self.stem}"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class ManifestRow(Record):
     """One usable clip of a build.
 
@@ -329,7 +328,7 @@ class ManifestRow(Record):
         return f"{self.speaker}/{self.stem}"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class RunClip(Record):
     """One synthesized clip, or one picture made from speech, in a run directory (a line of
     `clips.jsonl`).
@@ -384,7 +383,7 @@ class RunClip(Record):
         return f"{name}.{self.variant}" if self.variant else name
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class RunInfo(Record):
     """The content of `run.json`: the origin of a run directory. Any model can write one.
 
@@ -418,7 +417,7 @@ class RunInfo(Record):
         return self.parameters.get("shuffled_speech") is True
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Score(Record):
     """One metric of one clip (a line of `scores.jsonl`).
 

@@ -22,7 +22,8 @@ from gridprep.pipeline.selection import BuildOptions, checked
 from gridprep.pipeline.state import StateStore
 from manifests.console import Progress
 from manifests.errors import BadInput, ManifestError
-from manifests.io import read_json, read_manifest, sha256_file
+from manifests.io import read_json, sha256_file
+from manifests.manifest import Manifest
 from manifests.records import ManifestRow, Record
 
 AHEAD = 256
@@ -74,7 +75,7 @@ def check(build: str | os.PathLike[str], jobs: int = 1) -> CheckReport:
         BadInput: no manifest, or one without hashes.
     """
     started_s = time.monotonic()
-    _, rows = read_manifest(build)
+    rows = Manifest(build)  # whose rows stay in its file
     root = os.fspath(build)
     unhashed = next((row for row in rows if not row.sha256), None)
     if unhashed is not None:

@@ -36,7 +36,7 @@ STATE_FILE = "clips.sqlite"
 STATE_VERSION = 2
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class FileStamp(Record):
     """A source file as it was when it was read.
 
@@ -87,7 +87,7 @@ class Artifact(NamedTuple):
     sha256: str
 
 
-@dataclass
+@dataclass(slots=True)
 class StageState:
     """A finished stage.
 
@@ -116,7 +116,7 @@ class StageState:
         return cls(key, files, data)
 
 
-@dataclass
+@dataclass(slots=True)
 class ClipState:
     """The state of a clip. It is mutable: stages add themselves while a clip is processed.
 

@@ -7,8 +7,10 @@ options and the program; a digest of these is kept beside the SHA-256 of the fil
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
+import operator
 import os
 from collections.abc import Iterable, Mapping
 from functools import cache
@@ -27,6 +29,9 @@ LARGEST_SOURCE_BYTES = 1 << 20
 """Larger files of the packages are weights, whose versions are in the keys of the stages."""
 
 
+_values_of = operator.attrgetter(*(field.name for field in dataclasses.fields(Clip)))
+
+
 class ListDigest:
     """A digest of what the lists of a build follow from; clips may be added in any order."""
 
@@ -35,7 +40,7 @@ class ListDigest:
 
     def add(self, clip: Clip, state: str) -> None:
         """Takes a selected clip and the text of its state."""
-        parts = [*map(str, vars(clip).values()), state]
+        parts = [*map(str, _values_of(clip)), state]
         digest = hashlib.sha256("\x1f".join(parts).encode("utf-8", "backslashreplace")).digest()
         self._sum = (self._sum + int.from_bytes(digest, "big")) % (1 << 256)
 

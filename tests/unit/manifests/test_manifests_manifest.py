@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import tracemalloc
 from dataclasses import replace
 from pathlib import Path
 
@@ -314,3 +315,41 @@ def test_what_a_run_lacks_is_one_line(run: Path, tmp_path: Path) -> None:
 def test_a_clip_of_a_run_is_written_without_its_folder(run: Path) -> None:
     clip = RunClip("s1", "bbaf2n", "bin blue", "male", "a.wav")
     assert SpeechClip.of(clip, run).to_dict() == clip.to_dict()
+
+
+def test_rows_stay_in_their_file_whatever_replaces_it(build: Path, tmp_path: Path) -> None:
+    path = tmp_path / "manifest.jsonl"
+    write_jsonl(path, "manifest", rows(), split="small")
+    clips = Manifest(path)
+    sent = pickle.dumps(clips)
+    write_jsonl(path, "manifest", rows()[:1], split="other")
+    assert [row.clip_id for row in clips] == [row.clip_id for row in rows()]
+    with pytest.raises(ManifestError, match="changed while it was in use; run this again"):
+        pickle.loads(sent)
+    path.unlink()
+    assert clips[-1].subset == "test"
+    with pytest.raises(ManifestError, match="cannot be read any more"):
+        pickle.loads(sent)
+
+
+def test_an_opened_manifest_takes_a_few_bytes_a_clip(tmp_path: Path) -> None:
+    path = tmp_path / "manifest.jsonl"
+    speakers = [replace(row(), stem=f"stem{i}", speaker=f"s{i % 30}") for i in range(2_000)]
+    write_jsonl(path, "manifest", speakers)
+    del speakers
+    Manifest(path)  # what is loaded and remembered once
+    tracemalloc.start()
+    try:
+        clips = Manifest(path).where(subset="test").where(speaker=[f"s{i}" for i in range(20)])
+        kept, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert len(clips) == 1_340
+    assert kept / 2_000 < 60
+    assert peak / 2_000 < 250
+    assert clips[1_000].clip_id == f"s{1_000 % 20}/stem{1_000 // 20 * 30 + 1_000 % 20}"
+
+
+def test_rows_hold_no_dictionary_of_their_fields(build: Path) -> None:
+    for one in (Manifest(build)[0], rows()[0], rows()[0].words[0]):
+        assert not hasattr(one, "__dict__")
