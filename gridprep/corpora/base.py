@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, Protocol
@@ -203,7 +203,7 @@ class Recipe:
         return wanted
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Entry:
     """A file met on a walk.
 
@@ -240,13 +240,15 @@ class Entry:
 def walk(root: str) -> Iterator[Entry]:
     """Every file below a folder, folders and names sorted.
 
-    Links to folders are followed, each folder once, so that a link to its own parent does not walk
-    for ever. Hidden folders and the folders of builds are left out. Raises `BadInput`.
+    Links to folders are followed after everything else, each folder once: a link to its own parent does
+    not walk for ever, and a folder goes by its own name where a link leads to it too. Hidden folders and
+    the folders of builds are left out. Raises `BadInput`.
     """
     stack = [(root, "")]
+    links: deque[tuple[str, str]] = deque()
     walked: set[tuple[int, int]] = set()
-    while stack:
-        folder, relative = stack.pop()
+    while stack or links:
+        folder, relative = stack.pop() if stack else links.popleft()
         try:
             stat = os.stat(folder)
             entries = sorted(os.scandir(folder), key=lambda e: e.name)
@@ -265,9 +267,8 @@ def walk(root: str) -> Iterator[Entry]:
                 if entry.name.lower() in JUNK_FOLDERS:
                     yield Entry(relative, entry.name, entry.path, True, junk=True)
                 elif not entry.name.startswith("."):
-                    inner.append(
-                        (entry.path, f"{relative}/{entry.name}" if relative else entry.name)
-                    )
+                    below = f"{relative}/{entry.name}" if relative else entry.name
+                    (links if entry.is_symlink() else inner).append((entry.path, below))
             else:
                 plain = is_plain(entry)
                 yield Entry(relative, entry.name, entry.path, plain, is_litter(entry.name))

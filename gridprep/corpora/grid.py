@@ -12,21 +12,18 @@ from __future__ import annotations
 import os
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 
 from gridprep.corpora.alignment import read_alignment
 from gridprep.corpora.base import (
-    BUILD_MARK,
-    JUNK_FOLDERS,
     Annotation,
     Check,
     Corpus,
     FolderClaim,
-    is_folder,
-    is_litter,
-    is_plain,
     no_video,
+    walk,
 )
 from gridprep.media.decode import VIDEO_SUFFIXES
 from gridprep.media.expectation import GRID_CLIP, ClipExpectation
@@ -48,40 +45,17 @@ from manifests.splits import frozen
 _SPEAKER_FOLDER = re.compile(r"s(\d{1,2})(?:[._-].*)?", re.IGNORECASE)
 
 
-def _walk(root: str) -> Iterator[tuple[str, str, str, bool]]:
-    """(folder, file name, speaker claimed by the nearest enclosing folder or "", whether it can be
-    opened without waiting for somebody) of every file.
+@cache
+def _claimed(folder: str) -> str:
+    """The speaker whom the nearest enclosing folder claims, "" where none does.
 
-    Links to folders are followed, each folder once, so that a link to its own parent does not walk
-    for ever.
+    Args:
+        folder: relative to the corpus, POSIX.
     """
-    stack = [(root, "")]
-    walked: set[tuple[int, int]] = set()
-    while stack:
-        folder, claimed = stack.pop()
-        try:
-            stat = os.stat(folder)
-            entries = sorted(os.scandir(folder), key=lambda e: e.name)
-        except OSError as error:
-            raise BadInput(
-                f"{folder} cannot be read ({error.strerror})", "check its permissions"
-            ) from None
-        if (stat.st_dev, stat.st_ino) in walked:
-            continue
-        walked.add((stat.st_dev, stat.st_ino))
-        if any(entry.name == BUILD_MARK for entry in entries):
-            continue
-        for entry in entries:
-            if is_folder(entry):
-                if entry.name.lower() in JUNK_FOLDERS:
-                    yield folder, entry.name, "", True
-                    continue
-                if entry.name.startswith("."):
-                    continue  # hidden: the toolkit's own folders and others
-                match = _SPEAKER_FOLDER.fullmatch(entry.name)
-                stack.append((entry.path, f"s{int(match[1])}" if match else claimed))
-            else:
-                yield folder, entry.name, claimed, is_plain(entry)
+    for name in reversed(folder.split("/")):
+        if match := _SPEAKER_FOLDER.fullmatch(name):
+            return f"s{int(match[1])}"
+    return ""
 
 
 def _relative(path: str, root: str) -> str:
@@ -123,22 +97,22 @@ def find_clips(corpus: str | os.PathLike[str]) -> Corpus:
     failures: list[ClipFailure] = []
     archives: list[str] = []
     junk = 0
-    for folder, name, claimed, plain in _walk(root):
+    for entry in walk(root):
+        name, path, claimed = entry.name, entry.path, _claimed(entry.folder)
         base, suffix = os.path.splitext(name)
         suffix = suffix.lower()
         is_video = suffix in VIDEO_SUFFIXES
-        path = os.path.join(folder, name)
         if suffix == ".zip" and not name.startswith("."):
-            archives.append(_relative(path, root))
+            archives.append(entry.relative)
             continue
         if name.startswith(".") or not (is_video or suffix == ".align"):
-            junk += is_litter(name)
+            junk += entry.junk
             continue
         stem = stem_in(base)
         if not is_video:
-            if plain:
+            if entry.plain:
                 alignments.setdefault(stem or base.lower(), []).append((path, claimed))
-        elif not plain:
+        elif not entry.plain:
             failures.append(
                 _strange(
                     root, path, claimed, "not_a_file", "a pipe, a socket or a device, not a file"
@@ -154,7 +128,8 @@ def find_clips(corpus: str | os.PathLike[str]) -> Corpus:
     clips: list[Clip] = []
     duplicates: list[tuple[str, str]] = []
     used: Counter[tuple[str, str, str, str]] = Counter()  # kind, folder, claimed, speaker
-    for stem, found in videos.items():
+    for stem in list(videos):
+        found = videos.pop(stem)  # what a million clips need is needed once
         speaker = speaker_of(stem)
         found.sort(key=lambda f: _preference(f[0], f[1], speaker or ""))
         path, claimed = found[0]

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from gridprep.corpora.base import walk
 from gridprep.corpora.grid import Corpus, find_clips
 from manifests.corpus_lists import expected_stems_of
 from manifests.errors import BadInput
@@ -241,6 +242,16 @@ def test_links_are_followed_once(make: Make, tmp_path: Path) -> None:
     assert ids(corpus) == [f"s1/{S1[0]}", f"s1/{S1[1]}"]
     assert corpus.clips[0].found_speaker == "s1"
     assert corpus.duplicates == ()
+
+
+def test_a_folder_goes_by_its_own_name_where_a_link_leads_to_it_too(make: Make) -> None:
+    root = make(f"s1/{S1[0]}.mpg", f"s1/align/{S1[0]}.align")
+    os.symlink(root / "s1", root / "a_link")
+    os.symlink(root / "s1", root / "z_link")
+    (clip,) = find_clips(root).clips
+    assert (clip.video, clip.found_speaker) == (str(root / "s1" / f"{S1[0]}.mpg"), "s1")
+    assert clip.alignment == str(root / "s1/align" / f"{S1[0]}.align")
+    assert [entry.folder for entry in walk(str(root))] == ["s1", "s1/align"]
 
 
 def test_no_folder(tmp_path: Path) -> None:
