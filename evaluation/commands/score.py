@@ -39,6 +39,13 @@ from manifests.shards import Shard
     help="Score the I-th of N parts of the clips, beside other processes; a call without it joins "
     "their scores.",
 )
+@click.option(
+    "--backend",
+    default="local",
+    show_default=True,
+    help="local, or dask: on a cluster, whose workers load each network once.",
+)
+@click.option("--scheduler", default="", help="Address of a Dask scheduler, tcp://host:8786.")
 @json_option
 def score(
     run_dirs: tuple[Path, ...],
@@ -46,6 +53,8 @@ def score(
     as_published: tuple[str, ...],
     jobs: int,
     shard: str,
+    backend: str,
+    scheduler: str,
     as_json: bool,
     **models: Any,
 ) -> int:
@@ -57,7 +66,14 @@ def score(
     chosen, absent = select(with_published(metrics, as_published), settings)
     for line in absent:
         click.echo(line, err=True)
-    scored = score_runs(runs, chosen, jobs, shard=Shard.parse(shard) if shard else None)
+    scored = score_runs(
+        runs,
+        chosen,
+        jobs,
+        shard=Shard.parse(shard) if shard else None,
+        backend=backend,
+        scheduler=scheduler,
+    )
     if as_json:
         click.echo(
             json.dumps({"runs": [summary(item) for item in scored], "absent": absent}, indent=2)

@@ -24,7 +24,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,8 +34,9 @@ from evaluation.inputs.compiled import prepare_cache
 from evaluation.inputs.pairs import RULES, Pair, Recording, Run
 from evaluation.metrics.base import DIED, RAISED, Metric, column_order, get_metric
 from manifests.console import Progress, warn_once
+from manifests.dask_execution import Shared, create_executor
 from manifests.errors import BadInput, Locked
-from manifests.execution import Died, LocalExecutor
+from manifests.execution import Died, Executor
 from manifests.io import read_jsonl, sha256_file, write_jsonl
 from manifests.lock import held
 from manifests.records import RunClip, Score
@@ -127,6 +128,8 @@ def score_runs(
     progress: bool = True,
     only: frozenset[str] | None = None,
     shard: Shard | None = None,
+    backend: str = "local",
+    scheduler: str = "",
 ) -> list[ScoredRun]:
     """Computes missing scores and returns all requested scores.
 
@@ -138,10 +141,16 @@ def score_runs(
         progress: show a progress bar.
         only: labels of the clips that are wanted; None for all.
         shard: score the clips of one shard alone, beside other processes that score others.
+        backend: `local`, or `dask`, whose workers load each network once and must see runs and
+            recordings under the same paths.
+        scheduler: address of a Dask scheduler; "" starts a cluster of `jobs` on this machine.
 
     Raises:
+        BadInput: a backend that does not exist, or whose workers do not see the files.
         Locked: another process scores one of the runs, or this shard of one.
     """
+    if jobs or (backend, scheduler) != ("local", ""):
+        create_executor(backend, jobs, scheduler)  # what cannot be used is said before any work
     if shard is not None:
         only = frozenset(
             clip.label
@@ -190,7 +199,16 @@ def score_runs(
                     )
                 )
             ]
-            _compute(places, tasks, bound, known, jobs, progress=progress)
+            if tasks:
+                _compute(
+                    places,
+                    tasks,
+                    bound,
+                    known,
+                    _executors(places[0], tasks, backend, scheduler) if jobs else None,
+                    jobs,
+                    progress=progress,
+                )
             for index, own in enumerate(places):
                 of_own = set(wanted[index].values()) if shard else known[index].keys()
                 _store(own, {k: s for k, s in known[index].items() if k in of_own})
@@ -354,12 +372,11 @@ def _compute(
     tasks: Sequence[ScoreTask],
     metrics: Sequence[Sequence[Metric]],
     known: list[dict[str, Score]],
+    executors: Callable[[int], Executor] | None,
     jobs: int,
     *,
     progress: bool,
 ) -> None:
-    if not tasks:
-        return
     groups: dict[str, list[ScoreTask]] = {}
     for task in tasks:
         shared = os.path.normpath(task.reference) if task.reference else str(task.wav)
@@ -367,7 +384,7 @@ def _compute(
     failed = 0
     with Progress(len(tasks), "score") as bar, _journals(places) as journals:
         named = [{m.info.name: m for m in of_run} for of_run in metrics]
-        for results in _map(list(groups.values()), named, jobs):
+        for results in _map(list(groups.values()), named, executors, jobs):
             for index, scores in results:
                 lines = "".join(
                     json.dumps(s.to_dict(), ensure_ascii=False, allow_nan=False) + "\n"
@@ -380,16 +397,37 @@ def _compute(
                     bar.update(1, **{"failed scores": failed})
 
 
+def _executors(
+    place: Path, tasks: Sequence[ScoreTask], backend: str, scheduler: str
+) -> Callable[[int], Executor]:
+    """Makes executors of so many workers."""
+    there = [path for task in tasks for path in (task.reference, task.wav) if path is not None]
+    shared = Shared(
+        str(place),
+        str(next((path for path in there if path.is_file()), there[0])),
+        what="run",
+        remedy="put runs and recordings on a file system that all machines mount at the same path",
+    )
+    return lambda jobs: create_executor(backend, jobs, scheduler, shared)
+
+
 def _map(
-    groups: list[list[ScoreTask]], metrics: Sequence[Mapping[str, Metric]], jobs: int
+    groups: list[list[ScoreTask]],
+    metrics: Sequence[Mapping[str, Metric]],
+    executors: Callable[[int], Executor] | None,
+    jobs: int,
 ) -> Iterator[list[tuple[int, list[Score]]]]:
+    """
+    Args:
+        executors: makes an executor of so many workers; None works in this process.
+    """
     function = functools.partial(score_group, metrics=metrics)
-    if not jobs:
+    if executors is None:
         yield from map(function, groups)
         return
     prepare_cache()  # once, for all workers
     lost: list[list[ScoreTask]] = []
-    for result in LocalExecutor(jobs).map(function, groups):
+    for result in executors(jobs).map(function, groups):
         if isinstance(result, Died):
             lost.append(result.item)
         else:
@@ -399,7 +437,7 @@ def _map(
     for group in lost:
         alone = [dataclasses.replace(task, keys=(key,)) for task in group for key in task.keys]
         found: list[tuple[int, list[Score]]] = []
-        for one in LocalExecutor(1).map(function, [[task] for task in alone]):
+        for one in executors(1).map(function, [[task] for task in alone]):
             if isinstance(one, Died):
                 (task,) = one.item
                 ((name, key),) = task.keys

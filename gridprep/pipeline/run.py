@@ -19,7 +19,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from gridprep.pipeline.execution import Shared, create_executor
 from gridprep.pipeline.lock import build_lock, sweep
 from gridprep.pipeline.recipe import (
     ALL_STAGES,
@@ -51,6 +50,7 @@ from gridprep.pipeline.state import (
 )
 from gridprep.pipeline.unchanged import FAILURES, ListDigest, files_digest
 from manifests.console import Progress
+from manifests.dask_execution import Shared, create_executor
 from manifests.errors import TooManyFailures
 from manifests.execution import Died
 from manifests.io import SUBSETS, read_jsonl, write_json

@@ -11,9 +11,9 @@ from gridprep.corpora.base import Corpus, CorpusRecipe
 from gridprep.corpora.registry import recipe_for
 from gridprep.features.crop_store import suffix_of
 from gridprep.landmarks import registry
-from gridprep.pipeline.execution import create_executor
 from gridprep.pipeline.recipe import ALL_STAGES, Recipe, with_upstreams
 from gridprep.pipeline.state import STATE_FOLDER
+from manifests.dask_execution import create_executor
 from manifests.errors import BadInput
 from manifests.folders import check_own
 from manifests.manifest import dealt

@@ -25,7 +25,6 @@ from gridprep.landmarks.registry import DEFAULT, create, frames_for
 from gridprep.media import quality
 from gridprep.media.decode import Media, decode
 from gridprep.media.window import Window
-from gridprep.pipeline.execution import create_executor
 from gridprep.pipeline.selection import BuildOptions, Selection, select
 from gridprep.verification.report import (
     Finding,
@@ -35,6 +34,7 @@ from gridprep.verification.report import (
     VerifyOptions,
 )
 from manifests.console import Progress
+from manifests.dask_execution import create_executor
 from manifests.errors import ClipError
 from manifests.execution import Died
 from manifests.ordering import natural

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from gridprep.pipeline.execution import create_executor
+from manifests.dask_execution import create_executor
 from manifests.errors import BadInput
 from manifests.execution import Died, Executor
 

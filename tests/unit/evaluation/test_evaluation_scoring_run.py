@@ -18,7 +18,7 @@ import soundfile
 from evaluation.inputs.pairs import read_run
 from evaluation.metrics.base import Metric, get_metric, select
 from evaluation.scoring.run import JOURNAL, SCORES, SHARDS, ScoredRun, score_runs
-from manifests.errors import Locked
+from manifests.errors import BadInput, Locked
 from manifests.io import read_jsonl
 from manifests.lock import held
 from manifests.records import Score
@@ -254,3 +254,57 @@ def test_a_killed_shard_goes_on_from_its_journal(
     lines = [json.dumps(row.to_dict()) for row in rows[:5]]
     (folder / JOURNAL).write_text("\n".join(lines) + '\n{"torn')
     assert score_shard(root, 1, 1).n_new == 12 - 5
+
+
+# --- Dask ----------------------------------------------------------------------------------------
+
+
+def test_a_cluster_scores_what_one_process_does_and_loads_a_network_once_a_worker(
+    tmp_path: Path, make_run: Callable[..., Path], add_noise: Callable[..., object]
+) -> None:
+    import distributed
+
+    def networks_loaded() -> int:
+        from evaluation.models import quality_net
+
+        return quality_net.load_quality_net.cache_info().misses
+
+    names = ("stoi", "degradation_index")
+    here = make_run(tmp_path / "here", change=add_noise)
+    score(here, *names)
+    root = make_run(tmp_path / "run", change=add_noise)
+    metrics: list[Metric] = [get_metric(name) for name in names]
+    with (
+        distributed.LocalCluster(
+            n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None
+        ) as cluster,
+        distributed.Client(cluster) as client,
+    ):
+        scored = score_runs(
+            [read_run(root)],
+            metrics,
+            2,
+            progress=False,
+            backend="dask",
+            scheduler=cluster.scheduler_address,
+        )[0]
+        loads = client.run(networks_loaded)
+    assert (scored.n_new, scored.n_failed) == (8, 0)
+    assert (root / SCORES).read_bytes() == (here / SCORES).read_bytes()
+    assert not (root / JOURNAL).exists()
+    assert max(loads.values()) == 1, loads
+
+
+def test_a_backend_that_cannot_be_used_is_one_line(
+    tmp_path: Path, make_run: Callable[..., Path]
+) -> None:
+    run = read_run(make_run(tmp_path / "run"))
+    cases: tuple[tuple[int, dict[str, str], str], ...] = (
+        (2, {"backend": "slurm"}, "unknown execution backend 'slurm'"),
+        (0, {"backend": "dask"}, "--jobs 0; use at least one"),
+        (2, {"scheduler": "tcp://host:1"}, "--scheduler is for --backend dask"),
+    )
+    for jobs, more, says in cases:
+        with pytest.raises(BadInput, match=says):
+            score_runs([run], [get_metric("stoi")], jobs, progress=False, **more)
+    assert not (run.root / SCORES).exists()

@@ -35,12 +35,16 @@ class Shared:
     """Files that workers on other machines must see under the same paths as the main process.
 
     Attributes:
-        folder: a folder of the build; a token is written there and read back by every worker.
-        source: a clip of the corpus.
+        folder: where results go; a token is written there and read back by every worker.
+        source: a file that the work reads.
+        what: what is done, for the message to somebody whose workers do not see them.
+        remedy: what to put where, likewise.
     """
 
     folder: str
     source: str
+    what: str = "build"
+    remedy: str = "put --corpus and --out on a file system that all machines mount at the same path"
 
 
 def _answer(token_path: str, source: str) -> tuple[str, int]:
@@ -65,7 +69,7 @@ def _answer(token_path: str, source: str) -> tuple[str, int]:
 class DaskExecutor:
     """A Dask cluster: `--scheduler ADDRESS`, or one started on this machine.
 
-    Workers must see the corpus and the build folder under the same paths. Dask itself reruns the
+    Workers must see the files of the work under the same paths. Dask itself reruns the
     items of a dead worker elsewhere; it blames every item that the worker held, so those blamed too
     often are tried again one by one when all others are done.
 
@@ -158,7 +162,7 @@ class DaskExecutor:
             raise self._nobody() from None
 
     def _shake_hands(self, client: Any, shared: Shared) -> None:
-        """Has every worker read a token from the build folder. Raises `BadInput` naming one that
+        """Has every worker read a token from the shared folder. Raises `BadInput` naming one that
         cannot."""
         token = secrets.token_hex(16)
         size = os.path.getsize(shared.source)
@@ -175,8 +179,8 @@ class DaskExecutor:
             problem = what if seen == -1 else "it sees other files there"
             raise BadInput(
                 f"{len(strangers)} of {len(answers)} Dask workers do not share the folders of this "
-                f"build, e.g. {where}: {problem}",
-                "put --corpus and --out on a file system that all machines mount at the same path",
+                f"{shared.what}, e.g. {where}: {problem}",
+                shared.remedy,
             )
 
     def _watch(self, client: Any, gone: threading.Event) -> None:
@@ -200,7 +204,7 @@ class DaskExecutor:
 
     @staticmethod
     def _say(line: str) -> None:
-        click.echo(f"build: {line}", err=True)
+        click.echo(f"dask: {line}", err=True)
 
     def map(
         self, function: Callable[[ItemT], ResultT], items: Sequence[ItemT]

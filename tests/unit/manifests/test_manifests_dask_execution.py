@@ -15,8 +15,8 @@ from typing import Any
 
 import pytest
 
-from gridprep.pipeline import execution
-from gridprep.pipeline.execution import DaskExecutor, Shared, create_executor
+from manifests import dask_execution as execution
+from manifests.dask_execution import DaskExecutor, Shared, create_executor
 from manifests.errors import BadInput, MissingDependency, ToolkitError
 from manifests.execution import Died, LocalExecutor
 
