@@ -494,7 +494,8 @@ def picture_bytes(
 
 def collate(items: Sequence[Batch]) -> Batch:
     """Collates clips into a batch; shorter clips are padded at the end: lips with gray, which the encoder
-    does not see, mels with the quietest level of the batch, sound with silence."""
+    does not see, mels with the quietest level of the batch, sound with silence. `mel_lengths` and
+    `wave_mel_lengths` (B,) say how many mel frames are a clip's own, where any was padded."""
     batch: Batch = {
         "speakers": [item["speaker"] for item in items],
         "clips": [item["clip"] for item in items],
@@ -526,6 +527,8 @@ def collate(items: Sequence[Batch]) -> Batch:
             if name == "mel" and "lips" in batch:  # two mel frames a video frame, padded alike
                 rate = values[0].shape[axis] // max(items[0]["lips"].shape[1], 1)
                 longest = max(longest, rate * batch["lips"].shape[2])
+            if name in ("mel", "wave_mel") and any(v.shape[axis] < longest for v in values):
+                batch[f"{name}_lengths"] = torch.tensor([v.shape[axis] for v in values])
             fill = _fill(name, values)
             batch[name] = torch.stack([_padded(value, axis, longest, fill) for value in values])
         else:

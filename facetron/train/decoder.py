@@ -17,9 +17,18 @@ from facetron.train.collapse import Embeddings
 from facetron.train.config import TrainConfig
 from facetron.train.dataset import Batch
 from facetron.train.face import Teacher, face_losses
+from facetron.train.lengths import averaged, mel_lengths
 from facetron.train.listener import heard, listener_of, require_words, word_losses
 from facetron.train.pictures import Exhibit, mels_shown
-from facetron.train.stage import Critics, FacetronStage, Made, Pairs, generator_loss, has_critics
+from facetron.train.stage import (
+    Critics,
+    FacetronStage,
+    Made,
+    Pairs,
+    generator_loss,
+    has_critics,
+    with_lengths,
+)
 from facetron.train.swap import PitchTeacher, SwapValidation, partners, swap_losses
 from manifests.errors import BadInput
 from manifests.manifest import Manifest
@@ -64,7 +73,7 @@ class Speaking(nn.Module):
             "mel": self.facetron.speak(lips, face),
             "face": face,
             "lip": lips,
-            "prosody": self.teacher(batch["mel"]),
+            "prosody": self.teacher(batch["mel"], mel_lengths(batch)),
             **(swapped(self.facetron, lips, face, batch) if self.swaps else {}),
         }
         return made | heard(self.listener, batch["mel"], made)
@@ -87,7 +96,13 @@ def voice_losses(
     loss, members = face_losses(made, batch, weights)
     if weights.swap:
         swap = swap_losses(
-            made["swapped"], batch["mel"], batch["speakers"], prosody, reader, weights.temperature
+            made["swapped"],
+            batch["mel"],
+            batch["speakers"],
+            prosody,
+            reader,
+            weights.temperature,
+            mel_lengths(batch),
         )
         loss = loss + weights.swap * (swap["swap_voice"] + 4 * swap["swap_pitch"])
         members |= swap
@@ -155,7 +170,7 @@ class DecoderStage(VoiceStage):
             self.parts["mel_discriminator"] = critic
 
     def pairs(self, made: Made, batch: Batch) -> Pairs:
-        return {"decoder": (batch["mel"], made["mel"])}
+        return with_lengths("decoder", (batch["mel"], made["mel"]), mel_lengths(batch))
 
     def start_from(self, given: frozenset[str]) -> None:
         super().start_from(given)
@@ -171,7 +186,7 @@ class DecoderStage(VoiceStage):
 
     def losses(self, made: Made, batch: Batch, pairs: Pairs) -> dict[str, Tensor]:
         weights = self.config.loss
-        mel = mel_loss(made["mel"], batch["mel"])
+        mel = averaged(mel_loss, mel_lengths(batch), made["mel"], batch["mel"])
         loss, members = generator_loss(self.critic, "decoder", pairs, mel, weights)
         words, of_words = word_losses(made, batch, weights.words)
         loss, members = loss + words, members | of_words

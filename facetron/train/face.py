@@ -15,6 +15,7 @@ from facetron.train.batches import to_model
 from facetron.train.collapse import Embeddings
 from facetron.train.config import TrainConfig
 from facetron.train.dataset import Batch
+from facetron.train.lengths import embedded, mel_lengths
 from facetron.train.stage import FacetronStage, Made, Pairs
 
 
@@ -34,9 +35,9 @@ class Teacher(nn.Module):
         return self
 
     @torch.no_grad()
-    def forward(self, mel: Tensor) -> Tensor:
-        embedding: Tensor = self.prosody(mel)
-        return embedding
+    def forward(self, mel: Tensor, lengths: Tensor | None = None) -> Tensor:
+        """(B, n_mels, T), (B,) frames of each clip where shorter ones were padded → (B, D)."""
+        return embedded(self.prosody, lengths, mel)
 
 
 def face_losses(made: Made, batch: Batch, weights: LossConfig) -> tuple[Tensor, dict[str, Tensor]]:
@@ -69,7 +70,7 @@ class FaceAndProsody(nn.Module):
     def forward(self, batch: Batch) -> Made:
         return {
             "face": self.face(to_model(batch["face"])),
-            "prosody": self.teacher(batch["mel"]),
+            "prosody": self.teacher(batch["mel"], mel_lengths(batch)),
         }
 
 

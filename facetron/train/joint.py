@@ -24,11 +24,19 @@ from facetron.train.decoder import (
     voice_losses,
 )
 from facetron.train.face import Teacher
+from facetron.train.lengths import averaged, mel_lengths
 from facetron.train.listener import heard, listener_of, word_losses
 from facetron.train.pictures import Exhibit, mels_shown
-from facetron.train.stage import Critics, Made, Pairs, generator_loss, has_critics
+from facetron.train.stage import (
+    Critics,
+    Made,
+    Pairs,
+    generator_loss,
+    has_critics,
+    with_lengths,
+)
 from facetron.train.swap import SwapValidation
-from facetron.train.vocoder import sounded, wave_fields, wave_losses
+from facetron.train.vocoder import sounded, wave_fields, wave_losses, wave_pair
 
 
 class EndToEnd(nn.Module):
@@ -54,7 +62,7 @@ class EndToEnd(nn.Module):
             "mel": mel,
             "face": face,
             "lip": lips,
-            "prosody": self.teacher(batch["mel"]),
+            "prosody": self.teacher(batch["mel"], mel_lengths(batch)),
             **(swapped(facetron, lips, face, batch) if self.swaps else {}),
             **sounded(self.whole.vocoder, segment),
         }
@@ -91,14 +99,14 @@ class JointStage(VoiceStage):
 
     def pairs(self, made: Made, batch: Batch) -> Pairs:
         return {
-            "decoder": (batch["mel"], made["mel"]),
-            "vocoder": (batch["wave"], made["wave"]),
+            **with_lengths("decoder", (batch["mel"], made["mel"]), mel_lengths(batch)),
+            **wave_pair(made, batch, self.config),
         }
 
     def losses(self, made: Made, batch: Batch, pairs: Pairs) -> dict[str, Tensor]:
         """Eq. 4."""
         weights = self.config.loss
-        mel = mel_loss(made["mel"], batch["mel"])
+        mel = averaged(mel_loss, mel_lengths(batch), made["mel"], batch["mel"])
         decoder, of_decoder = generator_loss(self.critic, "decoder", pairs, mel, weights)
         vocoder, of_vocoder = wave_losses(self.critic, made, batch, pairs, self.config)
         model = self.generator

@@ -20,6 +20,7 @@ from facetron.model.prosody import ProsodyEncoder
 from facetron.train.collapse import Embeddings
 from facetron.train.config import TrainConfig
 from facetron.train.dataset import WORD_CLASS, Batch
+from facetron.train.lengths import averaged, mel_lengths
 from facetron.train.stage import FacetronStage, Made, Pairs
 
 
@@ -52,7 +53,8 @@ class ProsodyStage(FacetronStage):
         self._seen = Embeddings("prosody")
 
     def losses(self, made: Made, batch: Batch, pairs: Pairs) -> dict[str, Tensor]:
-        weights, mel = self.config.loss, mel_loss(made["mel"], batch["mel"])
+        weights = self.config.loss
+        mel = averaged(mel_loss, mel_lengths(batch), made["mel"], batch["mel"])
         if not weights.contrastive:
             return {"loss": mel}
         p, speakers = made["prosody"], batch["speakers"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any, ClassVar, Generic, TypeVar
 
 import torch
@@ -22,6 +23,7 @@ from facetron.model.losses import (
 from facetron.systems import SystemConfig
 from facetron.train.config import TrainConfig
 from facetron.train.dataset import Batch, Field
+from facetron.train.lengths import LENGTHS, averaged
 from facetron.train.mel_score import mel_estoi
 from facetron.train.pictures import Exhibit
 from manifests.manifest import Manifest
@@ -54,15 +56,24 @@ class Critics(nn.Module):
         the score that `facetron.train.mel_score` measures."""
         losses = []
         for name, (real, made) in pairs.items():
-            critic, made = self.critics[name], made.detach()
-            losses.append(discriminator_loss(critic(real), critic(made)))
-            head = self.head(name)
-            if head is not None:
-                measured = mel_estoi(made, real, self.spec)
-                losses.append(
-                    perceptual_discriminator_loss(head(made, real), measured, head(real, real))
-                )
+            if not name.endswith(LENGTHS):
+                lengths = lengths_of(name, pairs)
+                told = partial(self._told, name)
+                losses.append(averaged(told, lengths, real, made.detach()))
+                if self.head(name) is not None:
+                    scored = partial(self._scored, name)
+                    losses.append(averaged(scored, lengths, real, made.detach()))
         return torch.stack(losses).sum()
+
+    def _told(self, name: str, real: Tensor, made: Tensor) -> Tensor:
+        critic = self.critics[name]
+        return discriminator_loss(critic(real), critic(made))
+
+    def _scored(self, name: str, real: Tensor, made: Tensor) -> Tensor:
+        head = self.head(name)
+        assert head is not None
+        measured = mel_estoi(made, real, self.spec)
+        return perceptual_discriminator_loss(head(made, real), measured, head(real, real))
 
     def head(self, name: str) -> PerceptualDiscriminator | None:
         """The perceptual head of a critic that has one."""
@@ -71,11 +82,26 @@ class Critics(nn.Module):
 
     def against(self, name: str, pairs: Pairs) -> tuple[Tensor, Tensor]:
         """The generator's side for one critic: (adversarial, feature matching)."""
-        real, made = pairs[name]
-        with torch.no_grad():
-            of_real = self.critics[name](real)
-        of_made = self.critics[name](made)
-        return adversarial_loss(of_made), feature_loss(of_real, of_made)
+
+        def both(real: Tensor, made: Tensor) -> Tensor:
+            with torch.no_grad():
+                of_real = self.critics[name](real)
+            of_made = self.critics[name](made)
+            return torch.stack([adversarial_loss(of_made), feature_loss(of_real, of_made)])
+
+        adversarial, features = averaged(both, lengths_of(name, pairs), *pairs[name])
+        return adversarial, features
+
+
+def lengths_of(name: str, pairs: Pairs) -> Tensor | None:
+    """(B,) how long the samples of a critic are; None where all are as long as the batch."""
+    found = pairs.get(name + LENGTHS)
+    return None if found is None else found[1]
+
+
+def with_lengths(name: str, pair: tuple[Tensor, Tensor], lengths: Tensor | None) -> Pairs:
+    """The samples of a critic, with their lengths where there are any."""
+    return {name: pair} if lengths is None else {name: pair, name + LENGTHS: (lengths, lengths)}
 
 
 class Stage(ABC, Generic[ConfigT]):
@@ -204,8 +230,14 @@ def generator_loss(
     }
     head = critic.head(name)
     if head is not None:
-        real, made = pairs[name]
-        members[f"{name}_perceptual"] = perceptual_loss(head(made, real))
-        members[f"{name}_estoi"] = mel_estoi(made, real, critic.spec).mean()
+        predicted = head
+
+        def heard(real: Tensor, made: Tensor) -> Tensor:
+            score = mel_estoi(made, real, critic.spec).mean()
+            return torch.stack([perceptual_loss(predicted(made, real)), score])
+
+        members[f"{name}_perceptual"], members[f"{name}_estoi"] = averaged(
+            heard, lengths_of(name, pairs), *pairs[name]
+        )
         total = total + weights.perceptual * members[f"{name}_perceptual"]
     return total, members

@@ -25,6 +25,7 @@ from facetron.model.facetron import Facetron
 from facetron.model.losses import contrastive_loss
 from facetron.model.prosody import ProsodyEncoder
 from facetron.model.vocoder import Vocoder
+from facetron.train.lengths import averaged, embedded
 from facetron.train.observed import Observed
 from manifests.corpus_lists import gender_of
 from manifests.errors import BadInput
@@ -81,6 +82,7 @@ def swap_losses(
     prosody: ProsodyEncoder,
     reader: PitchReader | None,
     temperature: float,
+    lengths: Tensor | None = None,
 ) -> dict[str, Tensor]:
     """Losses that measure how far the voice of a mel with a swapped face is from the face's
     speaker.
@@ -92,6 +94,7 @@ def swap_losses(
         prosody: the teacher of Eq. 5.
         reader: of a vocoder with a harmonic source; without it pitch is not compared.
         temperature: see `contrastive_loss`.
+        lengths: (B,) mel frames of each clip, where shorter ones were padded.
 
     Returns:
         `swap_voice` (`contrastive_loss` between the swapped mels and the real ones) and
@@ -105,15 +108,23 @@ def swap_losses(
         return {"swap_voice": nothing, "swap_pitch": nothing}
     voices = [speakers[other[i]] for i in swapped]
     with torch.no_grad():
-        wanted = prosody(mel)
-    heard = through(prosody, made[swapped])
-    assert isinstance(heard, Tensor)
+        wanted = embedded(prosody, lengths, mel)
+    of_swapped = None if lengths is None else lengths[swapped]
+
+    def voice_of(mel: Tensor) -> Tensor:
+        found = through(prosody, mel)
+        assert isinstance(found, Tensor)
+        return found
+
+    heard = embedded(voice_of, of_swapped, made[swapped])
     found = {"swap_voice": contrastive_loss(heard, wanted, voices, speakers, temperature)}
     if reader is None:
         return found | {"swap_pitch": nothing}
     with torch.no_grad():
         real = reader(mel)
         voiced = real.voicing > 0
+        if lengths is not None:
+            voiced &= torch.arange(voiced.shape[1], device=mel.device) < lengths[:, None]
         count = voiced.sum(1)
         mean = (real.octaves * voiced).sum(1) / count.clamp(min=1)
     own = torch.tensor(swapped, device=mel.device)
@@ -124,7 +135,9 @@ def swap_losses(
     read = through(reader, made[swapped])
     assert isinstance(read, Pitch)
     distance = ((read.octaves - target).abs() * mask).sum() / mask.sum().clamp(min=1)
-    voicing = functional.binary_cross_entropy_with_logits(read.voicing, voiced[own].float())
+    voicing = averaged(
+        functional.binary_cross_entropy_with_logits, of_swapped, read.voicing, voiced[own].float()
+    )
     return found | {"swap_pitch": distance + 0.25 * voicing}
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import torch
 from torch import Tensor, nn
 
 from facetron.model.config import ModelConfig
@@ -13,8 +14,17 @@ from facetron.model.losses import mel_loss, spectral_loss
 from facetron.model.vocoder import Vocoder
 from facetron.train.config import TrainConfig
 from facetron.train.dataset import Batch, Field
+from facetron.train.lengths import averaged, wave_lengths
 from facetron.train.pictures import Exhibit, mels_shown
-from facetron.train.stage import Critics, FacetronStage, Made, Pairs, generator_loss, has_critics
+from facetron.train.stage import (
+    Critics,
+    FacetronStage,
+    Made,
+    Pairs,
+    generator_loss,
+    has_critics,
+    with_lengths,
+)
 from manifests.mel import mel_spectrogram
 from manifests.specs import MelSpec
 
@@ -57,16 +67,33 @@ def wave_losses(
     """L_Vocoder (IV-A) and, where they have weight, what is not in the paper: the distance of spectra
     and of the source's pitch."""
     weights = config.loss
-    mel = wave_mel_loss(made["wave"], batch["wave"], config.mel_spec)
+    spec = config.mel_spec
+    frames, samples = wave_lengths(batch), wave_lengths(batch, spec.hop_samples)
+
+    def by_mels(made: Tensor, real: Tensor) -> Tensor:
+        return wave_mel_loss(made, real, spec)
+
+    mel = averaged(by_mels, samples, made["wave"], batch["wave"])
     loss, members = generator_loss(critic, "vocoder", pairs, mel, weights)
     if weights.spectra:
-        members["vocoder_spectra"] = spectral_loss(made["wave"], batch["wave"])
+        members["vocoder_spectra"] = averaged(spectral_loss, samples, made["wave"], batch["wave"])
         loss = loss + weights.spectra * members["vocoder_spectra"]
     if "octaves" in made:
-        pitch = Pitch(made["octaves"], made["voicing"])
-        wrong, members["vocoder_pitch_cents"] = pitch_loss(pitch, batch["wave_f0_hz"])
+
+        def by_pitch(octaves: Tensor, voicing: Tensor, f0_hz: Tensor) -> Tensor:
+            return torch.stack(pitch_loss(Pitch(octaves, voicing), f0_hz))
+
+        wrong, members["vocoder_pitch_cents"] = averaged(
+            by_pitch, frames, made["octaves"], made["voicing"], batch["wave_f0_hz"]
+        )
         loss = loss + weights.pitch * wrong
     return loss, members
+
+
+def wave_pair(made: Made, batch: Batch, config: ModelConfig) -> Pairs:
+    """What the discriminators of waveforms compare."""
+    lengths = wave_lengths(batch, config.mel_spec.hop_samples)
+    return with_lengths("vocoder", (batch["wave"], made["wave"]), lengths)
 
 
 class VocoderStage(FacetronStage):
@@ -87,7 +114,7 @@ class VocoderStage(FacetronStage):
             self.parts["wave_discriminator"] = critic
 
     def pairs(self, made: Made, batch: Batch) -> Pairs:
-        return {"vocoder": (batch["wave"], made["wave"])}
+        return wave_pair(made, batch, self.config)
 
     def losses(self, made: Made, batch: Batch, pairs: Pairs) -> dict[str, Tensor]:
         loss, members = wave_losses(self.critic, made, batch, pairs, self.config)

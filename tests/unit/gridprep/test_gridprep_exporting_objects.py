@@ -125,3 +125,77 @@ def test_an_unknown_protocol_is_one_line(build: Path) -> None:
     assert code == 2
     assert len(errors.splitlines()) == 1
     assert "nowhere" in errors
+
+
+# --- S3, by a server on this machine ---------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def s3() -> Iterator[Any]:
+    """The file system of a local S3. moto and s3fs drag in boto3, botocore, aiobotocore and Flask, so
+    they are no part of `dev`: install them to run these tests (`pip install 'moto[server]' s3fs`)."""
+    server_of = pytest.importorskip("moto.server", reason="moto[server] is not installed")
+    s3fs = pytest.importorskip("s3fs")
+    server = server_of.ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AWS_ENDPOINT_URL", f"http://{host}:{port}")
+        patch.setenv("AWS_ACCESS_KEY_ID", "local")
+        patch.setenv("AWS_SECRET_ACCESS_KEY", "local")
+        patch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+        s3fs.S3FileSystem.clear_instance_cache()
+        files = s3fs.S3FileSystem()
+        files.mkdir("bucket")
+        yield files
+        s3fs.S3FileSystem.clear_instance_cache()
+    server.stop()
+
+
+def test_an_export_streams_to_s3(build: Path, s3: Any, tmp_path: Path) -> None:
+    """Shards and single files, in the order of an object store: the record last."""
+    for layout in ("webdataset", "kaldi"):
+        place = f"s3://bucket/{layout}"
+        assert export(build, layout, place, "--seen-as", "/data/x")[0] == 0
+        assert export(build, layout, tmp_path / layout, "--seen-as", "/data/x")[0] == 0
+        s3.invalidate_cache()
+        base = f"bucket/{layout}/"
+        found = {path.removeprefix(base): s3.cat_file(path) for path in s3.find(base)}
+        assert found == {
+            path.relative_to(tmp_path / layout).as_posix(): path.read_bytes()
+            for path in (tmp_path / layout).rglob("*")
+            if path.is_file()
+        }
+        code, said, _ = export(build, layout, place, "--seen-as", "/data/x")
+        assert code == 0
+        assert "is there already" in said
+
+
+def test_an_ended_export_to_s3_is_begun_again_and_others_stay(build: Path, s3: Any) -> None:
+    s3.pipe_file(f"bucket/half/{UNFINISHED}", b"-")
+    s3.pipe_file("bucket/half/wav/half.wav", b"RI")
+    assert export(build, "textgrid", "s3://bucket/half")[0] == 0
+    s3.invalidate_cache()
+    names = {path.removeprefix("bucket/half/") for path in s3.find("bucket/half")}
+    assert "export.json" in names
+    assert not {"wav/half.wav", UNFINISHED} & names
+    s3.pipe_file("bucket/mine/thesis.tex", b"mine")
+    code, _, errors = export(build, "textgrid", "s3://bucket/mine")
+    assert code == 2
+    assert "s3://bucket/mine is not empty (bucket/mine/thesis.tex)" in errors
+
+
+def test_a_bucket_that_is_not_there_or_not_ours_is_one_line(
+    build: Path, s3: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    code, _, errors = export(build, "textgrid", "s3://nobodys/x")
+    assert (code, len(errors.splitlines())) == (2, 1)
+    assert "--out s3://nobodys/x cannot be written" in errors
+    monkeypatch.delenv("AWS_ACCESS_KEY_ID")
+    monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", "/nowhere")
+    type(s3).clear_instance_cache()
+    code, _, errors = export(build, "textgrid", "s3://bucket/z")
+    assert (code, len(errors.splitlines())) == (2, 1), errors
+    assert "s3://bucket/z" in errors

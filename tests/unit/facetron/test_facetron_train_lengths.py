@@ -1,0 +1,135 @@
+"""Losses of padded batches are the mean of the clips' own, whatever a clip is padded with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import pytest
+import torch
+from torch import Tensor
+
+from facetron.model.config import ModelConfig
+from facetron.model.sizes import model_config
+from facetron.train.config import TrainConfig
+from facetron.train.dataset import Batch, collate
+from facetron.train.decoder import DecoderStage
+from facetron.train.face import FaceStage
+from facetron.train.joint import JointStage
+from facetron.train.lengths import LENGTHS, mel_lengths
+from facetron.train.prosody import ProsodyStage
+from facetron.train.stage import FacetronStage
+from facetron.train.vocoder import VocoderStage
+
+FRAMES = (96, 128, 96, 64)
+"""Mel frames of the clips of a batch."""
+
+
+def config() -> ModelConfig:
+    return model_config("debug", sets=["loss.spectra=1", "mel_discriminator.perceptual=true"])
+
+
+def clip(frames: int, seed: int, spec_mels: int, hop: int) -> tuple[Batch, Batch]:
+    """(a clip's targets, what is made of it), without the batch axis."""
+    random = torch.Generator().manual_seed(seed)
+
+    def noise(*shape: int) -> Tensor:
+        return torch.rand(*shape, generator=random)
+
+    f0_hz = 100 + 100 * noise(frames)
+    f0_hz[: frames // 3] = float("nan")
+    target: Batch = {
+        "speaker": f"s{seed}",
+        "clip": f"s{seed}/x",
+        "mel": noise(spec_mels, frames) - 4,
+        "words": torch.zeros(frames // 2, dtype=torch.int64),
+        "wave": noise(1, frames * hop) - 0.5,
+        "wave_mel": noise(spec_mels, frames) - 4,
+        "wave_start": torch.tensor(0),
+        "wave_f0_hz": f0_hz,
+    }
+    made: Batch = {
+        "mel": noise(spec_mels, frames) - 4,
+        "wave": noise(1, frames * hop) - 0.5,
+        "octaves": noise(frames),
+        "voicing": noise(frames) - 0.5,
+        "face": noise(6),
+        "prosody": noise(6),
+    }
+    return target, made
+
+
+def padded(values: list[Tensor], fill: float) -> Tensor:
+    longest = max(value.shape[-1] for value in values)
+    return torch.stack(
+        [torch.nn.functional.pad(v, (0, longest - v.shape[-1]), value=fill) for v in values]
+    )
+
+
+def batch_of(
+    clips: list[tuple[Batch, Batch]], fill: float = 0.0
+) -> tuple[Batch, dict[str, Tensor]]:
+    made = {name: padded([m[name] for _, m in clips], fill) for name in clips[0][1]}
+    return collate([target for target, _ in clips]), made
+
+
+def losses(
+    stage: FacetronStage, clips: list[tuple[Batch, Batch]], fill: float = 0.0
+) -> Mapping[str, Tensor]:
+    batch, made = batch_of(clips, fill)
+    return stage.losses(made, batch, stage.pairs(made, batch))
+
+
+Make = Callable[[ModelConfig, TrainConfig], FacetronStage]
+
+
+@pytest.mark.parametrize("make", [ProsodyStage, FaceStage, DecoderStage, VocoderStage, JointStage])
+def test_a_batch_is_the_mean_of_its_clips(make: Make) -> None:
+    torch.manual_seed(0)
+    options = config()
+    stage = make(options, TrainConfig())
+    stage.start_from(frozenset({"prosody", "vocoder"}))
+    stage.generator.eval()
+    if stage.critic is not None:
+        stage.critic.eval()
+    spec = options.mel_spec
+    clips = [clip(n, i, spec.n_mels, spec.hop_samples) for i, n in enumerate(FRAMES)]
+    whole = losses(stage, clips)
+    own = [losses(stage, [one]) for one in clips]
+    for name, value in whole.items():
+        mean = torch.stack([one[name] for one in own]).mean()
+        assert float(value) == pytest.approx(float(mean), rel=1e-4, abs=1e-6), name
+    for name, value in losses(stage, clips, fill=7.0).items():
+        assert float(value) == pytest.approx(float(whole[name]), rel=1e-5), name
+    if stage.critic is not None:
+        batch, made = batch_of(clips)
+        judged = stage.critic(stage.pairs(made, batch))
+        alone = []
+        for one in clips:
+            batch, made = batch_of([one])
+            alone.append(stage.critic(stage.pairs(made, batch)))
+        assert float(judged) == pytest.approx(float(torch.stack(alone).mean()), rel=1e-4)
+
+
+def test_clips_of_one_length_have_no_lengths() -> None:
+    options = config()
+    spec = options.mel_spec
+    clips = [clip(96, i, spec.n_mels, spec.hop_samples) for i in range(3)]
+    batch, made = batch_of(clips)
+    assert mel_lengths(batch) is None
+    assert not [name for name in batch if name.endswith("_lengths")]
+    pairs = JointStage(options, TrainConfig()).pairs(made, batch)
+    assert not [name for name in pairs if name.endswith(LENGTHS)]
+
+
+def test_the_teacher_hears_no_padding() -> None:
+    torch.manual_seed(0)
+    options = config()
+    spec = options.mel_spec
+    stage = FaceStage(options, TrainConfig())
+    clips = [clip(n, i, spec.n_mels, spec.hop_samples) for i, n in enumerate(FRAMES)]
+    teacher = stage.generator.teacher
+    batch, _ = batch_of(clips)
+    heard = teacher(batch["mel"], mel_lengths(batch))
+    for i, one in enumerate(clips):
+        alone = teacher(one[0]["mel"][None])[0]
+        torch.testing.assert_close(heard[i], alone, rtol=1e-4, atol=1e-5)
