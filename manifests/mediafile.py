@@ -12,6 +12,7 @@ import contextlib
 import io
 import os
 import stat
+import threading
 from collections.abc import Iterator
 from fractions import Fraction
 from typing import Any, Literal
@@ -202,6 +203,34 @@ def turns_of(frame: Any) -> int:
     return round(getattr(frame, "rotation", 0) / 90) % 4
 
 
+_of_thread = threading.local()
+
+
+def converted(frame: Any, **how: Any) -> Any:
+    """A frame (PyAV's) in another size or format.
+
+    By one converter a thread, which starts no threads of its own: `frame.reformat` and
+    `frame.to_ndarray(format=…)` make one for every frame, with threads for every processor, which takes
+    four times as long as to convert it.
+
+    Args:
+        how: as `av.VideoFrame.reformat` takes it.
+    """
+    from av.video.reformatter import VideoReformatter
+
+    if not hasattr(_of_thread, "converter"):
+        _of_thread.converter = VideoReformatter()
+    try:
+        return _of_thread.converter.reformat(frame, threads=1, **how)
+    except TypeError:  # older releases of PyAV have no such option, and no threads there
+        return _of_thread.converter.reformat(frame, **how)
+
+
+def rgb_of(frame: Any) -> NDArray[np.uint8]:
+    """(H, W, 3) uint8 RGB of a decoded frame (PyAV's) as it is stored."""
+    return np.asarray(converted(frame, format="rgb24").to_ndarray(), np.uint8)
+
+
 def upright(frame: Any, aspect: Fraction = Fraction(1)) -> NDArray[np.uint8]:
     """(H, W, 3) uint8 RGB of a decoded frame as it is to be shown.
 
@@ -211,11 +240,14 @@ def upright(frame: Any, aspect: Fraction = Fraction(1)) -> NDArray[np.uint8]:
     """
     size = shown_size(frame.width, frame.height, aspect)
     if size == (frame.width, frame.height):
-        rgb = frame.to_ndarray(format="rgb24")
+        rgb = rgb_of(frame)
     else:
         # Cubic where it is enlarged; reduced, pixels must be averaged or fine patterns alias.
         how = "AREA" if aspect == 1 else "BICUBIC"
-        rgb = frame.reformat(*size, format="rgb24", interpolation=how).to_ndarray()
+        width, height = size
+        rgb = converted(
+            frame, width=width, height=height, format="rgb24", interpolation=how
+        ).to_ndarray()
     return np.ascontiguousarray(np.rot90(rgb, turns_of(frame)))
 
 
@@ -224,12 +256,13 @@ def as_shown(frame: Any, aspect: Fraction = Fraction(1)) -> Any:
     is so already."""
     size = shown_size(frame.width, frame.height, aspect, 1 << 20)
     if size != (frame.width, frame.height):
-        turns, frame = turns_of(frame), frame.reformat(*size, interpolation="BICUBIC")
+        turns, (width, height) = turns_of(frame), size
+        frame = converted(frame, width=width, height=height, interpolation="BICUBIC")
     else:
         turns = turns_of(frame)
     if not turns:
         return frame
     import av
 
-    turned = np.ascontiguousarray(np.rot90(frame.to_ndarray(format="rgb24"), turns))
+    turned = np.ascontiguousarray(np.rot90(rgb_of(frame), turns))
     return av.VideoFrame.from_ndarray(turned, format="rgb24")

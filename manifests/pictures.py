@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from manifests.errors import BadInput
 from manifests.io import atomic_path
-from manifests.mediafile import UnreadableMedia, best_stream, kind_of_file, opened
+from manifests.mediafile import UnreadableMedia, best_stream, kind_of_file, opened, rgb_of
 
 Pictures = NDArray[np.uint8]
 """(T, H, W, 3) uint8 RGB."""
@@ -72,7 +72,7 @@ def _read_video(path: str, content: bytes | None) -> Pictures:
                 packets = [bytes(p) for p in container.demux(stream) if p.size]
                 return _decode_jpegs(packets)
             stream.codec_context.thread_count = 1
-            frames = [f.to_ndarray(format="rgb24") for f in container.decode(stream)]
+            frames = [rgb_of(f) for f in container.decode(stream)]
     except UnreadableMedia as error:
         raise ValueError(error.why) from None
     if not frames:

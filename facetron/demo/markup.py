@@ -7,6 +7,7 @@ from difflib import SequenceMatcher
 
 from facetron.demo.clips import Shown
 from facetron.demo.video import Sound
+from manifests.grammar import WORDS
 from manifests.specs import VIDEO_FPS
 
 MEDIA = "media"
@@ -126,9 +127,25 @@ def read_lines(item: Shown) -> tuple[ReadLine, ...]:
                 told.append(f"confidence {clip.confidence:.0%}")
             if clip.in_domain is False:
                 told.append("does not look like GRID speech")
+            if clip.in_domain is not None and (strange := unknown_words(item.clip.sentence)):
+                told.append(f"the weights do not know {strange}")
             label = f"read, {run.info.name}" if several else "read from the lips"
             lines.append(ReadLine(label, words, "; ".join(told)))
     return tuple(lines)
+
+
+def unknown_words(said: str) -> str:
+    """What weights that know GRID's words alone cannot read in a sentence, "" where they know it all.
+
+    >>> unknown_words("bin blue hello now"), unknown_words("bin blue now")
+    ('1 of these 4 words (hello)', '')
+    """
+    words = said.split()
+    strange = sorted({word for word in words if word not in WORDS})
+    if not strange:
+        return ""
+    shown = ", ".join(strange[:3]) + (", …" if len(strange) > 3 else "")
+    return f"{sum(word not in WORDS for word in words)} of these {len(words)} words ({shown})"
 
 
 def compared(said: str, read: str) -> tuple[tuple[tuple[str, bool], ...], str]:

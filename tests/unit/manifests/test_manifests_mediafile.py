@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 from fractions import Fraction
 from pathlib import Path
 
@@ -17,8 +18,10 @@ from manifests.mediafile import (
     best_stream,
     kind_of_file,
     opened,
+    rgb_of,
     shown_size,
     streams_of,
+    upright,
 )
 
 LOUD, SOFT = tone()[:, 0], 0.1 * tone()[:, 0]
@@ -109,3 +112,24 @@ def test_sizes_with_square_pixels() -> None:
     assert shown_size(720, 288, Fraction(1, 2)) == (720, 576)
     assert shown_size(3840, 2160, Fraction(1)) == (1920, 1080)
     assert np.isclose(np.divide(*shown_size(1440, 1080, Fraction(4, 3))), 16 / 9)
+
+
+def test_pictures_of_one_converter_are_those_of_one_for_every_frame(tmp_path: Path) -> None:
+    """Sizes and formats change between the files, and threads read at once."""
+    files = [
+        write(tmp_path / "small.mp4", Pictures(pictures(6, (64, 48)))),
+        write(tmp_path / "large.mkv", Pictures(pictures(6, (96, 64)), pixels="yuv444p")),
+        write(tmp_path / "oblong.mp4", Pictures(pictures(6, (64, 48)), aspect=Fraction(2))),
+    ]
+    frames = []
+    for path in files:
+        with opened(path) as container:
+            frames.append(list(container.decode(video=0)))
+    mixed = [frame for group in zip(*frames, strict=True) for frame in group]
+    wanted = [frame.to_ndarray(format="rgb24") for frame in mixed]
+    with ThreadPoolExecutor(2) as pool:
+        found = [*map(rgb_of, mixed), *pool.map(rgb_of, mixed)]
+    for picture, other in zip(found, wanted * 2, strict=True):
+        assert np.array_equal(picture, other)
+    stretched = frames[2][3].reformat(128, 48, format="rgb24", interpolation="BICUBIC")
+    assert np.array_equal(upright(frames[2][3], Fraction(2)), stretched.to_ndarray())
