@@ -22,6 +22,12 @@ UNFINISHED = ".exporting"
 """Marks an export to an object store that has not ended."""
 
 
+STORES = frozenset(
+    {"adlfs", "aiobotocore", "aiohttp", "azure", "botocore", "gcsfs", "google", "s3fs"}
+)
+"""Libraries of object stores, whose errors are neither `OSError` nor ours."""
+
+
 class Sink(Protocol):
     """A place for the files of an export, named relative to it with `/`.
 
@@ -219,8 +225,11 @@ def _objects(out: str, record: dict[str, Any], seen_as: str) -> Iterator[Sink | 
         yield sink
         write(sink, RECORD, _encoded(record))
         files.rm_file(f"{base}/{UNFINISHED}")
-    except OSError as error:
-        raise BadInput(f"--out {out} cannot be written ({error})", "check it") from None
+    except Exception as error:
+        # No credentials, no region and the like are errors of the store's own library.
+        if isinstance(error, OSError) or type(error).__module__.split(".")[0] in STORES:
+            raise BadInput(f"--out {out} cannot be written ({error})", "check it") from None
+        raise
 
 
 def _encoded(record: dict[str, Any]) -> bytes:

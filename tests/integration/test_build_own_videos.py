@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from clips import pictures, tone
@@ -13,6 +14,7 @@ from odd_media import Pictures, Sound, turned_in_the_header, write
 
 import gridprep
 from gridprep.corpora.grid import find_clips
+from gridprep.media.decode import decode
 from manifests.io import read_manifest, validate
 from manifests.manifest import Manifest
 
@@ -107,3 +109,31 @@ def test_a_clip_of_grid_in_a_plain_folder_has_the_same_features(
     assert own.fingerprints["mel"] == grid.fingerprints["mel"]
     assert own.fingerprints["crop"] == grid.fingerprints["crop"]
     assert own.fingerprints["audio"] != grid.fingerprints["audio"]
+
+
+def test_of_several_faces_the_central_and_large_one_is_taken_or_the_one_asked_for(
+    synth_corpus: Path, tmp_path: Path
+) -> None:
+    """The same rule as for a clip of GRID with somebody in its background; the row says that it chose."""
+    small, large = (
+        decode(sorted((synth_corpus / speaker).glob("*.mpg"))[0]).frames[:20]
+        for speaker in ("s4", "s1")
+    )
+    height, width = large.shape[1:3]
+    scene = np.zeros((20, height, 2 * width, 3), np.uint8)
+    scene[:] = large[:, :, :1]  # the background goes on to the left
+    scene[:, 48:240, 60:300] = np.stack([cv2.resize(f, (240, 192)) for f in small])
+    scene[:, :, width:] = large
+    folder = tmp_path / "videos" / "pair"
+    folder.mkdir(parents=True)
+    write(folder / "talk.mp4", Pictures(scene), Sound(tone(0.8)[:, 0]))
+    for who, choice, side in (("", "central_largest", 1), ("left", "left", 0)):
+        out = tmp_path / f"out{who}"
+        report = gridprep.build(tmp_path / "videos", out, who=who, jobs=1, content="off")
+        assert not report.failures
+        (row,) = Manifest(out)
+        assert "several_faces" in row.flags
+        assert (row.qc["faces"], row.qc["face_choice"]) == (2, choice)
+        seen = row.landmarks()
+        noses_x = seen.named("nose_tip")[seen.found, 0, 0]
+        assert (noses_x // width == side).all()
