@@ -261,7 +261,7 @@ def walk(root: str) -> Iterator[Entry]:
         walked.add((stat.st_dev, stat.st_ino))
         if any(entry.name == BUILD_MARK for entry in entries):
             continue
-        inner = []
+        inner: list[tuple[str, str]] = []
         for entry in entries:
             if is_folder(entry):
                 if entry.name.lower() in JUNK_FOLDERS:
