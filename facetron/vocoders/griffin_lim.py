@@ -26,7 +26,7 @@ from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import fft, signal
+from scipy import fft
 
 from manifests.errors import BadInput
 from manifests.mel import invert, mel_basis, padding_samples, window
@@ -117,6 +117,8 @@ class GriffinLim:
             begun[: len(start)] = start[: grid.n_samples]
         sound = grid.synthesis(self._iterate(grid, target, rng, begun))
         if self.spec.preemphasis:
+            from scipy import signal  # half a second, which the default mel can do without
+
             sound = signal.lfilter([1], [1, -self.spec.preemphasis], sound)
         if n_samples is not None:
             sound = np.pad(sound[:n_samples], (0, max(0, n_samples - len(sound))))
