@@ -179,7 +179,7 @@ def agree(report_csv: Path, listeners: Path) -> None:
     rows = [
         [
             found.column,
-            " > ".join(found.order),
+            found.written,
             *("–" if v is None else f"{v:.2f}" for v in (found.spearman, found.kendall)),
             str(found.n),
         ]

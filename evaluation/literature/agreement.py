@@ -22,6 +22,7 @@ class Agreement:
     Attributes:
         column: name of the metric.
         order: systems, the best first.
+        tied: of each, whether it is as good as the one before.
         spearman, kendall: rank correlation with the listeners over the systems that both know, positive
             where better scores go with better opinions; None below three systems or without spread.
         n: those systems.
@@ -36,9 +37,16 @@ class Agreement:
     spearman: float | None
     kendall: float | None
     n: int
+    tied: tuple[bool, ...] = ()
     spearman_interval: Bounds | None = None
     kendall_interval: Bounds | None = None
     p: float | None = None
+
+    @property
+    def written(self) -> str:
+        """`A > B = C`."""
+        signs = ["", *(" = " if tied else " > " for tied in self.tied[1:])]
+        return "".join(sign + system for sign, system in zip(signs, self.order, strict=True))
 
 
 def agreements(
@@ -76,7 +84,11 @@ def agreements(
         bounds: tuple[Bounds | None, Bounds | None] = (None, None)
         if spearman is not None and all(system in drawn for system in both):
             bounds = _bounds(sign * np.stack([drawn[system] for system in both]), b)
-        found.append(Agreement(name, order, spearman, kendall, len(both), *bounds, p))
+        tied = tuple(
+            k > 0 and abs(means[system] - means[order[k - 1]]) < 1e-9
+            for k, system in enumerate(order)
+        )
+        found.append(Agreement(name, order, spearman, kendall, len(both), tied, *bounds, p))
     return found
 
 
@@ -95,12 +107,15 @@ def _correlations(
 
 def _bounds(drawn: Array, b: Sequence[float]) -> tuple[Bounds | None, Bounds | None]:
     """95 % of the correlations of (systems, R) redrawn means; draws without spread tell nothing."""
-    found = [
-        pair[:2]
-        for column in drawn.T
-        if np.isfinite(column).all() and (pair := _correlations(list(column), b))[0] is not None
-    ]
-    if not found:
+    told = drawn[:, np.isfinite(drawn).all(axis=0) & (np.ptp(drawn, axis=0) > 0)]
+    if not told.size:
         return None, None
-    low, high = np.percentile(np.array(found, dtype=float), (2.5, 97.5), axis=0)
+    opinions = np.asarray(b, dtype=np.float64)
+    ranks, heard = stats.rankdata(told, axis=0), stats.rankdata(opinions)[:, None]
+    ranks, heard = ranks - ranks.mean(axis=0), heard - heard.mean()
+    spearman = (ranks * heard).sum(axis=0) / np.sqrt((ranks**2).sum(axis=0) * (heard**2).sum())
+    i, j = np.triu_indices(len(b), 1)
+    mine, theirs = np.sign(told[i] - told[j]), np.sign(opinions[i] - opinions[j])[:, None]
+    kendall = (mine * theirs).sum(axis=0) / np.sqrt((mine**2).sum(axis=0) * (theirs**2).sum())
+    low, high = np.percentile(np.stack([spearman, kendall]), (2.5, 97.5), axis=1)
     return (float(low[0]), float(high[0])), (float(low[1]), float(high[1]))

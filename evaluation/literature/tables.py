@@ -206,7 +206,7 @@ def printed_numbers(report: Literature) -> PrintedTable:
         rows,
         key="printed",
         title="Printed beside measured",
-        n_text=3,
+        n_text=6,
         caption="Printed: on the authors' own test clips, by their own measures; ours: on the samples that "
         "they published. Two numbers of one name need not mean the same measure.",
     )
@@ -236,7 +236,7 @@ def judged(
     one: Published, metrics: Sequence[Metric], seed: int = 0
 ) -> list[tuple[ListeningTest | None, list[Agreement]]]:
     """Each listening test of a recipe with every column's order beside it; (None, orders) without one."""
-    infos = [m.info for m in metrics if m.info.group != "floor" and m.info.direction != "none"]
+    infos = [metric.info for metric in metrics if metric.info.ranks]
     labels = sorted({clip.label: clip.speaker for item in one.scored for clip in item.run.clips})
     speakers = {clip.label: clip.speaker for item in one.scored for clip in item.run.clips}
     _, group = np.unique([speakers[label] for label in labels], return_inverse=True)
@@ -302,7 +302,7 @@ def orders(report: Literature) -> PrintedTable:
                         one.recipe.label,
                         test.question if test else "–",
                         labels[agreement.column],
-                        " > ".join(agreement.order),
+                        agreement.written,
                         _correlation(agreement.spearman, agreement.spearman_interval),
                         _correlation(agreement.kendall, agreement.kendall_interval),
                         "–" if agreement.p is None else f"{agreement.p:.2f}",
@@ -364,7 +364,7 @@ def sources(report: Literature) -> PrintedTable:
         rows,
         key="sources",
         title="Where the samples come from",
-        n_text=4,
+        n_text=7,
     )
 
 

@@ -70,10 +70,11 @@ class RecognizerAgreement(Recognition):
         direction="higher",
         definition=(
             "Words on which the recognizer and pocketsphinx agree: 100 % less the word edits between "
-            "their two transcripts over the words of the longer one, pooled over the corpus. It needs "
-            "no sentence, and says how far the error rates can be trusted."
+            "their two transcripts over the words of the longer one, pooled over the corpus; two that "
+            "hear nothing agree. It needs no sentence, and says how far the error rates can be trusted."
         ),
         group="recognition",
+        revision=2,
         libraries=("pocketsphinx",),
         extra="judges",
     )
@@ -104,9 +105,7 @@ class RecognizerAgreement(Recognition):
         heard = [
             normalize(each.transcript(pair)).split() for each in (self.recognizer, self.second)
         ]
-        longer = max(map(len, heard))
-        if not longer:
-            raise Unscorable("nothing_heard", "neither recognizer heard a word")
+        longer = max(1, *map(len, heard))  # two that hear nothing agree
         edits = Levenshtein.distance(*heard)
         details = {"first": " ".join(heard[0]), "second": " ".join(heard[1])}
         return Measured(100 * (1 - edits / longer), longer, details)

@@ -251,6 +251,9 @@ def test_agreement_turns_errors_around_and_counts_systems() -> None:
     assert stoi.order == ("D", "B", "C", "A")
     assert (stoi.spearman, stoi.kendall, stoi.n) == (1, 1, 3)
     assert (wer.order, wer.spearman) == (("B", "C", "A"), 1)
+    assert wer.written == "B > C > A"
+    (even,) = agreements({"wer": {"A": 2.0, "B": 2.0, "C": 1.0}}, directions, {})
+    assert even.written == "C > A = B"
     (few,) = agreements({"wer": columns["wer"]}, directions, {"A": 2.0, "B": 4.0})
     assert (few.spearman, few.kendall, few.n) == (None, None, 2)
 
