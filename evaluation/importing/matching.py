@@ -18,6 +18,8 @@ from manifests.records import Record, RunClip
 from manifests.tables import read_table, speaker_name, stem_name
 
 OUTCOMES = ("imported", "failed", "not_asked", "unmatched", "unusable_name", "unknown_speaker")
+HINTS = 20
+"""Files of clips that nobody asks for, for which the nearest name is looked up."""
 UNKNOWN = "unknown"
 """The speaker of clips of whom nobody says who speaks."""
 GENDERS = {
@@ -235,9 +237,11 @@ def match_files(options: ImportOptions, asked: Asked, lines: list[ImportedFile])
     if not asked.only:
         return found
     kept = {key: file for key, file in found.items() if key[:2] in asked.clips}
+    left_out = 0
     for key, file in found.items():
         if key not in kept:
-            detail = _why_not_asked(key, asked)
+            left_out += 1
+            detail = _why_not_asked(key, asked, hint=left_out <= HINTS)
             lines.append(ImportedFile(file, "not_asked", _label(key), detail=detail))
     if not kept:
         other = next(line for line in lines if line.outcome == "not_asked")
@@ -266,16 +270,16 @@ def _no_file(options: ImportOptions, pattern: Pattern, lines: list[ImportedFile]
     )
 
 
-def _why_not_asked(key: Key, asked: Asked) -> str:
+def _why_not_asked(key: Key, asked: Asked, *, hint: bool) -> str:
     speaker, stem, _ = key
     owner = speaker_of(stem)
     if (speaker, stem) in asked.elsewhere:
         return f"a {asked.elsewhere[speaker, stem]} clip of the manifest"
     if owner is not None and owner != speaker:
         return f"{stem} is a clip of {owner}, not of {speaker}"
-    names = ["/".join(name) for name in asked.elsewhere]
-    near = get_close_matches(f"{speaker}/{stem}", names, n=1, cutoff=0.8)
-    return "not in the manifest" + (f", the nearest there is {near[0]}" if near else "")
+    stems = [name for who, name in asked.elsewhere if who == speaker] if hint else []
+    near = get_close_matches(stem, stems, n=1, cutoff=0.8)
+    return "not in the manifest" + (f", the nearest there is {speaker}/{near[0]}" if near else "")
 
 
 def name_files(

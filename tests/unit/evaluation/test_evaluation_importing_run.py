@@ -319,6 +319,23 @@ def test_a_manifest_says_what_is_asked_for(tmp_path: Path, sound: Sound) -> None
     assert "has no val clip" in str(none.exception)
 
 
+def test_a_misspelt_clip_is_told_with_the_nearest_and_an_alias_brings_it(
+    tmp_path: Path, sound: Sound
+) -> None:
+    write_manifest(tmp_path / "build", sound)
+    write_clips(tmp_path / "in", sound, "s1/bbaf2m.wav", "s2/bbaf3s.wav")
+    bring(tmp_path / "in", tmp_path / "run", "--manifest", tmp_path / "build")
+    line = lines_of(tmp_path / "run")["s1/bbaf2m.wav"]
+    told = "not in the manifest, the nearest there is s1/bbaf2n"
+    assert (line.outcome, line.detail) == ("not_asked", told)
+    (tmp_path / "aliases.csv").write_text("written,meant\nbbaf2m,bbaf2n\n")
+    bring(
+        tmp_path / "in", tmp_path / "again", "--manifest", tmp_path / "build", "--aliases",
+        tmp_path / "aliases.csv",
+    )  # fmt: skip
+    assert lines_of(tmp_path / "again")["s1/bbaf2m.wav"].clip == "s1/bbaf2n"
+
+
 def test_a_clip_of_another_speaker_is_not_asked_for(tmp_path: Path, sound: Sound) -> None:
     from manifests.corpus_lists import speaker_of, stems_of
 
