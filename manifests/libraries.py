@@ -29,6 +29,8 @@ EXTRAS = {
     "pillow_heif": ("heic",),
     "pesq": ("pesq",),
     "pyworld": ("world",),
+    "dlib": ("dlib",),
+    "face_recognition_models": ("dlib",),
     "tensorboard": ("tensorboard",),
     "wandb": ("wandb",),
     "mlflow": ("mlflow",),

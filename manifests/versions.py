@@ -10,6 +10,7 @@ ABSENT = "absent"
 
 
 ALTERNATIVES = {
+    "dlib": ("dlib-bin", "dlib"),
     "opencv": ("opencv-python-headless", "opencv-python", "opencv-contrib-python"),
 }
 """Libraries with distributions of several names, the one that setup.py requires first."""

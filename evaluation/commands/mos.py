@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import click
 
 from evaluation.commands.options import bootstrap_options, name_list, out_option, seed_option
-from evaluation.inputs.pairs import read_run
+from evaluation.inputs.pairs import read_speech_run
 from evaluation.mos.comparisons import TESTS, UNITS, Test, Unit
 from evaluation.mos.options import PRESETS, from_preset
 from evaluation.mos.pages import TYPES, Encoding, large, write_pages
@@ -131,7 +131,7 @@ def design(
     from evaluation.mos.design import make_design
     from evaluation.mos.handout import write_design
 
-    runs = [read_run(path) for path in run_dirs]
+    runs = [read_speech_run(path) for path in run_dirs]
     swapped = None if clips is None else clips == "swapped"
     changes = {**given, **_speakers(speakers), "swapped": swapped, "consent": _text(consent)}
     made = make_design(runs, from_preset(preset, **changes))

@@ -105,6 +105,11 @@ def report(
     sets = read_sets(embeddings, seed=seed)
     beside = read_beside(run_dirs, common=common)
     runs = beside.runs
+    if table and runs[0].of_faces:
+        raise BadInput(
+            f"--table {table} with runs of pictures, and the paper's tables are of speech",
+            "leave it out",
+        )
     if elsewhere and not table:
         raise BadInput(
             "--elsewhere without --table", "name the table of the paper that it belongs to"

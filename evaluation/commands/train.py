@@ -11,6 +11,8 @@ NETWORKS = {
     "quality": "evaluation.training.quality:main",
     "speaker": "evaluation.training.speaker:main",
     "gender": "evaluation.training.speaker_gender:main",
+    "face": "evaluation.training.face:main",
+    "match": "evaluation.training.match:main",
 }
 
 

@@ -1,7 +1,7 @@
 """Run directories, and the pairs of recordings in them, checked before any metric sees them.
 
 A run directory holds `run.json` (`RunInfo`), `clips.jsonl` (kind `run-clips`, `RunClip` lines) and
-the wavs that they name. Nothing here knows which model made it.
+the wavs or the pictures that they name. Nothing here knows which model made it.
 
 Every signal is brought to 16 kHz mono. A file of a lower rate is resampled too: what its system
 never made above its own band stays missing and costs what it costs.
@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -377,19 +377,60 @@ class Run:
     def wav(self, clip: RunClip) -> Path:
         return self.root / clip.wav
 
+    @property
+    def of_faces(self) -> bool:
+        """Whether the run holds pictures made from speech, and no speech."""
+        return self.info.kind == runs.FACES
+
+    def made(self, clip: RunClip) -> Path:
+        """What the system made of a clip: its picture in a run of faces, else its wav."""
+        return self.root / (clip.picture if self.of_faces else clip.wav)
+
     def reference(self, clip: RunClip) -> Path | None:
         return self.root / clip.reference if clip.reference else None
 
 
 def read_run(root: Path) -> Run:
-    """Reads a run directory. Raises `ManifestError` as `manifests.runs.read_run`."""
+    """Reads a run directory of speech or of pictures.
+
+    Raises:
+        ManifestError: as `manifests.runs.read_run`.
+        BadInput: a run that names both wavs and pictures.
+    """
+    of_faces = (root / runs.RUN_FILE).is_file() and runs.read_info(root).kind == runs.FACES
+    if not of_faces:
+        return read_speech_run(root)
+    info, clips, _ = runs.read_picture_run(root)
+    for clip in clips:
+        if clip.wav and clip.picture:
+            raise BadInput(
+                f"{root / runs.CLIPS_FILE}: {clip.label} names a wav and a picture",
+                "write a run for the speech and another, of kind faces, for the pictures",
+            )
+    return Run(root, info, tuple(clips))
+
+
+def read_speech_run(root: Path) -> Run:
+    """Reads a run directory of speech. Raises as `manifests.runs.read_run`, which refuses pictures."""
     info, clips, _ = runs.read_run(root)
     return Run(root, info, tuple(clips))
+
+
+def check_one_kind(given: Sequence[Run]) -> None:
+    """Raises `BadInput` where some runs hold speech and others pictures."""
+    for run in given[1:]:
+        if run.of_faces != given[0].of_faces:
+            faces, speech = (run, given[0]) if run.of_faces else (given[0], run)
+            raise BadInput(
+                f"{faces.root} is a run of pictures, {speech.root} of speech",
+                "score them separately: they share no metric",
+            )
 
 
 def check_comparable(given: list[Run]) -> None:
     """Raises `BadInput` unless all runs were asked for the same clips and have different names."""
     first = given[0]
+    check_one_kind(given)
     for run in given[1:]:
         for field in ("split", "subset"):
             mine, theirs = getattr(first.info, field), getattr(run.info, field)

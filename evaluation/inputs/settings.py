@@ -7,6 +7,23 @@ from pathlib import Path
 
 
 @dataclass(frozen=True)
+class FaceRuns:
+    """What runs of pictures hold.
+
+    Attributes:
+        speakers: how many they are about, the fewest of a run.
+        pictures: how many there are, the most of a run.
+        variants: how many there are of a clip, the most of a run.
+        law: whether their stills are of a SynthGRID whose rule is known.
+    """
+
+    speakers: int
+    pictures: int
+    variants: int
+    law: bool
+
+
+@dataclass(frozen=True)
 class Settings:
     """
     Attributes:
@@ -22,6 +39,7 @@ class Settings:
         video_corpus: where the clips' videos lie; None for where the build found them.
         as_published: published protocols (`evaluation.metrics.protocols`) whose columns are wanted.
         versa: fields of VERSA's results that some run directory holds.
+        faces: what the runs hold where they are of pictures; None for runs of speech.
     """
 
     recognizer: str = ""
@@ -36,3 +54,4 @@ class Settings:
     video_corpus: Path | None = None
     as_published: tuple[str, ...] = ()
     versa: tuple[str, ...] = ()
+    faces: FaceRuns | None = None

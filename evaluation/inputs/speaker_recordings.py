@@ -24,15 +24,16 @@ def recordings(run: Run, most: int) -> dict[str, dict[str, Path]]:
         path = run.reference(clip)
         if path is not None:
             of_speaker[clip.clip_id] = path
-    kept = {speaker: _even(found[speaker], most) for speaker in sorted(found)}
+    kept = {speaker: even(found[speaker], most) for speaker in sorted(found)}
     short = {speaker for speaker, clips in kept.items() if len(clips) < most}
     for speaker, more in _of_build(run, short).items():
         others = {name: path for name, path in more.items() if name not in kept[speaker]}
-        kept[speaker] |= _even(others, most - len(kept[speaker]))
+        kept[speaker] |= even(others, most - len(kept[speaker]))
     return kept
 
 
-def _even(clips: dict[str, Path], most: int) -> dict[str, Path]:
+def even(clips: dict[str, Path], most: int) -> dict[str, Path]:
+    """At most `most` of some clips, evenly over their names."""
     names = sorted(clips)
     chosen = np.linspace(0, len(names) - 1, min(most, len(names))).round().astype(int)
     return {names[i]: clips[names[i]] for i in chosen}

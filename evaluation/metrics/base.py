@@ -36,6 +36,8 @@ Group = Literal[
     "published",
     "input",
     "floor",
+    "face_who",
+    "face_looks",
 ]
 RAISED, DIED = "raised", "died"
 """How the reasons of failures begin that say nothing about the clip: the metric raised what it should
@@ -108,6 +110,28 @@ REGISTRY: dict[str, str] = {
     "level_dbfs": "evaluation.metrics.input_checks:Level",
     "clipped_percent": "evaluation.metrics.input_checks:Clipped",
     "sample_rate_hz": "evaluation.metrics.input_checks:SampleRate",
+    "face_rank1": "evaluation.metrics.faces:FaceRank1",
+    "face_rank5": "evaluation.metrics.faces:FaceRank5",
+    "face_rank10": "evaluation.metrics.faces:FaceRank10",
+    "face_rank": "evaluation.metrics.faces:FaceRank",
+    "face_rank1_dlib": "evaluation.metrics.face_dlib:FaceRank1Dlib",
+    "face_rank_dlib": "evaluation.metrics.face_dlib:FaceRankDlib",
+    "face_gender": "evaluation.metrics.faces:FaceGender",
+    "face_gender_steady": "evaluation.metrics.face_looks:FaceGenderSteady",
+    "face_match_2": "evaluation.metrics.face_match:FaceMatch2",
+    "face_match_4": "evaluation.metrics.face_match:FaceMatch4",
+    "face_match_10": "evaluation.metrics.face_match:FaceMatch10",
+    "face_f0_corr": "evaluation.metrics.face_law:FaceF0Correlation",
+    "face_f0_error": "evaluation.metrics.face_law:FaceF0Error",
+    "face_tract_corr": "evaluation.metrics.face_law:FaceTractCorrelation",
+    "face_found": "evaluation.metrics.face_points:FaceFound",
+    "face_points": "evaluation.metrics.face_points:FacePoints",
+    "face_kid": "evaluation.metrics.face_looks:FaceKid",
+    "face_frechet": "evaluation.metrics.face_looks:FaceFrechet",
+    "face_l1": "evaluation.metrics.face_looks:FaceL1",
+    "face_ssim": "evaluation.metrics.face_looks:FaceSsim",
+    "face_variety_speakers": "evaluation.metrics.face_looks:FaceVarietySpeakers",
+    "face_variety_noise": "evaluation.metrics.face_looks:FaceVarietyNoise",
 }
 """Name → "module:Class", in the order of the columns."""
 
@@ -127,8 +151,10 @@ SYNC = ("av_offset", "av_correlation", "lse_c", "lse_d")
 SWAP = ("voice_follows", "f0_voice", "f0_follows")
 PUBLISHED = columns_of(PROTOCOLS)
 """What published code computes, faults included: never ranked, and no default column."""
+FACES = tuple(name for name in REGISTRY if name.startswith("face_"))
+"""Metrics of pictures made from speech; all the others are of speech."""
 OPTIONAL = (
-    "pesq_wb", "pesq_nb", "nisqa_tts", "dnsmos_ovrl", *RECOGNITION, *SYNC, *SWAP, *PUBLISHED,
+    "pesq_wb", "pesq_nb", "nisqa_tts", "dnsmos_ovrl", *RECOGNITION, *SYNC, *SWAP, *PUBLISHED, *FACES,
 )  # fmt: skip
 """Optional metrics: computed when named, or when the settings provide their needs (`Metric.wanted`)."""
 
@@ -148,7 +174,8 @@ class MetricInfo:
         parameters: everything that changes the value.
         group: key of the table that holds it.
         decimals: number of decimals printed.
-        highest: largest possible value, None where there is none; no interval is printed beyond it.
+        highest, lowest: largest and least possible value, None where there is none; no interval is
+            printed beyond them.
         needs_reference: whether the recording of the same clip is needed.
         needs_degraded: whether the value depends on the system's own file.
         has_floor: whether the same measure on the recordings is informative (the STOI of a recording
@@ -172,6 +199,7 @@ class MetricInfo:
     group: Group = "main"
     decimals: int = 3
     highest: float | None = None
+    lowest: float | None = None
     needs_reference: bool = True
     needs_degraded: bool = True
     has_floor: bool = False
@@ -395,21 +423,38 @@ def column_order(name: str) -> tuple[bool, int]:
     return base != name, names.index(base)
 
 
+def _measures(names: Sequence[str]) -> str:
+    return "measures" if len(names) == 1 else "measure"
+
+
 def select(
     names: Sequence[str] | None, settings: Settings | None = None
 ) -> tuple[list[Metric], list[str]]:
     """Returns (metrics in the registry's order, one line per requested metric that is not available).
 
     None selects all metrics except the optional ones that the settings do not want. The floor of
-    a metric is selected with it. Raises `BadInput` for an unknown name.
+    a metric is selected with it.
+
+    Raises:
+        BadInput: an unknown name, a metric of speech for runs of pictures, or one of pictures for runs
+            of speech.
     """
     settings = settings or Settings()
     asked = list(names or ())
+    strange = [name for name in asked if (name in FACES) != (settings.faces is not None)]
+    if strange:
+        made, other = ("speech", "pictures") if settings.faces else ("pictures", "speech")
+        fitting = (n for n in REGISTRY if (n in FACES) == (settings.faces is not None))
+        raise BadInput(
+            f"{', '.join(strange)} {_measures(strange)} {made}, and the runs hold {other}",
+            f"choose from {', '.join(fitting)}",
+        )
     if not asked:
         asked = [
             name
             for name, target in REGISTRY.items()
-            if name not in OPTIONAL or _metric_class(target).wanted(settings)
+            if (name in FACES) == (settings.faces is not None)
+            and (name not in OPTIONAL or _metric_class(target).wanted(settings))
         ] + [f"{EXTERNAL}{name}" for name in settings.versa]
     metrics: dict[str, Metric] = {}
     absent: dict[str, None] = {}

@@ -81,8 +81,11 @@ def save_shipped(path: Path, tensors: Tensors, about: dict[str, Any], card: dict
 
     from manifests.io import atomic_open, write_json
 
+    # Row by row: safetensors writes memory as it lies, and a transposed array would come back scrambled.
     narrow = {
-        name: values.astype(np.float16) if values.dtype == np.float32 else values
+        name: np.ascontiguousarray(
+            values.astype(np.float16) if values.dtype == np.float32 else values
+        )
         for name, values in tensors.items()
     }
     path.parent.mkdir(parents=True, exist_ok=True)

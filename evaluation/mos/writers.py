@@ -9,7 +9,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from evaluation.inputs.pairs import read_run
+from evaluation.inputs.pairs import read_speech_run
 from evaluation.mos.columns import add_test
 from evaluation.mos.records import Key, find_key
 from evaluation.mos.scoring import ConditionScore, Estimate, PartScore, TestScore
@@ -89,7 +89,7 @@ def publish(score: TestScore, key: Key, key_path: Path) -> tuple[list[Path], lis
     for name, run_dir in runs.items():
         root = Path(os.path.normpath(folder / run_dir))
         try:
-            found = read_run(root).info.name
+            found = read_speech_run(root).info.name
         except ToolkitError as error:
             notes.append(f"{name}: {error.problem}, so no report will show its scores")
             continue

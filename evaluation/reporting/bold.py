@@ -31,8 +31,11 @@ def competes(item: ScoredRun) -> bool:
 
 
 def kind_of(item: ScoredRun) -> str:
-    """A run's kind; runs of shuffled lips were once written as models."""
+    """A run's kind; runs of shuffled lips were once written as models, and pictures have a kind of their
+    own, their control included."""
     info = item.run.info
+    if item.run.of_faces:
+        return "control" if info.shuffled_speech else COMPETES
     return "control" if info.parameters.get("shuffled_lips") is True else info.kind
 
 

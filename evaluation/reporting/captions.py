@@ -6,25 +6,22 @@ same speech has been reported with a WER of 24.5 and of 18.9.
 
 from __future__ import annotations
 
-import collections
 import dataclasses
 from collections.abc import Sequence
 
 import numpy as np
 
-from evaluation.metrics.base import MetricInfo
+from evaluation.metrics.base import FACES, MetricInfo
 from evaluation.reporting import bold
 from evaluation.reporting.tables import (
     Cell,
     Table,
     TableOptions,
+    cell_of,
     format_interval,
     format_mean,
-    within,
 )
 from evaluation.scoring.run import ScoredRun
-from evaluation.stats import intervals as statistics
-from evaluation.stats import pooling
 from evaluation.stats.numbers import fixed
 
 
@@ -34,6 +31,7 @@ def remarks(
     """Returns the sentences for the caption of a table with these columns."""
     found = list(dict.fromkeys(info.note for info in columns if info.note))
     known, unknown = [], []
+    columns = [info for info in columns if info.name not in FACES]  # theirs are rows (`controls`)
     for info in columns:
         if not info.floor:
             continue
@@ -59,21 +57,7 @@ def remarks(
 def floor(scored: Sequence[ScoredRun], info: MetricInfo, options: TableOptions) -> Cell:
     """Returns the floor of a metric over the recordings of all runs, each recording once."""
     values, failed = bold.floor_scores(scored, info)
-    lost = list(failed.values())
-    reasons = dict(collections.Counter(lost))
-    if not values:
-        return Cell(None, None, None, 0, len(lost), reasons=reasons)
-    clips = sorted(values)
-    table = np.array([[values[clip].value, values[clip].weight] for clip in clips], dtype=float)
-    speakers = [speaker for speaker, _ in clips]
-    how = options.how(speakers)
-    found = statistics.intervals(table[:, :1], speakers, table[:, 1:], **how)
-    if info.pool:
-        scores = [values[clip] for clip in clips]
-        found = pooling.repool(found, {0: (info.pool, scores)}, speakers, **how)
-    cut = within(info, float(found.low[0]), float(found.high[0]))
-    low, high = (v if np.isfinite(v) else None for v in cut)
-    return Cell(float(found.mean[0]), low, high, len(clips), len(lost), reasons=reasons)
+    return cell_of([values[clip] for clip in sorted(values)], list(failed.values()), info, options)
 
 
 def chance(scored: Sequence[ScoredRun], info: MetricInfo) -> str:

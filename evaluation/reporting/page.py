@@ -15,6 +15,7 @@ from evaluation.inputs.mels import log_mel
 from evaluation.inputs.pairs import Recording, Unscorable
 from evaluation.metrics.base import MetricInfo
 from evaluation.reporting import confusions, figures, protocol
+from evaluation.reporting.face_grid import face_grid
 from evaluation.reporting.printed import Head, Printed, PrintedTable, printed
 from evaluation.reporting.writers import EvaluationReport, definition, failure_table
 from evaluation.scoring.run import ScoredRun
@@ -36,12 +37,14 @@ def write_page(path: Path, report: EvaluationReport, *, rank_by: MetricInfo, n_c
         n_clips: how many of each are shown for every system; 0 leaves them out.
     """
     tables = [printed(t) for t in (*report.paper, *report.tables, *report.listening)]
-    shown = _systems_shown(report, rank_by, n_clips) if n_clips else []
+    faces = face_grid(report.scored) if n_clips else None
+    shown = _systems_shown(report, rank_by, n_clips) if n_clips and faces is None else []
     matrices = confusions.matrices(report.scored)
     nav = [
         *((table.key, table.title) for table in tables),
         ("distributions", "Distributions"),
         ("speakers", report.speakers.title),
+        *([("faces", "Speech, picture, truth")] if faces else []),
         *([("clips", "Best and worst clips")] if shown else []),
         *([("confusions", "Letters heard")] if matrices else []),
         *([("embeddings", "Embeddings")] if report.embeddings else []),
@@ -64,6 +67,7 @@ def write_page(path: Path, report: EvaluationReport, *, rank_by: MetricInfo, n_c
         points_a_strip=figures.POINTS_A_STRIP,
         speakers=printed(report.speakers),
         systems_shown=shown,
+        faces=faces,
         rank_by=rank_by.label,
         confusions=matrices,
         embeddings=_embeddings(report),
@@ -122,11 +126,13 @@ def _every_clip(report: EvaluationReport) -> PrintedTable | None:
 
 
 def _panels(report: EvaluationReport) -> list[figures.Panel]:
-    chosen = [t for t in report.tables if t.key in ("headline", "main")] or report.tables[:1]
+    chosen = [
+        t for t in report.tables if t.key in ("headline", "main", "face_who")
+    ] or report.tables[:1]
     panels = []
     for table, (column, info) in ((t, c) for t in chosen for c in enumerate(t.columns)):
         strips = []
-        for item, row in zip(report.scored, table.rows, strict=True):
+        for item, row in zip(report.scored, table.rows, strict=False):  # controls follow
             values = {
                 clip.label: value
                 for clip in item.run.clips

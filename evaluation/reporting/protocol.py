@@ -26,6 +26,7 @@ from manifests.splits import frozen
 
 FILE = "protocol.json"
 SCHEMA_VERSION = 2
+FACES_REFERENCE = "real stills of the same speaker, the clip itself left out"
 
 
 def protocol(
@@ -164,6 +165,13 @@ def _reference(scored: Sequence[ScoredRun], shown: Sequence[MetricInfo]) -> dict
     """What the speech was compared with, and how both were brought to one form."""
     clips = [(item.run, clip) for item in scored for clip in item.run.clips]
     there = sum(run.reference(clip) is not None for run, clip in clips)
+    if any(item.run.of_faces for item in scored):
+        return {
+            "what": FACES_REFERENCE,
+            "clips_with": there,
+            "clips_without": len(clips) - there,
+            "columns": [info.name for info in shown if info.needs_reference],
+        }
     return {
         "what": "recording of the same clip",
         "clips_with": there,
@@ -240,6 +248,9 @@ def sentences(card: dict[str, Any]) -> list[str]:
     if clips["split_sha256"]:
         split += f" ({', '.join(sha[:12] for sha in clips['split_sha256'])})"
     reference = card["reference"]
+    alike = ""
+    if "resampler" in reference:  # of speech
+        alike = f"; both brought to mono and {reference['scoring_rate_hz']} Hz by {reference['resampler']}"
     weighted = [n for n, way in how["columns"].items() if way == "weighted mean"]
     pooled = [n for n, way in how["columns"].items() if way not in ("mean", "weighted mean")]
     reasons = {name: told for name, told in card["failures"]["reasons"].items() if told}
@@ -254,8 +265,7 @@ def sentences(card: dict[str, Any]) -> list[str]:
             for name, entry in card["normalizers"].items()
         ),
         f"Reference: the {reference['what']}, of {reference['clips_with']} clips "
-        f"({reference['clips_without']} have none); both brought to mono and "
-        f"{reference['scoring_rate_hz']} Hz by {reference['resampler']}.",
+        f"({reference['clips_without']} have none){alike}.",
         "Numbers: mean over clips"
         + (f", by words for {', '.join(weighted)}" if weighted else "")
         + (f", of the whole set for {', '.join(pooled)}" if pooled else "")

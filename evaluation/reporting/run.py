@@ -12,6 +12,7 @@ from evaluation.metrics.base import Metric, MetricInfo
 from evaluation.reporting import printed as printing
 from evaluation.reporting import protocol, tables, writers
 from evaluation.reporting.captions import annotate
+from evaluation.reporting.controls import with_controls
 from evaluation.reporting.heard import heard_in_training
 from evaluation.reporting.printed import printed, printed_cell, text_table
 from evaluation.reporting.reported import paper_tables
@@ -59,7 +60,9 @@ def build_report(
     return EvaluationReport(
         scored=tuple(scored),
         metrics=tuple(metrics),
-        tables=tuple(annotate(table, scored, options) for table in own),
+        tables=tuple(
+            with_controls(annotate(table, scored, options), scored, options) for table in own
+        ),
         speakers=annotate(tables.speaker_table(scored, metrics, options), scored, options),
         paper=tuple(annotate(table, (*scored, *elsewhere), options) for table in reported),
         listening=tuple(listening),
@@ -159,7 +162,7 @@ def write_report(
 
 def terminal_table(report: EvaluationReport) -> str:
     """Returns the summary transposed for a terminal: one row per metric, one column per system."""
-    names = [item.run.info.name for item in report.scored]
+    names = [row.label for row in report.tables[0].rows] if report.tables else []
     shared = all(map(tables.same_counts, report.tables)) and len(_all_counts(report)) == 1
     rows: list[list[object]] = []
     for table in report.tables:

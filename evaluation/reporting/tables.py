@@ -25,7 +25,7 @@ from evaluation.stats import intervals as statistics
 from evaluation.stats import pooling
 from evaluation.stats.numbers import fixed
 from manifests.ordering import natural
-from manifests.records import RunClip
+from manifests.records import RunClip, Score
 
 
 @dataclass(frozen=True)
@@ -141,6 +141,8 @@ TITLES: dict[Group, str] = {
     "external": "Scored elsewhere",
     "published": "As published: the protocols of papers on the same files, faults included",
     "input": "What the files are",
+    "face_who": "Whom the faces show",
+    "face_looks": "How the faces look",
 }
 
 
@@ -263,6 +265,41 @@ def system_rows(
     return _with_bold(rows, scored, infos, best)
 
 
+def cell_of(
+    known: Sequence[Score], failed: Sequence[str], info: MetricInfo, options: TableOptions
+) -> Cell:
+    """Returns the cell of a metric over scores of clips, each clip once.
+
+    Args:
+        known: those that have a value.
+        failed: reasons of the others.
+    """
+    reasons = dict(collections.Counter(failed))
+    if not known:
+        return Cell(None, None, None, 0, len(failed), reasons=reasons)
+    known = sorted(known, key=lambda s: (s.speaker, s.stem))
+    values = np.array([[s.value, s.weight] for s in known], dtype=float)
+    speakers = [s.speaker for s in known]
+    how = options.how(speakers)
+    found = statistics.intervals(values[:, :1], speakers, values[:, 1:], **how)
+    if info.pool:
+        found = pooling.repool(found, {0: (info.pool, known)}, speakers, **how)
+    mean, *bounds = (
+        float(found.mean[0]),
+        *_bounds(info, values[:, 0], found, 0),
+    )
+    low, high = (value if math.isfinite(value) else None for value in bounds)
+    return Cell(
+        mean if math.isfinite(mean) else None,
+        low,
+        high,
+        len(known),
+        len(failed),
+        reasons=reasons,
+        is_range=info.direction == "none",
+    )
+
+
 def _bounds(
     info: MetricInfo, column: NDArray[np.float64], found: statistics.Intervals, index: int
 ) -> tuple[float, float]:
@@ -278,6 +315,8 @@ def within(info: MetricInfo, low: float, high: float) -> tuple[float, float]:
     shares begin at zero, and that shares and correlations end. NaN stays."""
     if info.direction == "lower" or info.unit == "%":
         low = max(low, 0.0) if math.isfinite(low) else low
+    if info.lowest is not None and math.isfinite(low):
+        low = max(low, info.lowest)
     highest = 100.0 if info.unit == "%" and info.direction == "higher" else info.highest
     if highest is not None and math.isfinite(high):
         high = min(high, highest)

@@ -214,11 +214,12 @@ def score_runs(
                 _store(own, {k: s for k, s in known[index].items() if k in of_own})
                 for folder in taken[index]:
                     _remove_shard(folder)
+    clips = [{clip.label: clip for clip in run.clips} for run in runs]
     return [
         ScoredRun(
             run,
             {
-                place: _owned(known[index][key], place)
+                place: _owned(known[index][key], clips[index][place[0]])
                 for place, key in wanted[index].items()
                 if only is None or place[0] in only
             },
@@ -272,12 +273,11 @@ def _missing(
     return {place for place, key in wanted.items() if key not in known}
 
 
-def _owned(score: Score, place: tuple[str, str]) -> Score:
+def _owned(score: Score, clip: RunClip) -> Score:
     """Two clips with the same content share a key; each gets the score under its own name."""
-    speaker, _, stem = place[0].partition("→")[0].rpartition("/")
-    if (score.speaker, score.stem) == (speaker, stem):
+    if (score.speaker, score.stem) == (clip.speaker, clip.stem):
         return score
-    return dataclasses.replace(score, speaker=speaker, stem=stem)
+    return dataclasses.replace(score, speaker=clip.speaker, stem=clip.stem)
 
 
 class _Hashes:
@@ -300,7 +300,7 @@ class _Hashes:
 
     def key(self, run: Run, clip: RunClip, metric: Metric) -> str:
         identity = [
-            self.file(run.wav(clip)) if metric.info.needs_degraded else "",
+            self.file(run.made(clip)) if metric.info.needs_degraded else "",
             self.file(run.reference(clip)) if metric.info.needs_reference else "",
             RULES,
             metric.info.identity(),

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from evaluation.inputs.build_files import has_landmarks
-from evaluation.inputs.pairs import Run
-from evaluation.inputs.settings import Settings
+from evaluation.inputs.pairs import Run, check_one_kind
+from evaluation.inputs.settings import FaceRuns, Settings
 from evaluation.inputs.versa import fields_of
 from evaluation.models.registry import DEFAULT
 from evaluation.models.transcripts import read_transcripts
@@ -31,9 +31,12 @@ def read_settings(
     """Returns the settings of a scoring from the options and from the files of the runs.
 
     Raises:
-        BadInput: transcripts of different recognizers, or options that do not fit.
+        BadInput: runs of speech beside runs of pictures, transcripts of different recognizers, or options
+            that do not fit.
         ManifestError: transcripts that cannot be read.
     """
+    if runs:
+        check_one_kind(runs)
     if recognizer_path is not None and recognizer in (None, NOBODY):
         raise BadInput("--recognizer-path without --recognizer", "name the recognizer")
     transcripts_by = ""
@@ -57,6 +60,21 @@ def read_settings(
         video_corpus=video_corpus,
         as_published=tuple(as_published),
         versa=tuple(dict.fromkeys(name for run in runs for name in fields_of(run.root, run.clips))),
+        faces=_faces(runs),
+    )
+
+
+def _faces(runs: Sequence[Run]) -> FaceRuns | None:
+    """What runs of pictures hold; None for runs of speech."""
+    if not runs or not runs[0].of_faces:
+        return None
+    from evaluation.inputs.pictures import law_path  # loads PyTorch
+
+    return FaceRuns(
+        speakers=min(len({clip.speaker for clip in run.clips}) for run in runs),
+        pictures=max(len(run.clips) for run in runs),
+        variants=max(len({clip.variant for clip in run.clips}) for run in runs),
+        law=any(law_path(run) is not None for run in runs),
     )
 
 

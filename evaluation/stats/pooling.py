@@ -99,9 +99,108 @@ def _balanced(scores: Sequence[Score | None]) -> Estimator:
     return estimate
 
 
+FEWEST_SPEAKERS = 3
+"""Of a correlation over speakers."""
+
+
+def _speaker_correlation(scores: Sequence[Score | None]) -> Estimator:
+    """Pearson's correlation over speakers of what their clips said on average with what is true. A speaker
+    who is drawn twice counts twice."""
+    known = [s for s in scores if s is not None]
+    names = sorted({s.details["speaker"] for s in known})
+    of = np.array([names.index(s.details["speaker"]) for s in known])
+    said = np.array([s.details["said"] for s in known])
+    true = np.array(
+        [next(s.details["true"] for s in known if s.details["speaker"] == n) for n in names]
+    )
+    belongs = (of[:, None] == np.arange(len(names))).astype(np.float64)
+    kept = np.array([s is not None for s in scores])
+
+    def estimate(counts: Array) -> Array:
+        mass = counts[:, kept] @ belongs
+        with np.errstate(invalid="ignore", divide="ignore"):
+            means = np.where(mass > 0, (counts[:, kept] * said) @ belongs / mass, 0.0)
+            weight = mass / belongs.sum(axis=0)
+            weight = weight / weight.sum(axis=1, keepdims=True)
+            x = means - (weight * means).sum(axis=1, keepdims=True)
+            y = true - (weight * true).sum(axis=1, keepdims=True)
+            found = (weight * x * y).sum(axis=1) / np.sqrt(
+                (weight * x * x).sum(axis=1) * (weight * y * y).sum(axis=1)
+            )
+        # Rounding alone makes a correlation of what does not vary.
+        flat = (weight * x * x).sum(axis=1) < 1e-12
+        few = (mass > 0).sum(axis=1) < FEWEST_SPEAKERS
+        return np.asarray(np.where(few | flat, np.nan, found))
+
+    return estimate
+
+
+def kernel(one: Array, other: Array) -> Array:
+    """(n, E), (m, E) of unit length → (n, m) of (1 + x·y)³."""
+    return np.asarray((1 + one @ other.T) ** 3)
+
+
+def _pairs(scores: Sequence[Score | None]) -> tuple[Array, Array, NDArray[np.int64]]:
+    """(N, E) embeddings of pictures, (N, E) of their clips' real stills, and (N,) the clips' numbers, which
+    several pictures share."""
+    known = [s.details for s in scores if s is not None]
+    names = {name: i for i, name in enumerate(dict.fromkeys(d["clip"] for d in known))}
+    shown, real = (np.array([d[key] for d in known], dtype=np.float64) for key in ("shown", "real"))
+    return shown, real, np.array([names[d["clip"]] for d in known], dtype=np.int64)
+
+
+def _kid(scores: Sequence[Score | None]) -> Estimator:
+    """The unbiased squared maximum mean discrepancy of pairs (Gretton et al., JMLR 13, 2012, lemma 6): what
+    belongs to one clip is never compared, in either set or across. So a clip that is drawn twice does not
+    make a set look narrow, and both sets have the same share of pairs of one speaker."""
+    kept = np.array([s is not None for s in scores])
+    shown, real, clip = _pairs(scores)
+    apart = (clip[:, None] != clip[None, :]).astype(np.float64)
+    across = kernel(shown, real)
+    table = (kernel(shown, shown) + kernel(real, real) - across - across.T) * apart
+
+    def estimate(counts: Array) -> Array:
+        drawn = counts[:, kept]
+        mass = ((drawn @ apart) * drawn).sum(axis=1)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            found = ((drawn @ table) * drawn).sum(axis=1) / mass
+        return np.asarray(np.where(mass > 0, found, np.nan))
+
+    return estimate
+
+
+def _frechet(scores: Sequence[Score | None]) -> Estimator:
+    """|m − m'|² + tr(C + C' − 2 (C C')^½) of the sets' means and covariances (Dowson and Landau, 1982).
+    NaN where a set has fewer than ten pictures for each number of an embedding."""
+    kept = np.array([s is not None for s in scores])
+    tables = _pairs(scores)[:2]
+    least = 10 * tables[0].shape[1]
+
+    def moments(table: Array, weight: Array) -> tuple[Array, Array]:
+        share = weight / weight.sum()
+        mean = share @ table
+        apart = table - mean
+        return mean, (share[:, None] * apart).T @ apart
+
+    def one(counts: Array) -> float:
+        if counts.sum() < least:
+            return float("nan")
+        (mean, cov), (other_mean, other_cov) = (moments(table, counts) for table in tables)
+        values, vectors = np.linalg.eigh(cov)
+        root = (vectors * np.sqrt(np.clip(values, 0, None))) @ vectors.T
+        both = np.sqrt(np.clip(np.linalg.eigvalsh(root @ other_cov @ root), 0, None)).sum()
+        apart = ((mean - other_mean) ** 2).sum()
+        return float(apart + np.trace(cov) + np.trace(other_cov) - 2 * both)
+
+    return lambda counts: np.array([one(row) for row in counts[:, kept]])
+
+
 POOLS: dict[str, Callable[[Sequence[Score | None]], Estimator]] = {
     "eer": _eer,
     "balanced": _balanced,
+    "speaker_correlation": _speaker_correlation,
+    "kid": _kid,
+    "frechet": _frechet,
 }
 """Name (`MetricInfo.pool`) → what makes the estimator of a set from its clips' scores."""
 

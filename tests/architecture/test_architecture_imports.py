@@ -34,6 +34,8 @@ FILE_MAY_IMPORT = {
         "gridprep.media.scenes",
         "gridprep.landmarks",
     ),
+    # A face is found in a generated picture where the preprocessing would find one.
+    "evaluation/models/face_points.py": ("gridprep.landmarks",),
 }
 """File → what it alone of its package may import besides."""
 
@@ -71,6 +73,7 @@ HOMES = {
     "onnxruntime": ("evaluation/models/dnsmos.py",),
     "pocketsphinx": ("evaluation/models/pocketsphinx.py",),
     "torchaudio": ("evaluation/models/torchaudio_placeholder.py",),
+    "dlib": ("evaluation/models/dlib_faces.py",),
     "jiwer": ("evaluation/inputs/text.py",),
 }
 """Heavy or optional library → the only files that may import it."""

@@ -25,6 +25,7 @@ DISTRIBUTIONS = {
     "cv2": "opencv-python",
     "yaml": "pyyaml",
     "PIL": "pillow",
+    "dlib": "dlib-bin",
     "pyworld": "pyworld-prebuilt",
     "sklearn": "scikit-learn",
     "distributed": "dask",
