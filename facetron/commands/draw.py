@@ -29,7 +29,7 @@ from manifests.outputs import Command
     "--checkpoint",
     type=click.Path(),
     required=True,
-    help="Name of bundled weights (wav2pix, choi), or path of a checkpoint of a system that draws.",
+    help="Path of a checkpoint of a system that draws: wav2pix, choi.",
 )
 @click.option(
     "--shuffle-speech",

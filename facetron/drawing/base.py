@@ -127,7 +127,7 @@ def load_painter(
     """Loads the painter of a checkpoint; the checkpoint names its system.
 
     Args:
-        name: bundled weights (`wav2pix`, `choi`) or a path.
+        name: path of a checkpoint, or the name of bundled weights, of a system that draws.
         device: `auto`, `cpu`, `cuda` or `cuda:1`.
         seed: seed of everything that is drawn at random.
         dropout: leave dropout on.

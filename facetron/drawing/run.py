@@ -40,7 +40,7 @@ class DrawOptions:
 
     Attributes:
         manifest: `manifest.jsonl`, or the folder of the build that holds it.
-        checkpoint: bundled weights or a path.
+        checkpoint: path of a checkpoint, or bundled weights, of a system that draws.
         subset: `train`, `val`, `test`, or `all`.
         shuffle_speech: control: each clip is drawn from a clip of another speaker.
         dropout: leave dropout on, where it is the system's noise.
