@@ -87,7 +87,7 @@ def test_critics_may_have_a_rate_of_their_own(tmp_path: Path) -> None:
     for asked, wanted in ((0.0, 0.5), (0.25, 0.125)):
         training = TrainConfig(
             epochs=1, batch_size=2, learning_rate=1.0, critic_learning_rate=asked, warmup_steps=2,
-            tensorboard=False, device="cpu",
+            loggers=("csv",), device="cpu",
         )  # fmt: skip
         stage = create("waves", DEBUG, training, "gan")
         assert isinstance(stage, GanStage)
