@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -162,8 +163,7 @@ def test_results_of_versa_are_columns_with_our_intervals(
     clips = read_jsonl(root / "clips.jsonl", "run-clips", RunClip)[1]
     (root / "wavs" / "s1").mkdir()
     (root / clips[1].wav).rename(root / "wavs" / "s1" / "lgbf6s.wav")
-    moved = [c if i != 1 else RunClip(**{**vars(c), "wav": "wavs/s1/lgbf6s.wav"})
-             for i, c in enumerate(clips)]  # fmt: skip
+    moved = [c if i != 1 else replace(c, wav="wavs/s1/lgbf6s.wav") for i, c in enumerate(clips)]
     write_jsonl(root / "clips.jsonl", "run-clips", moved)
     (root / FILE).write_text(RESULTS)
     run = read_run(root)

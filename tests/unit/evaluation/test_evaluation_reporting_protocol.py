@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -70,10 +71,13 @@ def test_other_words_another_normalizer_and_failures_by_reason(
     root = make_run(tmp_path / "run", split="mine")
     clips = read_jsonl(root / "clips.jsonl", "run-clips", RunClip)[1]
     said = [
-        RunClip(**{**vars(c), "sentence": "the zebra sleeps" if i == 0 else c.sentence,
-                   "reference": "" if i == 1 else c.reference})
-        for i, c in enumerate(clips)
-    ]  # fmt: skip
+        replace(
+            clip,
+            sentence="the zebra sleeps" if i == 0 else clip.sentence,
+            reference="" if i == 1 else clip.reference,
+        )
+        for i, clip in enumerate(clips)
+    ]
     write_jsonl(root / "clips.jsonl", "run-clips", said)
     transcribed(root, "the zebra sleeps")
     soundfile.write(root / clips[2].wav, np.zeros(19_200), 16_000)
