@@ -239,8 +239,9 @@ def repool(
         _, group = np.unique(np.array([speakers[int(i)] for i in known]), return_inverse=True)
         if method == "bootstrap":
             drawn = _drawn(estimate, group, n_resamples, np.random.default_rng(seed))
-            tail = 50 * (1 - confidence)
-            low[column], high[column] = np.percentile(drawn, [tail, 100 - tail])
+            if len(drawn):  # none where the number is undefined, as the correlation of a constant
+                tail = 50 * (1 - confidence)
+                low[column], high[column] = np.percentile(drawn, [tail, 100 - tail])
         else:
             reach = _jackknife(estimate, group, confidence)
             low[column], high[column] = mean[column] - reach, mean[column] + reach

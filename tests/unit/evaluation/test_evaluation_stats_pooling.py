@@ -122,3 +122,24 @@ def test_one_clip_has_no_interval_and_none_has_no_number() -> None:
     )
     assert found.mean[0] == 0
     assert np.isnan([found.low[0], found.high[0], found.mean[1]]).all()
+
+
+def test_what_is_undefined_in_every_redrawn_set_has_no_interval() -> None:
+    """The correlation over speakers of a picture that is the same for all, as the mean face."""
+    speakers = ["s1", "s2", "s3", "s4"] * 3
+    scores = [
+        Score(
+            speaker,
+            f"clip{i}",
+            "face_law_f0",
+            0.0,
+            "ok",
+            details={"speaker": speaker, "said": 5.0, "true": float(speaker[1:])},
+        )
+        for i, speaker in enumerate(speakers)
+    ]
+    found = statistics.intervals(np.zeros((12, 1)), speakers, np.ones((12, 1)), **HOW)
+    pooled = repool(found, {0: ("speaker_correlation", scores)}, speakers, **HOW)
+    assert math.isnan(pooled.mean[0])
+    assert math.isnan(pooled.low[0])
+    assert math.isnan(pooled.high[0])
