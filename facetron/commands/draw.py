@@ -29,7 +29,7 @@ from manifests.outputs import Command
     "--checkpoint",
     type=click.Path(),
     required=True,
-    help="Path of a checkpoint of a system that draws: wav2pix, choi.",
+    help="Bundled weights (wav2pix) or path of a checkpoint of a system that draws.",
 )
 @click.option(
     "--shuffle-speech",

@@ -9,6 +9,7 @@ import pytest
 
 from facetron import systems
 from facetron.checkpoints import bundled, checkpoint
+from facetron.drawing.base import load_painter
 from facetron.synthesis.base import load_synthesizer
 from facetron.synthesis.confidence import stored
 from manifests.errors import BadInput
@@ -45,13 +46,28 @@ def test_the_bundled_readers_of_lips_are_calibrated(name: str) -> None:
     assert set(found.voices) == set(checkpoint.read_info(path).speakers)
 
 
-def baselines() -> list[str]:
-    """Bundled weights of the systems beside Facetron."""
+def baselines(draw: bool) -> list[str]:
+    """Bundled weights of the systems beside Facetron, of those that draw or those that speak."""
     found = {name: checkpoint.read_info(bundled.resolve(name)) for name in bundled.names()}
-    return [name for name, info in found.items() if info.system != systems.DEFAULT]
+    return [
+        name
+        for name, info in found.items()
+        if info.system != systems.DEFAULT and bool(systems.get(info.system).painter) is draw
+    ]
 
 
-@pytest.mark.parametrize("name", baselines())
+@pytest.mark.parametrize("name", baselines(draw=True))
+def test_bundled_painters_are_small_and_draw_speakers_that_they_never_saw(name: str) -> None:
+    path = bundled.resolve(name)
+    assert path.stat().st_size <= 5_000_000
+    assert "Weights" in (path.parent / "README.md").read_text(encoding="utf-8")
+    painter = load_painter(name, device="cpu")
+    assert painter.system == name
+    assert len(painter.info.speakers) == 29
+    assert not any(painter.seen(speaker) for speaker in ("s1", "s2", "s4", "s29"))
+
+
+@pytest.mark.parametrize("name", baselines(draw=False))
 def test_bundled_baselines_are_small_and_speak_for_speakers_that_they_never_saw(name: str) -> None:
     if name == "voc":
         pytest.importorskip("pyworld", reason="the extra world is not installed")
