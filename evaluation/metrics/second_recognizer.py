@@ -70,11 +70,11 @@ class RecognizerAgreement(Recognition):
         direction="higher",
         definition=(
             "Words on which the recognizer and pocketsphinx agree: 100 % less the word edits between "
-            "their two transcripts over the words of the longer one, pooled over the corpus; two that "
-            "hear nothing agree. It needs no sentence, and says how far the error rates can be trusted."
+            "their two transcripts over the words of the longer one, pooled over the corpus. A clip in "
+            "which neither hears a word has no score. It needs no sentence, and says how far the error "
+            "rates can be trusted."
         ),
         group="recognition",
-        revision=2,
         libraries=("pocketsphinx",),
         extra="judges",
     )
@@ -105,7 +105,9 @@ class RecognizerAgreement(Recognition):
         heard = [
             normalize(each.transcript(pair)).split() for each in (self.recognizer, self.second)
         ]
-        longer = max(1, *map(len, heard))  # two that hear nothing agree
+        longer = max(map(len, heard))
+        if not longer:  # an agreement on nothing would let noise win the column
+            raise Unscorable("nothing_heard", "neither recognizer heard a word")
         edits = Levenshtein.distance(*heard)
         details = {"first": " ".join(heard[0]), "second": " ".join(heard[1])}
         return Measured(100 * (1 - edits / longer), longer, details)

@@ -266,8 +266,8 @@ def test_agreement_counts_words(one: str, other: str, percent: float) -> None:
     found = metric.measure(Pair(clip, Recording(buzz(), 16_000), None))
     assert found.value == pytest.approx(percent)
     metric.second = metric.recognizer = _Says("")  # type: ignore[assignment]
-    silent = metric.measure(Pair(clip, Recording(buzz(), 16_000), None))
-    assert (silent.value, silent.weight) == (100, 1), "two that hear nothing agree"
+    with pytest.raises(Unscorable, match="nothing_heard"):
+        metric.measure(Pair(clip, Recording(buzz(), 16_000), None))
 
 
 # --- whole runs

@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from conftest import write_run
 from numpy.typing import NDArray
 
 from evaluation.commands.report import report
@@ -177,10 +176,12 @@ def test_a_missing_file_is_no_zero(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert score.reason.startswith("file_missing")
 
 
-def test_a_report_shows_them_beside_the_honest_columns(tmp_path: Path) -> None:
+def test_a_report_shows_them_beside_the_honest_columns(
+    tmp_path: Path, make_run: Callable[..., Path]
+) -> None:
     for name, share in (("A", 0.01), ("B", 0.2)):
         noise = np.random.default_rng(1)
-        write_run(
+        make_run(
             tmp_path / name,
             name=name,
             stems=("bbaf2n", "lgbf6s", "pbio7a", "swwv9a", "sbwe5n"),
