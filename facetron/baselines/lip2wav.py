@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from facetron.baselines.decoder_walk import Draws, Weights, walk
 from facetron.baselines.eyes import (
     DEBUG_FACE,
     DEBUG_LIP,
@@ -144,22 +145,20 @@ class ZoneoutCell(nn.Module):
         super().__init__()
         self.cell, self.units, self.rate = nn.LSTMCell(size_in, units), units, rate
 
-    def forward(self, x: Tensor, state: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
-        made = self.cell(x, state)
-        mixed = [self._mixed(old, new) for old, new in zip(state, made, strict=True)]
-        return mixed[0], mixed[1]
+    def kept(self, steps: int, clips: int, like: Tensor) -> Tensor:
+        """(S, 2, B, units) what the states h and c keep in each step: 0 or 1, drawn, in training, else
+        the rate."""
+        if not self.training or not self.rate:
+            return like.new_full((steps, 2, clips, self.units), self.rate)
+        drawn = torch.rand(steps, 2, clips, self.units, device=like.device)
+        return (drawn < self.rate).to(like)
 
-    def _mixed(self, old: Tensor, new: Tensor) -> Tensor:
-        if not self.rate:
-            return new
-        if not self.training:
-            return self.rate * old + (1 - self.rate) * new
-        kept = torch.rand_like(new) < self.rate
-        return torch.where(kept, old, new)
-
-    def start(self, batch: int, like: Tensor) -> tuple[Tensor, Tensor]:
-        zeros = like.new_zeros(batch, self.units)
-        return zeros, zeros
+    @property
+    def joined(self) -> tuple[Tensor, Tensor]:
+        """Weight (4 units, inputs + units) and bias, of input and state in one."""
+        cell = self.cell
+        weight = torch.cat([cell.weight_ih, cell.weight_hh], dim=1)
+        return weight, cell.bias_ih + cell.bias_hh
 
 
 class Attention(nn.Module):
@@ -173,12 +172,12 @@ class Attention(nn.Module):
         self.project = nn.Linear(filters, size)
         self.score = nn.Linear(size, 1, bias=False)
 
-    def forward(self, query: Tensor, keys: Tensor, cumulative: Tensor) -> Tensor:
-        """(B, query), (B, T, size) of `memory`, (B, T) → (B, T) weights of sum 1."""
-        place = self.project(self.location(cumulative[:, None]).transpose(1, 2))
-        energy = self.score(torch.tanh(self.query(query)[:, None] + keys + place))
-        weights: Tensor = energy.squeeze(-1).softmax(dim=-1)
-        return weights
+    @property
+    def place(self) -> Tensor:
+        """(size, 31) location layer and projection in one."""
+        kernels = self.location.weight[:, 0]
+        made: Tensor = self.project.weight @ kernels
+        return made
 
 
 class Decoded(nn.Module):
@@ -236,8 +235,6 @@ class Decoded(nn.Module):
 
     def _walk(self, memory: Tensor, wanted: Tensor | None) -> tuple[Tensor, Tensor]:
         clips, steps, _ = memory.shape
-        keys = self.attention.memory(memory)
-        drops = self._drops(memory)
         forced = torch.zeros(steps, dtype=torch.bool)
         true = memory.new_zeros(clips, steps, self.n_mels)
         if wanted is not None and self.training:
@@ -245,27 +242,21 @@ class Decoded(nn.Module):
             true[:, 1:] = last[:, :-1]
             forced = torch.rand(steps) < self.true_share
         forced[0] = True  # the frame before the first is zeros
-        heard = self._prenet(true, drops)
-        one, two = self.first.start(clips, memory), self.second.start(clips, memory)
-        context, cumulative = (
-            memory.new_zeros(clips, memory.shape[2]),
-            memory.new_zeros(clips, steps),
-        )
-        frames: list[Tensor] = []
-        weights: list[Tensor] = []
-        for step in range(steps):
-            before = heard[:, step]
-            if not forced[step]:
-                before = self._prenet(frames[-1][:, None, -1], drops[step : step + 1])[:, 0]
-            one = self.first(torch.cat([before, context], dim=-1), one)
-            two = self.second(one[0], two)
-            weight = self.attention(two[0], keys, cumulative)
-            cumulative = cumulative + weight
-            context = torch.bmm(weight[:, None], memory).squeeze(1)
-            made = self.frame(torch.cat([two[0], context], dim=-1))
-            frames.append(made.reshape(clips, self.per_step, self.n_mels))
-            weights.append(weight)
-        return torch.stack(frames, dim=1), torch.stack(weights, dim=1)
+        kept = [cell.kept(steps, clips, memory) for cell in (self.first, self.second)]
+        draws = Draws(self._drops(memory), torch.cat(kept, dim=1), forced.tolist())
+        keys = self.attention.memory(memory)
+        frames, weights = walk(memory, keys, true, self.weights(), draws)
+        return frames.reshape(clips, steps, self.per_step, self.n_mels), weights
+
+    def weights(self) -> Weights:
+        """What the walk learns with."""
+        attention = self.attention
+        one, two = cast(nn.Linear, self.prenet[0]), cast(nn.Linear, self.prenet[1])
+        return Weights(
+            one.weight, one.bias, two.weight, two.bias, *self.first.joined, *self.second.joined,
+            attention.query.weight, attention.place, attention.project.bias,
+            attention.score.weight[0], self.frame.weight, self.frame.bias,
+        )  # fmt: skip
 
     def _drops(self, memory: Tensor) -> Tensor:
         """(T, 2, B or 1, prenet) what the prenet's dropout of 0.5 keeps, doubled. It is on at synthesis
@@ -278,13 +269,6 @@ class Decoded(nn.Module):
             generator = torch.Generator().manual_seed(PRENET_SEED)
             drawn = torch.rand(steps, 2, 1, cast(int, width), generator=generator)
         return (drawn < 0.5).to(memory) * 2
-
-    def _prenet(self, frames: Tensor, drops: Tensor) -> Tensor:
-        """(B, S, n_mels) with (S, 2, …) of `_drops` → (B, S, prenet)."""
-        x = frames
-        for number, layer in enumerate(self.prenet):
-            x = torch.relu(layer(x)) * drops[:, number].transpose(0, 1)
-        return x
 
 
 class Lip2Wav(BaselineModel):
