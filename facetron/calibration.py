@@ -34,8 +34,16 @@ from manifests.manifest import FeatureRow, Manifest
 Pictures = NDArray[np.uint8]
 Float = NDArray[np.float64]
 
-LOST = 0.03
-"""Share of the clips that the threshold is fitted on which fall below it; of others it may be more."""
+LEAST_DOUBT = 1e-3
+"""Least −score whose logarithm tells anything: what is surer than this is as sure."""
+BACKWARDS, DISORDER, RUNS, SILENCE = (
+    "backwards",
+    "words out of order",
+    "runs of frames",
+    "silence",
+)
+KINDS = (BACKWARDS, DISORDER, RUNS, SILENCE)
+"""Kinds of lips that do not speak GRID (`other_lips`)."""
 BINS = (0.0, 0.5, 0.7, 0.8, 0.9, 1.0)
 VOICE_CLIPS = 8
 """Training clips per speaker whose middle stills make the mean face of a known speaker."""
@@ -97,7 +105,11 @@ def calibrate(
     read = {subset: _read(synthesizer, clips) for subset, clips in subsets.items()}
     scores = sentence_scores([clip.real.log_probs for clip in read[fit]])
     weights = _fitted_words(read[fit], scores)
-    threshold = float(np.quantile(scores, LOST))
+    others = [[clip.others[kind] for clip in read[fit] if kind in clip.others] for kind in KINDS]
+    threshold = equal_error(
+        scores,
+        [sentence_scores([reading.log_probs for reading in kind]) for kind in others if kind],
+    )
     voices = _voices(synthesizer, rows)
     measured = Calibration(
         word_weights=weights,
@@ -122,7 +134,7 @@ def other_lips(
     name of their kind: the clip backwards, its words in an impossible order, short runs of its frames
     at random, and the lips of its first pause going on."""
     frames = len(lips)
-    yield "backwards", lips[::-1].copy()
+    yield BACKWARDS, lips[::-1].copy()
     spans = [span for span in row.words if span.end_frame > span.start_frame]
     if len(spans) > 1:
         before = np.arange(spans[0].start_frame)
@@ -130,15 +142,38 @@ def other_lips(
         turned = spans[len(spans) // 2 :] + spans[: len(spans) // 2]
         parts = [np.arange(span.start_frame, span.end_frame) for span in turned]
         after = np.arange(spans[-1].end_frame, frames)
-        yield "words out of order", lips[np.concatenate([before, *parts, after])[:frames]]
+        yield DISORDER, lips[np.concatenate([before, *parts, after])[:frames]]
     runs: list[NDArray[np.int64]] = []
     while sum(len(run) for run in runs) < frames:
         start = int(rng.integers(max(frames - 10, 1)))
         runs.append(np.arange(start, min(start + int(rng.integers(4, 10)), frames)))
-    yield "runs of frames", lips[np.concatenate(runs)[:frames]]
+    yield RUNS, lips[np.concatenate(runs)[:frames]]
     pause = max(spans[0].start_frame if spans else 1, 1)
     steps = np.clip(pause // 2 + np.cumsum(rng.integers(-1, 2, frames)), 0, pause - 1)
-    yield "silence", lips[steps]
+    yield SILENCE, lips[steps]
+
+
+def equal_error(grid: Sequence[float], others: Sequence[Sequence[float]]) -> float:
+    """Returns the sentence score that divides lips that speak GRID from others with as large a share of
+    GRID's clips lost as of the kind of other lips that is the hardest to tell gets through.
+
+    A share that may be lost, fixed beforehand, would not do: of clips all of which are read well it
+    throws good ones away, and of clips one of which is hardly read it lets everything through.
+
+    Args:
+        grid: scores of clips that speak GRID.
+        others: of each kind of other lips, the scores of its clips.
+    """
+    # A score is a logarithm per frame: −0.01 and −0.1 lie as far apart as −0.1 and −1.
+    spoken, *rest = (np.log(-np.minimum(kind, -LEAST_DOUBT)) for kind in (grid, *others))
+    ordered = np.unique(np.concatenate([spoken, *rest]))
+    limits = np.array([*(ordered[1:] + ordered[:-1]) / 2, ordered[-1] + 1])
+    worst = [
+        max(float((spoken > limit).mean()), *(float((kind <= limit).mean()) for kind in rest))
+        for limit in limits
+    ]
+    # Where a whole range is as good, its middle keeps away from both sides.
+    return -float(np.exp(limits[np.array(worst) == min(worst)].mean()))
 
 
 def _read(synthesizer: Synthesizer, rows: Sequence[FeatureRow]) -> list[_Read]:

@@ -63,8 +63,8 @@ class Calibration(Record):
     Attributes:
         word_weights: weights of a logistic regression from 1, the certainty of a word's letters and
             the sentence score of its clip to the probability that the word is right.
-        threshold: lowest sentence score of lips that speak GRID.
-        kept: share of the held-out clips above the threshold.
+        threshold: lowest sentence score of lips that are taken for GRID speech.
+        kept: share of the held-out clips at or above the threshold.
         rejected: kind of other lips → share below the threshold.
         clips, words: number of clips and words that `kept` and `reliability` were measured on.
         subset: subset of these clips.

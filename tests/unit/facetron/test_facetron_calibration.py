@@ -128,3 +128,24 @@ def test_a_regression_finds_the_odds_it_was_drawn_with() -> None:
     truth = np.array([0.5, 2.0, -1.0])
     y = rng.random(4000) < 1 / (1 + np.exp(-x @ truth))
     assert calibration._logistic_regression(x, y) == pytest.approx(truth, abs=0.15)
+
+
+def test_the_limit_loses_as_much_as_it_lets_through() -> None:
+    def divided(grid: list[float], *others: list[float]) -> list[float]:
+        limit = calibration.equal_error(grid, others)
+        kept = float(np.mean(np.array(grid) >= limit))
+        return [kept, *(float(np.mean(np.array(kind) < limit)) for kind in others)]
+
+    # One clip that is hardly read does not make the limit lenient, as its quantile would.
+    rng = np.random.default_rng(0)
+    grid = [-2.0, *(-np.exp(rng.normal(-4, 0.5, 49)))]
+    near, far = (-np.exp(rng.normal(mean, 0.5, 50)) for mean in (-1.5, 1.0))
+    assert divided(grid, list(near), list(far)) == pytest.approx([0.98, 1, 1], abs=0.021)
+    # Nor do clips that are all read well make it strict: it lies in the middle of what is between.
+    assert calibration.equal_error([-0.01, -0.01], [[-1.0], [-4.0]]) == pytest.approx(-0.1)
+    # Where the two overlap, both sides pay alike, by the kind that is the worst.
+    grid, near = list(-np.exp(rng.normal(-2, 1, 400))), list(-np.exp(rng.normal(0, 1, 400)))
+    kept, rejected, easy = divided(grid, near, [-20.0] * 5)
+    assert kept == pytest.approx(rejected, abs=0.01)
+    assert kept == pytest.approx(0.841, abs=0.03)  # one standard deviation
+    assert easy == 1
