@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from facetron.commands.options import device_option
 from manifests.console import format_table
 from manifests.outputs import Command
 
@@ -28,7 +29,7 @@ SUBSET = click.Choice(["val", "test"])
 @click.option(
     "--check", type=SUBSET, default="test", show_default=True, help="Subset to measure on."
 )
-@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
+@device_option
 def calibrate(checkpoint: str, manifest: Path, fit: str, check: str, device: str) -> None:
     """Measures on held-out clips how far the readings of CHECKPOINT can be trusted.
 

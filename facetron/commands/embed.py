@@ -6,30 +6,20 @@ from pathlib import Path
 
 import click
 
+from facetron.commands.options import device_option, limit_option, manifest_option, subset_option
 from manifests.errors import BadInput
 from manifests.outputs import Command
 
 
 @click.command(cls=Command)
-@click.option(
-    "--manifest",
-    type=click.Path(path_type=Path),
-    required=True,
-    help="manifest.jsonl, or the folder of a `gridprep build`.",
-)
+@manifest_option
 @click.option(
     "--checkpoint",
     type=click.Path(),
     required=True,
     help="Checkpoint of any stage with a face or a prosody encoder, or the name of bundled weights.",
 )
-@click.option(
-    "--subset",
-    type=click.Choice(["train", "val", "test", "all"]),
-    default="test",
-    show_default=True,
-    help="Subset of the split that the features were built with.",
-)
+@subset_option
 @click.option(
     "--out", type=click.Path(path_type=Path), required=True, help="The .npz file to write."
 )
@@ -43,10 +33,8 @@ from manifests.outputs import Command
     show_default=True,
     help="Face of each clip: its middle face still, or the mean over all its face stills.",
 )
-@click.option(
-    "--limit", type=click.IntRange(min=0), default=0, help="Largest number of clips; 0 takes all."
-)
-@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
+@limit_option
+@device_option
 def embed(
     manifest: Path,
     checkpoint: str,

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, cast
 import click
 
 from facetron import systems
+from facetron.commands.options import config_option, set_option, size_option
 from manifests.console import format_table
 from manifests.outputs import Command
 from manifests.specs import CLIP_SECONDS
@@ -25,15 +26,9 @@ COLUMNS = ("module", "input", "output", "M parameters", "GFLOP per clip", "plann
 @click.option(
     "--system", default=systems.DEFAULT, show_default=True, help="Name of the system to describe."
 )
-@click.option("--size", default=None, help="Size preset: paper (the default), small or debug.")
-@click.option("--config", "file", type=click.Path(path_type=Path), help="YAML file of options.")
-@click.option(
-    "--set",
-    "sets",
-    multiple=True,
-    metavar="KEY=VALUE",
-    help="Option to change, such as vocoder=v3; may be given several times.",
-)
+@size_option
+@config_option
+@set_option("vocoder=v3")
 @click.option("--yaml", "as_yaml", is_flag=True, help="Print the whole config as YAML instead.")
 def info(
     system: str, size: str | None, file: Path | None, sets: tuple[str, ...], as_yaml: bool

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from facetron.commands.options import seed_option
 from manifests.outputs import Command
 
 
@@ -19,9 +20,7 @@ from manifests.outputs import Command
     show_default=True,
     help="Clips per speaker in each section, drawn at random.",
 )
-@click.option(
-    "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Seed of the draw."
-)
+@seed_option("the draw")
 @click.option(
     "--title", default="Speech from silent video", show_default=True, help="Title of the page."
 )

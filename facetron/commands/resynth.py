@@ -2,35 +2,30 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import click
 
+from facetron.commands.options import (
+    close,
+    limit_option,
+    manifest_option,
+    max_failures_option,
+    name_option,
+    out_option,
+    seed_option,
+    subset_option,
+)
 from facetron.synthesis.resynth import ResynthOptions, resynthesize
 from facetron.vocoders.registry import PUBLISHED, VOCODERS
 from manifests.cpus import available_cpus
-from manifests.errors import TooManyFailures
 from manifests.outputs import Command
 
 
 @click.command(cls=Command)
-@click.option(
-    "--manifest",
-    type=click.Path(path_type=Path),
-    required=True,
-    help="manifest.jsonl, or the folder of a `gridprep build`.",
-)
-@click.option(
-    "--subset",
-    type=click.Choice(["train", "val", "test", "all"]),
-    default="test",
-    show_default=True,
-    help="Subset of the split that the features were built with.",
-)
-@click.option(
-    "--out", type=click.Path(path_type=Path), required=True, help="Run directory to write."
-)
+@manifest_option
+@subset_option
+@out_option
 @click.option(
     "--vocoder",
     type=click.Choice(list(VOCODERS)),
@@ -60,43 +55,24 @@ from manifests.outputs import Command
     help="Weights of hifigan and of published: bundled weights (synthgrid, grid-s1), a checkpoint with "
     "a vocoder, or a file of `facetron published`.",
 )
-@click.option(
-    "--limit", type=click.IntRange(min=0), default=0, help="Largest number of clips; 0 takes all."
-)
-@click.option(
-    "--seed",
-    type=click.IntRange(min=0),
-    default=0,
-    show_default=True,
-    help="Seed of Griffin-Lim's first phase.",
-)
+@limit_option
+@seed_option("Griffin-Lim's first phase")
 @click.option(
     "--jobs",
     type=click.IntRange(min=1),
     default=None,
     help="Number of processes; one per core by default.",
 )
-@click.option("--name", default="", help="Name of the run in tables.")
-@click.option(
-    "--max-failures",
-    type=click.IntRange(min=0),
-    default=0,
-    show_default=True,
-    help="Number of failed clips above which the exit code is not 0.",
-)
+@name_option
+@max_failures_option
 def resynth(
-    manifest: Path,
-    subset: str,
-    out: Path,
     vocoder: str,
     iterations: int,
     magnitude: str,
     checkpoint: str,
-    limit: int,
-    seed: int,
     jobs: int | None,
-    name: str,
     max_failures: int,
+    **options: Any,
 ) -> None:
     """Turns the mels of recordings back into speech by a vocoder (analysis–synthesis).
 
@@ -108,26 +84,7 @@ def resynth(
         chosen = (("checkpoint", checkpoint),)
     report = resynthesize(
         ResynthOptions(
-            manifest=manifest,
-            out=out,
-            subset=subset,
-            vocoder=vocoder,
-            vocoder_options=chosen,
-            limit=limit,
-            seed=seed,
-            jobs=jobs or available_cpus(),
-            name=name,
+            vocoder=vocoder, vocoder_options=chosen, jobs=jobs or available_cpus(), **options
         )
     )
-    kept = f" ({report.kept} of them kept from before)" if report.kept else ""
-    failed = len(report.failures)
-    click.echo(
-        f"{out}: wrote {report.wrote + report.kept}{kept} + failed {failed} = asked {report.asked}"
-    )
-    for failure in report.failures[:5]:
-        click.echo(f"  {failure.clip_id}: {failure.detail}", err=True)
-    if failed > max_failures:
-        raise TooManyFailures(
-            f"{failed} of {report.asked} clips failed, --max-failures is {max_failures}",
-            f"see {out / 'failures.jsonl'}",
-        )
+    close(options["out"], report, max_failures)

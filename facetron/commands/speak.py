@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from facetron.vocoders.registry import AUTO, VOCODERS
+from facetron.commands.options import BUNDLED, decoding_option, device_option, vocoder_options
 from manifests.errors import BadInput
 from manifests.outputs import Command
 
@@ -27,38 +27,16 @@ FILE = click.Path(path_type=Path)
     help="Picture or video of the face that determines the voice; by default the face in VIDEO.",
 )
 @click.option("--wav", type=FILE, default=None, help="WAV file to write the speech to as well.")
-@click.option(
-    "--text",
-    "decoding",
-    type=click.Choice(["greedy", "beam", "letters", "grammar"]),
-    default="greedy",
-    show_default=True,
-    help="CTC decoding of the text read from the lips; letters prefers the spellings of the sentences "
-    "that the weights were trained on, grammar allows GRID's sentences only. The speech does not depend "
-    "on it.",
-)
+@decoding_option("--text", "decoding")
 @click.option(
     "--checkpoint",
     type=click.Path(),
     default="grid-s1",
     show_default=True,
-    help="Name of bundled weights (synthgrid, grid-s1), or path of a checkpoint.",
+    help=BUNDLED,
 )
-@click.option(
-    "--vocoder",
-    type=click.Choice([AUTO, *VOCODERS]),
-    default=AUTO,
-    show_default=True,
-    help="Vocoder that turns the mel into a waveform; auto takes the checkpoint's own.",
-)
-@click.option(
-    "--vocoder-checkpoint",
-    type=click.Path(),
-    default="",
-    help="Weights of another vocoder: HiFi-GAN's, BigVGAN's or Vocos's (see `facetron published`), or a "
-    "checkpoint with a vocoder. Mels of another spec are converted.",
-)
-@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
+@vocoder_options
+@device_option
 @click.option(
     "--who",
     default="",

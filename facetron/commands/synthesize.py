@@ -2,35 +2,35 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import click
 
-from facetron.vocoders.registry import AUTO, VOCODERS
-from manifests.errors import TooManyFailures
+from facetron.commands.options import (
+    BUNDLED,
+    close,
+    decoding_option,
+    device_option,
+    limit_option,
+    manifest_option,
+    max_failures_option,
+    name_option,
+    out_option,
+    seed_option,
+    subset_option,
+    vocoder_options,
+)
 from manifests.outputs import Command
 
 
 @click.command(cls=Command)
-@click.option(
-    "--manifest",
-    type=click.Path(path_type=Path),
-    required=True,
-    help="manifest.jsonl, or the folder of a `gridprep build`.",
-)
-@click.option(
-    "--subset",
-    type=click.Choice(["train", "val", "test", "all"]),
-    default="test",
-    show_default=True,
-    help="Subset of the split that the features were built with.",
-)
+@manifest_option
+@subset_option
 @click.option(
     "--checkpoint",
     type=click.Path(),
     required=True,
-    help="Name of bundled weights (synthgrid, grid-s1), or path of a checkpoint.",
+    help=BUNDLED,
 )
 @click.option(
     "--face",
@@ -76,43 +76,12 @@ from manifests.outputs import Command
     help="Bundled weights or a path of facetron's, which read the text of --text lips; synthgrid if not "
     "given.",
 )
-@click.option(
-    "--vocoder",
-    type=click.Choice([AUTO, *VOCODERS]),
-    default=AUTO,
-    show_default=True,
-    help="Vocoder that turns the mel into a waveform; auto takes the checkpoint's own.",
-)
-@click.option(
-    "--vocoder-checkpoint",
-    type=click.Path(),
-    default="",
-    help="Weights of another vocoder: HiFi-GAN's, BigVGAN's or Vocos's (see `facetron published`), or a "
-    "checkpoint with a vocoder. Mels of another spec are converted.",
-)
-@click.option(
-    "--decoding",
-    type=click.Choice(["greedy", "beam", "letters", "grammar"]),
-    default="greedy",
-    show_default=True,
-    help="CTC decoding of the text read from the lips; letters prefers the spellings of the sentences "
-    "that the weights were trained on, grammar allows GRID's sentences only. The speech does not depend "
-    "on it.",
-)
-@click.option(
-    "--out", type=click.Path(path_type=Path), required=True, help="Run directory to write."
-)
-@click.option("--name", default="", help="Name of the run in tables.")
-@click.option(
-    "--limit", type=click.IntRange(min=0), default=0, help="Largest number of clips; 0 takes all."
-)
-@click.option(
-    "--seed",
-    type=click.IntRange(min=0),
-    default=0,
-    show_default=True,
-    help="Seed of everything that is drawn at random.",
-)
+@vocoder_options
+@decoding_option("--decoding")
+@out_option
+@name_option
+@limit_option
+@seed_option()
 @click.option(
     "--face-clips",
     type=click.IntRange(min=1),
@@ -120,7 +89,7 @@ from manifests.outputs import Command
     show_default=True,
     help="Largest number of clips per speaker whose face stills --face chooses among.",
 )
-@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
+@device_option
 @click.option(
     "--batch-size",
     type=click.IntRange(min=1),
@@ -128,13 +97,7 @@ from manifests.outputs import Command
     show_default=True,
     help="Clips per batch.",
 )
-@click.option(
-    "--max-failures",
-    type=click.IntRange(min=0),
-    default=0,
-    show_default=True,
-    help="Number of failed clips above which the exit code is not 0.",
-)
+@max_failures_option
 def synthesize(max_failures: int, **options: Any) -> None:
     """Synthesizes speech from lips and a face for every clip of a subset.
 
@@ -160,15 +123,4 @@ def synthesize(max_failures: int, **options: Any) -> None:
             f"{len(report.foreign)} of {report.asked} clips do not look like GRID speech, the only "
             f"speech that the weights know: {shown}"
         )
-    out, failed = options["out"], len(report.failures)
-    kept = f" ({report.kept} of them kept from before)" if report.kept else ""
-    click.echo(
-        f"{out}: wrote {report.wrote + report.kept}{kept} + failed {failed} = asked {report.asked}"
-    )
-    for failure in report.failures[:5]:
-        click.echo(f"  {failure.clip_id}: {failure.detail}", err=True)
-    if failed > max_failures:
-        raise TooManyFailures(
-            f"{failed} of {report.asked} clips failed, --max-failures is {max_failures}",
-            f"see {out / 'failures.jsonl'}",
-        )
+    close(options["out"], report, max_failures)

@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from facetron import systems
+from facetron.commands.options import config_option, set_option, size_option
 from manifests.errors import BadInput
 from manifests.outputs import Command
 
@@ -28,15 +29,9 @@ from manifests.outputs import Command
     help="For the stage prosody, in the place of --manifest: any folder SPEAKER/FILE.wav.",
 )
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="Folder of the run.")
-@click.option("--size", default=None, help="Size preset: paper (the default), small or debug.")
-@click.option("--config", "file", type=click.Path(path_type=Path), help="YAML file of options.")
-@click.option(
-    "--set",
-    "sets",
-    multiple=True,
-    metavar="KEY=VALUE",
-    help="Option to change, such as train.epochs=30 or lip=small; may be given several times.",
-)
+@size_option
+@config_option
+@set_option("train.epochs=30 or lip=small")
 @click.option(
     "--from",
     "sources",
