@@ -135,14 +135,10 @@ def expected_counts() -> dict[str, int]:
 
     These are the counts of list A, a listing of the files as distributed: 1000 each, but s4 999,
     s7 999, s8 889 and s15 983. Six more clips (five of s8, one of s4) are known from list B alone;
-    `known_counts` has them, so a speaker may hold up to that many without anything being wrong.
+    `clips_known` of `speaker_info` has them, so a speaker may hold up to that many without anything
+    being wrong.
     """
     return {speaker: speaker_info(speaker).clips_list_a for speaker in SPEAKERS}
-
-
-def known_counts() -> dict[str, int]:
-    """Clips of each speaker that either list names, `len(stems_of(speaker))`; 32,876 together."""
-    return {speaker: speaker_info(speaker).clips_known for speaker in SPEAKERS}
 
 
 def gender_note() -> str:

@@ -114,6 +114,12 @@ def sync(descriptor: int) -> None:
             raise
 
 
+def write_text(target: str | os.PathLike[str], text: str) -> None:
+    """Atomically writes a text as UTF-8, its line ends as they are."""
+    with atomic_open(target) as file:
+        file.write(text)
+
+
 def write_json(target: str | os.PathLike[str], value: Any, indent: int | None = 2) -> None:
     """Atomically writes JSON; NaN is refused, since no other reader of JSON knows it."""
     with atomic_open(target) as file:

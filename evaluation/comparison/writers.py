@@ -18,7 +18,7 @@ from evaluation.reporting.printed import (
 from evaluation.reporting.writers import definition
 from evaluation.stats.mapsswe import LEAST_GOOD_WORDS
 from evaluation.stats.numbers import fixed
-from manifests.io import atomic_open, write_json
+from manifests.io import write_json, write_text
 from manifests.records import SCHEMA_VERSION
 from manifests.tables import write_csv
 
@@ -149,8 +149,7 @@ def _markdown(path: Path, compared: Compared) -> None:
             for d in compared.differences
         ),
     ]
-    with atomic_open(path) as file:
-        file.write("\n\n".join(parts) + "\n")
+    write_text(path, "\n\n".join(parts) + "\n")
 
 
 def _values(compared: Compared, d: Difference) -> dict[str, Any]:

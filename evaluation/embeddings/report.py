@@ -19,7 +19,7 @@ from evaluation.reporting.printed import (
     text_table,
 )
 from evaluation.stats.numbers import fixed
-from manifests.io import atomic_open, write_json
+from manifests.io import write_json, write_text
 from manifests.records import SCHEMA_VERSION
 from manifests.tables import write_csv
 
@@ -170,5 +170,4 @@ def _write_markdown(path: Path, sets: Sequence[Set]) -> None:
         markdown_table(table(sets)),
         "\n".join(f"- {markdown(sentence)}" for sentence in READING),
     ]
-    with atomic_open(path) as file:
-        file.write("\n\n".join(parts) + "\n")
+    write_text(path, "\n\n".join(parts) + "\n")

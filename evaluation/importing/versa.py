@@ -13,7 +13,7 @@ from pathlib import Path
 from evaluation.inputs.versa import key_of
 from evaluation.metrics.base import FLOOR_SUFFIX
 from evaluation.scoring.run import ScoredRun
-from manifests.io import atomic_open
+from manifests.io import write_text
 from manifests.records import RunClip
 
 SPEECH, RECORDINGS, TEXT, RESULTS = "pred.scp", "ref.scp", "text", "result.jsonl"
@@ -43,8 +43,7 @@ def write_versa(item: ScoredRun, out: Path) -> list[Path]:
     written = []
     for name, lines in lists.items():
         if lines and (name != RESULTS or names):
-            with atomic_open(out / name) as file:
-                file.write("".join(f"{line}\n" for line in lines))
+            write_text(out / name, "".join(f"{line}\n" for line in lines))
             written.append(out / name)
     return written
 

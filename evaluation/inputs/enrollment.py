@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -15,9 +13,9 @@ from numpy.typing import NDArray
 
 from evaluation.inputs import speaker_recordings
 from evaluation.inputs.pairs import Recording, Run, Samples, Unscorable, read_run
+from evaluation.inputs.run_files import RunFiles
 from evaluation.models.ecapa import active_mel, load_ecapa
 from evaluation.models.ge2e import speech_of
-from evaluation.models.weights import weights_sha256
 from manifests.ge2e import embed_voices
 
 HeardT = TypeVar("HeardT")
@@ -27,17 +25,11 @@ CLIPS = 25
 
 
 @dataclass(frozen=True)
-class Enrollment:
-    """The recordings that a run's speakers are known by. Travels to worker processes. Two runs of the
-    same recordings have equal ones, so that a process listens to those once for all systems.
-
-    Attributes:
-        root: the run directory, through which they are found.
-        sha256: of the recordings' content and their speakers.
-    """
+class Enrollment(RunFiles):
+    """The recordings that a run's speakers are known by. Two runs of the same recordings have equal
+    ones, so that a process listens to those once for all systems."""
 
     root: Path = field(compare=False)
-    sha256: str
 
 
 @dataclass(frozen=True)
@@ -81,12 +73,7 @@ def recordings(run: Run) -> dict[str, dict[str, Path]]:
 
 def enrollment_of(run: Run) -> Enrollment:
     """Hashes what `enrolled` will listen to."""
-    content = {
-        speaker: {name: weights_sha256(path) for name, path in clips.items()}
-        for speaker, clips in recordings(run).items()
-    }
-    digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
-    return Enrollment(run.root, digest)
+    return Enrollment.of(run, recordings(run))
 
 
 @lru_cache(maxsize=4)

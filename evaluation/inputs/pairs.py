@@ -71,7 +71,7 @@ class Sound:
     Attributes:
         samples: (n,) float64, mono, full scale ±1.
         file_mono: (file_samples,) float64, the same at the file's own rate.
-        file_rate_hz, file_channels, file_samples: as stored.
+        file_rate_hz, file_samples: as stored.
         clipped_share: samples at full scale, of all, before resampling.
         level_dbfs: RMS level before resampling.
     """
@@ -79,7 +79,6 @@ class Sound:
     samples: Samples
     file_mono: Samples
     file_rate_hz: int
-    file_channels: int
     file_samples: int
     clipped_share: float
     level_dbfs: float
@@ -136,7 +135,7 @@ def sound_of(stored: NDArray[np.float64], rate_hz: int, name: str = "the sound")
     Raises:
         Unscorable: `too_short`, `not_finite` or `silent`.
     """
-    n, channels = stored.shape
+    n = len(stored)
     if n < SHORTEST_S * rate_hz:
         raise Unscorable("too_short", f"{name} has {n} samples at {rate_hz} Hz")
     if not np.isfinite(stored).all():
@@ -151,7 +150,6 @@ def sound_of(stored: NDArray[np.float64], rate_hz: int, name: str = "the sound")
         samples=np.ascontiguousarray(at_scoring_rate(mono, rate_hz)),
         file_mono=mono,
         file_rate_hz=int(rate_hz),
-        file_channels=channels,
         file_samples=n,
         clipped_share=float(np.mean(np.abs(stored) >= FULL_SCALE)),
         level_dbfs=float(level_dbfs),

@@ -7,8 +7,6 @@ against are the speakers that it is about.
 
 from __future__ import annotations
 
-import hashlib
-import json
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -19,9 +17,9 @@ from numpy.typing import NDArray
 
 from evaluation.inputs.build_files import corpus_of, find_build, row_of
 from evaluation.inputs.pairs import Run, Unscorable, read_run
+from evaluation.inputs.run_files import RunFiles
 from evaluation.inputs.speaker_recordings import even
 from evaluation.models.face import SIDE_PX, Embeddings, Picture, load_face
-from evaluation.models.weights import weights_sha256
 from manifests.errors import BadInput, ManifestError
 from manifests.io import read_json
 from manifests.ordering import natural
@@ -104,17 +102,8 @@ def seen(picture: Picture) -> Seen:
     return Seen(resized(picture, COMPARED_PX), load_face().embed([picture])[0])
 
 
-@dataclass(frozen=True)
-class Gallery:
-    """The real stills that a run's speakers are known by. Travels to worker processes.
-
-    Attributes:
-        root: the run directory.
-        sha256: of the stills' content and their speakers.
-    """
-
-    root: Path
-    sha256: str
+class Gallery(RunFiles):
+    """The real stills that a run's speakers are known by."""
 
 
 @dataclass(frozen=True)
@@ -150,12 +139,7 @@ def stills(run: Run) -> dict[str, dict[str, Path]]:
 
 def gallery_of(run: Run) -> Gallery:
     """Hashes what `known` will look at."""
-    content = {
-        speaker: {name: weights_sha256(path) for name, path in clips.items()}
-        for speaker, clips in stills(run).items()
-    }
-    digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
-    return Gallery(run.root, digest)
+    return Gallery.of(run, stills(run))
 
 
 @lru_cache(maxsize=4)
@@ -248,24 +232,13 @@ def recording_of(run: Run, clip: RunClip) -> Path:
     return path
 
 
-@dataclass(frozen=True)
-class Drawn:
-    """All the pictures that a run holds. Travels to worker processes.
-
-    Attributes:
-        root: the run directory.
-        sha256: of the pictures' content and their labels.
-    """
-
-    root: Path
-    sha256: str
+class Drawn(RunFiles):
+    """All the pictures that a run holds, by label."""
 
 
 def drawn_of(run: Run) -> Drawn:
     """Hashes what `pictures_of` will look at."""
-    content = {clip.label: weights_sha256(run.made(clip)) for clip in run.clips}
-    digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
-    return Drawn(run.root, digest)
+    return Drawn.of(run, {clip.label: run.made(clip) for clip in run.clips})
 
 
 @lru_cache(maxsize=4)

@@ -23,8 +23,6 @@ from manifests.errors import BadInput
 from manifests.records import RunClip
 
 FILE = "versa.jsonl"
-KEY_PATTERN = "{speaker}_{stem}"
-"""Form of the keys written here; a swap has `SPEAKER_STEM_VOICE`."""
 EDITS = ("delete", "insert", "replace", "equal")
 """Ends of the fields that count a recognizer's words: `whisper_wer_delete` and the like."""
 

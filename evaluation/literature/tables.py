@@ -44,7 +44,7 @@ from evaluation.scoring.run import ScoredRun
 from evaluation.stats.intervals import resample_counts
 from manifests.errors import BadInput
 from manifests.html import render
-from manifests.io import atomic_open
+from manifests.io import write_text
 from manifests.tables import write_csv
 
 FORMATS = ("md", "html", "latex", "csv")
@@ -424,8 +424,7 @@ def _columns(report: Literature) -> list[Metric]:
 
 
 def _write(path: Path, text: str) -> Path:
-    with atomic_open(path) as file:
-        file.write(text)
+    write_text(path, text)
     return path
 
 

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import Any, Literal, cast, get_args
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 from evaluation.inputs.pairs import Pair, Run, Unscorable
 from evaluation.inputs.settings import Settings
@@ -23,6 +23,9 @@ from manifests.errors import BadInput, MissingDependency, ToolkitError
 from manifests.libraries import install_line
 from manifests.records import RunClip, Score
 from manifests.versions import library_version
+
+if TYPE_CHECKING:
+    from evaluation.models.judges import Judge
 
 Direction = Literal["higher", "lower", "none"]
 Group = Literal[
@@ -42,7 +45,6 @@ Group = Literal[
 RAISED, DIED = "raised", "died"
 """How the reasons of failures begin that say nothing about the clip: the metric raised what it should
 not, or the process that computed it died. They are tried again by every run."""
-GROUPS: tuple[str, ...] = get_args(Group)
 
 REGISTRY: dict[str, str] = {
     "nisqa_tts": "evaluation.metrics.naturalness:NisqaTts",
@@ -272,6 +274,8 @@ class Metric:
     """
 
     info: MetricInfo
+    judge: Judge | None = None
+    """Whose weights it needs, where they lie in a public wheel."""
     of_recording = False
     """Whether this is the metric's floor: the recordings take the place of the speech."""
 
@@ -340,6 +344,8 @@ class Metric:
             known = install_line(missing[0], "facetron-eval")
             remedy = known or f"pip install {' '.join(missing)}"
             raise MissingDependency(f"{self.info.name} needs {', '.join(missing)}", remedy)
+        if self.judge is not None:
+            self.judge.require()
 
     def score(self, pair: Pair) -> Score:
         """Returns the score of a clip. A clip that cannot be scored gives a failed score, no exception.

@@ -10,12 +10,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from evaluation.inputs.pairs import Unscorable
 from evaluation.inputs.pictures import CLIPS, Gallery, Seen, known
 from evaluation.inputs.settings import Settings
 from evaluation.metrics.faces import FaceRank, FaceRank1, Rank
 from evaluation.models import dlib_faces
 from evaluation.models.weights import weights_sha256
+
+SOURCE: dict[str, Any] = {
+    "citation": "King, dlib 19.3, 2017",
+    "license": "BSL-1.0 (dlib), CC0 (weights)",
+    "libraries": ("dlib",),
+    "extra": "dlib",
+}
 
 
 class DlibRank(Rank):
@@ -42,9 +48,7 @@ class DlibRank(Rank):
         return _embedding(face.picture.tobytes(), face.picture.shape[0])
 
     def embeddings(self) -> dict[str, NDArray[np.float64]]:
-        if self.gallery is None:
-            raise Unscorable("no_gallery", "no run with real stills to compare with was given")
-        return _embeddings(self.gallery)
+        return _embeddings(self.bound_gallery())
 
 
 @lru_cache(maxsize=64)
@@ -67,10 +71,7 @@ class FaceRank1Dlib(DlibRank):
             "Percentage of pictures to which their speaker is nearest by dlib's face network, which was "
             "trained on photographs of real people and sees the same oval; as R@1."
         ),
-        citation="King, dlib 19.3, 2017",
-        license="BSL-1.0 (dlib), CC0 (weights)",
-        libraries=("dlib",),
-        extra="dlib",
+        **SOURCE,
     )
 
 
@@ -79,8 +80,5 @@ class FaceRankDlib(DlibRank):
         name="face_rank_dlib",
         label="Mean rank (dlib)",
         definition="Mean place of a picture's speaker among the run's speakers by dlib's network.",
-        citation="King, dlib 19.3, 2017",
-        license="BSL-1.0 (dlib), CC0 (weights)",
-        libraries=("dlib",),
-        extra="dlib",
+        **SOURCE,
     )

@@ -4,9 +4,6 @@ evaluation's own matcher chooses (Nagrani et al., CVPR 2018, ask this of real fa
 
 from __future__ import annotations
 
-import hashlib
-import json
-from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -15,6 +12,7 @@ import numpy as np
 
 from evaluation.inputs.pairs import Pair, Recording, Run, Unscorable, read_run
 from evaluation.inputs.pictures import Seen, recording_of
+from evaluation.inputs.run_files import RunFiles
 from evaluation.inputs.settings import Settings
 from evaluation.inputs.speaker_recordings import even
 from evaluation.metrics.base import Measured, Metric
@@ -29,17 +27,8 @@ VOICES = 5
 """Recordings of each other speaker at most."""
 
 
-@dataclass(frozen=True)
-class Voices:
-    """The recordings that pictures are matched with. Travels to worker processes.
-
-    Attributes:
-        root: the run directory.
-        sha256: of the recordings' content and their clips.
-    """
-
-    root: Path
-    sha256: str
+class Voices(RunFiles):
+    """The recordings that pictures are matched with."""
 
 
 def recordings(run: Run) -> dict[str, dict[str, Path]]:
@@ -55,12 +44,7 @@ def recordings(run: Run) -> dict[str, dict[str, Path]]:
 
 def voices_of(run: Run) -> Voices:
     """Hashes what `heard` will listen to."""
-    content = {
-        speaker: {name: weights_sha256(path) for name, path in clips.items()}
-        for speaker, clips in recordings(run).items()
-    }
-    digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
-    return Voices(run.root, digest)
+    return Voices.of(run, recordings(run))
 
 
 @lru_cache(maxsize=4)

@@ -83,9 +83,13 @@ class FaceMetric(Metric):
 
     def speakers(self) -> dict[str, Known]:
         """Returns the run's speakers as their real stills show them. Raises `Unscorable`."""
+        return known(self.bound_gallery())
+
+    def bound_gallery(self) -> Gallery:
+        """Returns the real stills of the run. Raises `Unscorable`."""
         if self.gallery is None:
             raise Unscorable("no_gallery", "no run with real stills to compare with was given")
-        return known(self.gallery)
+        return self.gallery
 
     def speaker(self, name: str) -> Known:
         """Returns one of them. Raises `Unscorable`."""
@@ -111,9 +115,7 @@ class FaceMetric(Metric):
 
     def of_mean_face(self, pair: Pair) -> Measured:
         """Returns the value of the mean face."""
-        if self.gallery is None:
-            raise Unscorable("no_gallery", "no run with real stills to compare with was given")
-        return self.look(mean_face(self.gallery), pair)
+        return self.look(mean_face(self.bound_gallery()), pair)
 
     def measure(self, pair: Pair) -> Measured:
         found = self.look(self.shown(pair), pair)
@@ -122,9 +124,6 @@ class FaceMetric(Metric):
         control = self.of_mean_face(pair)
         told = {"value": control.value, **control.details}
         return dataclasses.replace(found, details={**found.details, MEAN_FACE: told})
-
-    def value(self, pair: Pair) -> float:
-        return self.measure(pair).value
 
 
 class Rank(FaceMetric):

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from dataclasses import asdict
 
-from evaluation.inputs.pairs import Array, Pair, Samples, Sound, Unscorable, paired
+from evaluation.inputs.pairs import Array, Pair, Samples, Unscorable, paired
 from evaluation.metrics.base import Measured, Metric, MetricInfo
 from evaluation.models.judges import DISTILLMOS, DNSMOS
 
@@ -29,9 +30,7 @@ def dnsmos(samples: Array, rate_hz: int) -> float:
         >>> metrics.dnsmos(speech, 16_000)  # doctest: +SKIP
         3.69
     """
-    metric = Dnsmos()
-    metric.require()
-    return metric.value(paired(None, samples, rate_hz))
+    return _told_by(Dnsmos(), samples, rate_hz)
 
 
 def distillmos(samples: Array, rate_hz: int) -> float:
@@ -51,18 +50,31 @@ def distillmos(samples: Array, rate_hz: int) -> float:
         >>> metrics.distillmos(speech, 16_000)  # doctest: +SKIP
         3.8
     """
-    metric = DistillMos()
+    return _told_by(DistillMos(), samples, rate_hz)
+
+
+def _told_by(metric: Opinion, samples: Array, rate_hz: int) -> float:
     metric.require()
     return metric.value(paired(None, samples, rate_hz))
 
 
-def _of_a_clip(sound: Sound) -> Samples:
-    if sound.duration_s > LONGEST_S:
-        raise Unscorable("too_long", f"{sound.duration_s:.0f} s are no clip")
-    return sound.samples
+class Opinion(Metric):
+    """Base of the metrics of this module."""
+
+    @abstractmethod
+    def of_sound(self, samples: Samples) -> Measured:
+        """Returns the opinion of (n,) samples at 16 kHz."""
+
+    def measure(self, pair: Pair) -> Measured:
+        recording = pair.degraded
+        sound = recording.sound  # refuses silence
+        if sound.duration_s > LONGEST_S:
+            raise Unscorable("too_long", f"{sound.duration_s:.0f} s are no clip")
+        return recording.once(f"opinion {self.info.name}", lambda: self.of_sound(sound.samples))
 
 
-class Dnsmos(Metric):
+class Dnsmos(Opinion):
+    judge = DNSMOS
     info = MetricInfo(
         name="dnsmos",
         label="DNSMOS P.808",
@@ -83,17 +95,10 @@ class Dnsmos(Metric):
         extra="judges",
     )
 
-    def require(self) -> None:
-        super().require()
-        DNSMOS.require()
-
-    def measure(self, pair: Pair) -> Measured:
+    def of_sound(self, samples: Samples) -> Measured:
         from evaluation.models.dnsmos import p808
 
-        recording = pair.degraded
-        # Silence is refused by `sound`.
-        samples = _of_a_clip(recording.sound)
-        return Measured(round(recording.once("dnsmos p808", lambda: p808(samples)), 4))
+        return Measured(round(p808(samples), 4))
 
 
 class DnsmosOverall(Dnsmos):
@@ -108,17 +113,16 @@ class DnsmosOverall(Dnsmos):
         group="main",
     )
 
-    def measure(self, pair: Pair) -> Measured:
+    def of_sound(self, samples: Samples) -> Measured:
         from evaluation.models.dnsmos import p835
 
-        recording = pair.degraded
-        samples = _of_a_clip(recording.sound)
-        found = asdict(recording.once("dnsmos p835", lambda: p835(samples)))
+        found = asdict(p835(samples))
         details = {name: round(value, 4) for name, value in found.items() if name != "ovrl"}
         return Measured(round(found["ovrl"], 4), details=details)
 
 
-class DistillMos(Metric):
+class DistillMos(Opinion):
+    judge = DISTILLMOS
     info = MetricInfo(
         name="distillmos",
         label="DistillMOS",
@@ -138,14 +142,7 @@ class DistillMos(Metric):
         libraries=("torch",),
     )
 
-    def require(self) -> None:
-        super().require()
-        DISTILLMOS.require()
-
-    def measure(self, pair: Pair) -> Measured:
+    def of_sound(self, samples: Samples) -> Measured:
         from evaluation.models.distillmos import opinion
 
-        recording = pair.degraded
-        # Silence is refused by `sound`.
-        samples = _of_a_clip(recording.sound)
-        return Measured(round(recording.once("distillmos", lambda: opinion(samples)), 4))
+        return Measured(round(opinion(samples), 4))

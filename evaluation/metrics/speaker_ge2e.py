@@ -21,13 +21,18 @@ from evaluation.models.ge2e import LEAST_S, embedding_of
 from evaluation.models.judges import GE2E
 from manifests.ge2e import PARAMETERS
 
-CITATION = "Wan, Wang, Papir, Lopez Moreno (GE2E), ICASSP 2018; Resemblyzer 0.1.4"
-LICENSE = "Apache-2.0 (Resemblyzer, code and weights)"
+SOURCE: dict[str, Any] = {
+    "citation": "Wan, Wang, Papir, Lopez Moreno (GE2E), ICASSP 2018; Resemblyzer 0.1.4",
+    "license": "Apache-2.0 (Resemblyzer, code and weights)",
+    "libraries": ("torch",),
+}
 PAIRED_CLIPS = 5
 """Recordings of each speaker that a voice is paired with, evenly over those that are enrolled."""
 
 
 class _ByGe2e(Speaker):
+    judge = GE2E
+
     def network_parameters(self) -> dict[str, Any]:
         return {**PARAMETERS, "least_s": LEAST_S, "source": PARAMETERS["weights_sha256"]}
 
@@ -36,10 +41,6 @@ class _ByGe2e(Speaker):
 
     def known(self, enrollment: Enrollment) -> dict[str, Enrolled]:
         return enrolled_by_ge2e(enrollment)
-
-    def require(self) -> None:
-        super().require()
-        GE2E.require()
 
 
 class Ge2eSimilarity(_ByGe2e, SpeakerSimilarity):
@@ -52,9 +53,7 @@ class Ge2eSimilarity(_ByGe2e, SpeakerSimilarity):
             "speaker whose face gave the voice. Its embeddings have no negative values, so that "
             "strangers are alike at about 0.6. Chance: the mean cosine with the other speakers."
         ),
-        citation=CITATION,
-        license=LICENSE,
-        libraries=("torch",),
+        **SOURCE,
     )
 
 
@@ -66,9 +65,7 @@ class Ge2eAccuracy(_ByGe2e, SpeakerAccuracy):
             "Percentage of clips whose voice GE2E finds closer to the target speaker than to any other "
             "speaker of the run. Chance: one of the run's speakers at random."
         ),
-        citation=CITATION,
-        license=LICENSE,
-        libraries=("torch",),
+        **SOURCE,
     )
 
 
@@ -83,9 +80,7 @@ class Ge2eEer(_ByGe2e, SpeakerEer):
             "a trial with the target and one with another speaker in which the other is at least as "
             "close. Chance: 50 %."
         ),
-        citation=CITATION,
-        license=LICENSE,
-        libraries=("torch",),
+        **SOURCE,
     )
 
     def __init__(self) -> None:

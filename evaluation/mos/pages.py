@@ -22,7 +22,7 @@ from evaluation.mos.scales import ALL_SCALES, HEADPHONES
 from manifests.console import Progress
 from manifests.errors import BadInput
 from manifests.html import render
-from manifests.io import atomic_open
+from manifests.io import write_text
 from manifests.tables import write_csv
 
 Encoding = Literal["flac", "wav"]
@@ -177,8 +177,7 @@ def write_pages(folder: Path, handout: Handout, encoding: Encoding = "flac") -> 
     with Progress(len(handout.sessions), "pages", "page") as progress:
         for session in handout.sessions:
             path = folder / PAGES / f"{session.subject}.html"
-            with atomic_open(path) as file:
-                file.write(page(handout, session, sounds))
+            write_text(path, page(handout, session, sounds))
             sheet = folder / SHEETS / f"{session.subject}.csv"
             write_csv(sheet, SHEET_COLUMNS, sheet_rows(handout, session))
             paths += [path, sheet]

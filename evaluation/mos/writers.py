@@ -17,7 +17,7 @@ from evaluation.mos.screening import Verdict
 from evaluation.reporting.printed import markdown, markdown_table, terminal_table, text_table
 from evaluation.stats.numbers import fixed
 from manifests.errors import ToolkitError
-from manifests.io import atomic_open, write_json
+from manifests.io import write_json, write_text
 from manifests.tables import write_csv
 
 TEST_FILE = "mos.json"
@@ -71,8 +71,7 @@ def write_scores(score: TestScore, out: Path) -> list[Path]:
     write_json(paths[0], whole)
     write_csv(paths[1], SUMMARY_COLUMNS, _summary_rows(score))
     write_csv(paths[2], RATING_COLUMNS, _rating_rows(score))
-    with atomic_open(paths[3]) as file:
-        file.write(markdown_text(score))
+    write_text(paths[3], markdown_text(score))
     return paths
 
 

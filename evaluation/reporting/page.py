@@ -20,7 +20,7 @@ from evaluation.reporting.printed import Head, Printed, PrintedTable, printed
 from evaluation.reporting.writers import EvaluationReport, definition, failure_table
 from evaluation.scoring.run import ScoredRun
 from manifests.html import data_uri, render
-from manifests.io import atomic_open
+from manifests.io import write_text
 from manifests.ordering import natural
 from manifests.records import RunClip
 
@@ -96,8 +96,7 @@ def write_page(path: Path, report: EvaluationReport, *, rank_by: MetricInfo, n_c
             for item in report.scored
         ],
     )
-    with atomic_open(path) as file:
-        file.write(page)
+    write_text(path, page)
 
 
 def _every_clip(report: EvaluationReport) -> PrintedTable | None:

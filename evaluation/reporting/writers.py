@@ -31,7 +31,7 @@ from evaluation.reporting.printed import (
 )
 from evaluation.reporting.tables import Table, TableOptions, failure_lines, method, reading
 from evaluation.scoring.run import ScoredRun
-from manifests.io import atomic_open
+from manifests.io import write_text
 from manifests.ordering import natural
 from manifests.tables import write_csv
 
@@ -176,8 +176,7 @@ def failure_table(report: EvaluationReport) -> PrintedTable:
 
 
 def _write(path: Path, parts: Sequence[str]) -> None:
-    with atomic_open(path) as file:
-        file.write("\n\n".join(parts) + "\n")
+    write_text(path, "\n\n".join(parts) + "\n")
 
 
 # --- LaTeX

@@ -1,16 +1,59 @@
-"""Parts that all trainings here share: schedules, averaged weights, and states to take training up from."""
+"""Parts that all trainings here share: whom no network may know, schedules, averaged weights, states to
+take training up from, cards, and options of the commands."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
+import click
 import torch
 from torch import nn
 
+from evaluation.models.shipped import card_of
 from manifests.errors import BadInput
-from manifests.io import atomic_path
+from manifests.io import atomic_path, write_json, write_text
+
+CommandT = TypeVar("CommandT", bound=Callable[..., Any])
+
+UNSEEN = ("s1", "s2", "s4", "s29")
+"""The speakers that the large-unseen protocol keeps from every model, the evaluation's included."""
+
+PATH = click.Path(path_type=Path)
+real_option = click.option("--real", type=PATH, required=True, help="A build of GRID.")
+synthetic_option = click.option(
+    "--synthetic", type=PATH, required=True, help="A build of SynthGRID."
+)
+out_option = click.option("--out", type=PATH, required=True, help="Folder to write to.")
+threads_option = click.option(
+    "--threads", type=click.IntRange(min=1), default=1, show_default=True, help="CPU threads."
+)
+seed_option = click.option("--seed", default=0, show_default=True, help="Seed of the training.")
+measure_only_option = click.option(
+    "--measure-only",
+    is_flag=True,
+    help="Measure the weights in OUT and write their card again, without training.",
+)
+
+
+def steps_option(default: int) -> Callable[[CommandT], CommandT]:
+    """Returns the option `--steps`."""
+    return click.option(
+        "--steps",
+        type=click.IntRange(min=1),
+        default=default,
+        show_default=True,
+        help="Optimizer steps.",
+    )
+
+
+def write_card(path: Path, card: dict[str, Any], text: str) -> str:
+    """Writes both cards of the weights at `path`, for programs and for people; returns `text`."""
+    write_json(card_of(path), card)
+    write_text(path.with_suffix(".md"), text)
+    return text
 
 
 def learning_rate(peak: float, step: int, steps: int, warmup: float = 0.05) -> float:

@@ -29,17 +29,23 @@ from evaluation.models.face import (
     load_face,
     prepared,
 )
-from evaluation.models.shipped import card_of, open_shipped, save_shipped
-from evaluation.training.common import average_into, learning_rate
+from evaluation.models.shipped import open_shipped, save_shipped
+from evaluation.training.common import (
+    UNSEEN,
+    average_into,
+    learning_rate,
+    measure_only_option,
+    out_option,
+    seed_option,
+    steps_option,
+    synthetic_option,
+    write_card,
+)
 from evaluation.training.face_bank import VIEWS, Face, Rows, read_faces, read_rows, varied
 from evaluation.training.face_report import card_text, measure
-from evaluation.training.speaker import UNHEARD
 from manifests.console import Progress
-from manifests.io import atomic_open, write_json
 from manifests.outputs import Command
 
-UNSEEN = UNHEARD
-"""The speakers that the large-unseen protocol keeps from every model, the evaluation's included."""
 PENALTY = 1.0
 """Of both regressions: C of the logistic one, and the ridge's weight on n observations."""
 
@@ -173,34 +179,18 @@ def describe(path: Path, build: Path, rows: Rows, real: Path | None) -> str:
         "left_out": list(UNSEEN),
         "told": measure(judge, build, rows, real),
     }
-    write_json(card_of(path), card)
-    text = card_text(card)
-    with atomic_open(path.with_suffix(".md")) as file:
-        file.write(text)
-    return text
+    return write_card(path, card, card_text(card))
 
 
 @click.command(cls=Command)
-@click.option(
-    "--synthetic", type=click.Path(path_type=Path), required=True, help="A build of SynthGRID."
-)
+@synthetic_option
 @click.option(
     "--real", type=click.Path(path_type=Path), help="A build of GRID, to measure on besides."
 )
-@click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder to write to.")
-@click.option(
-    "--steps",
-    type=click.IntRange(min=1),
-    default=Recipe.steps,
-    show_default=True,
-    help="Optimizer steps.",
-)
-@click.option("--seed", default=0, show_default=True, help="Seed of the training.")
-@click.option(
-    "--measure-only",
-    is_flag=True,
-    help="Measure the weights in OUT and write their card again, without training.",
-)
+@out_option
+@steps_option(Recipe.steps)
+@seed_option
+@measure_only_option
 def main(
     synthetic: Path, real: Path | None, out: Path, steps: int, seed: int, measure_only: bool
 ) -> None:

@@ -27,11 +27,10 @@ from evaluation.models.match import (
     nearness,
     voice_features,
 )
-from evaluation.models.shipped import card_of, open_shipped, save_shipped
-from evaluation.training.face import UNSEEN
+from evaluation.models.shipped import open_shipped, save_shipped
+from evaluation.training.common import UNSEEN, out_option, seed_option, synthetic_option, write_card
 from evaluation.training.face_bank import VIEWS, Face, Rows, read_faces, read_rows, varied
 from manifests.console import Progress
-from manifests.io import atomic_open, write_json
 from manifests.outputs import Command
 from manifests.records import ManifestRow
 
@@ -179,11 +178,7 @@ def describe(path: Path, build: Path, rows: Rows, people: Sequence[Person], reci
     card: dict[str, Any] = {
         **open_shipped(path).card, "left_out": list(UNSEEN), "told_percent": told,
     }  # fmt: skip
-    write_json(card_of(path), card)
-    text = card_text(card)
-    with atomic_open(path.with_suffix(".md")) as file:
-        file.write(text)
-    return text
+    return write_card(path, card, card_text(card))
 
 
 def card_text(card: dict[str, Any]) -> str:
@@ -222,11 +217,9 @@ def card_text(card: dict[str, Any]) -> str:
 
 
 @click.command(cls=Command)
-@click.option(
-    "--synthetic", type=click.Path(path_type=Path), required=True, help="A build of SynthGRID."
-)
-@click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder to write to.")
-@click.option("--seed", default=0, show_default=True, help="Seed of the training.")
+@synthetic_option
+@out_option
+@seed_option
 def main(synthetic: Path, out: Path, seed: int) -> None:
     """Fit the matcher of voices and faces and measure it: OUT/match.safetensors, .json and .md."""
     torch.set_num_threads(1)

@@ -23,13 +23,23 @@ from evaluation.metrics.base import get_metric
 from evaluation.models.quality_net import QualityNet, tensors_to_ship
 from evaluation.models.quality_net_features import MEL
 from evaluation.models.shipped import save_shipped
-from evaluation.training.common import average_into, learning_rate, read_state, write_state
+from evaluation.training.common import (
+    UNSEEN,
+    average_into,
+    learning_rate,
+    out_option,
+    read_state,
+    real_option,
+    synthetic_option,
+    threads_option,
+    write_state,
+)
 from evaluation.training.quality_card import card
-from evaluation.training.quality_data import HELD_OUT_SPEAKERS, Shard, build, gather, plan
+from evaluation.training.quality_data import Shard, build, gather, plan
 from evaluation.training.quality_degradations import HELD_OUT
 from evaluation.training.quality_report import agreement, judge, predictions, table
 from manifests.console import Progress
-from manifests.io import atomic_open
+from manifests.io import write_text
 from manifests.outputs import Command
 
 STATE = "training.pt"
@@ -130,12 +140,10 @@ def train(
 
 
 @click.command(cls=Command)
-@click.option("--real", type=click.Path(path_type=Path), required=True, help="A build of GRID.")
-@click.option(
-    "--synthetic", type=click.Path(path_type=Path), required=True, help="A build of SynthGRID."
-)
-@click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder to write to.")
-@click.option("--threads", type=int, default=1, show_default=True, help="CPU threads.")
+@real_option
+@synthetic_option
+@out_option
+@threads_option
 def main(real: Path, synthetic: Path, out: Path, threads: int) -> None:
     """Train the quality network: OUT/quality.safetensors, .json and .md."""
     get_metric("pesq_wb").require()
@@ -153,13 +161,12 @@ def main(real: Path, synthetic: Path, out: Path, threads: int) -> None:
     facts = {
         **about,
         "options": asdict(options),
-        "held_out_speakers": HELD_OUT_SPEAKERS,
+        "held_out_speakers": UNSEEN,
         "held_out_families": HELD_OUT,
         "results": results,
     }
     path = out / "quality.safetensors"
     sha256 = save_shipped(path, tensors_to_ship(network), about, facts)
     n_parameters = sum(value.numel() for value in network.parameters())
-    with atomic_open(path.with_suffix(".md")) as file:
-        file.write(card(results, learnt.items, n_parameters, sha256))
+    write_text(path.with_suffix(".md"), card(results, learnt.items, n_parameters, sha256))
     click.echo(table(results))

@@ -6,7 +6,8 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
-from evaluation.training.quality_data import HELD_OUT_SPEAKERS, Item
+from evaluation.training.common import UNSEEN
+from evaluation.training.quality_data import Item
 from evaluation.training.quality_degradations import HELD_OUT, SEEN
 from manifests.ordering import natural
 
@@ -86,7 +87,7 @@ def card(results: dict[str, Any], train: Sequence[Item], n_parameters: int, sha2
         train=_material(train),
         seen=", ".join(name for name in SEEN if name != "replaced"),
         held_out=", ".join(HELD_OUT),
-        speakers=", ".join(HELD_OUT_SPEAKERS),
+        speakers=", ".join(UNSEEN),
         sets="\n".join([HEAD.format("set"), *sets]),
         families="\n".join([HEAD.format("family"), *families]),
     )

@@ -29,12 +29,12 @@ from numpy.typing import NDArray
 from evaluation.inputs.pairs import SCORING_RATE_HZ, Samples, Unscorable
 from evaluation.metrics.perceptual import pesq
 from evaluation.models.quality_net_features import levelled_mel
+from evaluation.training.common import UNSEEN
 from evaluation.training.quality_degradations import HELD_OUT, SEEN, degrade
 from manifests.console import Progress
 from manifests.errors import BadInput
 from manifests.io import atomic_path, read_json, write_json
 
-HELD_OUT_SPEAKERS = ("s1", "s2", "s4", "s29")
 SIZES = {"train": 4200, "val": 300, "speakers": 700, "families": 500, "both": 500}
 SETS = tuple(SIZES)
 PAIRS_SHARE, TRIPLES_SHARE, CLEAN_SHARE, REPLACED_SHARE = 0.30, 0.05, 0.05, 0.015
@@ -100,7 +100,7 @@ def plan(
         for part in kept.values():
             part[corpus] = {}
         for speaker, paths in speakers.items():
-            if speaker in HELD_OUT_SPEAKERS:
+            if speaker in UNSEEN:
                 kept["held"][corpus][speaker] = paths
                 continue
             order = [paths[i] for i in rng.permutation(len(paths))]

@@ -12,19 +12,25 @@ import numpy as np
 import torch
 
 from evaluation.models.las import Las, LasSpec, save_las
+from evaluation.training.common import (
+    UNSEEN,
+    real_option,
+    seed_option,
+    steps_option,
+    synthetic_option,
+    threads_option,
+)
 from evaluation.training.recognizer import Material, RecognizerTrainingOptions, train
 from evaluation.training.recognizer_data import Clip, espeak_clips, flite_clips, read_build
 from evaluation.training.recognizer_report import card_text, clips_per_second, measure
 from manifests.errors import BadInput
 from manifests.grammar import stem_of
-from manifests.io import atomic_open
+from manifests.io import write_text
 from manifests.outputs import Command
 
 NEVER_HEARD = ("s5", "s33")
 """A man and a woman among the real speakers: what is left of the honest number when nearly all recordings
 are of one speaker."""
-UNSEEN = ("s1", "s2", "s4", "s29")
-"""Speakers that the large-unseen protocol keeps from every model and from every judge."""
 ESPEAK_SENTENCES = 40
 FLITE_SENTENCES = 400
 WATCHED, MEASURED, MOST_OF_ONE = 40, 60, 150
@@ -198,10 +204,8 @@ def card_of(
 
 
 @click.command(cls=Command)
-@click.option("--real", type=click.Path(path_type=Path), required=True, help="A build of GRID.")
-@click.option(
-    "--synthetic", type=click.Path(path_type=Path), required=True, help="A build of SynthGRID."
-)
+@real_option
+@synthetic_option
 @click.option(
     "--protocol",
     "protocol_name",
@@ -216,18 +220,10 @@ def card_of(
     required=True,
     help="Folder to write to; an interrupted training there is resumed.",
 )
-@click.option(
-    "--steps",
-    type=click.IntRange(min=1),
-    default=RecognizerTrainingOptions.steps,
-    show_default=True,
-    help="Optimizer steps.",
-)
+@steps_option(RecognizerTrainingOptions.steps)
 @click.option("--bf16", is_flag=True, help="Train in bfloat16; faster on CPUs that support it.")
-@click.option(
-    "--threads", type=click.IntRange(min=1), default=1, show_default=True, help="CPU threads."
-)
-@click.option("--seed", default=0, show_default=True, help="Seed of the training.")
+@threads_option
+@seed_option
 def main(
     real: Path,
     synthetic: Path,
@@ -258,6 +254,5 @@ def main(
     card = card_of(model.eval(), material, sets, recipes, protocol)
     save_las(out / f"{protocol.file}.safetensors", trained, {"recipes": recipes}, card)
     text = card_text(card, protocol.file)
-    with atomic_open(out / f"{protocol.file}.md") as file:
-        file.write(text)
+    write_text(out / f"{protocol.file}.md", text)
     click.echo(text)

@@ -18,7 +18,18 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from evaluation.models.ecapa import PARAMETERS, WEIGHTS, Size, build, load_ecapa, normalized
-from evaluation.models.shipped import card_of, open_shipped, save_shipped
+from evaluation.models.shipped import open_shipped, save_shipped
+from evaluation.training.common import (
+    UNSEEN,
+    measure_only_option,
+    out_option,
+    real_option,
+    seed_option,
+    steps_option,
+    synthetic_option,
+    threads_option,
+    write_card,
+)
 from evaluation.training.speaker_bank import (
     HARMS,
     HELD_OUT_CLIPS,
@@ -31,11 +42,8 @@ from evaluation.training.speaker_bank import (
 )
 from evaluation.training.speaker_report import card_text, clips_per_second, measure
 from manifests.console import Progress
-from manifests.io import atomic_open, write_json
 from manifests.outputs import Command
 
-UNHEARD = ("s1", "s2", "s4", "s29")
-"""The speakers that the large-unseen protocol keeps from every model, the evaluation's included."""
 USE = (
     "similarity, identification and EER of speech in GRID's manner: short sentences read in a quiet "
     "room, in English; it was tried on nothing else",
@@ -182,50 +190,32 @@ def describe(path: Path, real: Build, synthetic: Build) -> str:
         "embedding": shipped.metadata["size"]["embedding"],
         "heard": heard,
         "left_out": [
-            f"{', '.join(UNHEARD)} of both corpora: the speakers that the large-unseen protocol keeps "
+            f"{', '.join(UNSEEN)} of both corpora: the speakers that the large-unseen protocol keeps "
             "from every model",
             f"of every other speaker the clips outside the build's train subset, and {HELD_OUT_CLIPS}",
         ],
         "use": list(USE),
-        "told": measure(network, real, synthetic, UNHEARD),
+        "told": measure(network, real, synthetic, UNSEEN),
         "clips_per_s": clips_per_second(network, real),
     }
-    write_json(card_of(path), card)
-    text = card_text(card)
-    with atomic_open(path.with_suffix(".md")) as file:
-        file.write(text)
-    return text
+    return write_card(path, card, card_text(card))
 
 
 @click.command(cls=Command)
-@click.option("--real", type=click.Path(path_type=Path), required=True, help="A build of GRID.")
-@click.option(
-    "--synthetic", type=click.Path(path_type=Path), required=True, help="A build of SynthGRID."
-)
-@click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder to write to.")
-@click.option(
-    "--steps",
-    type=click.IntRange(min=1),
-    default=Recipe.steps,
-    show_default=True,
-    help="Optimizer steps.",
-)
-@click.option(
-    "--threads", type=click.IntRange(min=1), default=1, show_default=True, help="CPU threads."
-)
-@click.option("--seed", default=0, show_default=True, help="Seed of the training.")
-@click.option(
-    "--measure-only",
-    is_flag=True,
-    help="Measure the weights in OUT and write their card again, without training.",
-)
+@real_option
+@synthetic_option
+@out_option
+@steps_option(Recipe.steps)
+@threads_option
+@seed_option
+@measure_only_option
 def main(
     real: Path, synthetic: Path, out: Path, steps: int, threads: int, seed: int, measure_only: bool
 ) -> None:
     """Train the speaker network and measure it: OUT/speaker.safetensors, .json and .md."""
     torch.set_num_threads(threads)
     size, recipe = Size(), Recipe(steps=steps, seed=seed)
-    builds = read_build(real, UNHEARD), read_build(synthetic, UNHEARD)
+    builds = read_build(real, UNSEEN), read_build(synthetic, UNSEEN)
     path = out / WEIGHTS.name
     if not measure_only:
         rng = np.random.default_rng(recipe.seed)

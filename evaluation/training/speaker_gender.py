@@ -20,10 +20,10 @@ from evaluation.inputs.pitch import track_f0
 from evaluation.models.ecapa import active_mel, load_ecapa
 from evaluation.models.gender import WEIGHTS, Kind, features, probability
 from evaluation.models.shipped import save_shipped
-from evaluation.training.speaker import UNHEARD
+from evaluation.training.common import UNSEEN, out_option, real_option, synthetic_option
 from evaluation.training.speaker_bank import Build, read_build
 from manifests.console import Progress
-from manifests.io import atomic_open
+from manifests.io import write_text
 from manifests.outputs import Command
 
 REAL_CLIPS, SYNTHETIC_CLIPS = 24, 8
@@ -129,7 +129,7 @@ def left_out(samples: Sequence[Sample], kind: Kind) -> dict[str, float]:
 
 def study(samples: Sequence[Sample]) -> tuple[dict[str, NDArray[np.float32]], dict[str, Any]]:
     """(numbers to ship, what the card says of them)."""
-    heard = [s for s in samples if s.speaker not in UNHEARD]
+    heard = [s for s in samples if s.speaker not in UNSEEN]
     numbers: dict[str, NDArray[np.float32]] = {}
     card: dict[str, Any] = {
         "trained_on": sorted({f"{s.origin} {s.speaker}" for s in heard}),
@@ -140,7 +140,7 @@ def study(samples: Sequence[Sample]) -> tuple[dict[str, NDArray[np.float32]], di
         numbers |= own
         found: dict[str, Any] = {}
         for origin in ("real", "synthetic"):
-            unheard = [s for s in samples if s.origin == origin and s.speaker in UNHEARD]
+            unheard = [s for s in samples if s.origin == origin and s.speaker in UNSEEN]
             found[f"{origin}, unheard"] = balanced_percent(accuracies(own, unheard, kind), unheard)
         shares = left_out(samples, kind)
         real = [s for s in samples if s.origin == "real"]
@@ -165,7 +165,7 @@ def card_text(card: dict[str, Any]) -> str:
         "## Heard",
         f"- {', '.join(card['trained_on'])}: up to {REAL_CLIPS} clips of a real speaker, "
         f"{SYNTHETIC_CLIPS} of a synthetic one, speakers weighing the same",
-        f"- not {', '.join(UNHEARD)}, in neither corpus",
+        f"- not {', '.join(UNSEEN)}, in neither corpus",
         "",
         "## Balanced accuracy in percent, of speakers that were not fitted on (chance 50)",
         "",
@@ -191,11 +191,9 @@ def card_text(card: dict[str, Any]) -> str:
 
 
 @click.command(cls=Command)
-@click.option("--real", type=click.Path(path_type=Path), required=True, help="A build of GRID.")
-@click.option(
-    "--synthetic", type=click.Path(path_type=Path), required=True, help="A build of SynthGRID."
-)
-@click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder to write to.")
+@real_option
+@synthetic_option
+@out_option
 def main(real: Path, synthetic: Path, out: Path) -> None:
     """Fit and measure the gender classifier: OUT/gender.safetensors, .json and .md."""
     torch.set_num_threads(1)
@@ -209,6 +207,5 @@ def write(path: Path, samples: Sequence[Sample]) -> str:
     numbers, card = study(samples)
     about = {"features": "log2(median F0 / 100 Hz), embedding"}
     text = card_text({"sha256": save_shipped(path, dict(numbers), about, card), **card})
-    with atomic_open(path.with_suffix(".md")) as file:
-        file.write(text)
+    write_text(path.with_suffix(".md"), text)
     return text

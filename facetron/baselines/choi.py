@@ -29,11 +29,11 @@ from facetron.baselines.wav2pix import (
     others,
     picture_px,
 )
+from facetron.checkpoints.checkpoint import unfilled
 from facetron.drawing.base import (
     FacePainter,
     Float,
     Pictures,
-    filled,
     identity,
     pixels,
     read_weights,
@@ -480,13 +480,13 @@ class ChoiPainter(FacePainter):
                 f"the generator of {weights.path} has no dropout to leave on",
                 "leave out --dropout; its noise is drawn as it is",
             )
-        with torch.random.fork_rng(devices=[]):  # fresh weights are drawn only to be replaced
-            model = Drawing(weights.config)
-        filled({"speech": model.matcher.speech, "generator": model.generator}, weights)
+        config = weights.config
+        model = unfilled(lambda: Drawing(config))
+        weights.fill({"speech": model.matcher.speech, "generator": model.generator})
         if "face" in weights.info.parts:
-            filled({"face": model.matcher.face}, weights)
+            weights.fill({"face": model.matcher.face})
         model.requires_grad_(False).eval().to(weights.device)
-        return cls(*identity(weights), seed, dropout, weights.config, model)
+        return cls(*identity(weights), seed, dropout, config, model)
 
     @property
     def side_px(self) -> int:

@@ -19,7 +19,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from facetron.checkpoints import checkpoint
+from facetron.checkpoints.checkpoint import unfilled
 from facetron.inventory import ModuleEntry
 from facetron.model import encoders
 from facetron.model.config import FaceConfig, LipConfig, mel_spec
@@ -327,9 +327,8 @@ class BaselineSynthesizer(SpeechSynthesizer):
         """See `SpeechSynthesizer.load`."""
         weights = read_weights(checkpoint, cls.system, device, decoding)
         assert isinstance(weights.config, BaselineConfig)
-        with torch.random.fork_rng(devices=[]):  # fresh weights are drawn only to be replaced
-            model = cls.network(weights.config)
-        fill(model, weights.tensors, weights.path)
+        model = unfilled(lambda: cls.network(weights.config))
+        weights.fill(model.parts)
         model.requires_grad_(False).eval().to(weights.device)
         voice = choose_vocoder(checkpoint, weights, vocoder)
         return cls(*identity(weights), voice, decoding, seed, weights.config, model)
@@ -389,12 +388,6 @@ class BaselineSynthesizer(SpeechSynthesizer):
             blend.add(start, made)
         assert blend is not None
         return blend.result()
-
-
-def fill(model: BaselineModel, tensors: Mapping[str, Tensor], path: Path) -> None:
-    """Fills the parts of a model from the tensors of a checkpoint."""
-    for part, module in model.parts.items():
-        checkpoint.fill(module, part, tensors, path)
 
 
 def eye_entries(

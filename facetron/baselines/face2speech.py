@@ -29,7 +29,7 @@ from facetron.baselines.voices import (
     fixed_centroid_loss,
     ge2e_loss,
 )
-from facetron.checkpoints.checkpoint import fill
+from facetron.checkpoints.checkpoint import unfilled
 from facetron.inventory import ModuleEntry
 from facetron.model import encoders
 from facetron.model.config import FaceConfig, mel_spec
@@ -545,13 +545,14 @@ class Face2SpeechSynthesizer(SpeechSynthesizer):
         """See `SpeechSynthesizer.load`."""
         weights = read_weights(checkpoint, cls.system, device, decoding)
         assert isinstance(weights.config, Face2SpeechConfig)
-        with torch.random.fork_rng(devices=[]):  # fresh weights are drawn only to be replaced
-            face, tts = encoders.build("face", weights.config.face), TextToSpeech(weights.config)
-        for part, module in (("face", face), ("tts", tts)):
-            fill(module, part, weights.tensors, weights.path)
+        config = weights.config
+        face = unfilled(lambda: encoders.build("face", config.face))
+        tts = unfilled(lambda: TextToSpeech(config))
+        weights.fill({"face": face, "tts": tts})
+        for module in (face, tts):
             module.requires_grad_(False).eval().to(weights.device)
         voice = choose_vocoder(checkpoint, weights, vocoder)
-        return cls(*identity(weights), voice, decoding, seed, weights.config, face, tts)
+        return cls(*identity(weights), voice, decoding, seed, config, face, tts)
 
     def told(
         self, text: TextFrom | None, durations: Durations | None, reader: str | None

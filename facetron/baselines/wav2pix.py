@@ -19,11 +19,11 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.utils.parametrizations import spectral_norm
 
+from facetron.checkpoints.checkpoint import unfilled
 from facetron.drawing.base import (
     FacePainter,
     Float,
     Pictures,
-    filled,
     identity,
     pixels,
     read_weights,
@@ -409,14 +409,14 @@ class Wav2PixPainter(FacePainter):
     ) -> Wav2PixPainter:
         weights = read_weights(checkpoint, cls.system, device)
         assert isinstance(weights.config, Wav2PixConfig)
-        with torch.random.fork_rng(devices=[]):  # fresh weights are drawn only to be replaced
-            model = Wav2Pix(weights.config)
-        filled({"speech": model.speech, "generator": model.generator}, weights)
+        config = weights.config
+        model = unfilled(lambda: Wav2Pix(config))
+        weights.fill({"speech": model.speech, "generator": model.generator})
         model.requires_grad_(False).eval()
         for module in model.generator.modules():
             if isinstance(module, nn.Dropout):
                 module.train(dropout)
-        return cls(*identity(weights), seed, dropout, weights.config, model.to(weights.device))
+        return cls(*identity(weights), seed, dropout, config, model.to(weights.device))
 
     @property
     def side_px(self) -> int:

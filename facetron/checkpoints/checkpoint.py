@@ -12,10 +12,10 @@ from __future__ import annotations
 
 import json
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -27,6 +27,8 @@ from facetron.systems import SystemConfig
 from manifests.errors import BadInput, SpecMismatch, ToolkitError
 from manifests.io import atomic_path, write_json
 from manifests.records import Record
+
+ModuleT = TypeVar("ModuleT", bound=nn.Module)
 
 HEADER = "facetron_checkpoint"
 SENTENCES = 1500
@@ -179,6 +181,12 @@ def require_features(info: CheckpointInfo, path: Path, mel: str, crop: str) -> N
                 f"{path} was trained on {name} {its}, not {wanted}",
                 "use features that were built with the same parameters",
             )
+
+
+def unfilled(make: Callable[[], ModuleT]) -> ModuleT:
+    """Makes a module whose weights are only to be replaced; PyTorch's generator stays as it was."""
+    with torch.random.fork_rng(devices=[]):
+        return make()
 
 
 def load_part(module: nn.Module, part: str, path: Path) -> CheckpointInfo:

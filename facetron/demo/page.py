@@ -24,7 +24,7 @@ from facetron.train.mel_picture import Mel, Picture, color_range, mel_picture
 from manifests.console import Progress
 from manifests.errors import BadInput
 from manifests.html import render
-from manifests.io import atomic_open, atomic_path
+from manifests.io import atomic_path, write_text
 from manifests.mel import DEFAULT, mel_spectrogram
 from manifests.pictures import Pictures, read_pictures
 
@@ -103,8 +103,7 @@ def write_page(options: DemoPageOptions) -> DemoPageReport:
             kept |= files
             counts[picture] += 1
             progress.update(1)
-    with atomic_open(options.out / INDEX) as file:
-        file.write(_page(options, runs, shown, cards))
+    write_text(options.out / INDEX, _page(options, runs, shown, cards))
     for path in media.iterdir():  # of the page that was here before
         if path.name not in kept:
             path.unlink()

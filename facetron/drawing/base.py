@@ -6,50 +6,37 @@ same seeds and scored alike.
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping
+from abc import abstractmethod
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
 from facetron import systems
 from facetron.checkpoints import bundled, checkpoint
-from facetron.checkpoints.checkpoint import CheckpointInfo
-from facetron.synthesis.base import Weights, identity, read_weights
+from facetron.synthesis.base import Trained, identity, read_weights
 from manifests.errors import BadInput, SpecMismatch, ToolkitError
 from manifests.records import ManifestRow
 
-__all__ = ["FacePainter", "filled", "identity", "load_painter", "pixels", "read_weights"]
+__all__ = ["FacePainter", "identity", "load_painter", "pixels", "read_weights"]
 
 Float = NDArray[np.float32]
 Pictures = NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
-class FacePainter(ABC):
+class FacePainter(Trained):
     """A trained model of some system, ready to draw; make it with `load`.
 
     Attributes:
-        info: header of the checkpoint.
-        path: path of the checkpoint.
-        sha256: SHA-256 of the checkpoint's file.
-        device: device to compute on.
         seed: seed of everything that drawing draws at random, the same for every clip.
         dropout: whether dropout is left on, for systems whose noise it is.
     """
 
-    system: ClassVar[str]
-    """Name of the system in `facetron.systems`."""
-
-    info: CheckpointInfo
-    path: Path
-    sha256: str
-    device: torch.device
     seed: int
     dropout: bool
 
@@ -93,10 +80,6 @@ class FacePainter(ABC):
     def sample_rate_hz(self) -> int:
         """Sample rate of the speech."""
         return self.info.model_config().mel_spec.sample_rate_hz
-
-    def seen(self, speaker: str) -> bool:
-        """Returns whether the weights were trained on a speaker, by the checkpoint's record."""
-        return self.info.has_seen(speaker)
 
     def require(self, rows: Iterable[ManifestRow], what: str | Path) -> None:
         """Raises `SpecMismatch` unless the recordings of a manifest have the rate that is heard."""
@@ -143,12 +126,6 @@ def load_painter(
     except ToolkitError as error:
         raise BadInput(f"{path}: {error.problem}", error.remedy) from None
     return painter.load(name, device, seed, dropout)
-
-
-def filled(parts: Mapping[str, nn.Module], weights: Weights) -> None:
-    """Fills the parts of a model from a checkpoint."""
-    for part, module in parts.items():
-        checkpoint.fill(module, part, weights.tensors, weights.path)
 
 
 def pixels(picture: Tensor) -> Pictures:

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -199,19 +199,9 @@ def _key(painter: FacePainter, heard: FeatureRow, variant: str) -> str:
 def _info(
     options: DrawOptions, painter: FacePainter, built: Manifest, rows: Sequence[FeatureRow]
 ) -> RunInfo:
-    info = painter.info
     speakers = sorted({row.speaker for row in rows}, key=natural)
-    parameters: dict[str, Any] = {
-        "system": info.system,
-        "checkpoint": Path(options.checkpoint).name,
-        "checkpoint_sha256": painter.sha256,
-        "stage": info.stage,
-        "size": info.model_config().size,
-        "epoch": info.epoch,
-        "revision": info.revision,
-        "trained_on_split": info.split,
-        "trained_on": list(info.speakers),
-        "speakers": {name: "seen" if painter.seen(name) else "unseen" for name in speakers},
+    parameters = {
+        **painter.parameters(options.checkpoint, {name: painter.seen(name) for name in speakers}),
         "shuffled_speech": options.shuffle_speech,
         "dropout": options.dropout,
         "variants": list(painter.variants),
@@ -220,7 +210,7 @@ def _info(
         "device": painter.device.type,
     }
     return RunInfo(
-        name=options.name or _name(options, systems.get(info.system).label),
+        name=options.name or _name(options, systems.get(painter.info.system).label),
         kind=FACES,
         split=built.split,
         subset=options.subset,

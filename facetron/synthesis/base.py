@@ -82,20 +82,21 @@ class Weights(NamedTuple):
     tensors: dict[str, Tensor]
     device: torch.device
 
+    def fill(self, modules: Mapping[str, nn.Module]) -> None:
+        """Fills modules, each from the part of its name; see `checkpoint.fill`."""
+        for part, module in modules.items():
+            checkpoint.fill(module, part, self.tensors, self.path)
+
 
 @dataclass(frozen=True)
-class SpeechSynthesizer(ABC):
-    """A trained model of some system, ready to speak; make it with `load`.
+class Trained(ABC):
+    """A trained model of some system.
 
     Attributes:
         info: header of the checkpoint.
         path: path of the checkpoint.
         sha256: SHA-256 of the checkpoint's file.
         device: device to compute on.
-        vocoder: a vocoder of `facetron.vocoders.registry`.
-        decoding: CTC decoding: `greedy`; `beam`, over any text; `letters`, the same with the letter
-            model of the training's sentences; `grammar`, over GRID's sentences only.
-        seed: seed of everything that synthesis draws, the same for every clip.
     """
 
     system: ClassVar[str]
@@ -105,6 +106,43 @@ class SpeechSynthesizer(ABC):
     path: Path
     sha256: str
     device: torch.device
+
+    def seen(self, speaker: str) -> bool:
+        """Returns whether the weights were trained on a speaker, by the checkpoint's record."""
+        return self.info.has_seen(speaker)
+
+    def parameters(self, checkpoint: str | Path, speakers: Mapping[str, bool]) -> dict[str, Any]:
+        """Returns what a run records of the model.
+
+        Args:
+            checkpoint: as the caller named it.
+            speakers: speaker → whether it is a seen one.
+        """
+        return {
+            "system": self.info.system,
+            "checkpoint": Path(checkpoint).name,
+            "checkpoint_sha256": self.sha256,
+            "stage": self.info.stage,
+            "size": self.info.model_config().size,
+            "epoch": self.info.epoch,
+            "revision": self.info.revision,
+            "trained_on_split": self.info.split,
+            "trained_on": list(self.info.speakers),
+            "speakers": {name: "seen" if seen else "unseen" for name, seen in speakers.items()},
+        }
+
+
+@dataclass(frozen=True)
+class SpeechSynthesizer(Trained):
+    """A trained model of some system, ready to speak; make it with `load`.
+
+    Attributes:
+        vocoder: a vocoder of `facetron.vocoders.registry`.
+        decoding: CTC decoding: `greedy`; `beam`, over any text; `letters`, the same with the letter
+            model of the training's sentences; `grammar`, over GRID's sentences only.
+        seed: seed of everything that synthesis draws, the same for every clip.
+    """
+
     vocoder: Vocoder
     decoding: Decoding
     seed: int
@@ -264,10 +302,6 @@ class SpeechSynthesizer(ABC):
         """What the name of a run must say beside the system and the checkpoint."""
         return ()
 
-    def seen(self, speaker: str) -> bool:
-        """Returns whether the weights were trained on a speaker, by the checkpoint's record."""
-        return self.info.has_seen(speaker)
-
     def require(self, rows: Iterable[ManifestRow], what: str | Path) -> None:
         """Raises `SpecMismatch` unless the rows of a manifest have the mels and crops that the
         checkpoint was trained on."""
@@ -395,7 +429,7 @@ def choose_vocoder(
 
 
 def identity(weights: Weights) -> tuple[CheckpointInfo, Path, str, torch.device]:
-    """The first fields of a `SpeechSynthesizer`."""
+    """The first fields of a `Trained` model."""
     return weights.info, weights.path, sha256_file(weights.path), weights.device
 
 

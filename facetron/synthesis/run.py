@@ -248,9 +248,8 @@ def _info(
     tasks: Sequence[SynthesisTask],
     speakers: Sequence[Speaker],
 ) -> RunInfo:
-    info = voice.info
     return RunInfo(
-        name=options.name or _name(options, systems.get(info.system).label, voice.notes),
+        name=options.name or _name(options, systems.get(voice.info.system).label, voice.notes),
         kind="control" if options.shuffle_lips else "model",
         split=str(header.get("split", "")),
         subset=options.subset,
@@ -258,16 +257,7 @@ def _info(
         n_expected=len(tasks),
         manifest_sha256=sha256_file(manifest),
         parameters={
-            "system": info.system,
-            "checkpoint": Path(options.checkpoint).name,
-            "checkpoint_sha256": voice.sha256,
-            "stage": info.stage,
-            "size": info.model_config().size,
-            "epoch": info.epoch,
-            "revision": info.revision,
-            "trained_on_split": info.split,
-            "trained_on": list(info.speakers),
-            "speakers": {item.name: "seen" if item.seen else "unseen" for item in speakers},
+            **voice.parameters(options.checkpoint, {item.name: item.seen for item in speakers}),
             "face": options.face,
             "face_clips": options.face_clips,
             "swap": bool(options.swap),

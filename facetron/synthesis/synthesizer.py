@@ -18,7 +18,6 @@ from facetron.checkpoints import checkpoint
 from facetron.model import ctc, encoders
 from facetron.model.config import ModelConfig
 from facetron.model.facetron import Facetron
-from facetron.model.prosody import ProsodyEncoder
 from facetron.published.norms import remove_norms
 from facetron.synthesis.base import (
     Decoding,
@@ -35,7 +34,6 @@ from facetron.synthesis.base import (
 from facetron.synthesis.confidence import ReadingCheck, check_readings
 from facetron.synthesis.windows import WINDOW_FRAMES, Blend, windows
 from facetron.vocoders.registry import AUTO
-from manifests.errors import BadInput
 
 WINDOWS_AT_ONCE = 4
 
@@ -67,7 +65,6 @@ class Synthesizer(SpeechSynthesizer):
 
     config: ModelConfig
     _model: Facetron = field(repr=False)
-    _prosody: ProsodyEncoder | None = field(repr=False)
 
     @classmethod
     def load(
@@ -111,19 +108,6 @@ class Synthesizer(SpeechSynthesizer):
         """Eq. 1, each of length 1."""
         seen = encoders.prepare("face", stills, self.config.face)
         return self._model.see_face(seen.to(self.device))
-
-    def prosody_embeddings(self, mels: Sequence[Float] | Float) -> Float:
-        """Eq. 5: log mels, each (n_mels, T), → (N, E). Raises `BadInput` where the checkpoint has no
-        prosody encoder."""
-        if self._prosody is None:
-            raise BadInput(
-                f"{self.path} has no prosody encoder", f"it holds {', '.join(self.info.parts)}"
-            )
-        parts = []
-        for mel in mels:
-            batch = torch.from_numpy(np.asarray(mel, np.float32))[None]
-            parts.append(self._prosody(batch.to(self.device)).cpu())
-        return np.asarray(torch.cat(parts).numpy(), np.float32)
 
     def read(self, lips: Pictures) -> Reading:
         """Reads lips (T, H, W, 3), aligned crops of any T ≥ 1. Clips of more than
@@ -203,22 +187,14 @@ def _load(
     name: str | Path, vocoder: str, device: str, decoding: Decoding, seed: int
 ) -> Synthesizer:
     weights = read_weights(name, Synthesizer.system, device, decoding)
-    config, tensors, where = weights.config, weights.tensors, weights.device
+    config = weights.config
     assert isinstance(config, ModelConfig)
-    prosody: ProsodyEncoder | None = None
-    with torch.random.fork_rng(devices=[]):  # fresh weights are drawn only to be replaced
-        model = Facetron(config)
-        if "prosody" in weights.info.parts:
-            prosody = encoders.build("prosody", config.prosody, config.mel_spec.n_mels)
-    for part in ("lip", "face", "decoder"):
-        checkpoint.fill(getattr(model, part), part, tensors, weights.path)
-    if prosody is not None:
-        checkpoint.fill(prosody, "prosody", tensors, weights.path)
-        prosody.requires_grad_(False).eval().to(where)
+    model = checkpoint.unfilled(lambda: Facetron(config))
+    weights.fill({part: getattr(model, part) for part in ("lip", "face", "decoder")})
     remove_norms(model)
-    model.requires_grad_(False).eval().to(where)
+    model.requires_grad_(False).eval().to(weights.device)
     voice = choose_vocoder(name, weights, vocoder, _suited(config))
-    return Synthesizer(*identity(weights), voice, decoding, seed, config, model, prosody)
+    return Synthesizer(*identity(weights), voice, decoding, seed, config, model)
 
 
 def _suited(config: ModelConfig) -> str:

@@ -96,13 +96,9 @@ def drawn(how: Augmentation, side: int, rng: np.random.Generator) -> Variation:
     return Variation(flip, int(down), int(right), gain, lift)
 
 
-def vary_picture(frames: Frames, how: Augmentation, rng: np.random.Generator) -> Frames:
-    """Applies flip, shift and light, the same for all frames of a clip: (T, H, W, C) → the same shape."""
-    return varied(frames, drawn(how, frames.shape[1], rng))
-
-
 def varied(frames: Frames, by: Variation) -> Frames:
-    """(T, H, W, C) → the same shape, in memory of its own."""
+    """Applies flip, shift and light, the same for all frames of a clip: (T, H, W, C) → the same shape,
+    in memory of its own."""
     if by.flip:
         frames = frames[:, :, ::-1]
     frames = _moved(_moved(frames, by.down, 1), by.right, 2)

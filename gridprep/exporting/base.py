@@ -116,14 +116,6 @@ def duration_s(row: FeatureRow) -> float:
     return row.audio_samples / row.sample_rate_hz
 
 
-def only(options: Mapping[str, str], name: str, choices: Sequence[str]) -> str:
-    """The value of an option that takes one of several; the first is the default. Raises `BadInput`."""
-    value = options.get(name, choices[0])
-    if value not in choices:
-        raise BadInput(f"--option {name}={value}", f"use one of {', '.join(choices)}")
-    return value
-
-
 def whole_number(options: Mapping[str, str], name: str, default: int) -> int:
     """The value of an option that is a number of at least 1. Raises `BadInput`."""
     text = options.get(name, str(default))

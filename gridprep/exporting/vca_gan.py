@@ -33,8 +33,6 @@ from manifests.pictures import Pictures
 from manifests.records import POINT_NAMES
 
 SIDE_PX = 256
-LOADER_CROP = (59, 95, 195, 231)
-"""Left, top, right, bottom of what the loader keeps."""
 CODEC = "h264-crf10"
 PRESET = "vca-gan"
 

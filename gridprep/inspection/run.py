@@ -27,7 +27,7 @@ from gridprep.inspection.view import BuildSpecs, load_view
 from manifests.console import Progress
 from manifests.errors import BadInput
 from manifests.folders import check_own
-from manifests.io import atomic_open, atomic_path, read_json, read_jsonl, read_manifest
+from manifests.io import atomic_open, atomic_path, read_json, read_jsonl, read_manifest, write_text
 from manifests.ordering import natural
 from manifests.records import ClipFailure, ManifestRow
 
@@ -122,8 +122,7 @@ def inspect_build(
     with atomic_open(os.path.join(out, MARK)):
         pass
     page = os.path.join(out, PAGE)
-    with atomic_open(page) as file:
-        file.write(render(content))
+    write_text(page, render(content))
     return Inspection(
         page,
         tuple(os.path.join(out, sheet.file) for sheet in sheets),

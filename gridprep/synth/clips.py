@@ -16,7 +16,7 @@ from gridprep.synth.visemes import POSE_NAMES, VISEME_NAMES, mouth_poses
 from gridprep.synth.voice import Utterance, utter
 from manifests.corpus_lists import stems_of
 from manifests.errors import BadInput
-from manifests.io import atomic_open, atomic_path, write_json
+from manifests.io import atomic_path, write_json, write_text
 from manifests.records import POINT_NAMES
 from manifests.specs import ALIGN_UNITS_PER_SECOND
 
@@ -68,8 +68,7 @@ def make_clip(job: Job) -> str:
     utterance = utter(person, job.stem, rng)
     poses, visemes = mouth_poses(list(utterance.phonemes), float(rng.uniform(0.85, 1.1)))
     frames, points_px = face_of(person, job.seed).film(poses, rng)
-    with atomic_open(root / "alignments" / job.speaker / f"{job.stem}.align") as file:
-        file.write(alignment_text(utterance))
+    write_text(root / "alignments" / job.speaker / f"{job.stem}.align", alignment_text(utterance))
     truth = truth_path(root, job.speaker, job.stem)
     with atomic_path(truth.with_suffix(".npz")) as temporary:
         np.savez_compressed(

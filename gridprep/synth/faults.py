@@ -22,7 +22,7 @@ from gridprep.synth.container import write_mpg
 from manifests.corpus_lists import SPEAKERS, stems_of
 from manifests.errors import BadInput
 from manifests.grammar import VOCABULARY
-from manifests.io import atomic_open, write_json
+from manifests.io import atomic_open, write_json, write_text
 from manifests.records import Record
 
 Frames = NDArray[np.uint8]
@@ -234,8 +234,7 @@ def make_fault(
         if text is None:
             Path(target_alignment).unlink(missing_ok=True)
         else:
-            with atomic_open(target_alignment) as file:
-                file.write(text)
+            write_text(target_alignment, text)
     return FAULTS[kind]
 
 

@@ -13,7 +13,6 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from facetron.checkpoints import checkpoint
 from facetron.inventory import ModuleEntry
 from facetron.model import encoders
 from facetron.model.config import LipConfig, mel_spec
@@ -118,7 +117,8 @@ class ToySynthesizer(SpeechSynthesizer):
         weights = read_weights(checkpoint, cls.system, device, decoding)
         assert isinstance(weights.config, ToyConfig)
         model = ToyModel(weights.config)
-        fill(model, weights.tensors, weights.path)
+        weights.fill({"toy": model})
+        model.requires_grad_(False).eval()
         voice = choose_vocoder(checkpoint, weights, vocoder)
         return cls(*identity(weights), voice, decoding, seed, weights.config, model)
 
@@ -129,11 +129,6 @@ class ToySynthesizer(SpeechSynthesizer):
             mel = self.model(batch)[0].numpy()
             spoken.append(Spoken(mel, self.sounds([mel])[0], ""))
         return spoken
-
-
-def fill(model: ToyModel, tensors: dict[str, Tensor], path: Path) -> None:
-    checkpoint.fill(model, "toy", tensors, path)
-    model.requires_grad_(False).eval()
 
 
 def modules(config: ToyConfig) -> dict[str, ModuleEntry]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ import soundfile
 from numpy.typing import NDArray
 
 from evaluation.inputs.pairs import Pair, Recording
-from evaluation.metrics.base import GROUPS, OPTIONAL, REGISTRY, get_metric
+from evaluation.metrics.base import OPTIONAL, REGISTRY, Group, get_metric
 from manifests.records import RunClip
 
 RATE_HZ = 16_000
@@ -65,7 +66,7 @@ def test_information_is_complete(name: str) -> None:
     info = get_metric(name).info
     assert info.name == name
     assert info.direction in ("higher", "lower", "none")
-    assert info.group in GROUPS
+    assert info.group in get_args(Group)
     assert all([info.label, info.definition, info.citation, info.license])
     assert info.identity()["metric"] == name
 

@@ -16,7 +16,7 @@ from evaluation.cli import cli
 from evaluation.importing.aliases import read_aliases
 from evaluation.importing.patterns import Named
 from evaluation.inputs.pairs import read_run
-from evaluation.inputs.versa import FILE, KEY_PATTERN, read_results, read_scp
+from evaluation.inputs.versa import FILE, read_results, read_scp
 from evaluation.metrics.base import column_order, get_metric, select
 from evaluation.reporting.run import build_report
 from evaluation.reporting.tables import TableOptions
@@ -57,7 +57,7 @@ def test_a_run_goes_to_versa_and_comes_back(
     assert text["s1_bbaf2n"] == "bin blue at f two now"
     again = run_cli(
         "import", "--wavs", "versa/pred.scp", "--references", "versa/ref.scp", "--pattern",
-        KEY_PATTERN, "--name", "Back", "--out", "back",
+        "{speaker}_{stem}", "--name", "Back", "--out", "back",
     )  # fmt: skip
     assert again.exit_code == 0, again.output
     before, after = clips_of(root), clips_of(tmp_path / "back")
@@ -99,7 +99,7 @@ def test_a_listed_file_that_is_not_there_is_a_failure(
     soundfile.write("here.wav", 0.1 * np.ones(8000), 16_000)
     Path("wav.scp").write_text("s1_bbaf2n here.wav\ns1_lgbf6s gone.wav\n")
     done = run_cli(
-        "import", "--wavs", "wav.scp", "--pattern", KEY_PATTERN, "--name", "A", "--out", "a",
+        "import", "--wavs", "wav.scp", "--pattern", "{speaker}_{stem}", "--name", "A", "--out", "a",
         "--max-failures", 1,
     )  # fmt: skip
     assert "imported 1 + failed 1 + missing 0 = asked 2" in done.output

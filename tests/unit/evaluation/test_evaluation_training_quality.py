@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 
 from evaluation.models.quality_net import QualityNet
 from evaluation.training import quality, quality_data
-from evaluation.training.quality_data import HELD_OUT_SPEAKERS, Shard, build, gather, plan
+from evaluation.training.common import UNSEEN
+from evaluation.training.quality_data import Shard, build, gather, plan
 from evaluation.training.quality_degradations import FAMILIES, HELD_OUT, SEEN, degrade
 from evaluation.training.quality_report import agreement, judge
 from manifests.errors import BadInput
@@ -84,7 +85,7 @@ def test_what_is_left_out_is_left_out(builds: tuple[Path, Path]) -> None:
     paths = {s: {i.path for i in items if i.subset == s} for s in SIZES}
     assert not paths["train"] & (paths["val"] | paths["families"])
     for item in items:
-        held = item.speaker in HELD_OUT_SPEAKERS
+        held = item.speaker in UNSEEN
         assert held is (item.subset in ("speakers", "both"))
         unseen = bool(set(item.families) & set(HELD_OUT))
         assert unseen is (item.subset in ("families", "both"))

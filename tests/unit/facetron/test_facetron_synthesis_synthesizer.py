@@ -94,14 +94,6 @@ def test_it_says_what_the_model_says(path: Path, voice: Synthesizer) -> None:
     assert voice.sample_rate_hz == 16_000
 
 
-def test_prosody_is_the_encoder_s(path: Path, voice: Synthesizer) -> None:
-    mels = np.random.default_rng(0).normal(size=(3, 80, 150)).astype(np.float32)
-    made = voice.prosody_embeddings(mels)
-    assert made.shape == (3, 8)
-    np.testing.assert_allclose(made[1], voice.prosody_embeddings([mels[1]])[0], atol=1e-6)
-    assert np.abs(made[0] - made[1]).max() > 1e-4
-
-
 @pytest.mark.parametrize("frames", [1, 2, 10, WINDOW_FRAMES])
 def test_any_length_up_to_a_window_is_one_pass(path: Path, voice: Synthesizer, frames: int) -> None:
     clip = lips(frames)
@@ -197,8 +189,6 @@ def test_griffin_lim_needs_no_vocoder(tmp_path: Path) -> None:
     assert not np.array_equal(spoken.wave, other.speak(lips(20), face()).wave)
     with pytest.raises(BadInput, match="has no vocoder; choose --vocoder griffin-lim"):
         Synthesizer.load(path, vocoder="hifigan", device="cpu")
-    with pytest.raises(BadInput, match="has no prosody"):
-        voice.prosody_embeddings([spoken.mel])
 
 
 def test_seen_and_the_global_generator(path: Path) -> None:

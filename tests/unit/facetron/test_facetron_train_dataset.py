@@ -211,10 +211,14 @@ def test_faster_speech_has_the_same_letters(build: Path) -> None:
 
 def test_a_clip_is_varied_as_one(build: Path) -> None:
     frames = np.repeat(np.arange(256, dtype=np.uint8).reshape(1, 16, 16, 1), 5, axis=0)
-    varied = augment.vary_picture(frames, Augmentation(), np.random.default_rng(5))
+
+    def vary(how: Augmentation, rng: np.random.Generator) -> augment.Frames:
+        return augment.varied(frames, augment.drawn(how, 16, rng))
+
+    varied = vary(Augmentation(), np.random.default_rng(5))
     assert varied.shape == frames.shape
     assert all(np.array_equal(varied[0], picture) for picture in varied)
-    flipped = augment.vary_picture(frames, replace(augment.NONE, flip=1.0), np.random.default_rng())
+    flipped = vary(replace(augment.NONE, flip=1.0), np.random.default_rng())
     assert np.array_equal(flipped, frames[:, :, ::-1])
 
 
