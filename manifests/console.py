@@ -12,7 +12,7 @@ import json
 import os
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from types import TracebackType
 from typing import Any
 
@@ -206,6 +206,17 @@ class Progress:
             self._bar.close()
         elif self.done and self.total:
             self._log()
+
+
+def pairs_of(option: str, texts: Iterable[str], form: str = "NAME=VALUE") -> dict[str, str]:
+    """Parses what a repeated option was given: `NAME=VALUE` → name → value. Raises `BadInput`."""
+    pairs = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        if not name or not equals:
+            raise BadInput(f"{option} {text!r} is not {form}", f"write {option} {form}")
+        pairs[name] = value
+    return pairs
 
 
 def print_json(value: dict[str, Any]) -> None:

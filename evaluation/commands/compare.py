@@ -19,10 +19,10 @@ from evaluation.commands.options import (
     model_options,
     out_option,
     read_beside,
+    select_told,
 )
 from evaluation.comparison import run as comparing
 from evaluation.comparison import writers as compare_writers
-from evaluation.metrics.base import select
 from evaluation.scoring.outcome import check_outcome
 from evaluation.scoring.settings import read_settings
 from evaluation.stats import intervals as statistics
@@ -59,9 +59,7 @@ def compare(
 ) -> int:
     """Test RUN_B against RUN_A: paired differences with intervals, p-values and effect sizes."""
     beside = read_beside((run_a, run_b), common=common)
-    chosen, absent = select(metrics, read_settings(beside.runs, **models))
-    for line in absent:
-        click.echo(line, err=True)
+    chosen, absent = select_told(metrics, read_settings(beside.runs, **models))
     if not any(m.info.ranks for m in chosen):
         raise BadInput("none of the chosen metrics ranks systems", "name others with --metrics")
     scored = beside.score(chosen, jobs)

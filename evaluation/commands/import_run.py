@@ -5,10 +5,11 @@ from __future__ import annotations
 import itertools
 import json
 from pathlib import Path
+from typing import Any
 
 import click
 
-from evaluation.commands.options import json_option
+from evaluation.commands.options import json_option, out_option
 from evaluation.importing import run as importing
 from evaluation.importing.matching import OUTCOMES, ImportOptions
 from manifests.errors import TooManyFailures
@@ -33,9 +34,7 @@ SHOWN = 3
     "any text, **/ for any folders. With a wav.scp it is the pattern of the keys.",
 )
 @click.option("--name", required=True, help="The system's name in tables.")
-@click.option(
-    "--out", type=click.Path(path_type=Path), required=True, help="Run directory to write."
-)
+@out_option(text="Run directory to write.")
 @click.option(
     "--manifest",
     type=click.Path(path_type=Path),
@@ -86,42 +85,13 @@ SHOWN = 3
     help="Number of files that may fail before the exit code is non-zero.",
 )
 @json_option
-def import_run(
-    wavs: Path,
-    pattern: str,
-    name: str,
-    out: Path,
-    manifest: Path | None,
-    references: Path | None,
-    reference_pattern: str,
-    sentences: Path | None,
-    aliases: Path | None,
-    subset: str,
-    split: str,
-    kind: str,
-    max_failures: int,
-    as_json: bool,
-) -> None:
+def import_run(max_failures: int, as_json: bool, **given: Any) -> None:
     """Make a run directory from the speech of any system, in any audio format and at any rate.
 
     Nothing is resampled or cut. OUT/import.jsonl records the outcome of every file; clips without a
     file count as missing.
     """
-    options = ImportOptions(
-        wavs=wavs,
-        pattern=pattern,
-        name=name,
-        out=out,
-        kind=kind,
-        manifest=manifest,
-        references=references,
-        reference_pattern=reference_pattern,
-        subset=subset,
-        split=split,
-        sentences=sentences,
-        aliases=aliases,
-    )
-    report = importing.import_run(options)
+    report, out = importing.import_run(ImportOptions(**given)), given["out"]
     if as_json:
         told = {
             "out": str(out),

@@ -17,13 +17,14 @@ from evaluation.commands.options import (
     metrics_option,
     model_options,
     out_option,
+    select_told,
 )
 from evaluation.literature import tables
 from evaluation.literature.agreement import agreements
 from evaluation.literature.recipes import recipe, recipes
 from evaluation.literature.samples import fetch as fetch_samples
 from evaluation.literature.samples import fetched, make_runs
-from evaluation.metrics.base import Metric, select
+from evaluation.metrics.base import Metric
 from evaluation.reporting.tables import TableOptions
 from evaluation.scoring.run import score_runs
 from evaluation.scoring.settings import read_settings
@@ -134,9 +135,7 @@ def _scored(
     """The publications below `root` with their scores, the metrics, the exit code and what is absent."""
     found = [(r, runs) for r, runs in tables.read_runs(root) if not only or r.name in only]
     every = [run for _, runs in found for run in runs]
-    chosen, absent = select(names, read_settings(every, **models))
-    for line in absent:
-        click.echo(line, err=True)
+    chosen, absent = select_told(names, read_settings(every, **models))
     if not chosen:
         raise MissingDependency("no metric can be computed", "see the lines above")
     published = []

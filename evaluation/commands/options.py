@@ -11,7 +11,8 @@ import click
 
 from evaluation.inputs.comparable import Common, check_same_clips, common_clips
 from evaluation.inputs.pairs import Run, read_run
-from evaluation.metrics.base import OPTIONAL, REGISTRY, Metric
+from evaluation.inputs.settings import Settings
+from evaluation.metrics.base import OPTIONAL, REGISTRY, Metric, select
 from evaluation.metrics.protocols import PROTOCOLS, columns_of
 from evaluation.models.registry import DEFAULT, RECOGNIZERS
 from evaluation.scoring.run import ScoredRun, score_runs
@@ -108,6 +109,14 @@ def with_published(
 ) -> tuple[str, ...] | None:
     """Returns the named metrics with the columns of published protocols; None stays the default."""
     return metrics if metrics is None else (*metrics, *columns_of(as_published))
+
+
+def select_told(names: Sequence[str] | None, settings: Settings) -> tuple[list[Metric], list[str]]:
+    """Returns `metrics.base.select`, and tells on standard error what is not available."""
+    chosen, absent = select(names, settings)
+    for line in absent:
+        click.echo(line, err=True)
+    return chosen, absent
 
 
 def seed_option(what: str) -> Callable[[CommandT], CommandT]:

@@ -20,10 +20,10 @@ from evaluation.commands.options import (
     model_options,
     read_beside,
     read_elsewhere,
+    select_told,
     with_published,
 )
 from evaluation.embeddings.sets import read_sets
-from evaluation.metrics.base import select
 from evaluation.mos.columns import listening_tables
 from evaluation.reporting import run as reports
 from evaluation.reporting.reported import CHOICES
@@ -116,9 +116,7 @@ def report(
         )
     others = read_elsewhere(elsewhere)
     settings = read_settings((*runs, *others), as_published=as_published, **models)
-    chosen, absent = select(with_published(metrics, as_published), settings)
-    for line in absent:
-        click.echo(line, err=True)
+    chosen, absent = select_told(with_published(metrics, as_published), settings)
     if not chosen:
         return MissingDependency.exit_code
     ranking = reports.ranking_metric(rank_by, chosen)

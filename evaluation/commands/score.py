@@ -14,10 +14,10 @@ from evaluation.commands.options import (
     json_option,
     metrics_option,
     model_options,
+    select_told,
     with_published,
 )
 from evaluation.inputs.pairs import read_run
-from evaluation.metrics.base import select
 from evaluation.scoring.outcome import check_outcome, reason_lines, summary
 from evaluation.scoring.run import score_runs
 from evaluation.scoring.settings import read_settings
@@ -63,9 +63,7 @@ def score(
     if len({run.root.resolve() for run in runs}) < len(runs):
         raise BadInput("a run directory was given twice", "name each run directory once")
     settings = read_settings(runs, as_published=as_published, **models)
-    chosen, absent = select(with_published(metrics, as_published), settings)
-    for line in absent:
-        click.echo(line, err=True)
+    chosen, absent = select_told(with_published(metrics, as_published), settings)
     scored = score_runs(
         runs,
         chosen,

@@ -32,17 +32,10 @@ WORDS = ("wer", "lip_wer")
 
 
 @dataclass(frozen=True)
-class ComparisonOptions:
-    """Options of the intervals and tests.
+class ComparisonOptions(statistics.IntervalOptions):
+    """Options of the intervals and tests of a comparison."""
 
-    Attributes:
-        method: `bootstrap`, `t`, or `auto`, which is `t` below eight speakers.
-    """
-
-    method: statistics.Choice = "auto"
     n_resamples: int = paired.RESAMPLES
-    confidence: float = statistics.CONFIDENCE
-    seed: int = 0
 
 
 @dataclass(frozen=True)
@@ -122,8 +115,8 @@ def compare(
     labels = sorted(clips, key=natural)
     speakers = [clips[label].speaker for label in labels]
     asked = max(a.run.info.n_expected, b.run.info.n_expected, len(labels))
-    method = statistics.chosen(options.method, len(set(speakers)))
-    options = replace(options, method=method)
+    how = options.how(speakers)
+    options = replace(options, method=how["method"])
     (values_a, weights_a), (values_b, weights_b) = (_columns(s, labels, ranked) for s in (a, b))
     means = paired.paired_means(
         values_a,
@@ -131,10 +124,7 @@ def compare(
         speakers,
         weights_a,
         weights_b,
-        method=method,
-        n_resamples=options.n_resamples,
-        confidence=options.confidence,
-        seed=options.seed,
+        **how,
     )
     pooled = {
         j: (metric.info.pool, _both(a, b, clips, labels, metric.info.name))
@@ -142,14 +132,7 @@ def compare(
         if metric.info.pool
     }
     if pooled:
-        means = paired_pools.repool(
-            means,
-            pooled,
-            method=method,
-            n_resamples=options.n_resamples,
-            confidence=options.confidence,
-            seed=options.seed,
-        )
+        means = paired_pools.repool(means, pooled, **how)
     words = [
         _words(a, b, labels, clips, m.info.name) if m.info.name in WORDS else None for m in ranked
     ]
@@ -171,7 +154,7 @@ def compare(
                 None if effect is None else toward_b * effect,
                 _known(smaller if toward_b > 0 else larger),
                 _known(larger if toward_b > 0 else smaller),
-                method,
+                options.method,
                 raw[j],
                 corrected[j],
                 _winner(means.low[j], means.high[j], toward_b, corrected[j]),

@@ -11,7 +11,6 @@ import dataclasses
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -112,23 +111,8 @@ class Table:
         return "Rows" if any(row.section for row in self.rows) else ""
 
 
-@dataclass(frozen=True)
-class TableOptions:
-    """Options of the intervals.
-
-    Attributes:
-        method: `bootstrap`, `t`, or `auto`, which is `t` below eight speakers.
-    """
-
-    method: statistics.Choice = "auto"
-    n_resamples: int = statistics.RESAMPLES
-    confidence: float = statistics.CONFIDENCE
-    seed: int = 0
-
-    def how(self, speakers: Sequence[str]) -> dict[str, Any]:
-        """The options as arguments of the statistics, the method decided for these speakers."""
-        method = statistics.chosen(self.method, len(set(speakers)))
-        return {**dataclasses.asdict(self), "method": method}
+class TableOptions(statistics.IntervalOptions):
+    """Options of the intervals of a table."""
 
 
 TITLES: dict[Group, str] = {

@@ -22,8 +22,8 @@ they carry no weight and never a value.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Literal, get_args
+from dataclasses import asdict, dataclass
+from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -53,6 +53,25 @@ def chosen(choice: Choice, n_speakers: int) -> Method:
     if choice == "auto":
         return "t" if n_speakers < FEW_SPEAKERS else "bootstrap"
     return choice
+
+
+@dataclass(frozen=True)
+class IntervalOptions:
+    """Options of the intervals.
+
+    Attributes:
+        method: `bootstrap`, `t`, or `auto`, which is `t` below eight speakers.
+    """
+
+    method: Choice = "auto"
+    n_resamples: int = RESAMPLES
+    confidence: float = CONFIDENCE
+    seed: int = 0
+
+    def how(self, speakers: Sequence[str]) -> dict[str, Any]:
+        """The options as arguments of the statistics, the method decided for these speakers."""
+        method = chosen(self.method, len(set(speakers)))
+        return {**asdict(self), "method": method}
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from manifests.errors import BadInput
+from manifests.console import pairs_of
 from manifests.outputs import Command
 
 
@@ -42,12 +42,7 @@ def export(
     """
     from facetron.checkpoints.export import export as write
 
-    shared = {}
-    for text in share:
-        part, equals, name = text.partition("=")
-        if not equals:
-            raise BadInput(f"--share {text} is not PART=NAME", "write --share lip=synthgrid")
-        shared[part] = name
+    shared = pairs_of("--share", share, "PART=NAME")
     made = write(sources, out, half=not float32, note=note, share=shared)
     for part, path in made.origin.items():
         click.echo(f"{part}: {path}")

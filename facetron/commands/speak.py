@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from facetron.commands.options import BUNDLED, decoding_option, device_option, vocoder_options
-from manifests.errors import BadInput
+from manifests.console import pairs_of
 from manifests.outputs import Command
 
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ def speak(
 
     request = speaking.SpeakRequest(video, out, face, wav)
     speaking.check(request)
-    options = dict(_pair(text) for text in landmark_options)
+    options = pairs_of("--landmark-option", landmark_options)
     synthesizer = load_synthesizer(
         checkpoint,
         vocoder,
@@ -95,13 +95,6 @@ def speak(
         click.echo(note, err=True)
     for line in _lines(request, outcome):
         click.echo(line)
-
-
-def _pair(text: str) -> tuple[str, str]:
-    name, equals, value = text.partition("=")
-    if not name or not equals:
-        raise BadInput(f"--landmark-option {text!r} is not NAME=VALUE", "write NAME=VALUE")
-    return name, value
 
 
 def _lines(request: SpeakRequest, outcome: SpeakOutcome) -> list[str]:

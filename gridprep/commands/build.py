@@ -10,22 +10,24 @@ from typing import Any, TypeVar, get_args
 import click
 
 from gridprep.api import build_options, recipe_of
-from gridprep.corpora.registry import RECIPES
+from gridprep.commands.options import (
+    FINISHED_WITH_FAILURES,
+    corpus_kind_option,
+    jobs_option,
+    json_option,
+    limit_option,
+    speakers_option,
+)
 from gridprep.landmarks.registry import BACKENDS, DEFAULT
 from gridprep.pipeline.recipe import ALL_STAGES, DEFAULT_MEL, ContentPolicy
 from gridprep.pipeline.run import BuildReport, estimate, run
 from gridprep.pipeline.selection import CORPUS_SPLIT, BuildOptions
-from manifests.console import print_json
-from manifests.cpus import available_cpus
-from manifests.errors import BadInput
+from manifests.console import pairs_of, print_json
 from manifests.mel import PRESETS
 from manifests.outputs import Command
 from manifests.specs import CropSpec, LandmarkSpec
 
 CommandT = TypeVar("CommandT", bound=Callable[..., Any])
-
-FINISHED_WITH_FAILURES = 6
-"""Exit code when everything ran, the manifest is written, and some clips are failures."""
 
 _SHARED = [
     click.option(
@@ -35,37 +37,16 @@ _SHARED = [
         help="Folder of the corpus, in any layout, or of your own videos; or a list of videos "
         "(CSV, JSONL); see docs/corpora.md.",
     ),
-    click.option(
-        "--corpus-kind",
-        default="",
-        show_default="what the folder looks like",
-        help=f"Recipe of the corpus: {', '.join(RECIPES)}.",
-    ),
+    corpus_kind_option,
     click.option(
         "--out",
         required=True,
         type=click.Path(),
         help="Folder of the build: a new or empty folder, or an existing build.",
     ),
-    click.option(
-        "--speakers",
-        default="all",
-        show_default=True,
-        help="Speakers: names with commas between them, of GRID also s1-s5, or all.",
-    ),
-    click.option(
-        "--limit",
-        default=0,
-        type=click.IntRange(0),
-        help="Build at most this many clips, spread evenly over the speakers; 0: all.",
-    ),
-    click.option(
-        "--jobs",
-        default=available_cpus,
-        show_default="all that this process may use",
-        type=click.IntRange(1),
-        help="Worker processes.",
-    ),
+    speakers_option,
+    limit_option("Build"),
+    jobs_option(),
     click.option(
         "--backend",
         default="local",
@@ -129,6 +110,16 @@ _CONTENT = [
         "with a flag, or do not check the content.",
     ),
 ]  # fmt: skip
+_SPLIT = [
+    click.option(
+        "--split",
+        default=CORPUS_SPLIT,
+        show_default="large-unseen for GRID",
+        help="Frozen split that assigns clips to subsets, by name or as the .csv file that `gridprep "
+        "splits freeze` wrote; see `gridprep splits`. Without one, the subsets are those of the corpus, or "
+        "all clips are in train.",
+    ),
+]
 
 
 def _with(*groups: list[Callable[[CommandT], CommandT]]) -> Callable[[CommandT], CommandT]:
@@ -138,16 +129,6 @@ def _with(*groups: list[Callable[[CommandT], CommandT]]) -> Callable[[CommandT],
         return function
 
     return decorate
-
-
-def _pairs(options: tuple[str, ...]) -> dict[str, str]:
-    pairs = {}
-    for text in options:
-        name, equals, value = text.partition("=")
-        if not equals:
-            raise BadInput(f"--landmark-option {text!r}", "write NAME=VALUE")
-        pairs[name] = value
-    return pairs
 
 
 RECIPE = ("landmarks", "device", "every", "who", "lips_format", "face_every", "content")
@@ -172,7 +153,10 @@ def _options(targets: tuple[str, ...], given: dict[str, Any]) -> BuildOptions:
     return build_options(
         given["corpus"],
         given["out"],
-        recipe_of(**recipe, landmark_options=_pairs(given.get("landmark_options", ()))),
+        recipe_of(
+            **recipe,
+            landmark_options=pairs_of("--landmark-option", given.get("landmark_options", ())),
+        ),
         targets=targets,
         **{name: given[name] for name in BUILD if name in given},
         redo=tuple(given.get("redo", ())),
@@ -260,15 +244,7 @@ mels = _stage_command(
 
 
 @click.command(cls=Command)
-@_with(_SHARED, _LANDMARKS, _CROPS, _MELS, _CONTENT)
-@click.option(
-    "--split",
-    default=CORPUS_SPLIT,
-    show_default="large-unseen for GRID",
-    help="Frozen split that assigns clips to subsets, by name or as the .csv file that `gridprep "
-    "splits freeze` wrote; see `gridprep splits`. Without one, the subsets are those of the corpus, or "
-    "all clips are in train.",
-)
+@_with(_SHARED, _LANDMARKS, _CROPS, _MELS, _CONTENT, _SPLIT)
 def manifest(**given: Any) -> int:
     """Writes the manifest from the features that are already built."""
     report = run(_options((), given))
@@ -276,15 +252,7 @@ def manifest(**given: Any) -> int:
 
 
 @click.command(cls=Command)
-@_with(_SHARED, _LANDMARKS, _CROPS, _MELS, _CONTENT)
-@click.option(
-    "--split",
-    default=CORPUS_SPLIT,
-    show_default="large-unseen for GRID",
-    help="Frozen split that assigns clips to subsets, by name or as the .csv file that `gridprep "
-    "splits freeze` wrote; see `gridprep splits`. Without one, the subsets are those of the corpus, or "
-    "all clips are in train.",
-)
+@_with(_SHARED, _LANDMARKS, _CROPS, _MELS, _CONTENT, _SPLIT)
 @click.option(
     "--shard",
     default="",
@@ -302,7 +270,7 @@ def manifest(**given: Any) -> int:
     is_flag=True,
     help="Build nothing; print the number of clips and the time and disk space needed.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of text.")
+@json_option
 def build(dry_run: bool, as_json: bool, **given: Any) -> int:
     """Runs all stages of preprocessing: from a corpus to features and a manifest.
 

@@ -4,19 +4,13 @@ from __future__ import annotations
 
 import click
 
+from gridprep.commands.options import BUILD, DAMAGED, NAMED, jobs_option, json_option
 from manifests.console import print_json
-from manifests.cpus import available_cpus
 from manifests.outputs import Command
-
-DAMAGED = 1
-"""Exit code when artifacts are missing or changed, and were not repaired."""
-
-NAMED = 12
-"""Number of damaged files that are named on the terminal; `--json` lists all of them."""
 
 
 @click.command(cls=Command)
-@click.argument("build", type=click.Path(exists=True, file_okay=False))
+@click.argument("build", type=BUILD)
 @click.option("--repair", is_flag=True, help="Build damaged files again from the corpus.")
 @click.option(
     "--corpus",
@@ -24,14 +18,8 @@ NAMED = 12
     type=click.Path(),
     help="Folder of the corpus, for --repair.  [default: the folder that the build used]",
 )
-@click.option(
-    "--jobs",
-    default=available_cpus,
-    show_default="all that this process may use",
-    type=click.IntRange(1),
-    help="Number of reading threads and of worker processes for --repair.",
-)
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of text.")
+@jobs_option("Number of reading threads and of worker processes for --repair.")
+@json_option
 def check(build: str, repair: bool, corpus: str, jobs: int, as_json: bool) -> int:
     """Compares every file of BUILD with its SHA-256 in the manifest.
 

@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import click
-from tqdm import tqdm
 
+from gridprep.commands.options import say
 from gridprep.download import corpus
 from gridprep.download.network import Network
 from gridprep.download.record import BASE_URL, GRID_RECORD, fetch_record
 from manifests.console import Progress, format_table
 from manifests.corpus_lists import parse_speakers
 from manifests.outputs import Command
-
-
-def _say(line: str) -> None:
-    tqdm.write(line, file=sys.stderr)  # above the progress bar instead of through it
 
 
 @click.command(cls=Command)
@@ -82,7 +77,7 @@ def download(
     checksum in the record, and is refused if an entry points outside its folder. The archive
     audio_25k.zip is not fetched: its silence is trimmed, so it does not align with the video.
     """
-    network = Network(timeout_s=timeout_s, retries=retries, say=_say)
+    network = Network(timeout_s=timeout_s, retries=retries, say=say)
     chosen = parse_speakers(speakers)
     corpus.check_folder(out)
     record = fetch_record(network, base_url, number)

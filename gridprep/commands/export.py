@@ -6,10 +6,9 @@ from dataclasses import asdict
 
 import click
 
+from gridprep.commands.options import BUILD, jobs_option, json_option
 from gridprep.exporting.registry import LAYOUTS
-from manifests.console import print_json
-from manifests.cpus import available_cpus
-from manifests.errors import BadInput
+from manifests.console import pairs_of, print_json
 from manifests.outputs import Command
 
 
@@ -27,7 +26,7 @@ def _layouts() -> str:
     "The export appears at OUT when it is whole. A killed one is begun again by the next call; the "
     f"same export a second time does nothing.\n\n{_layouts()}",
 )
-@click.argument("build", type=click.Path(exists=True, file_okay=False))
+@click.argument("build", type=BUILD)
 @click.option("--layout", required=True, metavar="NAME", help="One of the layouts below.")
 @click.option(
     "--out", required=True, help="New or empty folder, or a URL: s3://…, gs://…, memory://…"
@@ -42,14 +41,8 @@ def _layouts() -> str:
 @click.option(
     "--option", "options", multiple=True, metavar="NAME=VALUE", help="Option of the layout."
 )
-@click.option(
-    "--jobs",
-    default=available_cpus,
-    show_default="all that this process may use",
-    type=click.IntRange(1),
-    help="Threads that copy or encode.",
-)
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of text.")
+@jobs_option("Threads that copy or encode.")
+@json_option
 def export(
     build: str,
     layout: str,
@@ -65,12 +58,7 @@ def export(
     from gridprep.exporting.run import ExportOptions
     from gridprep.exporting.run import export as run_export
 
-    given = {}
-    for text in options:
-        key, equals, value = text.partition("=")
-        if not equals:
-            raise BadInput(f"--option {text!r}", "write NAME=VALUE")
-        given[key] = value
+    given = pairs_of("--option", options)
     report = run_export(ExportOptions(build, layout, out, subset, name, seen_as, given, jobs))
     if as_json:
         print_json(asdict(report))

@@ -6,13 +6,11 @@ import os
 
 import click
 
+from gridprep.commands.options import BUILD, DAMAGED
 from manifests.console import format_table
 from manifests.corpus_lists import parse_speakers
 from manifests.errors import BadInput
 from manifests.outputs import Command
-
-DAMAGED = 1
-"""Exit code when artifacts of the build could not be read."""
 
 
 def _speakers(text: str) -> tuple[str, ...]:
@@ -26,7 +24,7 @@ def _speakers(text: str) -> tuple[str, ...]:
 
 
 @click.command(cls=Command)
-@click.argument("build", type=click.Path(exists=True, file_okay=False))
+@click.argument("build", type=BUILD)
 @click.option(
     "--out",
     type=click.Path(file_okay=False),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from gridprep.commands.build import tell
+from gridprep.commands.options import BUILD, json_option
 from gridprep.pipeline.merge import merge as run_merge
 from manifests.outputs import Command
 
@@ -15,10 +16,10 @@ from manifests.outputs import Command
     "shards",
     nargs=-1,
     required=True,
-    type=click.Path(exists=True, file_okay=False),
+    type=BUILD,
     metavar="SHARD…",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of text.")
+@json_option
 def merge(out: str, shards: tuple[str, ...], as_json: bool) -> int:
     """Makes one build in OUT of the builds of all shards (`gridprep build --shard I/N`).
 

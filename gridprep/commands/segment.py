@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from gridprep.commands.options import FINISHED_WITH_FAILURES
 from gridprep.corpora.folder import FOLDER
 from gridprep.corpora.segments import measure, parts_of
 from manifests.console import Progress
@@ -15,8 +16,6 @@ from manifests.outputs import Command
 from manifests.tables import write_csv
 
 COLUMNS = ("video", "speaker", "text", "start_s", "end_s", "gender", "subset", "cut")
-SOME_FAILED = 6
-"""Exit code where some videos could not be cut."""
 
 
 @click.command(cls=Command)
@@ -78,4 +77,4 @@ def segment(videos: str, out: Path, longest_s: float) -> int:
     click.echo(f"{len(found.clips)} videos, {len(rows)} clips, {len(problems)} not cut: {out}")
     if quiet:
         click.echo(f"{quiet} parts end where nobody pauses (column cut: quiet)")
-    return SOME_FAILED if problems else 0
+    return FINISHED_WITH_FAILURES if problems else 0

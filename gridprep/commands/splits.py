@@ -8,7 +8,8 @@ from pathlib import Path
 
 import click
 
-from gridprep.corpora.registry import RECIPES, recipe_for
+from gridprep.commands.options import corpus_kind_option
+from gridprep.corpora.registry import recipe_for
 from manifests import corpus_lists
 from manifests import splits as frozen
 from manifests.console import format_table
@@ -70,12 +71,7 @@ def splits(context: click.Context) -> None:
     type=click.Path(dir_okay=False, path_type=Path),
     help="The split file, NAME.csv; NAME.csv.json beside it says what it is.",
 )
-@click.option(
-    "--corpus-kind",
-    default="",
-    show_default="what the folder looks like",
-    help=f"Recipe of the corpus: {', '.join(RECIPES)}.",
-)
+@corpus_kind_option
 @click.option(
     "--by",
     default="speaker",

@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import click
-from tqdm import tqdm
 
+from gridprep.commands.options import say
 from manifests.console import Progress
 from manifests.outputs import Command
-
-
-def _say(line: str) -> None:
-    tqdm.write(line, file=sys.stderr)  # above the progress bar instead of through it
 
 
 @click.command(cls=Command)
@@ -38,7 +33,7 @@ def unpack(context: click.Context, archives: tuple[Path, ...], out: Path) -> Non
 
     found = archives_in(archives)
     with Progress(len(found), "unpack", "archive") as progress:
-        report = unpack_archives(found, out, _say, progress.update)
+        report = unpack_archives(found, out, say, progress.update)
     for name in report.passed_over:
         click.echo(f"{name}: holds no clips and no alignments, skipped")
     click.echo(

@@ -8,46 +8,28 @@ from pathlib import Path
 import click
 
 from gridprep import api
-from gridprep.commands.build import FINISHED_WITH_FAILURES
-from gridprep.corpora.registry import RECIPES
+from gridprep.commands.options import (
+    FINISHED_WITH_FAILURES,
+    NAMED,
+    corpus_kind_option,
+    jobs_option,
+    json_option,
+    limit_option,
+    speakers_option,
+)
 from gridprep.verification.report import Finding, SpeakerCounts, Verification
 from manifests.console import format_table, print_json
-from manifests.cpus import available_cpus
 from manifests.errors import BadInput
 from manifests.io import write_json
 from manifests.outputs import Command
 
-NAMED = 12
-"""Number of clips that are named per reason on the terminal; the report lists all of them."""
-
 
 @click.command(cls=Command)
 @click.argument("corpus", type=click.Path())
-@click.option(
-    "--corpus-kind",
-    default="",
-    show_default="what the folder looks like",
-    help=f"Recipe of the corpus: {', '.join(RECIPES)}.",
-)
-@click.option(
-    "--speakers",
-    default="all",
-    show_default=True,
-    help="Speakers: names with commas between them, of GRID also s1-s5, or all.",
-)
-@click.option(
-    "--limit",
-    default=0,
-    type=click.IntRange(0),
-    help="Check at most this many clips, spread evenly over the speakers; 0: all.",
-)
-@click.option(
-    "--jobs",
-    default=available_cpus,
-    show_default="all that this process may use",
-    type=click.IntRange(1),
-    help="Worker processes.",
-)
+@corpus_kind_option
+@speakers_option
+@limit_option("Check")
+@jobs_option()
 @click.option(
     "--out",
     default="verify.json",
@@ -58,7 +40,7 @@ NAMED = 12
 @click.option("--quick", is_flag=True, help="Check file names and presence only; decode no clip.")
 @click.option("--faces", is_flag=True, help="Also look for the face in every clip.")
 @click.option("--complete", is_flag=True, help="Count missing clips as failures.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of text.")
+@json_option
 def verify(
     corpus: str,
     corpus_kind: str,

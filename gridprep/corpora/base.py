@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 import os
+import re
 from collections import Counter, deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, Protocol
 
@@ -295,6 +296,12 @@ def is_folder(entry: os.DirEntry[str]) -> bool:
 def is_litter(name: str) -> bool:
     """Whether a name is that of a system's file or folder."""
     return name.startswith("._") or name.lower() in JUNK_FILES or name.lower() in JUNK_FOLDERS
+
+
+def any_named(names: Iterable[str], pattern: re.Pattern[str]) -> bool:
+    """Whether one of the paths is a video whose name without its suffix the pattern matches."""
+    bases = (os.path.splitext(os.path.basename(name)) for name in names)
+    return any(pattern.fullmatch(base) and end.lower() in OPEN_SUFFIXES for base, end in bases)
 
 
 SAMPLE_FOLDERS = 400

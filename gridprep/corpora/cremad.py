@@ -12,16 +12,15 @@ without Git LFS holds pointers of some hundred bytes in place of the videos, whi
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from gridprep.corpora.base import (
-    OPEN_SUFFIXES,
     Corpus,
     Recipe,
+    any_named,
     failed,
     ordered,
     require_folder,
@@ -55,8 +54,7 @@ class CremadRecipe(Recipe):
 
     def looks_like(self, root: str, names: Sequence[str]) -> bool:
         """Whether videos are named `1001_DFA_ANG_XX`."""
-        bases = (os.path.splitext(os.path.basename(n)) for n in names)
-        return any(_NAME.fullmatch(b) and s.lower() in OPEN_SUFFIXES for b, s in bases)
+        return any_named(names, _NAME)
 
     def find(self, root: str) -> Corpus:
         """The clips with sentence and gender by their names."""
@@ -80,16 +78,7 @@ class CremadRecipe(Recipe):
                 failures.append(failed(clip, "not_a_stem", why))
         if not clips:
             raise BadInput(f"{root} holds no video of CREMA-D", "give the folder with VideoFlash")
-        clips = [
-            Clip(
-                c.speaker,
-                c.stem,
-                c.video,
-                transcript=c.transcript,
-                gender=genders.get(c.speaker, ""),
-            )
-            for c in clips
-        ]
+        clips = [replace(clip, gender=genders.get(clip.speaker, "")) for clip in clips]
         return ordered(root, clips, failures)
 
 

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from gridprep.corpora.base import (
     Annotation,
@@ -71,8 +71,7 @@ class LrwRecipe(Recipe):
         paired = []
         for clip in clips:
             relative = clip.video[len(root) :].lstrip("/").rsplit(".", 1)[0]
-            path = texts.pop(relative, "")
-            paired.append(Clip(clip.speaker, clip.stem, clip.video, path, subset=clip.subset))
+            paired.append(replace(clip, alignment=texts.pop(relative, "")))
         return ordered(root, paired, failures, orphan_alignments=len(texts))
 
     def annotate(self, clip: Clip) -> Annotation:

@@ -12,15 +12,14 @@ is left out, and counted among the unlisted files.
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from gridprep.corpora.base import (
-    OPEN_SUFFIXES,
     Corpus,
     Recipe,
+    any_named,
     failed,
     ordered,
     require_folder,
@@ -40,8 +39,7 @@ class RavdessRecipe(Recipe):
 
     def looks_like(self, root: str, names: Sequence[str]) -> bool:
         """Whether videos are named by seven pairs of digits."""
-        bases = (os.path.splitext(os.path.basename(n)) for n in names)
-        return any(_NAME.fullmatch(b) and s.lower() in OPEN_SUFFIXES for b, s in bases)
+        return any_named(names, _NAME)
 
     def find(self, root: str) -> Corpus:
         """The clips with pictures and sound."""
