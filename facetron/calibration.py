@@ -190,7 +190,7 @@ def _read(synthesizer: Synthesizer, rows: Sequence[FeatureRow]) -> list[_Read]:
 
 
 def _right(reading: Reading, sentence: str) -> list[bool]:
-    """Whether each word of a greedy reading is right, in the best alignment with the sentence."""
+    """Returns whether each word of a greedy reading is right, in the best alignment with the sentence."""
     read = [word for word, _ in word_certainties(reading.log_probs)]
     right = [False] * len(read)
     for block in Levenshtein.opcodes(read, sentence.split()):

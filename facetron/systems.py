@@ -52,7 +52,7 @@ DRAW = "use `facetron draw`"
 
 
 class SystemConfig(Protocol):
-    """What every system's options have; they are a frozen dataclass beside that.
+    """The part that every system's options have; they are a frozen dataclass beside that.
 
     A system whose stages read the field `lips` has a section `lip` (`facetron.model.config.LipConfig`),
     and one whose stages read `face` a section `face` (`FaceConfig`): they decide how stored pictures
@@ -69,7 +69,7 @@ class SystemConfig(Protocol):
 
 
 class PainterConfig(SystemConfig, Protocol):
-    """What the options of a system that draws have beside."""
+    """The part that the options of a system that draws have beside."""
 
     @property
     def heard_s(self) -> float:
@@ -157,26 +157,26 @@ class System:
         return found
 
     def synthesizer_class(self) -> type[SpeechSynthesizer]:
-        """What reads a checkpoint and synthesizes. Raises `BadInput` where the system draws."""
+        """Returns the class of its synthesizers. Raises `BadInput` where the system draws."""
         if not self.synthesizer:
             raise BadInput(f"{self.name} draws faces from speech and does not speak", DRAW)
         found: type[SpeechSynthesizer] = resolve(self.synthesizer)
         return found
 
     def painter_class(self) -> type[FacePainter]:
-        """What reads a checkpoint and draws. Raises `BadInput` where the system speaks."""
+        """Returns the class of its painters. Raises `BadInput` where the system speaks."""
         if not self.painter:
             raise BadInput(f"{self.name} speaks and draws no faces", "use `facetron synthesize`")
         found: type[FacePainter] = resolve(self.painter)
         return found
 
     def modules(self, config: SystemConfig) -> dict[str, ModuleEntry]:
-        """What `facetron info` counts, by name."""
+        """Returns what `facetron info` counts, by name."""
         found: dict[str, ModuleEntry] = resolve(self.inventory)(config)
         return found
 
     def departures_of(self, config: SystemConfig) -> list[str]:
-        """Where a config differs from the source, a line each."""
+        """Returns where a config differs from the source, a line each."""
         found: list[str] = resolve(self.departures)(config)
         return found
 

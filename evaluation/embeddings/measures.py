@@ -66,7 +66,7 @@ class Embeddings:
         )
 
     def thinned(self, limit: int, seed: int = 0) -> Embeddings:
-        """At most about `limit` clips, of each speaker as many; all where there are no more."""
+        """Returns at most about `limit` clips, of each speaker as many; all where there are no more."""
         if len(self) <= limit:
             return self
         rng = np.random.default_rng(seed)

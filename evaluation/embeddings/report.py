@@ -1,4 +1,4 @@
-"""What `facetron-eval embeddings` writes: the figure, its points, and the numbers beside it."""
+"""Writes the files of `facetron-eval embeddings`: the figure, its points, and the numbers beside it."""
 
 from __future__ import annotations
 

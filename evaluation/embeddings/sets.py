@@ -75,7 +75,7 @@ def titles(embeddings: Sequence[Embeddings]) -> list[str]:
 
 
 def warnings_of(embeddings: Sequence[Embeddings]) -> list[str]:
-    """Where the files say something else than their places do."""
+    """Returns a warning for each file that says something else than its place does."""
     notes = []
     if len(embeddings) == 2:
         for item, expected in zip(embeddings, (True, False), strict=True):

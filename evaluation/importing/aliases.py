@@ -41,7 +41,7 @@ class Aliases:
         return Named(*(self._find(part) or part for part in parts))
 
     def _find(self, name: str) -> str:
-        """What a name that a pattern found stands for, "" for itself."""
+        """Returns what a name that a pattern found stands for, "" for itself."""
         written = self._written.get(name, "")
         if written:
             self.used.add(written)

@@ -336,7 +336,7 @@ def _listed(folder: Path, out: Path) -> Iterator[tuple[str, str]]:
 
 
 def path_of(folder: Path, file: str) -> Path:
-    """Where a file of a folder lies, or of a wav.scp, whose paths begin where the command runs."""
+    """Returns where a file of a folder lies, or of a wav.scp, whose paths begin where the command runs."""
     return Path(file) if folder.is_file() else folder / file
 
 

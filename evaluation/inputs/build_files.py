@@ -101,7 +101,7 @@ def landmark_points(path: Path) -> NDArray[np.float64]:
 
 
 def has_landmarks(run: Run) -> bool:
-    """Whether the first clip of a run leads to landmarks, which then all should."""
+    """Returns whether the first clip of a run leads to landmarks, which then all should."""
     if not run.clips:
         return False
     clip = run.clips[0]

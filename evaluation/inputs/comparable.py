@@ -126,7 +126,7 @@ def _by_label(run: Run) -> dict[str, RunClip]:
 
 
 def _difference(label: str, a: tuple[Run, RunClip], b: tuple[Run, RunClip]) -> str:
-    """What two runs' lines of one clip disagree on, or ""."""
+    """Returns what two runs' lines of one clip disagree on, or ""."""
     (run_a, of_a), (run_b, of_b) = a, b
     if of_a.sentence != of_b.sentence:
         return (
@@ -139,7 +139,8 @@ def _difference(label: str, a: tuple[Run, RunClip], b: tuple[Run, RunClip]) -> s
 
 
 def same_sound(first: Path, second: Path) -> bool:
-    """Whether two files hold the same samples at the same rate; absent files differ from nothing."""
+    """Returns whether two files hold the same samples at the same rate; absent files differ from
+    nothing."""
     if first.resolve() == second.resolve() or not (first.is_file() and second.is_file()):
         return True
     return _hash_of(first.resolve()) == _hash_of(second.resolve())

@@ -44,7 +44,7 @@ def prepare_cache() -> None:
 
 
 def _has_cache() -> bool:
-    """Whether numba finds a folder by itself: `__pycache__` beside librosa, or the user's cache."""
+    """Returns whether numba finds a folder by itself: `__pycache__` beside librosa, or the user's cache."""
     found = importlib.util.find_spec("librosa")
     if found is None or found.origin is None:
         return True  # nothing to compile
@@ -62,7 +62,7 @@ def _user_cache() -> Path:
 
 
 def _writable(folder: Path) -> bool:
-    """Whether files can be made in a folder, or it can be made itself."""
+    """Returns whether files can be made in a folder, or it can be made itself."""
     while not folder.exists() and folder != folder.parent:
         folder = folder.parent
     return folder.is_dir() and os.access(folder, os.W_OK | os.X_OK)

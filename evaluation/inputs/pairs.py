@@ -302,7 +302,7 @@ class Pair:
 
     @property
     def reference_path(self) -> Path | None:
-        """Where the recording should lie, whatever is there: it leads to its build."""
+        """Returns where the recording should lie, whatever is there: it leads to its build."""
         return None if self._reference is None else self._reference.path
 
     def check_lengths(self) -> None:
@@ -377,11 +377,11 @@ class Run:
 
     @property
     def of_faces(self) -> bool:
-        """Whether the run holds pictures made from speech, and no speech."""
+        """Returns whether the run holds pictures made from speech, and no speech."""
         return self.info.kind == runs.FACES
 
     def made(self, clip: RunClip) -> Path:
-        """What the system made of a clip: its picture in a run of faces, else its wav."""
+        """Returns what the system made of a clip: its picture in a run of faces, else its wav."""
         return self.root / (clip.picture if self.of_faces else clip.wav)
 
     def reference(self, clip: RunClip) -> Path | None:

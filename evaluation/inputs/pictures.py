@@ -180,7 +180,7 @@ def mean_face(gallery: Gallery) -> Seen:
 
 @dataclass(frozen=True)
 class Law:
-    """What SynthGRID's rule gives to a speaker.
+    """The numbers that SynthGRID's rule gives to a speaker.
 
     Attributes:
         ln_f0: natural logarithm of the F0 in Hz.

@@ -8,7 +8,7 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class FaceRuns:
-    """What runs of pictures hold.
+    """Facts about runs of pictures.
 
     Attributes:
         speakers: how many they are about, the fewest of a run.

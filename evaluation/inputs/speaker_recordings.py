@@ -33,7 +33,7 @@ def recordings(run: Run, most: int) -> dict[str, dict[str, Path]]:
 
 
 def even(clips: dict[str, Path], most: int) -> dict[str, Path]:
-    """At most `most` of some clips, evenly over their names."""
+    """Returns at most `most` of some clips, evenly over their names."""
     names = sorted(clips)
     chosen = np.linspace(0, len(names) - 1, min(most, len(names))).round().astype(int)
     return {names[i]: clips[names[i]] for i in chosen}

@@ -71,20 +71,20 @@ def _without_marks(text: str) -> str:
 
 
 def fits_grammar(words: Sequence[str]) -> bool:
-    """Whether normalized words are a sentence of GRID: six, each of its slot."""
+    """Returns whether normalized words are a sentence of GRID: six, each of its slot."""
     return len(words) == len(SLOTS) and all(
         word in slot.values() for word, slot in zip(words, VOCABULARY, strict=True)
     )
 
 
 def in_vocabulary(words: Sequence[str]) -> bool:
-    """Whether all normalized words are among GRID's 51."""
+    """Returns whether all normalized words are among GRID's 51."""
     return set(words) <= set(WORDS)
 
 
 @dataclass(frozen=True)
 class Counts:
-    """How a hypothesis aligns with its reference, in words or characters.
+    """The alignment of a hypothesis with its reference, in words or characters.
 
     Attributes:
         hits, substitutions, deletions: of the reference's units; together its length.
@@ -176,7 +176,7 @@ def _counts(output: object) -> Counts:
 
 @dataclass(frozen=True)
 class WordAlignment:
-    """Which words of a reference were heard, and what was heard beside them.
+    """The words of a reference that were heard, and what was heard beside them.
 
     Attributes:
         correct: for each of the N words of the reference whether it was heard.

@@ -1,4 +1,5 @@
-"""How the columns of a table order its systems, beside the order of listeners or of another column."""
+"""Compares the order that a column of a table gives its systems with that of listeners or of another
+column."""
 
 from __future__ import annotations
 

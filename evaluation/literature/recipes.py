@@ -90,7 +90,7 @@ class Sentence:
 
 @dataclass(frozen=True)
 class Recipe:
-    """Where the samples of one publication lie.
+    """The place of the samples of one publication.
 
     Attributes:
         name: of the recipe.

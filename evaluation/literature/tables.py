@@ -338,7 +338,7 @@ def _correlation(value: float | None, bounds: tuple[float, float] | None) -> Pri
 
 
 def sources(report: Literature) -> PrintedTable:
-    """Where the samples and the opinions come from."""
+    """Returns where the samples and the opinions come from."""
     rows = [
         (
             one.recipe.label,

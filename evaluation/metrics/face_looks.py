@@ -1,4 +1,4 @@
-"""How pictures look: their distance from real stills as sets and one by one, and how much they vary.
+"""Measures how pictures look: their distance from real stills as sets and one by one, and how much they vary.
 
 None of these is a headline. Distances of sets see no condition (a system that shows real faces of the
 wrong people does well), and pixels reward the mean face.

@@ -1,4 +1,4 @@
-"""Whether there is a face in a picture, and whether its parts lie where the speaker's lie."""
+"""Measures whether there is a face in a picture, and whether its parts lie where the speaker's lie."""
 
 from __future__ import annotations
 

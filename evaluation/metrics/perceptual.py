@@ -78,7 +78,7 @@ class PesqWideBand(Metric):
 
     @classmethod
     def wanted(cls, settings: Settings) -> bool:
-        """Beside the columns of a published protocol."""
+        """Returns True beside the columns of a published protocol."""
         return cls.info.name in protocols.beside(settings.as_published)
 
     def value(self, pair: Pair) -> float:

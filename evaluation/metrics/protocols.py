@@ -1,4 +1,5 @@
-"""How published code scores speech where it departs from the definitions: one record a publication.
+"""Describes how published code scores speech where it departs from the definitions: one record a
+publication.
 
 Each record was read in the public source that it names. Its columns (`evaluation.metrics.published`) apply
 the departures to the same files, so that a report shows what they do; they are never ranked.
@@ -13,7 +14,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Protocol:
-    """What one publication's code does.
+    """The way in which one publication's code scores.
 
     Attributes:
         name: for commands, and the end of its columns' names.

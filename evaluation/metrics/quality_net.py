@@ -23,8 +23,8 @@ CAVEAT = (
 
 
 def degradation_index(samples: Array, rate_hz: int) -> float:
-    """How free of noise, clipping and coding a sound is, 1.02 (much damage) to 4.64 (none), by a network of
-    the toolkit that was trained on PESQ of artificial damage.
+    """Returns how free of noise, clipping and coding a sound is, 1.02 (much damage) to 4.64 (none), by
+    a network of the toolkit that was trained on PESQ of artificial damage.
 
     Args:
         samples: (n,) or (n, channels), floats of full scale ±1 or integers.

@@ -94,7 +94,8 @@ def character_error_rate(sentence: str, heard: str) -> float:
 
 
 def slot_accuracy(sentence: str, heard: str) -> dict[str, bool]:
-    """Whether each of the six words of a GRID sentence was recognized, after alignment of the words.
+    """Returns whether each of the six words of a GRID sentence was recognized, after alignment of the
+    words.
 
     Args:
         sentence: what was said: command, color, preposition, letter, digit, adverb.
@@ -370,7 +371,8 @@ class GrammarCharacterErrorRate(GrammarWordErrorRate):
 
 
 class Slot(Recognition):
-    """Whether the word of one slot was recognized. The hypothesis is not restricted by the grammar."""
+    """Base of the metrics that ask whether the word of one slot was recognized. The hypothesis is not
+    restricted by the grammar."""
 
     slot: str
 

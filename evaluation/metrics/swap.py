@@ -96,9 +96,9 @@ def f0_to_voice(speech: Array, voice: Array, rate_hz: int) -> float:
 
 
 def f0_moved(speech: Array, voice: Array, lips: Array, rate_hz: int) -> float:
-    """How far the F0 of a swap went from the lips' speaker to the face's speaker: 0 is the median F0 of
-    the former, 1 that of the latter, on a scale of cents. Above 0.5 the F0 follows the face, which is
-    what the metric `f0_follows` counts.
+    """Returns how far the F0 of a swap went from the lips' speaker to the face's speaker: 0 is the
+    median F0 of the former, 1 that of the latter, on a scale of cents. Above 0.5 the F0 follows the
+    face, which is what the metric `f0_follows` counts.
 
     Args:
         speech: samples of the swap: lips of one speaker, face of another; as for `f0_to_voice`.
@@ -122,8 +122,8 @@ def f0_moved(speech: Array, voice: Array, lips: Array, rate_hz: int) -> float:
 
 
 def voice_follows(speech: Array, voice: Array, lips: Array, rate_hz: int) -> bool:
-    """Whether the voice of a swap is closer to the face's speaker than to the lips' speaker, by the
-    cosines of `speaker_similarity`. The metric of that name compares with the mean over several
+    """Returns whether the voice of a swap is closer to the face's speaker than to the lips' speaker, by
+    the cosines of `speaker_similarity`. The metric of that name compares with the mean over several
     recordings of each speaker instead of one.
 
     Args:

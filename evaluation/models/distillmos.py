@@ -176,7 +176,7 @@ def pieces(sound: Samples) -> Tensor:
 
 @torch.inference_mode()
 def opinion(sound: Samples) -> float:
-    """What the network says of a sound, (n,) mono at 16 kHz: the mean over its pieces.
+    """Returns what the network says of a sound, (n,) mono at 16 kHz: the mean over its pieces.
 
     Raises:
         BadInput, MissingDependency: the weights are damaged or missing.

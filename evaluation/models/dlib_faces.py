@@ -37,7 +37,7 @@ def weights_path() -> Path | None:
 
 
 def is_installed() -> bool:
-    """Whether library and weights are there."""
+    """Returns whether library and weights are there."""
     return importlib.util.find_spec("dlib") is not None and weights_path() is not None
 
 

@@ -191,5 +191,5 @@ def _fitted(name: str) -> bool:
 
 
 def about(size: Size) -> dict[str, Any]:
-    """What the header of the weights says."""
+    """Returns what the header of the weights says."""
     return {"network": "evaluation.models.face", "size": asdict(size), "pictures": PARAMETERS}

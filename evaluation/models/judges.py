@@ -111,7 +111,7 @@ def fetch(names: tuple[str, ...] = (), wheels: tuple[Path, ...] = ()) -> list[Pa
 
 
 def _is_of(path: Path, wheel: Wheel) -> bool:
-    """By the name of the file, which pip never changes; its content is checked when it is unpacked."""
+    """Goes by the name of the file, which pip never changes; its content is checked when it is unpacked."""
     release = "-".join(path.name.split("-")[:2])
     return _plain(release) == _plain(f"{wheel.distribution}-{wheel.version}")
 

@@ -1,4 +1,4 @@
-"""From what the listener heard to text: SpeechBrain's beam search over the speller, its hypotheses
+"""Turns what the listener heard into text: SpeechBrain's beam search over the speller, its hypotheses
 ranked by speller and CTC together; freely, or only along GRID's grammar.
 
 The search is the speller's alone and CTC ranks what it found, the rescoring of Hori, Watanabe, Hershey,

@@ -162,7 +162,7 @@ def _rating(stimuli: Stimuli, condition: Condition, item: Item, role: str = "rat
 
 
 def _practice(stimuli: Stimuli, options: DesignOptions) -> list[Draft]:
-    """From the worst to the best and what lies between, so that the scale is known before it
+    """Orders trials from the worst to the best and what lies between, so that the scale is known before it
     counts."""
     spare = stimuli.material.spare or stimuli.material.main
     extremes = [c for c in stimuli.conditions if c.kind in ("anchor", "recording")][::-1]

@@ -182,7 +182,7 @@ def _csv_rows(content: bytes, key: Key) -> list[_Row]:
 
 
 def _is_number(text: str) -> bool:
-    """Whether a spreadsheet reads a text as a number (`848933112345`, `8,48933E+11`)."""
+    """Returns whether a spreadsheet reads a text as a number (`848933112345`, `8,48933E+11`)."""
     return re.fullmatch(r"[+-]?[0-9]+(?:[.,][0-9]*)?(?:e[+-]?[0-9]+)?", text, re.I) is not None
 
 

@@ -1,4 +1,4 @@
-"""Which cells of a table are bold.
+"""Decides which cells of a table are bold.
 
 Bold is a claim, so it needs evidence. A system's number is bold where it is the best of the systems
 that compete, on the clips that all of them have a score of, where the difference from each of the
@@ -26,7 +26,7 @@ COMPETES = "model"
 
 
 def competes(item: ScoredRun) -> bool:
-    """Whether a run's numbers may be bold."""
+    """Returns whether a run's numbers may be bold."""
     return kind_of(item) == COMPETES
 
 
@@ -51,7 +51,7 @@ def best_runs(
     confidence: float,
     seed: int,
 ) -> list[int | None]:
-    """For each metric, which run's number is bold (its place in `scored`), or None.
+    """Returns for each metric which run's number is bold (its place in `scored`), or None.
 
     Args:
         labels: of the clips.

@@ -1,5 +1,5 @@
-"""Which letter was heard for which: the part of GRID's sentences that listeners and models confuse most
-(b d e p t v, m n, f s sound alike, and their lips look alike)."""
+"""Counts which letter was heard for which: the part of GRID's sentences that listeners and models confuse
+most (b d e p t v, m n, f s sound alike, and their lips look alike)."""
 
 from __future__ import annotations
 

@@ -51,7 +51,7 @@ def picture_uri(picture: Picture) -> str:
 
 
 def face_grid(scored: Sequence[ScoredRun]) -> dict[str, Any] | None:
-    """What the page prints: heads, and rows of sounds and pictures; None for runs of speech."""
+    """Returns what the page prints: heads, and rows of sounds and pictures; None for runs of speech."""
     if not scored or not scored[0].run.of_faces:
         return None
     first = scored[0].run

@@ -111,7 +111,7 @@ class Panel:
 
 
 def strip_panel(info: MetricInfo, strips: Sequence[Strip], width: int = 420) -> Panel | None:
-    """Where everything of a panel stands; None where no clip has a score.
+    """Returns where everything of a panel stands; None where no clip has a score.
 
     Of more than 200 clips the points are evenly spaced quantiles, so that the page stays small.
     """

@@ -1,4 +1,4 @@
-"""What the recognizer of a report heard in its training: a floor on clips that it learned by heart says
+"""Tells what the recognizer of a report heard in its training: a floor on clips that it learned by heart says
 little about speech that it never heard.
 """
 
@@ -44,7 +44,7 @@ class Heard:
 
 
 def heard_in_training(scored: Sequence[ScoredRun], metrics: Sequence[Metric]) -> list[Heard]:
-    """What each recognizer of the columns heard of the clips, where its card says it."""
+    """Returns what each recognizer of the columns heard of the clips, where its card says it."""
     clips = {(clip.speaker, clip.stem) for item in scored for clip in item.run.clips}
     stated = {
         found["name"]: found

@@ -162,7 +162,7 @@ def _listeners(shown: Sequence[MetricInfo]) -> list[dict[str, Any]]:
 
 
 def _reference(scored: Sequence[ScoredRun], shown: Sequence[MetricInfo]) -> dict[str, Any]:
-    """What the speech was compared with, and how both were brought to one form."""
+    """Returns what the speech was compared with, and how both were brought to one form."""
     clips = [(item.run, clip) for item in scored for clip in item.run.clips]
     there = sum(run.reference(clip) is not None for run, clip in clips)
     if any(item.run.of_faces for item in scored):

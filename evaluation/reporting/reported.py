@@ -244,7 +244,7 @@ def _swapped(clip: RunClip) -> bool:
 
 
 def _seen(run: Run, clip: RunClip) -> bool | None:
-    """Whether the clip's speaker was trained on; None where nobody says."""
+    """Returns whether the clip's speaker was trained on; None where nobody says."""
     if clip.seen is not None:
         return clip.seen
     return {"large-seen": True, "large-unseen": False}.get(run.info.split)

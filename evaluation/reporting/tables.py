@@ -78,7 +78,7 @@ class Row:
 
     @property
     def part(self) -> str:
-        """What is printed once for neighboring rows that share it."""
+        """Returns what is printed once for neighboring rows that share it."""
         return self.speaker or self.section
 
 
@@ -349,7 +349,7 @@ def format_interval(cell: Cell, info: MetricInfo) -> str:
 
 
 def same_counts(table: Table) -> bool:
-    """Whether every row has the same counts in all its cells, so that one column says them."""
+    """Returns whether every row has the same counts in all its cells, so that one column says them."""
     return all(len({c.counts for c in row.cells if not c.shown}) <= 1 for row in table.rows)
 
 

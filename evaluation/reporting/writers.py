@@ -74,8 +74,8 @@ class EvaluationReport:
 
     @property
     def columns(self) -> tuple[MetricInfo, ...]:
-        """What is defined below the tables: every metric but the floors, then what only the papers
-        measured."""
+        """Returns what is defined below the tables: every metric but the floors, then what only the
+        papers measured."""
         found = {m.info.name: m.info for m in self.metrics if m.info.group != "floor"}
         for table in self.all_tables:
             for info in table.columns:

@@ -310,7 +310,7 @@ class _Hashes:
 
 
 def says_nothing(score: Score) -> bool:
-    """Whether a failure is of the machine or of the metric, not of the clip: it is tried again."""
+    """Returns whether a failure is of the machine or of the metric, not of the clip: it is tried again."""
     return score.status != "ok" and score.reason.split(":")[0] in (RAISED, DIED)
 
 

@@ -65,7 +65,7 @@ def read_settings(
 
 
 def _faces(runs: Sequence[Run]) -> FaceRuns | None:
-    """What runs of pictures hold; None for runs of speech."""
+    """Returns what runs of pictures hold; None for runs of speech."""
     if not runs or not runs[0].of_faces:
         return None
     from evaluation.inputs.pictures import law_path  # loads PyTorch

@@ -1,4 +1,4 @@
-"""What the face encoder can do, measured on stills that were not trained on: the numbers of its card."""
+"""The abilities of the face encoder, measured on stills that were not trained on: the numbers of its card."""
 
 from __future__ import annotations
 

@@ -115,7 +115,7 @@ class Sampler:
         }
 
     def speaker(self, rng: np.random.Generator, letter: str = "") -> str:
-        """By source, then evenly among its speakers, or among those of them who said the letter."""
+        """Draws by source, then evenly among its speakers, or among those of them who said the letter."""
         speakers = self.pools[int(rng.choice(len(self.pools), p=self.weights))][1]
         speakers = [s for s in speakers if not letter or letter in self.letters[s]] or speakers
         return speakers[int(rng.integers(len(speakers)))]

@@ -1,4 +1,4 @@
-"""How sentences are varied while the recognizer learns: voices, rooms, channels, noise, and the phases
+"""Varies sentences while the recognizer learns: voices, rooms, channels, noise, and the phases
 that Griffin-Lim invents, since synthesized speech is what it will be asked to read."""
 
 from __future__ import annotations

@@ -39,7 +39,7 @@ WATCHED, MEASURED, MOST_OF_ONE = 40, 60, 150
 
 @dataclass(frozen=True)
 class Protocol:
-    """What one set of weights hears, and whom it must not hear.
+    """The speech that one set of weights hears, and whom it must not hear.
 
     Attributes:
         file: name of the weights.
@@ -134,7 +134,7 @@ def read_material(
 
 
 def _thinned(clips: Sequence[Clip], most: int) -> list[Clip]:
-    """At most so many, evenly over the list and so over its speakers."""
+    """Returns at most so many, evenly over the list and so over its speakers."""
     return [clips[k * len(clips) // most] for k in range(most)] if len(clips) > most else [*clips]
 
 

@@ -93,7 +93,7 @@ class Clip:
 
 
 def _levelled(samples: NDArray[np.floating[Any]], edges: Sequence[int]) -> NDArray[np.int16]:
-    """At one level over the spoken part: words of different clips are to follow each other."""
+    """Brings the spoken part to one level: words of different clips are to follow each other."""
     spoken = samples[edges[0] : edges[-1]]
     rms = float(np.sqrt((spoken**2).mean())) or 1.0
     return np.asarray(np.clip(samples * (LEVEL / rms), -1, 1) * 32767, dtype=np.int16)

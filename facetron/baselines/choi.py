@@ -144,7 +144,7 @@ class ChoiConfig:
 
 
 def speech_encoder(config: ChoiConfig) -> nn.Module:
-    """What hears: Wav2Pix's encoder of waveforms, or a prosody encoder of mels."""
+    """Builds the encoder of speech: Wav2Pix's of waveforms, or a prosody encoder of mels."""
     if config.hears == "wave":
         return WaveEncoder(
             config.wave_channels, config.wave_hidden, config.voice_size, config.heard_samples, 0.0
@@ -153,7 +153,7 @@ def speech_encoder(config: ChoiConfig) -> nn.Module:
 
 
 def heard(config: ChoiConfig, batch: Batch) -> Tensor:
-    """What the speech encoder is given of a batch of training."""
+    """Returns what the speech encoder is given of a batch of training."""
     found: Tensor = batch["wave"] if config.hears == "wave" else batch["wave_mel"]
     return found
 
@@ -213,7 +213,7 @@ def _same(speakers: Sequence[str]) -> Tensor:
 
 
 def k_way(likeness: Tensor, speakers: Sequence[str], k: int) -> float | None:
-    """How often the right one is chosen among k: itself and k − 1 clips of other speakers.
+    """Returns how often the right one is chosen among k: itself and k − 1 clips of other speakers.
 
     Args:
         likeness: (N, N) of each voice (row) with each face (column); the diagonal belongs together.
@@ -589,7 +589,7 @@ def defaults(stage: str, config: SystemConfig) -> TrainConfig:
 
 
 def modules(config: ChoiConfig) -> dict[str, ModuleEntry]:
-    """For `facetron info`."""
+    """Lists the modules for `facetron info`."""
     side, spec = config.picture_px, config.mel_spec
     sound = (
         (1, config.heard_samples) if config.hears == "wave" else (spec.n_mels, config.heard_frames)
@@ -618,7 +618,7 @@ def modules(config: ChoiConfig) -> dict[str, ModuleEntry]:
 
 
 def departures(config: ChoiConfig) -> list[str]:
-    """What could not be read, and what was chosen."""
+    """Lists what could not be read, and what was chosen."""
     lines = [
         "the paper was read in its abstract and introduction only: all widths, sizes, lengths and "
         "rates are choices",

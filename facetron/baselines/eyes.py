@@ -1,4 +1,4 @@
-"""What the systems beside Facetron share: how they see a clip, how they are trained and how they speak.
+"""The parts that the systems beside Facetron share: how they see a clip, are trained and speak.
 
 Each is trained on the features of a manifest and says its mels with the same vocoder, so that a table
 compares models and not their surroundings. `front: own` is a system's own visual encoder, `front: lip`
@@ -162,7 +162,7 @@ class Eyes(nn.Module):
 
     @property
     def parts(self) -> dict[str, nn.Module]:
-        """What a checkpoint holds of it."""
+        """Returns its parts in a checkpoint: name → module."""
         found = {"front": self.front, "lip": self.lip, "face": self.face}
         return {name: module for name, module in found.items() if module is not None}
 
@@ -251,7 +251,7 @@ class BaselineModel(nn.Module):
 
     @property
     def parts(self) -> dict[str, nn.Module]:
-        """What a checkpoint holds of it."""
+        """Returns its parts in a checkpoint: name → module."""
         return {**self.eyes.parts, **self.own}
 
     @abstractmethod
@@ -344,7 +344,7 @@ class BaselineSynthesizer(SpeechSynthesizer):
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What a table must say of the row beside the system's name."""
+        """Returns what a table must say of the row beside the system's name."""
         found = ["lips as Facetron's"] if self.config.front == "lip" else []
         if self.config.speaker == "face":
             found.append("with the face")
@@ -416,7 +416,7 @@ def eye_entries(
 
 
 def shared_departures(config: BaselineConfig) -> list[str]:
-    """What departs from any source."""
+    """Lists what departs from any source."""
     spec = config.mel_spec
     lines = [
         f"the house's sound: {spec.sample_rate_hz} Hz, said by the vocoder that all rows share"

@@ -246,7 +246,7 @@ class AcousticModel(nn.Module):
 
 
 def spread(durations: Tensor, spans: Tensor, frames: int) -> tuple[Tensor, Tensor]:
-    """Which phoneme sounds in each frame, and where in it.
+    """Returns which phoneme sounds in each frame, and where in it.
 
     Args:
         durations: (B, P) whole frames, 0 after the last phoneme of a clip.
@@ -580,7 +580,7 @@ class Face2SpeechSynthesizer(SpeechSynthesizer):
 
     @cached_property
     def _eyes(self) -> Synthesizer:
-        """What reads the lips."""
+        """Returns the reader of the lips."""
         return Synthesizer.load(
             self.reader, "griffin-lim", str(self.device), self.decoding, self.seed
         )
@@ -609,7 +609,7 @@ class Face2SpeechSynthesizer(SpeechSynthesizer):
         return tuple(key)
 
     def seen(self, speaker: str) -> bool:
-        """Whether a speaker was in its training, or in that of the weights that read the lips."""
+        """Returns whether a speaker was in its training, or in that of the weights that read the lips."""
         read = self.text_from == "lips" and self._eyes.seen(speaker)
         return read or super().seen(speaker)
 
@@ -749,17 +749,17 @@ def defaults(stage: str, config: SystemConfig) -> TrainConfig:
 
 
 def face_encoder(config: Face2SpeechConfig) -> nn.Module:
-    """For `facetron embed` and `facetron info`."""
+    """Builds the encoder for `facetron embed` and `facetron info`."""
     return cast(nn.Module, encoders.build("face", config.face))
 
 
 def speech_encoder(config: Face2SpeechConfig) -> nn.Module:
-    """For `facetron embed` and `facetron info`."""
+    """Builds the encoder for `facetron embed` and `facetron info`."""
     return VoiceEncoder(config.prosody, config.mel_spec.n_mels)
 
 
 def modules(config: Face2SpeechConfig) -> dict[str, ModuleEntry]:
-    """For `facetron info`."""
+    """Lists the modules for `facetron info`."""
     mels, bands = (
         CLIP_FRAMES * round(config.mel_spec.frame_rate_hz / VIDEO_FPS),
         config.mel_spec.n_mels,

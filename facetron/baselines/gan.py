@@ -315,7 +315,7 @@ def defaults(stage: str, config: SystemConfig) -> TrainConfig:
 
 
 def modules(config: GanConfig) -> dict[str, ModuleEntry]:
-    """For `facetron info`."""
+    """Lists the modules for `facetron info`."""
     size = config.lip.embedding_size if config.front == "lip" else config.front_size
     return {
         **eye_entries(config, Gan, "Conv3d over a few frames, strided; colour"),

@@ -435,7 +435,7 @@ def defaults(stage: str, config: SystemConfig) -> TrainConfig:
 
 
 def modules(config: Lip2WavConfig) -> dict[str, ModuleEntry]:
-    """For `facetron info`."""
+    """Lists the modules for `facetron info`."""
     says = "blocks of Conv3d with two residual ones, 5 at 96²; BiLSTM of 384, zoneout"
     lips_size = config.lip.embedding_size if config.front == "lip" else config.channels[-1]
     return {

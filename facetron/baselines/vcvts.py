@@ -223,7 +223,7 @@ class Codebook(nn.Module):
 
 
 def perplexity(codes: Tensor, number: int) -> float:
-    """How many codes are in use: e to the entropy of their shares; 1 is a collapsed codebook."""
+    """Returns how many codes are in use: e to the entropy of their shares; 1 is a collapsed codebook."""
     shares = torch.bincount(codes.flatten(), minlength=number).float()
     shares = shares / shares.sum().clamp(min=1)
     return float(torch.special.entr(shares).sum().exp())
@@ -329,7 +329,7 @@ class Vcvts(BaselineModel):
 
 
 def reference_encoder(config: VcvtsConfig) -> nn.Module:
-    """What hears whose voice it is."""
+    """Builds the encoder that hears whose voice it is."""
     made: nn.Module = encoders.build("prosody", config.prosody, config.mel_spec.n_mels)
     return made
 
@@ -635,7 +635,7 @@ def defaults(stage: str, config: SystemConfig) -> TrainConfig:
 
 
 def modules(config: VcvtsConfig) -> dict[str, ModuleEntry]:
-    """For `facetron info`."""
+    """Lists the modules for `facetron info`."""
     size = config.lip.embedding_size if config.front == "lip" else config.front_size
     mels = CLIP_FRAMES * config.mels_per_picture
     bands, voice = config.mel_spec.n_mels, config.face.embedding_size

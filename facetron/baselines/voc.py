@@ -317,7 +317,7 @@ def defaults(stage: str, config: SystemConfig) -> TrainConfig:
 
 
 def modules(config: VocConfig) -> dict[str, ModuleEntry]:
-    """For `facetron info`."""
+    """Lists the modules for `facetron info`."""
     says = (
         "Conv3d 64-128-256-512, first kernel of 7 frames, BN, ReLU, dropout 0.2; Conv3d 128, tanh"
     )

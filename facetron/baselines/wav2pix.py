@@ -268,7 +268,7 @@ def mean_features(real: Judgment, made: Judgment) -> Tensor:
 
 
 def others(speakers: Sequence[str]) -> list[int] | None:
-    """For each clip of a batch the next one of another speaker; None where all have one speaker."""
+    """Returns for each clip of a batch the next one of another speaker; None where all have one speaker."""
     if len(set(speakers)) < 2:
         return None
     n = len(speakers)
@@ -468,7 +468,7 @@ def defaults(stage: str, config: SystemConfig) -> TrainConfig:
 
 
 def modules(config: Wav2PixConfig) -> dict[str, ModuleEntry]:
-    """For `facetron info`."""
+    """Lists the modules for `facetron info`."""
     side = config.picture_px
     return {
         "speech encoder": ModuleEntry(
@@ -497,7 +497,7 @@ def modules(config: Wav2PixConfig) -> dict[str, ModuleEntry]:
 
 
 def departures(config: Wav2PixConfig) -> list[str]:
-    """What differs from the published code."""
+    """Lists what differs from the published code."""
     return [
         "the wave is divided by its peak as a real number, where the code divides integers",
         "dropout and batch statistics are off when drawing; `facetron draw --dropout` leaves dropout on",

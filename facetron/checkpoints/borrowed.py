@@ -37,7 +37,7 @@ def digest(part: str, tensors: Mapping[str, Tensor]) -> str:
 
 
 def lend(part: str, name: str, tensors: Mapping[str, Tensor]) -> str:
-    """What a checkpoint with these tensors notes of a part that it borrows from weights `name`.
+    """Returns what a checkpoint with these tensors notes of a part that it borrows from weights `name`.
 
     Returns:
         `NAME:DIGEST`, without a digest where the checkpoint has no such part of its own.

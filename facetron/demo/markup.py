@@ -135,7 +135,8 @@ def read_lines(item: Shown) -> tuple[ReadLine, ...]:
 
 
 def unknown_words(said: str) -> str:
-    """What weights that know GRID's words alone cannot read in a sentence, "" where they know it all.
+    """Returns what weights that know GRID's words alone cannot read in a sentence, "" where they know
+    it all.
 
     >>> unknown_words("bin blue hello now"), unknown_words("bin blue now")
     ('1 of these 4 words (hello)', '')

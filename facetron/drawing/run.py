@@ -63,8 +63,8 @@ class DrawOptions:
 
 @dataclass(frozen=True)
 class DrawReport:
-    """What was drawn: `wrote + kept + len(failures) == asked`, in clips; `kept` ones were there from
-    an earlier run.
+    """The outcome of a drawing: `wrote + kept + len(failures) == asked`, in clips; `kept` ones were
+    there from an earlier run.
 
     Attributes:
         pictures: of every clip.

@@ -67,7 +67,7 @@ def decode(classes: list[int]) -> str:
 
 @dataclass(frozen=True, eq=False)
 class Automaton:
-    """Which texts may be spelt.
+    """The texts that may be spelt.
 
     Attributes:
         next_state: (S, V) state after a letter, −1 where it may not follow. State 0 is the start.

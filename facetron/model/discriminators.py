@@ -22,7 +22,7 @@ PERIOD_KERNEL = 5
 
 
 class Judgment(NamedTuple):
-    """What one discriminator says.
+    """The answer of one discriminator.
 
     Attributes:
         score: (B, n), near 1 for what it takes for real, one value a place in time.

@@ -40,7 +40,7 @@ section of the options, a prosody encoder also with the number of mel bands."""
 
 
 class Encoder(Protocol):
-    """What a class of any kind has beside being a `torch.nn.Module`."""
+    """The interface that a class of any kind has beside being a `torch.nn.Module`."""
 
     @property
     def embedding_size(self) -> int:
@@ -52,7 +52,7 @@ class Encoder(Protocol):
 
     @staticmethod
     def prepare(stored: Tensor, config: Any) -> Tensor:
-        """What a build stores → the input of `forward`.
+        """Turns what a build stores into the input of `forward`.
 
         Lips (…, T, H, W, 3) uint8 → (…, C, T, H', W'); stills (…, H, W, 3) uint8 → (…, 3, H', W');
         mels (…, n_mels, T) stay as they are. Pictures become (pixel − 127.5) / 128, which the
@@ -81,13 +81,13 @@ def build(section: str, config: Any, *arguments: Any) -> Any:
 
 
 def prepare(section: str, stored: Tensor, config: Any) -> Tensor:
-    """What a build stores → the input of the encoder that a section of the options describes."""
+    """Turns what a build stores into the input of the encoder that a section of the options describes."""
     made: Tensor = encoder_class(section, config.kind).prepare(stored, config)
     return made
 
 
 def keeps(section: str, config: Any, stored_px: int) -> bool:
-    """Whether an encoder sees stored RGB pictures of this side as they are, so that bytes need not
-    be converted. A class says so by a static method `keeps(config, stored_px)`."""
+    """Returns whether an encoder sees stored RGB pictures of this side as they are, so that bytes need
+    not be converted. A class says so by a static method `keeps(config, stored_px)`."""
     says = getattr(encoder_class(section, config.kind), "keeps", None)
     return bool(says(config, stored_px)) if says is not None else False

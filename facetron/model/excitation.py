@@ -97,7 +97,7 @@ def _stretched(values: Tensor, samples: int) -> Tensor:
 
 
 def pitch_loss(read: Pitch, f0_hz: Tensor) -> tuple[Tensor, Tensor]:
-    """How wrong a pitch was read.
+    """Returns how wrong a pitch was read.
 
     Args:
         read: of T frames.

@@ -58,7 +58,7 @@ class FaceEncoder(nn.Module):
 
     @staticmethod
     def keeps(config: FaceConfig, stored_px: int) -> bool:
-        """Whether stored stills are seen as they are."""
+        """Returns whether stored stills are seen as they are."""
         return config.input_px == stored_px
 
     @staticmethod

@@ -65,7 +65,7 @@ class ResBlock2(nn.Module):
 
 
 class Generator(nn.Module):
-    """From a sequence of vectors to a longer sequence of vectors, exactly Π rates as long.
+    """Turns a sequence of vectors into one that is exactly Π rates as long.
 
     Args:
         channels_in: channels of the input.

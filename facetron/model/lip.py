@@ -193,7 +193,7 @@ class LipEncoder(nn.Module):
 
     @staticmethod
     def keeps(config: LipConfig, stored_px: int) -> bool:
-        """Whether stored crops are seen as they are."""
+        """Returns whether stored crops are seen as they are."""
         return config.input_channels == 3 and config.input_px == stored_px
 
     @staticmethod

@@ -96,8 +96,8 @@ NOT_IN_PAPER = {
 
 
 def departures(config: ModelConfig) -> list[str]:
-    """Where a config differs from the paper, a line each: first what is added, then every option
-    with another value than the paper's or our reading of it, then how the paper is read."""
+    """Returns where a config differs from the paper, a line each: first what is added, then every
+    option with another value than the paper's or our reading of it, then how the paper is read."""
     changed = list(_differences(config, PAPER))
     added = [f"{name}: {NOT_IN_PAPER[name]}" for name, _, _ in changed if name in NOT_IN_PAPER]
     other = [

@@ -1,4 +1,4 @@
-"""What others published and this package can use: recognized by the names of its tensors.
+"""Weights that others published and this package can use: recognized by the names of its tensors.
 
 A file is never trusted to say what it is: the names and shapes of its tensors decide. `PUBLISHED` is
 what `facetron published` lists.

@@ -79,7 +79,7 @@ def _checked(path: Path) -> Any:
 
 
 def is_safetensors(path: Path) -> bool:
-    """Whether a file is named or begins like safetensors, rather than like PyTorch's own format."""
+    """Returns whether a file is named or begins like safetensors, rather than like PyTorch's own format."""
     if path.suffix == ".safetensors":
         return True
     with open(path, "rb") as file:
@@ -87,7 +87,7 @@ def is_safetensors(path: Path) -> bool:
 
 
 def is_foreign(path: Path) -> bool:
-    """Whether a file is there and holds weights, but is no checkpoint of facetron."""
+    """Returns whether a file is there and holds weights, but is no checkpoint of facetron."""
     if not path.is_file():
         return False
     if not is_safetensors(path):

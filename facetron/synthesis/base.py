@@ -149,8 +149,8 @@ class SpeechSynthesizer(Trained):
 
     @cached_property
     def calibration(self) -> Calibration | None:
-        """What `facetron calibrate` measured for the checkpoint, if it was run. Raises `BadInput` for a
-        calibration of other weights."""
+        """Returns what `facetron calibrate` measured for the checkpoint, if it was run. Raises
+        `BadInput` for a calibration of other weights."""
         return stored(self.path, self.sha256)
 
     @classmethod
@@ -172,7 +172,7 @@ class SpeechSynthesizer(Trained):
 
     @property
     def face_encoder(self) -> nn.Module | None:
-        """What embeds faces; None for a system that sees none."""
+        """Returns the network that embeds faces; None for a system that sees none."""
         return None
 
     @cached_property
@@ -282,11 +282,11 @@ class SpeechSynthesizer(Trained):
 
     @property
     def told_parameters(self) -> Mapping[str, Any]:
-        """What a run records of the source of its text; empty where the system speaks none."""
+        """Returns what a run records of the source of its text; empty where the system speaks none."""
         return {}
 
     def told_key(self, row: ManifestRow) -> tuple[Any, ...]:
-        """What decides the speech of a clip beside its lips and its face: JSON values."""
+        """Returns what decides the speech of a clip beside its lips and its face: JSON values."""
         return ()
 
     def speak(self, lips: Pictures, face: Float) -> Spoken:
@@ -299,7 +299,7 @@ class SpeechSynthesizer(Trained):
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What the name of a run must say beside the system and the checkpoint."""
+        """Returns what the name of a run must say beside the system and the checkpoint."""
         return ()
 
     def require(self, rows: Iterable[ManifestRow], what: str | Path) -> None:

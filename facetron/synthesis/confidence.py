@@ -1,4 +1,4 @@
-"""How far the text read from lips can be trusted, and whether the lips speak GRID at all.
+"""Tells how far the text read from lips can be trusted, and whether the lips speak GRID at all.
 
 A lip encoder that was trained on GRID answers with GRID's words, fluently, whatever it is shown. Two
 numbers tell the difference. The likelihood of the likeliest of GRID's 64,000 sentences, per frame,
@@ -58,7 +58,7 @@ class ReliabilityBin(Record):
 
 @dataclass(frozen=True)
 class Calibration(Record):
-    """What `facetron calibrate` measured on held-out clips.
+    """The measurements of `facetron calibrate` on held-out clips.
 
     Attributes:
         word_weights: weights of a logistic regression from 1, the certainty of a word's letters and
@@ -90,7 +90,7 @@ class Calibration(Record):
 
 @dataclass(frozen=True)
 class ReadingCheck:
-    """What is known about the text read from a clip.
+    """The trust in the text read from a clip.
 
     Attributes:
         confidence: expected share of its words that are right, 0 to 1; 0 where no word was read.

@@ -135,7 +135,7 @@ class Synthesizer(SpeechSynthesizer):
         ]
 
     def checks(self, readings: Sequence[Reading]) -> Sequence[ReadingCheck | None]:
-        """How far each reading can be trusted; None where the checkpoint is not calibrated."""
+        """Returns how far each reading can be trusted; None where the checkpoint is not calibrated."""
         if self.calibration is None:
             return [None] * len(readings)
         return check_readings([reading.log_probs for reading in readings], self.calibration)

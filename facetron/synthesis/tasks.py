@@ -42,7 +42,7 @@ class SynthesisTask:
 
     @property
     def of_picture(self) -> bool:
-        """Whether the face comes from a picture and not from the manifest."""
+        """Returns whether the face comes from a picture and not from the manifest."""
         return self.voice.startswith(PICTURE)
 
     @property

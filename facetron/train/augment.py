@@ -51,7 +51,7 @@ NONE = Augmentation(0, 0, 0, 0, 0, 0)
 
 @dataclass(frozen=True)
 class Variation:
-    """What is drawn for a clip: the same flip, shift and light for all its frames.
+    """The numbers drawn for a clip: the same flip, shift and light for all its frames.
 
     Attributes:
         flip: whether it is mirrored.
@@ -119,7 +119,7 @@ def _moved(frames: Frames, shift: int, axis: int) -> Frames:
 
 
 def vary_batch(pictures: torch.Tensor, variations: torch.Tensor) -> torch.Tensor:
-    """What `varied` does, for a batch and where the batch is, such as on a GPU.
+    """Varies a batch as `varied` varies a clip, where the batch is, such as on a GPU.
 
     Args:
         pictures: (B, C, …, H, W) uint8.

@@ -392,7 +392,7 @@ class ClipDataset(Dataset[Batch]):
         return self._kept(kind, number, pictures)
 
     def _as_stored(self, kind: Literal["lips", "face"], pictures: NDArray[np.uint8]) -> bool:
-        """Whether what is stored is what the model sees, so that nothing need be converted."""
+        """Returns whether what is stored is what the model sees, so that nothing need be converted."""
         assert self.config is not None
         section = "lip" if kind == "lips" else "face"
         return encoders.keeps(section, getattr(self.config, section), pictures.shape[1])

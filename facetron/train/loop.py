@@ -213,8 +213,8 @@ class Trainer:
         )  # fmt: skip
 
     def _fields_and_readings(self) -> tuple[tuple[Field, ...], dict[str, Readings]]:
-        """What is read of each clip, and where `train.lip_variants` asks for it, the embeddings of
-        all lips, which are then left out of it. Every process reads a share and sees all: which
+        """Returns what is read of each clip, and where `train.lip_variants` asks for it, the embeddings
+        of all lips, which are then left out of it. Every process reads a share and sees all: which
         clips come to it changes with the epoch."""
         reader, variants = self.stage.reader, self.training.lip_variants
         if reader is None or not variants:

@@ -158,8 +158,8 @@ class Stage(ABC, Generic[ConfigT]):
 
     @property
     def clips_per_speaker(self) -> int:
-        """How many clips of each speaker a batch has, for losses that compare speakers; 0 draws clips
-        without regard to whose they are."""
+        """Returns how many clips of each speaker a batch has, for losses that compare speakers; 0 draws
+        clips without regard to whose they are."""
         return 0
 
     @property

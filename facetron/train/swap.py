@@ -54,7 +54,7 @@ class PitchTeacher(nn.Module):
 
 
 def partners(speakers: Sequence[str]) -> list[int]:
-    """For each clip of a batch the index of another clip, of another speaker where there is one:
+    """Returns for each clip of a batch the index of another clip, of another speaker where there is one:
     the next in the batch, from the last on to the first. A lone speaker's clips are their own
     partners."""
     n = len(speakers)

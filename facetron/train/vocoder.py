@@ -91,7 +91,7 @@ def wave_losses(
 
 
 def wave_pair(made: Made, batch: Batch, config: ModelConfig) -> Pairs:
-    """What the discriminators of waveforms compare."""
+    """Returns the waveforms that the discriminators compare."""
     lengths = wave_lengths(batch, config.mel_spec.hop_samples)
     return with_lengths("vocoder", (batch["wave"], made["wave"]), lengths)
 

@@ -24,7 +24,7 @@ TINY = 1e-9
 
 @dataclass(frozen=True)
 class BigVganConfig:
-    """What decides the shape of a generator.
+    """The options that decide the shape of a generator.
 
     Attributes:
         n_mels: bands of its mels.

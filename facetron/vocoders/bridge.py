@@ -29,7 +29,7 @@ to: without it, averaging again would smooth the spectrum."""
 
 @dataclass(frozen=True)
 class VocoderMel:
-    """What decides the mels that a vocoder was trained on: natural logarithms of magnitudes.
+    """The options that decide the mels that a vocoder was trained on: natural logarithms of magnitudes.
 
     Attributes:
         sample_rate_hz, n_fft, hop_samples, n_mels, fmin_hz, fmax_hz: as in `MelSpec`; the window is as
@@ -156,7 +156,7 @@ def _maps(spec: MelSpec, to: VocoderMel) -> tuple[NDArray[np.float64], ...]:
 
 
 def _window_gain(spec: MelSpec, to: VocoderMel) -> float:
-    """How much louder, in natural logarithms, a window makes speech per Hz. Tones grow with the
+    """Returns how much louder, in natural logarithms, a window makes speech per Hz. Tones grow with the
     window's samples, noise with their power 3/2 over the root of the rate; speech is between, three
     quarters of the way, as measured on recordings of GRID (what is left is below 0.2 dB)."""
     samples = math.log(to.n_fft / spec.win_samples)

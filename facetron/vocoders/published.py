@@ -222,7 +222,7 @@ def _fill(network: nn.Module, tensors: Mapping[str, Tensor], path: Path) -> None
 
 
 def _beside(path: Path) -> dict[str, Any]:
-    """What the `config.json` beside published weights says; nothing where there is none."""
+    """Returns what the `config.json` beside published weights says; nothing where there is none."""
     file = path.with_name("config.json")
     if not file.is_file():
         return {}

@@ -20,7 +20,7 @@ LOUDEST = 100.0
 
 @dataclass(frozen=True)
 class VocosConfig:
-    """What decides the shape of a generator; the spectrum's hop is a quarter of its size."""
+    """The options that decide the shape of a generator; the spectrum's hop is a quarter of its size."""
 
     n_mels: int
     width: int
