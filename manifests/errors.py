@@ -25,6 +25,11 @@ class ToolkitError(Exception):
         super().__init__(f"{problem}; {remedy}" if remedy else problem)
 
 
+def in_short(error: BaseException, most: int = 160) -> str:
+    """Returns what an error of a library says, in one line of at most so many characters."""
+    return " ".join(str(error).split())[:most]
+
+
 class BadInput(ToolkitError):
     """A file, option or value from outside cannot be used."""
 

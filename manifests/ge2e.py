@@ -26,7 +26,7 @@ import torch
 from numpy.typing import NDArray
 from scipy import fft, ndimage
 
-from manifests.errors import BadInput
+from manifests.errors import BadInput, in_short
 from manifests.mel import mel_basis, window
 from manifests.specs import MelSpec
 from manifests.wheels import Wheel, WheelFile, find_files
@@ -122,9 +122,9 @@ def _loaded(path: Path) -> Ge2e:
         # The file also holds the two scalars of the training's loss.
         network.load_state_dict({k: v for k, v in saved["model_state"].items() if k in known})
     except Exception as error:  # whatever torch raises for a file that is not its own
-        line = " ".join(str(error).split())[:160]
         raise BadInput(
-            f"{path} does not hold the weights of GE2E ({line})", f"delete it and run {FETCH}"
+            f"{path} does not hold the weights of GE2E ({in_short(error)})",
+            f"delete it and run {FETCH}",
         ) from None
     return network.eval().requires_grad_(False)
 

@@ -10,15 +10,17 @@ from evaluation.comparison.run import SIGNIFICANT, Compared, Difference
 from evaluation.reporting.printed import (
     Printed,
     PrintedTable,
+    bullets,
     markdown,
     markdown_table,
     terminal_table,
     text_table,
+    write_document,
 )
 from evaluation.reporting.writers import definition
 from evaluation.stats.mapsswe import LEAST_GOOD_WORDS
 from evaluation.stats.numbers import fixed
-from manifests.io import write_json, write_text
+from manifests.io import write_json
 from manifests.records import SCHEMA_VERSION
 from manifests.tables import write_csv
 
@@ -142,14 +144,14 @@ def _markdown(path: Path, compared: Compared) -> None:
     parts = [
         f"# {a} and {b}",
         markdown_table(table(compared)),
-        "\n".join(f"- {markdown(sentence)}" for sentence in reading(compared)),
+        bullets(reading(compared)),
         "## Definitions",
         "\n".join(
             f"- **{markdown(d.info.heading)}** (`{d.info.name}`): {markdown(definition(d.info))}"
             for d in compared.differences
         ),
     ]
-    write_text(path, "\n\n".join(parts) + "\n")
+    write_document(path, parts)
 
 
 def _values(compared: Compared, d: Difference) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from manifests.errors import BadInput
+from manifests.errors import BadInput, in_short
 from manifests.ordering import natural
 
 Array = NDArray[np.float64]
@@ -91,7 +91,7 @@ def read_embeddings(path: Path) -> Embeddings:
     except FileNotFoundError:
         raise BadInput(f"{path} does not exist", MAKE) from None
     except (OSError, ValueError, EOFError, zipfile.BadZipFile, AttributeError, TypeError) as error:
-        raise BadInput(f"{path} is no .npz of embeddings ({_line(error)})", MAKE) from None
+        raise BadInput(f"{path} is no .npz of embeddings ({in_short(error, 120)})", MAKE) from None
     lacking = [name for name in ("face", "speaker", "stem") if name not in found]
     if lacking:
         raise BadInput(f"{path} lacks {', '.join(lacking)}", MAKE)
@@ -111,7 +111,7 @@ def read_embeddings(path: Path) -> Embeddings:
     try:
         info = json.loads(str(found["info"])) if "info" in found else {}
     except ValueError as error:
-        raise BadInput(f"{path}: info is no JSON ({_line(error)})", MAKE) from None
+        raise BadInput(f"{path}: info is no JSON ({in_short(error, 120)})", MAKE) from None
     return Embeddings(
         path=path,
         face=vectors["face"],
@@ -130,10 +130,6 @@ def _vectors(path: Path, name: str, values: NDArray[Any], n: int) -> Array:
     if (np.linalg.norm(values, axis=1) == 0).any():
         raise BadInput(f"{path}: {name} holds zeros, which point nowhere", MAKE)
     return values.astype(np.float64)
-
-
-def _line(error: Exception) -> str:
-    return " ".join(str(error).split())[:120]
 
 
 def check_same_clips(first: Embeddings, second: Embeddings) -> None:

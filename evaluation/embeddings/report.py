@@ -13,13 +13,14 @@ from evaluation.embeddings.measures import NEIGHBORS, Measures
 from evaluation.embeddings.sets import Set
 from evaluation.reporting.printed import (
     PrintedTable,
-    markdown,
+    bullets,
     markdown_table,
     terminal_table,
     text_table,
+    write_document,
 )
 from evaluation.stats.numbers import fixed
-from manifests.io import write_json, write_text
+from manifests.io import write_json
 from manifests.records import SCHEMA_VERSION
 from manifests.tables import write_csv
 
@@ -131,7 +132,7 @@ def write(sets: Sequence[Set], out: Path, *, seed: int = 0) -> list[Path]:
             "sets": [_values(item) for item in sets],
         },
     )
-    _write_markdown(paths[4], sets)
+    _write_document(paths[4], sets)
     return paths
 
 
@@ -162,12 +163,12 @@ def _values(item: Set) -> dict[str, Any]:
     }
 
 
-def _write_markdown(path: Path, sets: Sequence[Set]) -> None:
+def _write_document(path: Path, sets: Sequence[Set]) -> None:
     parts = [
         "# Embeddings",
         "![t-SNE of the embeddings: same speaker, same color and marker; unseen speakers with a black "
         "border](embeddings.png)",
         markdown_table(table(sets)),
-        "\n".join(f"- {markdown(sentence)}" for sentence in READING),
+        bullets(READING),
     ]
-    write_text(path, "\n\n".join(parts) + "\n")
+    write_document(path, parts)

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from evaluation.inputs.pairs import SCORING_RATE_HZ, Samples
 from evaluation.models.judges import DISTILLMOS, DISTILLMOS_WEIGHTS
-from manifests.errors import BadInput
+from manifests.errors import BadInput, in_short
 
 PIECE_SAMPLES = 122_880
 HOP_SAMPLES = SCORING_RATE_HZ
@@ -200,9 +200,8 @@ def load_distillmos(path: Path) -> DistillMosNet:
         saved = torch.load(io.BytesIO(path.read_bytes()), map_location="cpu", weights_only=True)
         network.load_state_dict(saved["model"])
     except Exception as error:  # whatever torch raises for a file that is not its own
-        line = " ".join(str(error).split())[:160]
         raise BadInput(
-            f"{path} does not hold the weights of DistillMOS ({line})",
+            f"{path} does not hold the weights of DistillMOS ({in_short(error)})",
             f"delete it and run {DISTILLMOS.wheel.fetch}",
         ) from None
     return network.eval().requires_grad_(False)

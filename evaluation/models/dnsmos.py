@@ -19,7 +19,7 @@ from scipy import fft
 
 from evaluation.inputs.pairs import SCORING_RATE_HZ, Samples
 from evaluation.models.judges import DNSMOS, DNSMOS_P808, DNSMOS_P835
-from manifests.errors import BadInput
+from manifests.errors import BadInput, in_short
 from manifests.mel import mel_basis, window
 from manifests.specs import MelSpec
 from manifests.wheels import WheelFile
@@ -130,7 +130,7 @@ def open_session(path: Path) -> Any:
     try:
         return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     except Exception as error:  # onnxruntime's own classes, which it does not export
-        line = " ".join(str(error).split())[:160]
         raise BadInput(
-            f"{path} holds no network ({line})", f"delete it and run {DNSMOS.wheel.fetch}"
+            f"{path} holds no network ({in_short(error)})",
+            f"delete it and run {DNSMOS.wheel.fetch}",
         ) from None

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from evaluation.models.las_features import BOS, SPEC, VOCABULARY_SIZE
 from evaluation.models.shipped import open_shipped, save_shipped
 from evaluation.models.torchaudio_placeholder import ensure_torchaudio, forget_lazy_modules
-from manifests.errors import BadInput
+from manifests.errors import BadInput, in_short
 from manifests.specs import Spec
 
 WEIGHTS = Path(__file__).parents[1] / "weights" / "recognizer.safetensors"
@@ -152,6 +152,7 @@ def load_las(path: Path = WEIGHTS) -> Las:
     try:
         model.load_state_dict({n: torch.from_numpy(t.copy()) for n, t in shipped.tensors.items()})
     except RuntimeError as error:
-        line = " ".join(str(error).split())[:200]
-        raise BadInput(f"{path} does not fit the network ({line})", "check the file") from None
+        raise BadInput(
+            f"{path} does not fit the network ({in_short(error, 200)})", "check the file"
+        ) from None
     return model.eval()

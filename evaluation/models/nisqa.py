@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from evaluation.inputs.compiled import import_librosa
-from manifests.errors import BadInput
+from manifests.errors import BadInput, in_short
 
 N_FFT, HOP_S, WIN_S, N_MELS, FMAX_HZ = 4096, 0.01, 0.02, 48, 8000.0
 AMIN, TOP_DB = 1e-4, 80.0
@@ -157,8 +157,8 @@ def load_nisqa(path: Path) -> NisqaTts:
         OSError, EOFError, KeyError, TypeError, AttributeError, RuntimeError,
         pickle.UnpicklingError, zipfile.BadZipFile,
     ) as error:  # fmt: skip
-        line = " ".join(str(error).split())[:160]
         raise BadInput(
-            f"{path} is no checkpoint of NISQA-TTS ({line})", "give the official nisqa_tts.tar"
+            f"{path} is no checkpoint of NISQA-TTS ({in_short(error)})",
+            "give the official nisqa_tts.tar",
         ) from None
     return network.eval()

@@ -26,7 +26,7 @@ from evaluation.models.quality_net_features import (
     segments,
 )
 from evaluation.models.shipped import REMEDY, Tensors, open_shipped
-from manifests.errors import BadInput
+from manifests.errors import BadInput, in_short
 
 WEIGHTS = Path(__file__).parents[1] / "weights" / "quality.safetensors"
 COUNTER = "num_batches_tracked"
@@ -139,8 +139,7 @@ def load_quality_net(path: Path = WEIGHTS) -> QualityNet:
     try:
         network.load_state_dict({**counters, **stored}, strict=True)
     except RuntimeError as error:
-        line = " ".join(str(error).split())[:160]
-        raise BadInput(f"{path} holds no quality network ({line})", REMEDY) from None
+        raise BadInput(f"{path} holds no quality network ({in_short(error)})", REMEDY) from None
     return network.eval()
 
 

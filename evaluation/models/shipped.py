@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evaluation.models.weights import weights_sha256
-from manifests.errors import BadInput
+from manifests.errors import BadInput, in_short
 from manifests.io import read_json
 
 Tensors = dict[str, NDArray[Any]]
@@ -60,8 +60,7 @@ def open_shipped(path: Path) -> Shipped:
             metadata = json.loads((file.metadata() or {}).get("about", "{}"))
             tensors = {name: _wide(file.get_tensor(name)) for name in file.keys()}  # noqa: SIM118
     except (SafetensorError, OSError, ValueError) as error:
-        line = " ".join(str(error).split())[:160]
-        raise BadInput(f"{path} holds no weights ({line})", REMEDY) from None
+        raise BadInput(f"{path} holds no weights ({in_short(error)})", REMEDY) from None
     return Shipped(tensors, metadata, card, sha256)
 
 

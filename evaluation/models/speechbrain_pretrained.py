@@ -18,7 +18,7 @@ from evaluation.inputs.pairs import Samples
 from evaluation.models.recognizer import AcousticRecognizer
 from evaluation.models.torchaudio_placeholder import ensure_torchaudio, forget_lazy_modules
 from evaluation.models.weights import weights_sha256
-from manifests.errors import BadInput, MissingDependency
+from manifests.errors import BadInput, MissingDependency, in_short
 from manifests.versions import library_version
 
 YAML = "hyperparams.yaml"
@@ -83,5 +83,6 @@ def _load(path: Path) -> Any:
             run_opts={"device": "cpu"},
         )
     except (ValueError, OSError, KeyError, RuntimeError) as error:
-        line = " ".join(str(error).split())[:200]
-        raise BadInput(f"{path} cannot be loaded by SpeechBrain ({line})", "check it") from None
+        raise BadInput(
+            f"{path} cannot be loaded by SpeechBrain ({in_short(error, 200)})", "check it"
+        ) from None

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from scipy import fft
 from torch import Tensor, nn
 
-from manifests.errors import BadInput
+from manifests.errors import BadInput, in_short
 
 SIDE_PX, WINDOW_FRAMES, FEATURES = 224, 5, 1024
 RATE_HZ, SAMPLES_A_FRAME, CEPSTRA_A_FRAME = 16_000, 640, 4
@@ -205,8 +205,7 @@ def load_syncnet(path: Path) -> SyncNet:
         OSError, EOFError, KeyError, TypeError, AttributeError, RuntimeError, ValueError,
         pickle.UnpicklingError, zipfile.BadZipFile,
     ) as error:  # fmt: skip
-        line = " ".join(str(error).split())[:160]
         raise BadInput(
-            f"{path} is no SyncNet ({line})", "give the public syncnet_v2.model"
+            f"{path} is no SyncNet ({in_short(error)})", "give the public syncnet_v2.model"
         ) from None
     return network.eval()

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
+from pathlib import Path
 
 from evaluation.metrics.base import MetricInfo
 from evaluation.reporting.tables import (
@@ -24,6 +25,7 @@ from evaluation.reporting.tables import (
     same_counts,
 )
 from manifests.console import format_table
+from manifests.io import write_text
 
 CAPTION_CHARS = 345
 """Three lines below a table of two columns' width."""
@@ -244,6 +246,16 @@ def markdown(text: str) -> str:
     flat = " ".join(text.split())
     flat = flat.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     return re.sub(r"([\\`*_\[\]|~])", r"\\\1", flat)
+
+
+def bullets(texts: Iterable[str]) -> str:
+    """A list, an item for each text."""
+    return "\n".join(f"- {markdown(text)}" for text in texts)
+
+
+def write_document(path: Path, parts: Sequence[str]) -> None:
+    """Atomically writes a document of parts that are in Markdown already."""
+    write_text(path, "\n\n".join(parts) + "\n")
 
 
 def markdown_table(table: PrintedTable) -> str:

@@ -20,6 +20,7 @@ from evaluation.reporting.printed import (
     CAPTION_CHARS,
     ELSEWHERE,
     PrintedTable,
+    bullets,
     fitted,
     latex,
     latex_table,
@@ -28,6 +29,7 @@ from evaluation.reporting.printed import (
     pages,
     printed,
     text_table,
+    write_document,
 )
 from evaluation.reporting.tables import Table, TableOptions, failure_lines, method, reading
 from evaluation.scoring.run import ScoredRun
@@ -127,17 +129,14 @@ def write_markdown(path: Path, report: EvaluationReport) -> None:
     letters = confusions.lines(report.scored)
     if letters:
         parts.append("## Letters heard for others (said→heard, clips)")
-        parts.append("\n".join(f"- {markdown(f'{name}: {text}')}" for name, text in letters))
+        parts.append(bullets(f"{name}: {text}" for name, text in letters))
     failures = failure_table(report)
     if failures.rows:
         parts += [f"## {failures.title}", markdown_table(failures)]
-    parts += [
-        "## Protocol",
-        "\n".join(f"- {markdown(t)}" for t in protocol.sentences(report.protocol)),
-    ]
+    parts += ["## Protocol", bullets(protocol.sentences(report.protocol))]
     parts.append(f"The same for programs: [{protocol.FILE}]({protocol.FILE}).")
     parts.append(f"What each column measures: [{DEFINITIONS}]({DEFINITIONS}).")
-    _write(path, parts)
+    write_document(path, parts)
 
 
 def write_definitions(path: Path, report: EvaluationReport) -> None:
@@ -153,15 +152,15 @@ def write_definitions(path: Path, report: EvaluationReport) -> None:
         parts.append("## As published")
         parts += [
             f"**{markdown(each.label)}**: {markdown(each.paper)} ({markdown(each.source)}).\n\n"
-            + "\n".join(f"- {markdown(text)}" for text in (*each.departures, each.missing) if text)
+            + bullets(filter(None, (*each.departures, each.missing)))
             for each in repeated
         ]
     parts.append("## How the tables are computed")
-    parts.append("\n".join(f"- {markdown(sentence)}" for sentence in report.method()))
+    parts.append(bullets(report.method()))
     if told := report.captions():
         parts.append("## Captions in full")
-        parts.append("\n".join(f"- {markdown(text)}" for text in told))
-    _write(path, parts)
+        parts.append(bullets(told))
+    write_document(path, parts)
 
 
 def failure_table(report: EvaluationReport) -> PrintedTable:
@@ -173,10 +172,6 @@ def failure_table(report: EvaluationReport) -> PrintedTable:
         title="Failed and missing",
         n_text=3,
     )
-
-
-def _write(path: Path, parts: Sequence[str]) -> None:
-    write_text(path, "\n\n".join(parts) + "\n")
 
 
 # --- LaTeX
@@ -191,7 +186,7 @@ def write_latex(path: Path, report: EvaluationReport) -> None:
         said = fitted(table.sentences, room)
         told.append(replace(table, caption=" ".join(filter(None, (said, lead)))))
     notes = (f"What each column measures: {DEFINITIONS}.",)
-    _write(path, [latex_document(told, report.notes, notes).rstrip("\n")])
+    write_text(path, latex_document(told, report.notes, notes).rstrip("\n") + "\n")
 
 
 def latex_document(

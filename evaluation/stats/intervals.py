@@ -123,7 +123,7 @@ def intervals(
         raise ValueError("weights must have the values' shape and be positive")
     mass = np.where(present, ones, 0.0)
     product = np.where(present, values, 0.0) * mass
-    mean = _ratio(product.sum(axis=0), mass.sum(axis=0))
+    mean = ratio(product.sum(axis=0), mass.sum(axis=0))
     _, group = np.unique(np.asarray(speakers, dtype=object).astype(str), return_inverse=True)
     if method == "bootstrap":
         low, high = _bootstrap(product, mass, group, n_resamples, confidence, seed)
@@ -137,7 +137,8 @@ def intervals(
     return Intervals(mean, low, high, n.astype(np.int64))
 
 
-def _ratio(numerator: Array, denominator: Array) -> Array:
+def ratio(numerator: Array, denominator: Array) -> Array:
+    """Divides; NaN where the denominator is not above 0."""
     with np.errstate(invalid="ignore", divide="ignore"):
         return np.asarray(np.where(denominator > 0, numerator / denominator, np.nan))
 
@@ -181,7 +182,7 @@ def _bootstrap(
     means = []
     for start in range(0, n_resamples, chunk):
         counts = resample_counts(group, min(chunk, n_resamples - start), rng).astype(np.float64)
-        means.append(_ratio(counts @ product, counts @ mass))
+        means.append(ratio(counts @ product, counts @ mass))
     tail = 50 * (1 - confidence)
     drawn = np.concatenate(means)
     low, high = np.full((2, product.shape[1]), np.nan)

@@ -87,7 +87,7 @@ def paired_means(
     masses = [np.where(common, w, 0.0) for w in (weights_a, weights_b)]
     sums = [np.where(common, v, 0.0) * m for v, m in zip((a, b), masses, strict=True)]
     mean_a, mean_b = (
-        _ratio(s.sum(axis=0), m.sum(axis=0)) for s, m in zip(sums, masses, strict=True)
+        statistics.ratio(s.sum(axis=0), m.sum(axis=0)) for s, m in zip(sums, masses, strict=True)
     )
     differences = np.where(common, b - a, np.nan)
     if method == "bootstrap":
@@ -106,15 +106,10 @@ def paired_means(
         high=np.where(one, np.nan, high),
         p=np.where(few, np.nan, p),
         effect=np.array([_effect(column[np.isfinite(column)]) for column in differences.T]),
-        larger=_ratio((differences > 0).sum(axis=0).astype(float), n.astype(float)),
-        smaller=_ratio((differences < 0).sum(axis=0).astype(float), n.astype(float)),
+        larger=statistics.ratio((differences > 0).sum(axis=0).astype(float), n.astype(float)),
+        smaller=statistics.ratio((differences < 0).sum(axis=0).astype(float), n.astype(float)),
         n=n.astype(np.int64),
     )
-
-
-def _ratio(numerator: Array, denominator: Array) -> Array:
-    with np.errstate(invalid="ignore", divide="ignore"):
-        return np.asarray(np.where(denominator > 0, numerator / denominator, np.nan))
 
 
 def _effect(differences: Array) -> float:
@@ -144,7 +139,9 @@ def _bootstrap(
     for start in range(0, n_resamples, chunk):
         size = min(chunk, n_resamples - start)
         counts = statistics.resample_counts(group, size, rng).astype(np.float64)
-        of_a, of_b = (_ratio(counts @ s, counts @ m) for s, m in zip(sums, masses, strict=True))
+        of_a, of_b = (
+            statistics.ratio(counts @ s, counts @ m) for s, m in zip(sums, masses, strict=True)
+        )
         drawn.append(of_b - of_a)
     tail = 50 * (1 - confidence)
     for column, values in enumerate(np.concatenate(drawn).T):

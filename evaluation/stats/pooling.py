@@ -21,7 +21,7 @@ from manifests.records import Score
 Estimator = Callable[[Array], Array]
 """(R, N) how often each clip is drawn → (R,) numbers, NaN where there is none."""
 
-_CHUNK_CELLS = 4_000_000
+_CHUNK_CELLS = 500_000
 
 
 def equal_error_rates(
@@ -238,20 +238,26 @@ def repool(
             continue
         _, group = np.unique(np.array([speakers[int(i)] for i in known]), return_inverse=True)
         if method == "bootstrap":
-            drawn = _drawn(estimate, group, n_resamples, np.random.default_rng(seed))
+            drawn = redrawn(estimate, group, n_resamples, np.random.default_rng(seed))
             if len(drawn):  # none where the number is undefined, as the correlation of a constant
                 tail = 50 * (1 - confidence)
                 low[column], high[column] = np.percentile(drawn, [tail, 100 - tail])
         else:
-            reach = _jackknife(estimate, group, confidence)
+            error, n = jackknife(estimate, group)
+            reach = float(stats.t.ppf(0.5 + confidence / 2, n - 1)) * error
             low[column], high[column] = mean[column] - reach, mean[column] + reach
     return replace(found, mean=mean, low=low, high=high)
 
 
-def _drawn(
+def redrawn(
     estimate: Estimator, group: NDArray[np.int64], n_resamples: int, rng: np.random.Generator
 ) -> Array:
-    chunk = max(1, _CHUNK_CELLS // (len(group) * 8))
+    """Returns the estimates of resamples of speakers and their clips, without those that are undefined.
+
+    Args:
+        group: (N,) number of the speaker of each clip.
+    """
+    chunk = max(1, _CHUNK_CELLS // len(group))
     parts = [
         estimate(
             statistics.resample_counts(group, min(chunk, n_resamples - start), rng).astype(float)
@@ -262,14 +268,14 @@ def _drawn(
     return np.asarray(drawn[np.isfinite(drawn)])
 
 
-def _jackknife(estimate: Estimator, group: NDArray[np.int64], confidence: float) -> float:
-    """Half the interval's width, over speakers, or over clips where there is one speaker."""
+def jackknife(estimate: Estimator, group: NDArray[np.int64]) -> tuple[float, int]:
+    """Returns the standard error of an estimate, NaN where it is not known, and how many speakers it is
+    over, or clips where there is one speaker."""
     if len(np.unique(group)) == 1:
         group = np.arange(len(group))
     n = len(np.unique(group))
     left_out = estimate((group[None, :] != np.arange(n)[:, None]).astype(float))
     left_out = left_out[np.isfinite(left_out)]
     if len(left_out) < 2:
-        return float("nan")
-    error = np.sqrt((n - 1) / n * ((left_out - left_out.mean()) ** 2).sum())
-    return float(stats.t.ppf(0.5 + confidence / 2, n - 1) * error)
+        return float("nan"), n
+    return float(np.sqrt((n - 1) / n * ((left_out - left_out.mean()) ** 2).sum())), n

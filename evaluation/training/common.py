@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from evaluation.models.shipped import card_of
-from manifests.errors import BadInput
+from manifests.errors import BadInput, in_short
 from manifests.io import atomic_path, write_json, write_text
 
 CommandT = TypeVar("CommandT", bound=Callable[..., Any])
@@ -92,6 +92,7 @@ def read_state(path: Path) -> dict[str, Any] | None:
     try:
         state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
     except (RuntimeError, OSError, EOFError, ValueError) as error:
-        line = " ".join(str(error).split())[:120]
-        raise BadInput(f"{path} cannot be read ({line})", "remove it to start anew") from None
+        raise BadInput(
+            f"{path} cannot be read ({in_short(error, 120)})", "remove it to start anew"
+        ) from None
     return state

@@ -23,7 +23,7 @@ from facetron.published.read import is_foreign
 from facetron.vocoders import bigvgan, neural, vocos
 from facetron.vocoders.bridge import VocoderMel, bridge
 from facetron.vocoders.neural import CHUNK_FRAMES, CONTEXT_FRAMES, NeuralVocoder
-from manifests.errors import BadInput
+from manifests.errors import BadInput, in_short
 from manifests.io import sha256_file
 from manifests.specs import MelSpec
 
@@ -213,9 +213,8 @@ def _fill(network: nn.Module, tensors: Mapping[str, Tensor], path: Path) -> None
     try:
         network.load_state_dict(dict(tensors))
     except RuntimeError as error:
-        reason = " ".join(str(error).split())[:160]
         raise BadInput(
-            f"{path} is of no version that is known ({reason})", "see `facetron published`"
+            f"{path} is of no version that is known ({in_short(error)})", "see `facetron published`"
         ) from None
     if not all(bool(torch.isfinite(value).all()) for value in tensors.values()):
         raise BadInput(f"{path}: the vocoder's weights are not finite numbers", "fetch it again")
