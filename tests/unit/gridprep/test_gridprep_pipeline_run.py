@@ -132,7 +132,7 @@ def test_weights_of_a_backend_are_in_its_key(monkeypatch: pytest.MonkeyPatch) ->
         (["--scheduler", "tcp://x:1"], "--scheduler is for --backend dask; add --backend dask"),
         (["--mel", "nonsense"], "unknown mel preset 'nonsense'; use one of facetron"),
         (["--landmarks", "dlib"], "unknown landmark backend 'dlib'; choose from facemesh"),
-        (["--landmark-option", "flip"], "--landmark-option 'flip' is not NAME=VALUE; write --landmark-option NAME=VALUE"),
+        (["--landmark-option", "flip"], "--landmark-option 'flip' is not NAME=VALUE"),
         (["--landmark-option", "flip=true"], "landmark backend facemesh has no option flip"),
         (["--device", "cuda"], "landmark backend facemesh runs on the CPU only, not on 'cuda'"),
         (["--lips-format", "gif"], "unknown crop format 'gif'; use one of"),
