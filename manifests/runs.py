@@ -32,7 +32,7 @@ from manifests.errors import BadInput, ManifestError
 from manifests.io import read_json, read_jsonl, write_json, write_jsonl
 from manifests.lock import LOCK, held
 from manifests.ordering import natural
-from manifests.records import ClipFailure, RunClip, RunInfo
+from manifests.records import ClipFailure, ManifestRow, RunClip, RunInfo
 
 RUN_FILE = "run.json"
 CLIPS_FILE = "clips.jsonl"
@@ -73,6 +73,27 @@ def relative_reference(run_dir: Path, target: Path) -> str:
         return Path(os.path.relpath(target, run_dir)).as_posix()
     except ValueError:
         return target.as_posix()
+
+
+def run_clip(
+    row: ManifestRow, root: Path, build: Path, reference: str = "audio", **made: Any
+) -> RunClip:
+    """A clip of the run in `root`, with what a row of the build knows of it.
+
+    Args:
+        build: folder of the manifest.
+        reference: the feature of the row that is the clip's reference, where the row has it.
+        made: the other fields of a `RunClip`.
+    """
+    real = row.paths.get(reference)
+    return RunClip(
+        speaker=row.speaker,
+        stem=row.stem,
+        sentence=row.sentence,
+        gender=row.gender,
+        reference=relative_reference(root, build / real) if real else "",
+        **made,
+    )
 
 
 def open_run(root: Path, info: RunInfo) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -15,6 +16,7 @@ from manifests.outputs import Command
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder of the page.")
 @click.option(
     "--clips",
+    "clips_each",
     type=click.IntRange(min=1),
     default=2,
     show_default=True,
@@ -41,16 +43,7 @@ from manifests.outputs import Command
     help="Folder of the original video clips; by default the one that the features were built from. "
     "Where it is absent, the page shows the lip crops.",
 )
-def page(
-    runs: tuple[Path, ...],
-    out: Path,
-    clips: int,
-    seed: int,
-    title: str,
-    notes: tuple[str, ...],
-    manifest: Path | None,
-    corpus: Path | None,
-) -> None:
+def page(**options: Any) -> None:
     """Writes a demo page of the run directories RUNS.
 
     The page plays each clip with its recording and with the speech of each run, in the sections
@@ -59,7 +52,7 @@ def page(
     """
     from facetron.demo.page import DemoPageOptions, write_page
 
-    report = write_page(DemoPageOptions(runs, out, clips, seed, title, manifest, corpus, notes))
+    report = write_page(DemoPageOptions(**options))
     sections = ", ".join(f"{n} {key}" for key, n in report.sections.items())
     click.echo(
         f"{report.page}: {sections} (pictures: {report.filmed} as filmed, {report.lips} lip crops, "

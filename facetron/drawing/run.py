@@ -24,7 +24,7 @@ from manifests.runs import (
     close_run,
     content_key,
     picture_path,
-    relative_reference,
+    run_clip,
     running,
 )
 from manifests.versions import versions
@@ -155,15 +155,12 @@ def _drawn(
         )
     keys = [_key(painter, heard, variant) for variant in painter.variants]
     found = [
-        RunClip(
-            speaker=row.speaker,
-            stem=row.stem,
-            sentence=row.sentence,
-            gender=row.gender,
+        run_clip(
+            row,
+            root,
+            build,
+            "face",
             wav="",
-            reference=relative_reference(root, build / row.paths["face"])
-            if "face" in row.paths
-            else "",
             seen=painter.seen(row.speaker),
             picture=picture_path(row.speaker, row.stem, variant),
             source=heard.clip_id,

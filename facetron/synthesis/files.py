@@ -23,7 +23,7 @@ from facetron.synthesis.tasks import SynthesisTask
 from manifests.audio import wav_key, write_wav
 from manifests.io import atomic_path, sha256_file
 from manifests.records import RunClip
-from manifests.runs import content_key, relative_reference
+from manifests.runs import content_key, run_clip
 
 VERSION = 1
 """Version of how speech is made; another one makes everything anew."""
@@ -105,14 +105,11 @@ class ClipFiles:
     def _clip(
         self, task: SynthesisTask, text: str, confidence: float | None, in_domain: bool | None
     ) -> RunClip:
-        row, audio = task.row, task.row.paths.get("audio")
-        return RunClip(
-            speaker=row.speaker,
-            stem=row.stem,
-            sentence=row.sentence,
-            gender=row.gender,
+        return run_clip(
+            task.row,
+            self.root,
+            self.build,
             wav=task.path("wavs", ".wav"),
-            reference=relative_reference(self.root, self.build / audio) if audio else "",
             mel=task.path("mels", ".npy"),
             voice=task.voice,
             seen=None if task.of_picture else self.synthesizer.seen(task.voice),

@@ -28,6 +28,7 @@ from manifests.runs import (
     close_run,
     content_key,
     relative_reference,
+    run_clip,
     running,
     wav_path,
 )
@@ -183,15 +184,6 @@ def _vocoded(vocoder: Vocoder, task: _Task) -> tuple[RunClip | ClipFailure, bool
         return failure, False
     if sound is not None:
         write_wav(task.out / wav, sound, vocoder.sample_rate_hz, key)
-    audio = row.paths.get("audio")
-    clip = RunClip(
-        speaker=row.speaker,
-        stem=row.stem,
-        sentence=row.sentence,
-        gender=row.gender,
-        wav=wav,
-        reference=relative_reference(task.out, task.build / audio) if audio else "",
-        mel=relative_reference(task.out, source),
-        voice=row.speaker,
-    )
+    mel_path = relative_reference(task.out, source)
+    clip = run_clip(row, task.out, task.build, wav=wav, mel=mel_path, voice=row.speaker)
     return clip, kept

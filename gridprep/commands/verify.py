@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -41,18 +42,7 @@ from manifests.outputs import Command
 @click.option("--faces", is_flag=True, help="Also look for the face in every clip.")
 @click.option("--complete", is_flag=True, help="Count missing clips as failures.")
 @json_option
-def verify(
-    corpus: str,
-    corpus_kind: str,
-    speakers: str,
-    limit: int,
-    jobs: int,
-    out: Path,
-    quick: bool,
-    faces: bool,
-    complete: bool,
-    as_json: bool,
-) -> int:
+def verify(corpus: str, out: Path, complete: bool, as_json: bool, **options: Any) -> int:
     """Checks every clip of CORPUS as a build would, and compares a folder of GRID with its lists.
 
     Each clip is decoded to its end. Checked are: number, rate and size of the frames; gray and black
@@ -63,15 +53,7 @@ def verify(
     missing with --complete; 2 bad input.
     """
     _check_out(out, corpus)
-    result = api.verify(
-        corpus,
-        corpus_kind=corpus_kind,
-        speakers=speakers,
-        limit=limit,
-        jobs=jobs,
-        quick=quick,
-        faces=faces,
-    )
+    result = api.verify(corpus, **options)
     write_json(out, result.to_dict())
     incomplete = complete and result.missing > 0
     code = FINISHED_WITH_FAILURES if result.count("failed") or incomplete else 0
