@@ -142,7 +142,7 @@ def expected_counts() -> dict[str, int]:
 
 
 def gender_note() -> str:
-    """Where the genders come from and how their numbers disagree with the paper's."""
+    """Returns where the genders come from and how their numbers disagree with the paper's."""
     lines = [line[1:].strip() for line in _speakers_text() if line.startswith("#")]
     return " ".join(line for line in lines if not line.startswith("clips_"))
 

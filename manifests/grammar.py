@@ -40,7 +40,7 @@ WORDS = tuple(sorted({word for slot in VOCABULARY for word in slot.values()}))
 
 
 def is_stem(text: str) -> bool:
-    """Whether `text` is a GRID stem (`bbaf2n`)."""
+    """Returns whether `text` is a GRID stem (`bbaf2n`)."""
     return STEM_PATTERN.fullmatch(text) is not None
 
 

@@ -58,7 +58,7 @@ def message(program: str) -> str:
 
 
 def importing(frame: FrameType | None) -> bool:
-    """Whether a stack of frames is inside an `import`."""
+    """Returns whether a stack of frames is inside an `import`."""
     while frame is not None:
         if frame.f_code.co_filename == IMPORTING:
             return True

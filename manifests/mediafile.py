@@ -158,7 +158,7 @@ def best_stream(container: Any, kind: Kind) -> Any:
 
 
 def _gives_a_frame(url: str, index: int) -> bool:
-    """Whether a stream of a file can be decoded, tried on its first packets."""
+    """Returns whether a stream of a file can be decoded, tried on its first packets."""
     import av
     import av.error
 

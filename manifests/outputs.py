@@ -87,7 +87,7 @@ def _folder(path: Path) -> Path:
 
 
 def _is_file_of(path: Path, folder: Path) -> bool:
-    """Whether `path` is a file that exists in `folder` or below it."""
+    """Returns whether `path` is a file that exists in `folder` or below it."""
     if not path.is_file() or not folder.is_dir():
         return False
     return Path(os.path.realpath(folder)) in Path(os.path.realpath(path)).parents
@@ -128,7 +128,7 @@ class Group(click.Group):
 
 
 def is_output(parameter: click.Parameter) -> bool:
-    """Whether a parameter names what its command writes."""
+    """Returns whether a parameter names what its command writes."""
     if isinstance(parameter, click.Argument):
         return parameter.name == "out"
     return bool(OUTPUT_OPTIONS & set(parameter.opts))

@@ -111,7 +111,7 @@ WITH_HEIF = f"{CONVERT}, or pip install 'facetron-toolkit[heic]'"
 
 
 def is_heif(path: str | os.PathLike[str]) -> bool:
-    """Whether a file is a single picture in HEIF's container, as HEIC and AVIF are.
+    """Returns whether a file is a single picture in HEIF's container, as HEIC and AVIF are.
 
     Raises `OSError` where it cannot be read.
     """

@@ -87,8 +87,8 @@ RecordT = TypeVar("RecordT", bound="Record")
 
 @cache
 def _parser(hint: Any) -> Callable[[Any], Any] | None:
-    """What turns a JSON value back into the (possibly nested) records that a type hint names; None
-    where the value stays as it is."""
+    """Returns what turns a JSON value back into the (possibly nested) records that a type hint names;
+    None where the value stays as it is."""
     if isinstance(hint, type) and issubclass(hint, Record):
         return hint.from_dict
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
@@ -190,7 +190,7 @@ class Clip(Record):
 
     @property
     def is_part(self) -> bool:
-        """Whether the clip is a part of its file."""
+        """Returns whether the clip is a part of its file."""
         return self.end_s > 0
 
 
@@ -413,7 +413,8 @@ class RunInfo(Record):
 
     @property
     def shuffled_speech(self) -> bool:
-        """Whether pictures were made from the speech of other speakers: the control of kind `faces`."""
+        """Returns whether pictures were made from the speech of other speakers: the control of kind
+        `faces`."""
         return self.parameters.get("shuffled_speech") is True
 
 

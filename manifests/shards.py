@@ -35,6 +35,6 @@ class Shard:
         raise BadInput(f"--shard {text}", "write i/n with i from 1 to n, such as 2/4")
 
     def holds(self, clip_id: str) -> bool:
-        """Whether a clip belongs to this part; it belongs to one of them."""
+        """Returns whether a clip belongs to this part; it belongs to one of them."""
         digest = hashlib.sha256(clip_id.encode("utf-8", "backslashreplace")).digest()
         return int.from_bytes(digest[:8], "big") % self.count == self.number - 1

@@ -190,7 +190,7 @@ def _unwritable(wheel: Wheel, folder: Path, error: OSError) -> BadInput:
 
 
 def _elsewhere(wheel: Wheel) -> str:
-    """How to keep the files in another folder."""
+    """Returns how to keep the files in another folder."""
     other = f", or {wheel.fetch} --to FOLDER" if wheel.by_hand else ""
     return f"set XDG_CACHE_HOME to a folder of yours{other}"
 

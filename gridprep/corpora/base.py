@@ -145,13 +145,14 @@ class CorpusRecipe(Protocol):
     def known_speakers(self) -> tuple[str, ...]: ...
 
     def looks_like(self, root: str, names: Sequence[str]) -> bool:
-        """Whether a path holds this corpus; `names` are some of its files, relative to it."""
+        """Returns whether a path holds this corpus; `names` are some of its files, relative to it."""
 
     def find(self, root: str) -> Corpus:
         """The clips in a folder, or in a list of files. Decodes nothing. Raises `BadInput`."""
 
     def annotate(self, clip: Clip) -> Annotation:
-        """What is said in a clip, read where the clip is processed. Raises `ClipError` (`alignment`)."""
+        """Returns what is said in a clip, read where the clip is processed. Raises `ClipError`
+        (`alignment`)."""
 
     def expected_stems(self, speaker: str) -> tuple[str, ...]:
         """The clips of a speaker in the whole corpus, () where there is no list of them."""
@@ -234,7 +235,7 @@ class Entry:
 
     @property
     def is_video(self) -> bool:
-        """Whether the suffix is that of a video."""
+        """Returns whether the suffix is that of a video."""
         return os.path.splitext(self.name)[1].lower() in OPEN_SUFFIXES
 
 
@@ -286,7 +287,7 @@ def is_plain(entry: os.DirEntry[str]) -> bool:
 
 
 def is_folder(entry: os.DirEntry[str]) -> bool:
-    """Whether it is a folder, or a link to one."""
+    """Returns whether it is a folder, or a link to one."""
     try:
         return entry.is_dir(follow_symlinks=True)
     except OSError:  # a link to itself
@@ -294,12 +295,12 @@ def is_folder(entry: os.DirEntry[str]) -> bool:
 
 
 def is_litter(name: str) -> bool:
-    """Whether a name is that of a system's file or folder."""
+    """Returns whether a name is that of a system's file or folder."""
     return name.startswith("._") or name.lower() in JUNK_FILES or name.lower() in JUNK_FOLDERS
 
 
 def any_named(names: Iterable[str], pattern: re.Pattern[str]) -> bool:
-    """Whether one of the paths is a video whose name without its suffix the pattern matches."""
+    """Returns whether one of the paths is a video whose name without its suffix the pattern matches."""
     bases = (os.path.splitext(os.path.basename(name)) for name in names)
     return any(pattern.fullmatch(base) and end.lower() in OPEN_SUFFIXES for base, end in bases)
 

@@ -53,7 +53,7 @@ class CremadRecipe(Recipe):
     """See the module."""
 
     def looks_like(self, root: str, names: Sequence[str]) -> bool:
-        """Whether videos are named `1001_DFA_ANG_XX`."""
+        """Returns whether videos are named `1001_DFA_ANG_XX`."""
         return any_named(names, _NAME)
 
     def find(self, root: str) -> Corpus:

@@ -71,7 +71,7 @@ class FolderRecipe(Recipe):
     """See the module."""
 
     def looks_like(self, root: str, names: Sequence[str]) -> bool:
-        """Whether the path is a list, or a folder with one in it."""
+        """Returns whether the path is a list, or a folder with one in it."""
         is_list = os.path.isfile(root) and root.lower().endswith(LIST_SUFFIXES)
         return is_list or any(name in LISTS for name in names)
 

@@ -210,7 +210,7 @@ class GridRecipe:
         return frozen.names()
 
     def looks_like(self, root: str, names: Sequence[str]) -> bool:
-        """Whether the videos are named as sentences, and not as Lombard GRID's are."""
+        """Returns whether the videos are named as sentences, and not as Lombard GRID's are."""
         return SYNTH_MARK not in names and has_sentences(names)
 
     def find(self, root: str) -> Corpus:
@@ -231,7 +231,7 @@ _LOMBARD = re.compile(r"s\d+_[lp]_", re.IGNORECASE)
 
 
 def has_sentences(names: Sequence[str]) -> bool:
-    """Whether half of the videos among the paths or more are named as sentences of GRID."""
+    """Returns whether half of the videos among the paths or more are named as sentences of GRID."""
     parts = [os.path.splitext(os.path.basename(name)) for name in names]
     bases = [base for base, suffix in parts if suffix.lower() in VIDEO_SUFFIXES]
     named = sum(not _LOMBARD.match(base) and stem_in(base) is not None for base in bases)

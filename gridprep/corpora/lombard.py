@@ -49,7 +49,7 @@ class LombardRecipe(Recipe):
     """See the module."""
 
     def looks_like(self, root: str, names: Sequence[str]) -> bool:
-        """Whether half of the videos are named `sN_l_CODE` or `sN_p_CODE`."""
+        """Returns whether half of the videos are named `sN_l_CODE` or `sN_p_CODE`."""
         videos = [n for n in names if n.lower().endswith(OPEN_SUFFIXES)]
         return (
             0 < len(videos) <= 2 * sum(_NAME.match(os.path.basename(n)) is not None for n in videos)

@@ -88,7 +88,7 @@ class LrsRecipe(Recipe):
     """See the module."""
 
     def looks_like(self, root: str, names: Sequence[str]) -> bool:
-        """Whether videos lie as `main/VIDEO/00001.mp4`, with a text beside one."""
+        """Returns whether videos lie as `main/VIDEO/00001.mp4`, with a text beside one."""
         there = set(names)
         return any(
             _PLACE.fullmatch(name) and name.removesuffix(".mp4") + ".txt" in there for name in names

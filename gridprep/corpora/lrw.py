@@ -43,7 +43,7 @@ class LrwRecipe(Recipe):
     """See the module."""
 
     def looks_like(self, root: str, names: Sequence[str]) -> bool:
-        """Whether videos lie as `WORD/train/WORD_00001.mp4`."""
+        """Returns whether videos lie as `WORD/train/WORD_00001.mp4`."""
         return any(_PLACE.fullmatch(name) for name in names)
 
     def find(self, root: str) -> Corpus:

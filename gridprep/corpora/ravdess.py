@@ -38,7 +38,7 @@ class RavdessRecipe(Recipe):
     """See the module."""
 
     def looks_like(self, root: str, names: Sequence[str]) -> bool:
-        """Whether videos are named by seven pairs of digits."""
+        """Returns whether videos are named by seven pairs of digits."""
         return any_named(names, _NAME)
 
     def find(self, root: str) -> Corpus:

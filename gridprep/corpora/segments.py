@@ -53,7 +53,7 @@ class Levels:
 
     @property
     def end_s(self) -> float:
-        """When it ends."""
+        """Returns when it ends."""
         return self.start_s + len(self.db) * STEP_S
 
 

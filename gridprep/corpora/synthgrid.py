@@ -20,7 +20,7 @@ class SynthGridRecipe(GridRecipe):
     source: str = "gridprep.synth.corpus"
 
     def looks_like(self, root: str, names: Sequence[str]) -> bool:
-        """Whether the mark of `gridprep synth` is there."""
+        """Returns whether the mark of `gridprep synth` is there."""
         return SYNTH_MARK in names
 
 

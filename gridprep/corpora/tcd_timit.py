@@ -43,7 +43,7 @@ class TcdTimitRecipe(Recipe):
     """See the module."""
 
     def looks_like(self, root: str, names: Sequence[str]) -> bool:
-        """Whether a video lies in `01M/…/straightcam`."""
+        """Returns whether a video lies in `01M/…/straightcam`."""
         return any(
             name.lower().endswith(OPEN_SUFFIXES) and _CLIP.fullmatch(os.path.dirname(name))
             for name in names

@@ -34,7 +34,7 @@ class VoxCeleb2Recipe(Recipe):
     """See the module."""
 
     def looks_like(self, root: str, names: Sequence[str]) -> bool:
-        """Whether videos lie as `id00012/21Uxsk56VDQ/00001.mp4`."""
+        """Returns whether videos lie as `id00012/21Uxsk56VDQ/00001.mp4`."""
         return any(_PLACE.fullmatch(name) for name in names)
 
     def find(self, root: str) -> Corpus:

@@ -116,7 +116,8 @@ def unpack_archives(
 
 
 def _has_clips(archive: Path) -> bool:
-    """Whether an archive lists a video or an alignment. Raises `BadInput` for what is no archive."""
+    """Returns whether an archive lists a video or an alignment. Raises `BadInput` for what is no
+    archive."""
     try:
         with zipfile.ZipFile(archive) as opened:
             names = opened.namelist()

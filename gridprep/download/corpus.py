@@ -47,7 +47,7 @@ class Archive:
 
     @property
     def local(self) -> Path:
-        """Where the archive itself lies while it is needed."""
+        """Returns where the archive itself lies while it is needed."""
         return self.target.parent / WORKSPACE / self.file.name
 
     @property
@@ -81,7 +81,7 @@ class DownloadReport:
 
 
 def is_unpacked(target: Path, file: RemoteFile) -> bool:
-    """Whether `target` is this archive's content. Raises `BadInput` where it is anything else."""
+    """Returns whether `target` is this archive's content. Raises `BadInput` where it is anything else."""
     try:
         marker = json.loads((target / MARKER).read_text("utf-8"))
         if marker.get("checksum") == file.checksum:

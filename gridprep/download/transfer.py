@@ -69,7 +69,7 @@ def bytes_on_disk(target: Path) -> int:
 
 
 def matches(path: Path, file: RemoteFile) -> bool:
-    """Whether a local file has the size and the checksum of `file`."""
+    """Returns whether a local file has the size and the checksum of `file`."""
     algorithm, _, expected = file.checksum.partition(":")
     try:
         digest = hashlib.new(algorithm, usedforsecurity=False)
@@ -122,7 +122,7 @@ class _Part:
 
 
 def _start_of(response: Body, asked_bytes: int, size_bytes: int) -> int:
-    """Where in the file the response's bytes begin. Raises `CannotResume` or `Broken`."""
+    """Returns where in the file the response's bytes begin. Raises `CannotResume` or `Broken`."""
     if response.status == 206:
         found = re.fullmatch(
             r"bytes (\d+)-(\d+)/(\d+|\*)", (response.headers.get("Content-Range") or "").strip()

@@ -104,7 +104,7 @@ class ObjectSink:
 
 
 def is_remote(out: str) -> bool:
-    """Whether a destination is a URL of an object store; `file://` is a folder.
+    """Returns whether a destination is a URL of an object store; `file://` is a folder.
 
     >>> is_remote("s3://bucket/grid"), is_remote("file:///data/grid"), is_remote("grid")
     (True, False, False)
@@ -182,7 +182,7 @@ def _folder_record(folder: Path) -> dict[str, Any] | None:
 
 
 def _is_here(out: str, found: dict[str, Any] | None, record: dict[str, Any]) -> bool:
-    """Whether this very export is at `out`. Raises `BadInput` where another one is."""
+    """Returns whether this very export is at `out`. Raises `BadInput` where another one is."""
     if found is None:
         return False
     if found == json.loads(json.dumps(record)):

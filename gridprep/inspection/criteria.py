@@ -50,7 +50,7 @@ class Criterion:
         return None if value is None else round(value, 6)
 
     def badness(self, value: float) -> float:
-        """How bad a value is: larger is worse, for all three kinds of `worst`."""
+        """Returns how bad a value is: larger is worse, for all three kinds of `worst`."""
         return {"high": value, "low": -value, "far": abs(value)}[self.worst]
 
     def is_flagged(self, value: float) -> bool:

@@ -102,7 +102,7 @@ def draw_wave(axes: Any, view: ClipView) -> None:
 
 
 def band_of_hz(hz: NDArray[np.floating[Any]], spec: MelSpec) -> NDArray[np.float64]:
-    """Where frequencies lie on a mel's band axis (0 is the middle of the lowest band)."""
+    """Returns where frequencies lie on a mel's band axis (0 is the middle of the lowest band)."""
     basis = mel_basis(spec)
     bins_hz = np.arange(basis.shape[1]) * spec.sample_rate_hz / spec.n_fft
     centers_hz = (basis @ bins_hz) / basis.sum(1)

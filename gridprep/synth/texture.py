@@ -224,7 +224,7 @@ def _beard_mask(points: Points, unit: float) -> Floats:
 
 
 def _moving_part(points: Points, outline: NDArray[np.float64], unit: float) -> Floats:
-    """How far each pixel follows the head: 1 on face and hair, 0 at the frame's edge."""
+    """Returns how far each pixel follows the head: 1 on face and hair, 0 at the frame's edge."""
     ring = np.vstack([[points[i] for i in OVAL], outline])
     hull = cv2.convexHull(ring.astype(np.float32))[:, 0]
     middle = hull.mean(0)

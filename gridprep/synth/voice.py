@@ -29,7 +29,7 @@ VARIANT_FORMANTS = {
 
 
 def resampling(voice: Voice) -> float:
-    """How much faster espeak-ng's sound is replayed to give the speaker's formants."""
+    """Returns how much faster espeak-ng's sound is replayed to give the speaker's formants."""
     return voice.formant_scale / VARIANT_FORMANTS[voice.espeak]
 
 
