@@ -25,6 +25,7 @@ import hashlib
 import json
 import os
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -73,6 +74,17 @@ def relative_reference(run_dir: Path, target: Path) -> str:
         return Path(os.path.relpath(target, run_dir)).as_posix()
     except ValueError:
         return target.as_posix()
+
+
+@dataclass(frozen=True)
+class RunReport:
+    """What became of the clips that a run was asked for: `wrote + kept + len(failures) == asked`,
+    always; `kept` ones were there from an earlier run."""
+
+    asked: int
+    wrote: int
+    kept: int
+    failures: tuple[ClipFailure, ...]
 
 
 def run_clip(

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
 import click
 
 from facetron.vocoders.registry import AUTO, VOCODERS
 from manifests.errors import TooManyFailures
-from manifests.records import ClipFailure
+from manifests.runs import RunReport
 
 CommandT = TypeVar("CommandT", bound=Callable[..., Any])
 
@@ -103,19 +103,6 @@ def vocoder_options(command: CommandT) -> CommandT:
         "published`), or a checkpoint with a vocoder. Mels of another spec are converted.",
     )
     return vocoder(weights(command))
-
-
-class RunReport(Protocol):
-    """The counts of a run that was written: `wrote + kept + len(failures) == asked`, in clips."""
-
-    @property
-    def asked(self) -> int: ...
-    @property
-    def wrote(self) -> int: ...
-    @property
-    def kept(self) -> int: ...
-    @property
-    def failures(self) -> Sequence[ClipFailure]: ...
 
 
 def close(out: Path, report: RunReport, max_failures: int, note: str = "") -> None:

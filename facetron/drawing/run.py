@@ -21,6 +21,7 @@ from manifests.pictures import picture_key, write_picture
 from manifests.records import ClipFailure, RunClip, RunInfo
 from manifests.runs import (
     FACES,
+    RunReport,
     close_run,
     content_key,
     picture_path,
@@ -62,9 +63,8 @@ class DrawOptions:
 
 
 @dataclass(frozen=True)
-class DrawReport:
-    """The outcome of a drawing: `wrote + kept + len(failures) == asked`, in clips; `kept` ones were
-    there from an earlier run.
+class DrawReport(RunReport):
+    """The outcome of a drawing, in clips.
 
     Attributes:
         pictures: of every clip.
@@ -72,10 +72,6 @@ class DrawReport:
         clips: speaker → clips asked for.
     """
 
-    asked: int
-    wrote: int
-    kept: int
-    failures: tuple[ClipFailure, ...]
     pictures: int
     speakers: dict[str, bool]
     clips: dict[str, int]

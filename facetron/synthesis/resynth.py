@@ -25,6 +25,7 @@ from manifests.io import sha256_file
 from manifests.manifest import Manifest, select
 from manifests.records import ClipFailure, ManifestRow, RunClip, RunInfo
 from manifests.runs import (
+    RunReport,
     close_run,
     content_key,
     relative_reference,
@@ -64,16 +65,6 @@ class ResynthOptions:
 
 
 @dataclass(frozen=True)
-class ResynthReport:
-    """`wrote + kept + failures == asked`, always; `kept` wavs were there from an earlier run."""
-
-    asked: int
-    wrote: int
-    kept: int
-    failures: tuple[ClipFailure, ...]
-
-
-@dataclass(frozen=True)
 class _Task:
     row: ManifestRow
     build: Path
@@ -81,7 +72,7 @@ class _Task:
     seed: int
 
 
-def resynthesize(options: ResynthOptions) -> ResynthReport:
+def resynthesize(options: ResynthOptions) -> RunReport:
     """Writes the run directory `options.out`.
 
     Raises:
@@ -117,7 +108,7 @@ def resynthesize(options: ResynthOptions) -> ResynthReport:
                     kept += was_kept
                 progress.update(1, failures=len(failures))
         close_run(options.out, clips, failures)
-    return ResynthReport(len(rows), len(clips) - kept, kept, tuple(failures))
+    return RunReport(len(rows), len(clips) - kept, kept, tuple(failures))
 
 
 def required_mel_spec(built: Manifest, rows: Sequence[ManifestRow]) -> MelSpec:

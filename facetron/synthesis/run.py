@@ -35,7 +35,7 @@ from manifests.io import sha256_file
 from manifests.manifest import Manifest, select
 from manifests.pictures import read_pictures
 from manifests.records import ClipFailure, ManifestRow, RunClip, RunInfo
-from manifests.runs import close_run, running
+from manifests.runs import RunReport, close_run, running
 from manifests.versions import versions
 
 STAGE = "synthesis"
@@ -100,8 +100,8 @@ class Speaker:
 
 
 @dataclass(frozen=True)
-class SynthesisReport:
-    """`wrote + kept + failures == asked`, always; `kept` clips were there from an earlier run.
+class SynthesisReport(RunReport):
+    """The outcome of a synthesis.
 
     Attributes:
         confidence: mean over the clips of the expected share of right words in the text read; None
@@ -110,10 +110,6 @@ class SynthesisReport:
         notes: what the user should know, one line each.
     """
 
-    asked: int
-    wrote: int
-    kept: int
-    failures: tuple[ClipFailure, ...]
     speakers: tuple[Speaker, ...]
     confidence: float | None = None
     foreign: tuple[str, ...] = ()
