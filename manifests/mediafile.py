@@ -238,6 +238,11 @@ def upright(frame: Any, aspect: Fraction = Fraction(1)) -> NDArray[np.uint8]:
         frame: a frame of PyAV.
         aspect: aspect ratio of its pixels, as from `pixel_aspect`.
     """
+    return np.ascontiguousarray(upright_view(frame, aspect))
+
+
+def upright_view(frame: Any, aspect: Fraction = Fraction(1)) -> NDArray[np.uint8]:
+    """As `upright`, but not contiguous where the converter pads its lines: for whoever copies it anyway."""
     size = shown_size(frame.width, frame.height, aspect)
     if size == (frame.width, frame.height):
         rgb = rgb_of(frame)
@@ -248,7 +253,8 @@ def upright(frame: Any, aspect: Fraction = Fraction(1)) -> NDArray[np.uint8]:
         rgb = converted(
             frame, width=width, height=height, format="rgb24", interpolation=how
         ).to_ndarray()
-    return np.ascontiguousarray(np.rot90(rgb, turns_of(frame)))
+    turns = turns_of(frame)
+    return np.rot90(rgb, turns) if turns else rgb
 
 
 def as_shown(frame: Any, aspect: Fraction = Fraction(1)) -> Any:

@@ -15,6 +15,7 @@ from typing import Any
 import av
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from manifests.errors import BadInput
 from manifests.io import atomic_path
@@ -69,17 +70,19 @@ def encode(pictures: Pictures, codec: str) -> bytes:
         np.save(buffer, pictures)
         return buffer.getvalue()
     strip = pictures.reshape(-1, *pictures.shape[2:])
-    return _jpeg(strip, int(codec[4:])) if codec != "png" else _image(strip, ".png", [])
+    image = _jpeg(strip, int(codec[4:])) if codec != "png" else _image(strip, ".png", [])
+    return image.tobytes()
 
 
-def _image(rgb: Pictures, suffix: str, options: list[int]) -> bytes:
+def _image(rgb: Pictures, suffix: str, options: list[int]) -> NDArray[np.uint8]:
+    """(N,) bytes of one picture."""
     ok, data = cv2.imencode(suffix, cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR), options)
     if not ok:
         raise BadInput(f"a picture of shape {rgb.shape} cannot be stored as {suffix}")
-    return bytes(data.tobytes())
+    return np.asarray(data, np.uint8)
 
 
-def _jpeg(rgb: Pictures, quality: int) -> bytes:
+def _jpeg(rgb: Pictures, quality: int) -> NDArray[np.uint8]:
     # 4:4:4, or red lips bleed into skin.
     sampling = [cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444]
     return _image(rgb, ".jpg", [cv2.IMWRITE_JPEG_QUALITY, quality, *sampling])
@@ -88,7 +91,7 @@ def _jpeg(rgb: Pictures, quality: int) -> bytes:
 def _encode_mjpeg(pictures: Pictures, quality: int) -> bytes:
     """Motion JPEG in AVI: any player shows it, and libjpeg-turbo (through OpenCV) makes and reads
     its pictures several times faster than FFmpeg's own JPEG or H.264."""
-    buffer = io.BytesIO()
+    buffer, per_frame = io.BytesIO(), Fraction(1, VIDEO_FPS)
     with av.open(buffer, "w", format="avi", options={"fflags": "+bitexact"}) as out:
         stream: Any = out.add_stream("mjpeg", rate=VIDEO_FPS)
         stream.height, stream.width = pictures.shape[1:3]
@@ -96,7 +99,7 @@ def _encode_mjpeg(pictures: Pictures, quality: int) -> bytes:
         for i, picture in enumerate(pictures):
             packet = av.Packet(_jpeg(picture, quality))
             packet.stream = stream
-            packet.time_base = Fraction(1, VIDEO_FPS)
+            packet.time_base = per_frame
             packet.pts = packet.dts = i
             packet.is_keyframe = True
             out.mux(packet)

@@ -72,8 +72,10 @@ def _by_litert(path: Path) -> Network:
         interpreter.get_output_details(), key=lambda each: -int(np.prod(each["shape"]))
     )
 
+    into = interpreter.tensor(source)
+
     def run(picture: NDArray[np.float32]) -> tuple[NDArray[np.float32], ...]:
-        interpreter.set_tensor(source, picture[None])
+        into()[0] = picture  # `set_tensor` copies it twice; the view must be gone before `invoke`
         interpreter.invoke()
         return tuple(interpreter.get_tensor(each["index"]).ravel() for each in outputs)
 

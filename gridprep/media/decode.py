@@ -20,7 +20,7 @@ from gridprep.media.frames import Shown, VideoReader, check_size, thinned
 from gridprep.media.opening import decoded, opened
 from gridprep.media.window import Window, WindowReader
 from manifests.errors import ClipError
-from manifests.mediafile import best_stream, pixel_aspect, streams_of, turns_of, upright
+from manifests.mediafile import best_stream, pixel_aspect, streams_of, turns_of, upright_view
 from manifests.specs import CLIP_FRAMES
 
 VIDEO_SUFFIXES = (".mpg", ".mpeg", ".mp4", ".mkv", ".avi", ".mov")
@@ -86,6 +86,14 @@ class Media:
 
 def pcm_of(frame: Any) -> NDArray[np.float32]:
     """(samples, channels) float32 of an audio frame in any of FFmpeg's sample formats."""
+    if frame.format.name == "s16p":
+        # What GRID's own sound decodes to, a hundred frames a clip: the way below takes five times as
+        # long, to the same values.
+        pcm = np.empty((frame.samples, len(frame.planes)), np.float32)
+        for channel, plane in enumerate(frame.planes):
+            pcm[:, channel] = np.frombuffer(plane, np.int16, frame.samples)
+        pcm *= np.float32(1 / 32768)
+        return pcm
     samples = frame.to_ndarray()
     if not frame.format.is_planar:
         samples = samples.reshape(-1, len(frame.layout.channels)).T
@@ -95,8 +103,7 @@ def pcm_of(frame: Any) -> NDArray[np.float32]:
         samples = (samples.astype(np.float32) - 128) / 128
     elif np.issubdtype(samples.dtype, np.integer):
         samples = samples.astype(np.float32) / float(-np.iinfo(samples.dtype).min)
-    pcm: NDArray[np.float32] = np.ascontiguousarray(samples.T, dtype=np.float32)
-    return pcm
+    return np.ascontiguousarray(samples.T, dtype=np.float32)
 
 
 @dataclass(frozen=True)
@@ -201,7 +208,7 @@ class _Pictures:
         check_size(self.reader.path, self._size, frame)
         self.times_s.append(frame.time if frame.time is not None else np.nan)
         self.damaged += bool(frame.is_corrupt)
-        picture = upright(frame, self.reader.aspect)
+        picture = upright_view(frame, self.reader.aspect)
         if not self._too_large and max(number + 1, CLIP_FRAMES) * picture.nbytes > WHOLE_BYTES:
             if self._whole is not None:
                 self._thin = [thinned(earlier) for earlier in self._whole[:number]]

@@ -25,9 +25,15 @@ STILL = 0.3
 
 
 def thumbnail(frame: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """Reduces an (H, W, 3) picture to (h, w) gray levels by skipping pixels."""
-    step = max(1, frame.shape[1] // WIDTH)
-    gray: NDArray[np.float32] = frame[::step, ::step].mean(-1, dtype=np.float32)
+    """Reduces (..., H, W, 3) pictures to (..., h, w) gray levels by skipping pixels."""
+    step = max(1, frame.shape[-2] // WIDTH)
+    few = frame[..., ::step, ::step, :]
+    # Three sums of planes: a mean over the last axis takes twenty times as long, to the same values.
+    total = few[..., 0].astype(np.uint16)
+    total += few[..., 1]
+    total += few[..., 2]
+    gray: NDArray[np.float32] = total.astype(np.float32)
+    gray /= np.float32(3)
     return gray
 
 

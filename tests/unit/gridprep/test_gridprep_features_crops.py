@@ -142,6 +142,18 @@ def test_an_enlarged_crop_is_a_cubic_warp(scale: float, corner_px: tuple[float, 
     assert (crops.cut(picture, outside, 144) == picture[0, 0]).all()
 
 
+@pytest.mark.parametrize("scale", [0.2, 0.9, 1.7])
+def test_a_crop_is_put_where_it_is_wanted(scale: float) -> None:
+    """Reduced, warped and enlarged: into the given memory, and the same as without it."""
+    picture = np.random.default_rng(1).integers(0, 256, (200, 240, 3)).astype(np.uint8)
+    matrix = np.array([[scale, 0.02, 3.3], [-0.02, scale, -2.7]])
+    crops_ = np.zeros((3, 96, 96, 3), np.uint8)
+    crops.cut(picture, matrix, 96, crops_[1])
+    np.testing.assert_array_equal(crops_[1], crops.cut(picture, matrix, 96))
+    assert crops_[1].std() > 5
+    assert not crops_[[0, 2]].any()
+
+
 def test_pictures_agree_with_the_geometry() -> None:
     # A bright dot on the chin and one on the mouth's center, found again in the crops.
     points = head(6)

@@ -7,6 +7,7 @@ import shutil
 from fractions import Fraction
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 from clips import CODECS, pictures, place_of, tiny_clip, tone
@@ -114,6 +115,29 @@ def test_lost_sound_leaves_silence_of_its_length(sound_clip: Path, tmp_path: Pat
     # What comes after the gap stands where it stood.
     assert np.allclose(clip.audio[-20_000:], whole.audio[-20_000:], atol=1e-4)
     assert not np.allclose(clip.audio, whole.audio, atol=1e-2)
+
+
+@pytest.mark.parametrize("layout", ["mono", "stereo", "5.1"])
+@pytest.mark.parametrize("form", ["s16p", "s16", "fltp", "s32p", "u8"])
+def test_samples_are_those_of_the_frame(form: str, layout: str) -> None:
+    numbers = {"s16p": np.int16, "s16": np.int16, "s32p": np.int32, "u8": np.uint8}
+    channels = av.AudioLayout(layout).nb_channels
+    random = np.random.default_rng(0)
+    if form == "fltp":
+        stored = random.normal(size=(channels, 1153)).astype(np.float32)
+        expected = stored.T
+    else:
+        limits = np.iinfo(numbers[form])
+        stored = random.integers(limits.min, limits.max + 1, (channels, 1153))
+        stored = stored.astype(numbers[form])
+        stored[:, :2] = limits.min, limits.max
+        zero = 128 if form == "u8" else 0
+        expected = ((stored.astype(np.float64) - zero) / 2.0 ** (limits.bits - 1)).T
+    planes = stored if form.endswith("p") else stored.T.reshape(1, -1)
+    frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(planes), format=form, layout=layout)
+    samples = media.pcm_of(frame)
+    assert samples.dtype == np.float32
+    np.testing.assert_array_equal(samples, expected.astype(np.float32))
 
 
 def test_sound_that_changes_its_form_is_silenced(sound_clip: Path) -> None:

@@ -185,6 +185,13 @@ def test_one_plain_frame_in_the_middle_is_found() -> None:
     assert "1 of 75 frames are plain gray (40)" in video_error(media(frames)).detail
 
 
+def test_plainness_is_that_of_every_eighth_pixel() -> None:
+    frames = np.random.default_rng(0).integers(0, 256, (5, 131, 203, 3)).astype(np.uint8)
+    thin = frames[:, ::8, ::8].astype(np.float64)
+    _, level = plain_frames(frames)
+    np.testing.assert_allclose(level, thin.mean((1, 2, 3)), rtol=1e-12)
+
+
 def test_ghosts_after_a_lost_key_frame_count_as_plain() -> None:
     """Real clips: grey, then eleven pictures that build up to 0.6 of the contrast."""
     frames = pictures().astype(float)
@@ -213,6 +220,14 @@ def test_sound_of_a_grid_clip_is_padded() -> None:
 def test_channels_are_averaged() -> None:
     left = np.stack([np.ones(10), np.zeros(10)], axis=1).astype(np.float32)
     assert (to_mono(left, 16_000, 16_000) == 0.5).all()
+
+
+@pytest.mark.parametrize("channels", [1, 2, 3, 6])
+def test_an_average_of_channels_is_numpys_to_the_bit(channels: int) -> None:
+    sound = np.random.default_rng(channels).normal(0, 0.3, (5000, channels)).astype(np.float32)
+    expected = sound.mean(axis=1, dtype=np.float32)
+    np.testing.assert_array_equal(to_mono(sound, 16_000, 16_000), expected)
+    np.testing.assert_array_equal(to_mono(sound[:, 0], 16_000, 16_000), sound[:, 0])
 
 
 def test_resampling_keeps_time_and_level() -> None:

@@ -51,6 +51,18 @@ def test_flashes_fades_and_movement_are_none(speakers: list[NDArray[np.uint8]]) 
         assert cuts_of(frames.astype(np.uint8)) == ()
 
 
+def test_gray_levels_are_means_of_the_colors_to_the_bit() -> None:
+    colors = np.arange(256, dtype=np.uint8)
+    frames = np.stack(np.meshgrid(colors, colors, colors[::17], indexing="ij"), axis=-1)
+    frames = frames.reshape(4, 256, -1, 3)
+    step = frames.shape[2] // 48
+    expected = frames[:, ::step, ::step].mean(-1, dtype=np.float32)
+    assert step > 1
+    np.testing.assert_array_equal(thumbnail(frames), expected)
+    np.testing.assert_array_equal(thumbnail(frames[1]), expected[1])
+    assert thumbnail(frames).dtype == np.float32
+
+
 def test_a_cut_is_a_flag_of_a_clip(speakers: list[NDArray[np.uint8]], tmp_path: Path) -> None:
     from clips import tiny_clip
 
