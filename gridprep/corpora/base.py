@@ -296,7 +296,8 @@ def is_folder(entry: os.DirEntry[str]) -> bool:
 
 def is_litter(name: str) -> bool:
     """Returns whether a name is that of a system's file or folder."""
-    return name.startswith("._") or name.lower() in JUNK_FILES or name.lower() in JUNK_FOLDERS
+    small = name.lower()
+    return name.startswith("._") or small in JUNK_FILES or small in JUNK_FOLDERS
 
 
 def any_named(names: Iterable[str], pattern: re.Pattern[str]) -> bool:

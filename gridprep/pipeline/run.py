@@ -19,6 +19,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from gridprep.pipeline import finished
 from gridprep.pipeline.lock import build_lock, sweep
 from gridprep.pipeline.recipe import (
     ALL_STAGES,
@@ -58,6 +59,8 @@ from manifests.records import Clip, ClipFailure
 from manifests.versions import ABSENT, versions
 
 PROVENANCE = "provenance.json"
+BATCH = 500
+"""Clips that are noted as finished at a time."""
 
 
 @dataclass(frozen=True)
@@ -124,9 +127,13 @@ def plan(options: BuildOptions, clips: Sequence[Clip], store: StateStore) -> Pla
     failures: list[ClipFailure] = []
     will_change = False
     digest = ListDigest()
+    common = finished.terms(parameters)
     for clip in clips:
-        text, unsure = store.text(clip.clip_id)
-        digest.add(clip, text)
+        text, unsure, mark, files = store.remembered(clip.clip_id)
+        own = digest.add(clip, text)
+        known = not unsure and not options.redo and mark == finished.mark(own, common)
+        if known and finished.are_there(files, clip, options.out):
+            continue
         task = ClipTask(clip, options.out, options.recipe, targets, text, unsure, options.redo)
         state = task.state()
         if is_done(task, state, parameters):
@@ -319,6 +326,8 @@ class _Lists:
         self._options, self._selection = options, selection
         self._store, self._overrides = store, overrides
         self._parameters = options.recipe.stage_parameters()
+        self._common = finished.terms(self._parameters)
+        self._finished: list[tuple[str, bytes, str]] = []
         self.listed: set[str] = set()
         self.kept = 0
         self.dropped: Counter[str] = Counter()
@@ -345,6 +354,7 @@ class _Lists:
                 else:
                     self._list(clip.clip_id, before, kept=True)
                     yield result
+        self._store.set_finished(self._finished)
         if before:
             self.dropped["no longer in the corpus"] = len(before)
 
@@ -366,13 +376,24 @@ class _Lists:
             return replace(
                 failure, video=relative_to(self._selection.corpus.root, clip.video)
             ), None
-        text, unsure = self._store.text(clip.clip_id)
-        self.digest.add(clip, text)
+        text, unsure, mark, _ = self._store.remembered(clip.clip_id)
+        expected = finished.mark(self.digest.add(clip, text), self._common)
         state = decode_state(text)
-        if not self._options.targets:
-            failure_ = not_built(clip, state, self._parameters, self._options.out, unsure)
-            state = state if failure_ is None else ClipState(failure=failure_)
+        doubt: ClipFailure | None = None
+        if not self._options.targets or mark != expected:
+            doubt = not_built(clip, state, self._parameters, self._options.out, unsure)
+        if doubt is None and mark != expected and state.failure is None and not unsure:
+            self._note(clip, expected, state)
+        if doubt is not None and not self._options.targets:
+            state = ClipState(failure=doubt)
         return self._row(clip, state)
+
+    def _note(self, clip: Clip, mark: bytes, state: ClipState) -> None:
+        """Notes that a clip is finished, for the next build."""
+        self._finished.append((clip.clip_id, mark, finished.files_of(state)))
+        if len(self._finished) == BATCH:
+            self._store.set_finished(self._finished)
+            self._finished.clear()
 
     def _earlier(self, clip: Clip) -> Result | str:
         """A clip that was listed before and is not selected now; why it is dropped, if it is."""

@@ -181,6 +181,24 @@ def safe_id(clip_id: str) -> str:
     return clip_id.encode("utf-8", "backslashreplace").decode()
 
 
+class Remembered(NamedTuple):
+    """All that a build remembers of a clip.
+
+    Attributes:
+        text: of its state, "" where there is none.
+        unsure: whether its files must be compared by content.
+        mark, files: as `gridprep.pipeline.finished` makes them of a finished clip, else empty.
+    """
+
+    text: str
+    unsure: bool
+    mark: bytes
+    files: str
+
+
+NOTHING = Remembered("", False, b"", "")
+
+
 class StateStore:
     """The states of a build's clips. Open it only while holding the folder's lock; close it after.
 
@@ -224,6 +242,10 @@ class StateStore:
                 "CREATE TABLE IF NOT EXISTS written (one INTEGER PRIMARY KEY CHECK (one = 1),"
                 " digest TEXT NOT NULL, files TEXT NOT NULL)"
             )
+            database.execute(
+                "CREATE TABLE IF NOT EXISTS finished (clip_id TEXT PRIMARY KEY,"
+                " mark BLOB NOT NULL, files TEXT NOT NULL) WITHOUT ROWID"
+            )
             ((verdict,),) = database.execute("PRAGMA quick_check(1)").fetchall()
             if verdict != "ok":
                 raise sqlite3.DatabaseError(verdict)
@@ -258,6 +280,21 @@ class StateStore:
                 "SELECT state, unsure FROM clips WHERE clip_id = ?", (clip_id,)
             ).fetchone()
         return (row[0], bool(row[1])) if row else ("", False)
+
+    def remembered(self, clip_id: str) -> Remembered:
+        """All that is remembered of a clip."""
+        with self._told():
+            row = self._database.execute(
+                "SELECT state, unsure, mark, files FROM clips LEFT JOIN finished USING (clip_id)"
+                " WHERE clip_id = ?",
+                (clip_id,),
+            ).fetchone()
+        return Remembered(row[0], bool(row[1]), row[2] or b"", row[3] or "") if row else NOTHING
+
+    def set_finished(self, rows: Iterable[tuple[str, bytes, str]]) -> None:
+        """Stores (clip, mark, files) of finished clips; see `gridprep.pipeline.finished`."""
+        with self._told(), self._database:
+            self._database.executemany("REPLACE INTO finished VALUES (?, ?, ?)", rows)
 
     def get(self, clip_id: str) -> ClipState:
         """The state of a clip; empty where none is stored."""
