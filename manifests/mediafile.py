@@ -242,7 +242,8 @@ def upright(frame: Any, aspect: Fraction = Fraction(1)) -> NDArray[np.uint8]:
 
 
 def upright_view(frame: Any, aspect: Fraction = Fraction(1)) -> NDArray[np.uint8]:
-    """As `upright`, but not contiguous where the converter pads its lines: for whoever copies it anyway."""
+    """Does what `upright` does, but for whoever copies the picture anyway: it is not contiguous where the
+    converter pads its lines."""
     size = shown_size(frame.width, frame.height, aspect)
     if size == (frame.width, frame.height):
         rgb = rgb_of(frame)

@@ -21,13 +21,13 @@ from manifests.records import Clip
 
 
 def terms(parameters: Mapping[str, str]) -> bytes:
-    """A digest of what all clips of a build have in common: the parameters of its stages, the program."""
+    """Returns a digest of what all clips of a build share: the parameters of its stages, the program."""
     text = json.dumps([program(), dict(parameters)], sort_keys=True)
     return hashlib.sha256(text.encode()).digest()
 
 
 def mark(clip_and_state: bytes, common: bytes) -> bytes:
-    """The digest by which a finished clip is known again.
+    """Returns the digest by which a finished clip is known again.
 
     Args:
         clip_and_state: as `ListDigest.add` gives it.
@@ -37,7 +37,7 @@ def mark(clip_and_state: bytes, common: bytes) -> bytes:
 
 
 def files_of(state: ClipState) -> str:
-    """Sizes and times of the sources of a state, paths and sizes of its artifacts, as a short text."""
+    """Returns sizes and times of a state's sources, paths and sizes of its artifacts, as a short text."""
 
     def numbers(stamp: FileStamp | None) -> list[int] | None:
         if stamp is None:
@@ -51,7 +51,7 @@ def files_of(state: ClipState) -> str:
 
 
 def are_there(files: str, clip: Clip, build: str) -> bool:
-    """Whether the files of a clip still have the sizes and times that `files_of` noted."""
+    """Returns whether the files of a clip still have the sizes and times that `files_of` noted."""
     try:
         source, alignment, artifacts = json.loads(files)
         if not _is(clip.video, source):

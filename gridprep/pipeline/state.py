@@ -282,7 +282,7 @@ class StateStore:
         return (row[0], bool(row[1])) if row else ("", False)
 
     def remembered(self, clip_id: str) -> Remembered:
-        """All that is remembered of a clip."""
+        """Returns all that is remembered of a clip."""
         with self._told():
             row = self._database.execute(
                 "SELECT state, unsure, mark, files FROM clips LEFT JOIN finished USING (clip_id)"

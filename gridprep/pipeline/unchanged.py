@@ -39,7 +39,7 @@ class ListDigest:
         self._sum = 0
 
     def add(self, clip: Clip, state: str) -> bytes:
-        """Takes a selected clip and the text of its state; the digest of these two."""
+        """Takes a selected clip and the text of its state, and returns the digest of these two."""
         parts = [*map(str, _values_of(clip)), state]
         digest = hashlib.sha256("\x1f".join(parts).encode("utf-8", "backslashreplace")).digest()
         self._sum = (self._sum + int.from_bytes(digest, "big")) % (1 << 256)
