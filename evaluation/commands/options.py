@@ -12,7 +12,7 @@ import click
 from evaluation.inputs.comparable import Common, check_same_clips, common_clips
 from evaluation.inputs.pairs import Run, read_run
 from evaluation.inputs.settings import Settings
-from evaluation.metrics.base import OPTIONAL, REGISTRY, Metric, select
+from evaluation.metrics.base import ECAPA, OPTIONAL, REGISTRY, Metric, select
 from evaluation.metrics.protocols import PROTOCOLS, columns_of
 from evaluation.models.registry import DEFAULT, RECOGNIZERS
 from evaluation.scoring.run import ScoredRun, score_runs
@@ -86,7 +86,8 @@ metrics_option = click.option(
     help=(
         f"Comma-separated metrics, from: {', '.join(REGISTRY)}. "
         f"Default: all except {', '.join(OPTIONAL)}; these are added where their recognizer, "
-        "weights or lip transcripts are given."
+        f"weights or lip transcripts are given, {', '.join(ECAPA)} where GE2E is absent or errs more "
+        "(SynthGRID)."
     ),
 )
 as_published_option = click.option(
@@ -188,6 +189,32 @@ def model_options(command: CommandT) -> CommandT:
             "--any-nisqa-weights",
             is_flag=True,
             help="Accept other weights of the NISQA network; the report names them as such.",
+        ),
+        click.option(
+            "--utmos-weights",
+            type=click.Path(path_type=Path),
+            envvar="FACETRON_UTMOS_WEIGHTS",
+            help="Path of SpeechMOS's utmos22_strong_step7459_v1.pt, for the metric utmos.",
+        ),
+        click.option(
+            "--speechbertscore-weights",
+            type=click.Path(path_type=Path),
+            envvar="FACETRON_SPEECHBERTSCORE_WEIGHTS",
+            help="Folder of a WavLM, HuBERT or wav2vec 2.0 that transformers saved, for the metric "
+            "speechbertscore.",
+        ),
+        click.option(
+            "--speechbertscore-layer",
+            type=click.IntRange(min=0),
+            help="Layer of it that is compared. Default: 14 of 24 (WavLM-large, as in the paper), the "
+            "last one of other networks.",
+        ),
+        click.option(
+            "--wavlm-weights",
+            type=click.Path(path_type=Path),
+            envvar="FACETRON_WAVLM_WEIGHTS",
+            help="Folder of a WavLM with a head for speakers (wavlm-base-plus-sv) that transformers "
+            "saved, for the metrics wavlm_similarity, wavlm_accuracy and wavlm_eer.",
         ),
         click.option(
             "--syncnet-weights",

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from evaluation.inputs.pairs import Run, Unscorable
 from manifests.errors import ManifestError
-from manifests.io import read_json, read_manifest
+from manifests.io import open_jsonl, read_json, read_manifest
 from manifests.records import POINT_NAMES, ManifestRow, RunClip
 
 LEVELS = 4
@@ -110,6 +110,28 @@ def has_landmarks(run: Run) -> bool:
     except Unscorable:
         return False
     return True
+
+
+@lru_cache(maxsize=16)
+def _kind(manifest: Path, _mtime_ns: int, _size: int) -> str:
+    with open_jsonl(manifest, "manifest", ManifestRow) as (header, _, _):
+        return str(header.get("corpus_kind", ""))
+
+
+def of_synthgrid(run: Run) -> bool:
+    """Whether the first recording of a run lies in a build of SynthGRID, as then all should."""
+    for clip in run.clips:
+        recording = run.reference(clip)
+        build = None if recording is None else find_build(recording)
+        if build is None:
+            return False
+        manifest = build / "manifest.jsonl"
+        try:
+            status = manifest.stat()
+            return _kind(manifest, status.st_mtime_ns, status.st_size) == "synthgrid"
+        except (ManifestError, OSError):
+            return False
+    return False
 
 
 def corpus_of(build: Path) -> Path | None:

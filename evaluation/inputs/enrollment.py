@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -16,6 +16,7 @@ from evaluation.inputs.pairs import Recording, Run, Samples, Unscorable, read_ru
 from evaluation.inputs.run_files import RunFiles
 from evaluation.models.ecapa import active_mel, load_ecapa
 from evaluation.models.ge2e import speech_of
+from evaluation.models.wavlm import embed_voice
 from manifests.ge2e import embed_voices
 
 HeardT = TypeVar("HeardT")
@@ -88,6 +89,12 @@ def enrolled(enrollment: Enrollment) -> dict[str, Enrolled]:
 def enrolled_by_ge2e(enrollment: Enrollment) -> dict[str, Enrolled]:
     """The same by GE2E."""
     return _enrolled(enrollment, speech_of, embed_voices)
+
+
+@lru_cache(maxsize=4)
+def enrolled_by_wavlm(enrollment: Enrollment, folder: Path) -> dict[str, Enrolled]:
+    """The same by the network of a folder (`evaluation.models.wavlm`)."""
+    return _enrolled(enrollment, partial(embed_voice, folder), lambda voices: np.stack(voices))
 
 
 def _enrolled(

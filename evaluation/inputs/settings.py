@@ -33,7 +33,12 @@ class Settings:
         lips: whether a run holds what its lip reader read.
         nisqa_weights: the official NISQA-TTS checkpoint.
         any_nisqa_weights: accept a checkpoint of the same shape that is not the official one.
+        utmos_weights: SpeechMOS's checkpoint of UTMOS's strong learner.
+        speechbertscore_weights: folder of a WavLM, HuBERT or wav2vec 2.0 that transformers saved.
+        speechbertscore_layer: the layer of it that is compared, None for the metric's own choice.
+        wavlm_weights: folder of a WavLM with a head for speakers.
         landmarks: whether a run's recordings lie in a build that holds landmarks.
+        synthgrid: whether a run's recordings are of SynthGRID.
         swaps: whether a run has clips that speak with another speaker's voice.
         syncnet_weights: the public SyncNet checkpoint.
         video_corpus: where the clips' videos lie; None for where the build found them.
@@ -48,7 +53,12 @@ class Settings:
     lips: bool = False
     nisqa_weights: Path | None = None
     any_nisqa_weights: bool = False
+    utmos_weights: Path | None = None
+    speechbertscore_weights: Path | None = None
+    speechbertscore_layer: int | None = None
+    wavlm_weights: Path | None = None
     landmarks: bool = False
+    synthgrid: bool = False
     swaps: bool = False
     syncnet_weights: Path | None = None
     video_corpus: Path | None = None

@@ -22,12 +22,20 @@ NORMALIZER = "grid-1"
 ENGLISH_NORMALIZER = "english-1"
 """Stands in the details of a score of a sentence outside GRID's vocabulary."""
 
+WHISPER_NORMALIZER = "whisper-english"
+"""OpenAI's, of which `evaluation.models.whisper` knows where it lies."""
+
 NORMALIZERS = {
     NORMALIZER: (
         "lower case, no punctuation, digits as words, z, zed, zee and 0 as GRID says them, the pauses "
         "sil and sp left out"
     ),
     ENGLISH_NORMALIZER: "lower case, no punctuation, numbers as English words",
+    WHISPER_NORMALIZER: (
+        "OpenAI's EnglishTextNormalizer: lower case, no punctuation, no fillers, contractions written "
+        "out, American spelling, numbers as digits; the letter o before a digit becomes a zero and joins "
+        "it, so that those sentences of GRID have five words"
+    ),
 }
 """What each does, for people."""
 
@@ -146,12 +154,22 @@ def compare(reference: str, hypothesis: str) -> Comparison:
     Raises:
         ValueError: the reference has no words.
     """
-    import jiwer
-
     said, found, normalizer = normalize(reference), normalize(hypothesis), NORMALIZER
     if not in_vocabulary(said.split()):
         said, found = (normalized(text, ENGLISH) for text in (reference, hypothesis))
         normalizer = ENGLISH_NORMALIZER
+    return compare_normalized(said, found, normalizer)
+
+
+def compare_normalized(said: str, found: str, normalizer: str) -> Comparison:
+    """Aligns two texts that a normalizer has made; otherwise as `compare`.
+
+    Args:
+        said, found: reference and hypothesis, one space between words.
+        normalizer: its name.
+    """
+    import jiwer
+
     if not said:
         raise ValueError("the reference has no words")
     words = jiwer.process_words(said, found)

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from evaluation.metrics.input_checks import level_dbfs
     from evaluation.metrics.intelligibility import estoi, stoi
     from evaluation.metrics.lipsync import lip_sync
-    from evaluation.metrics.naturalness import nisqa_tts
+    from evaluation.metrics.naturalness import nisqa_tts, utmos
     from evaluation.metrics.offset import offset_ms
     from evaluation.metrics.opinion import distillmos, dnsmos
     from evaluation.metrics.perceptual import pesq
@@ -63,6 +63,7 @@ else:
             "speaker_similarity": "evaluation.metrics.speaker:speaker_similarity",
             "stoi": "evaluation.metrics.intelligibility:stoi",
             "transcribe": "evaluation.metrics.recognition:transcribe",
+            "utmos": "evaluation.metrics.naturalness:utmos",
             "voice_follows": "evaluation.metrics.swap:voice_follows",
             "word_error_rate": "evaluation.metrics.recognition:word_error_rate",
         },
@@ -96,6 +97,7 @@ __all__ = [
     "speaker_similarity",
     "stoi",
     "transcribe",
+    "utmos",
     "voice_follows",
     "word_error_rate",
 ]

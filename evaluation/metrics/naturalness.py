@@ -1,4 +1,4 @@
-"""Naturalness predicted by a network (NISQA-TTS) without the recording."""
+"""Naturalness without the recording, by networks whose weights the user brings: NISQA-TTS, UTMOS."""
 
 from __future__ import annotations
 
@@ -13,6 +13,9 @@ from manifests.errors import MissingDependency
 
 OFFICIAL_SHA256 = "c556a954cd9536360b4fe6f524ad432816509cd22f436f345b281a7851360656"
 """SHA-256 of `nisqa_tts.tar` (`NISQA_TTS_v1`) as its authors publish it."""
+UTMOS_HOW = "give SpeechMOS's utmos22_strong_step7459_v1.pt by --utmos-weights PATH or FACETRON_UTMOS_WEIGHTS"
+LONGEST_S = 60.0
+"""What is longer is no clip; attention over it takes gigabytes."""
 HOW = "give the official nisqa_tts.tar by --nisqa-weights PATH or FACETRON_NISQA_WEIGHTS"
 
 
@@ -109,3 +112,73 @@ class NisqaTts(Metric):
         details = {"rate_hz": sound.file_rate_hz, "level_dbfs": round(sound.level_dbfs, 2)}
         # Below the fifth digit it depends on the number of threads.
         return Measured(round(value, 5), details=details)
+
+
+def utmos(samples: Array, rate_hz: int, weights: Path | str) -> float:
+    """Naturalness, about 1 to 5, by UTMOS's strong learner (Saeki et al., 2022) without a reference.
+
+    Args:
+        samples: (n,) or (n, channels), floats of full scale ±1 or integers; the level moves the value.
+        rate_hz: of the samples; they are brought to 16 kHz.
+        weights: SpeechMOS's `utmos22_strong_step7459_v1.pt`, which is no part of the toolkit.
+
+    Raises:
+        Unscorable: there is no value; its `reason` is stable (`silent`, `too_long`, …).
+        BadInput: arrays that are no sound, or a file that does not hold those weights.
+
+    Example:
+        >>> from evaluation import metrics
+        >>> metrics.utmos(speech, 16_000, "utmos22_strong_step7459_v1.pt")  # doctest: +SKIP
+        3.77
+    """
+    return Utmos(Path(weights)).value(paired(None, samples, rate_hz))
+
+
+class Utmos(Metric):
+    info = NisqaTts.info.variant(
+        name="utmos",
+        label="UTMOS",
+        definition=(
+            "Naturalness (1 to 5) that UTMOS's strong learner predicts from the file alone at 16 kHz; it "
+            "learned from opinions on synthesized and converted English. The level moves it. Recordings "
+            "do not reach 5, so read it beside their score."
+        ),
+        citation="Saeki et al. (UTMOS), Interspeech 2022; weights of SpeechMOS",
+        license="MIT (the authors' weights: MIT)",
+        libraries=("torch",),
+    )
+
+    def __init__(self, weights: Path | None = None) -> None:
+        self.weights = weights
+        sha256 = weights_sha256(weights)
+        note = f"UTMOS with the weights of sha256 {sha256[:8]}…." if sha256 else ""
+        self.info = type(self).info.variant(
+            parameters={"weights_sha256": sha256, "source": sha256}, note=note
+        )
+
+    @classmethod
+    def configured(cls, settings: Settings) -> Metric:
+        return cls(settings.utmos_weights)
+
+    @classmethod
+    def wanted(cls, settings: Settings) -> bool:
+        return settings.utmos_weights is not None
+
+    def require(self) -> None:
+        super().require()
+        if self.weights is None:
+            raise MissingDependency("utmos needs its weights", UTMOS_HOW)
+        if not self.weights.is_file():
+            raise MissingDependency(f"utmos: {self.weights} is no file", UTMOS_HOW)
+
+    def measure(self, pair: Pair) -> Measured:
+        from evaluation.models.utmos import load_utmos
+
+        if self.weights is None:
+            raise Unscorable("no_weights", "no weights were given")
+        # Silence, and what is too short, is refused by `sound`.
+        sound = pair.degraded.sound
+        if sound.duration_s > LONGEST_S:
+            raise Unscorable("too_long", f"{sound.duration_s:.0f} s are no clip")
+        value = load_utmos(self.weights).opinion(sound.samples)
+        return Measured(round(value, 4), details={"level_dbfs": round(sound.level_dbfs, 2)})

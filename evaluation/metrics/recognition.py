@@ -14,8 +14,10 @@ from evaluation.inputs.pairs import Array, Pair, Run, Unscorable, paired
 from evaluation.inputs.settings import Settings
 from evaluation.inputs.text import (
     NORMALIZER,
+    WHISPER_NORMALIZER,
     Comparison,
     compare,
+    compare_normalized,
     fits_grammar,
     in_vocabulary,
     normalize,
@@ -23,9 +25,11 @@ from evaluation.inputs.text import (
 from evaluation.metrics.base import Measured, Metric, MetricInfo
 from evaluation.models import registry
 from evaluation.models.recognizer import Recognizer
+from evaluation.models.whisper import english_normalizer, normalizer_library
 from manifests.errors import MissingDependency
 from manifests.grammar import SLOTS
 from manifests.records import RunClip
+from manifests.versions import library_version
 
 KEYWORDS = ("letter", "digit")
 CITATION = "Morris, Maier, Green, Interspeech 2004; jiwer"
@@ -317,6 +321,75 @@ class HomophoneCharacterErrorRate(HomophoneWordErrorRate):
 
     def measure(self, pair: Pair) -> Measured:
         return character_errors(self.comparison(pair))
+
+
+class WhisperNormalizedWordErrorRate(WordErrorRate):
+    """WER as papers count it that normalize by OpenAI's rules: beside ours, never instead of it."""
+
+    info = WordErrorRate.info.variant(
+        name="wer_whisper_normalizer",
+        label="WER (Whisper's normalizer)",
+        definition=(
+            "WER after OpenAI's EnglishTextNormalizer of both texts, as most papers that score with "
+            "Whisper count it, pooled over the corpus. It writes numbers as digits, and the letter o "
+            "before a digit becomes a zero that joins it (at o two → at 02): such a sentence of GRID has "
+            "five words. Homophones (two, too) stay errors."
+        ),
+        citation="Radford et al. (Whisper), ICML 2023, appendix C; jiwer",
+        license="MIT (OpenAI's normalizer)",
+        group="recognition",
+    )
+
+    def __init__(self, recognizer: Recognizer | None = None, folder: Path | None = None) -> None:
+        super().__init__(recognizer)
+        self.folder = folder
+        library = normalizer_library(folder)
+        self.info = self.info.variant(
+            parameters={
+                **self.info.parameters,
+                "normalizer": WHISPER_NORMALIZER,
+                "normalizer_version": f"{library} {library_version(library)}" if library else "",
+            }
+        )
+
+    @classmethod
+    def configured(cls, settings: Settings) -> Metric:
+        if not settings.recognizer:
+            return cls()
+        made = registry.create(
+            settings.recognizer, settings.recognizer_path, settings.transcripts_by
+        )
+        return cls(made, settings.recognizer_path)
+
+    @classmethod
+    def wanted(cls, settings: Settings) -> bool:
+        return settings.recognizer in registry.ENGLISH and bool(
+            normalizer_library(settings.recognizer_path)
+        )
+
+    def require(self) -> None:
+        english_normalizer(self.folder)
+        super().require()
+
+    def refusal(self, run: Run) -> str:
+        """The WER says it."""
+        return ""
+
+    def comparison(self, pair: Pair) -> Comparison:
+        if self.recognizer is None:
+            raise Unscorable("no_recognizer", "no recognizer was named")
+        plain = english_normalizer(self.folder)
+        text = plain(self.recognizer.transcript(pair))
+        said = plain(pair.clip.sentence)
+        if not said:
+            raise Unscorable("no_sentence", "clips.jsonl holds no sentence of this clip")
+        key = f"comparison {WHISPER_NORMALIZER} {text}"
+        return pair.once(key, lambda: compare_normalized(said, text, WHISPER_NORMALIZER))
+
+    def measure(self, pair: Pair) -> Measured:
+        found = self.comparison(pair)
+        details: dict[str, Any] = {"heard": found.hypothesis, **vars(found.words)}
+        return Measured(found.words.rate_percent, found.words.length, details)
 
 
 class GrammarWordErrorRate(WordErrorRate):

@@ -27,6 +27,7 @@ from evaluation.inputs.pairs import Array, Pair, Recording, Run, Unscorable
 from evaluation.inputs.settings import Settings
 from evaluation.metrics.base import Measured, Metric, MetricInfo
 from evaluation.models.ecapa import PARAMETERS, WEIGHTS, embedding_of
+from evaluation.models.judges import GE2E
 from evaluation.models.weights import weights_sha256
 from evaluation.stats.pooling import equal_error_rates
 from manifests.records import RunClip
@@ -34,6 +35,8 @@ from manifests.records import RunClip
 CITATION = "Desplanques, Thienpondt, Demuynck (ECAPA-TDNN), Interspeech 2020"
 DIGITS = 4
 """Below them lie the rounding of float32 and the number of threads."""
+PAIRED_CLIPS = 5
+"""Recordings of each speaker that a voice is paired with, evenly over those that are enrolled."""
 
 
 def stated_parameters() -> dict[str, Any]:
@@ -168,7 +171,9 @@ class Speaker(Metric):
 
     @classmethod
     def wanted(cls, settings: Settings) -> bool:
-        return True
+        """ECAPA judges by default where it errs less than GE2E, which is on SynthGRID alone, and where GE2E
+        is absent."""
+        return settings.synthgrid or not GE2E.found
 
     def network_parameters(self) -> dict[str, Any]:
         return stated_parameters()
@@ -292,3 +297,42 @@ class SpeakerEer(Speaker):
         others = [round(value, DIGITS) for value in found.others.values()]
         nearer = 100.0 * sum(value >= own for value in others) / len(others)
         return Measured(nearer, details={"own": own, "others": others, "chance": 50.0})
+
+
+def pairwise_definition(network: str) -> str:
+    """What `PairwiseEer` prints of the network that hears the voices."""
+    return (
+        f"Equal error rate of pairwise verification by {network}: each voice against single recordings "
+        f"of the target speaker and of all others, {PAIRED_CLIPS} of each, never its own, with one "
+        "threshold for the whole run. The score of a single clip is the percentage of its pairs of "
+        "a trial with the target and one with another speaker in which the other is at least as "
+        "close. Chance: 50 %."
+    )
+
+
+class PairwiseEer(SpeakerEer):
+    """Base of the equal error rates of a voice against single recordings."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.info = self.info.variant(
+            parameters={**self.info.parameters, "paired_clips": PAIRED_CLIPS}
+        )
+
+    def measure(self, pair: Pair) -> Measured:
+        self.contest(pair)  # raises where there is nobody to compare with
+        voice, target = self.heard(pair.degraded), self.target(pair.clip)
+        own: list[float] = []
+        others: list[float] = []
+        for speaker, known in self.voices().items():
+            kept = [i for i, name in enumerate(known.clips) if name != pair.clip.clip_id]
+            if kept:
+                most = min(PAIRED_CLIPS, len(kept))
+                chosen = np.linspace(0, len(kept) - 1, most).round().astype(int)
+                cosines = known.embeddings[[kept[i] for i in chosen]] @ voice
+                found = own if speaker == target else others
+                found += [round(float(value), DIGITS) for value in cosines]
+        if not others:
+            raise Unscorable("one_speaker", "the run holds recordings of one speaker only")
+        nearer = np.mean([[other >= mine for other in others] for mine in own])
+        return Measured(100 * float(nearer), details={"own": own, "others": others, "chance": 50.0})

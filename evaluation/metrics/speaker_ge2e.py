@@ -8,14 +8,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evaluation.inputs.enrollment import Enrolled, Enrollment, enrolled_by_ge2e
-from evaluation.inputs.pairs import Pair, Recording, Unscorable
-from evaluation.metrics.base import Measured
+from evaluation.inputs.pairs import Recording
+from evaluation.inputs.settings import Settings
 from evaluation.metrics.speaker import (
-    DIGITS,
+    PairwiseEer,
     Speaker,
     SpeakerAccuracy,
     SpeakerEer,
     SpeakerSimilarity,
+    pairwise_definition,
 )
 from evaluation.models.ge2e import LEAST_S, embedding_of
 from evaluation.models.judges import GE2E
@@ -26,12 +27,16 @@ SOURCE: dict[str, Any] = {
     "license": "Apache-2.0 (Resemblyzer, code and weights)",
     "libraries": ("torch",),
 }
-PAIRED_CLIPS = 5
-"""Recordings of each speaker that a voice is paired with, evenly over those that are enrolled."""
 
 
-class _ByGe2e(Speaker):
+class ByGe2e(Speaker):
+    """Base of the metrics by GE2E; stands before the metric of ECAPA whose measure it takes over."""
+
     judge = GE2E
+
+    @classmethod
+    def wanted(cls, settings: Settings) -> bool:
+        return True
 
     def network_parameters(self) -> dict[str, Any]:
         return {**PARAMETERS, "least_s": LEAST_S, "source": PARAMETERS["weights_sha256"]}
@@ -43,7 +48,7 @@ class _ByGe2e(Speaker):
         return enrolled_by_ge2e(enrollment)
 
 
-class Ge2eSimilarity(_ByGe2e, SpeakerSimilarity):
+class Ge2eSimilarity(ByGe2e, SpeakerSimilarity):
     info = SpeakerSimilarity.info.variant(
         name="ge2e_similarity",
         label="Speaker sim. (GE2E)",
@@ -57,7 +62,7 @@ class Ge2eSimilarity(_ByGe2e, SpeakerSimilarity):
     )
 
 
-class Ge2eAccuracy(_ByGe2e, SpeakerAccuracy):
+class Ge2eAccuracy(ByGe2e, SpeakerAccuracy):
     info = SpeakerAccuracy.info.variant(
         name="ge2e_accuracy",
         label="Speaker ID (GE2E)",
@@ -69,40 +74,10 @@ class Ge2eAccuracy(_ByGe2e, SpeakerAccuracy):
     )
 
 
-class Ge2eEer(_ByGe2e, SpeakerEer):
+class Ge2eEer(ByGe2e, PairwiseEer):
     info = SpeakerEer.info.variant(
         name="ge2e_eer",
         label="Speaker EER (GE2E)",
-        definition=(
-            "Equal error rate of pairwise verification by GE2E: each voice against single recordings "
-            f"of the target speaker and of all others, {PAIRED_CLIPS} of each, never its own, with one "
-            "threshold for the whole run. The score of a single clip is the percentage of its pairs of "
-            "a trial with the target and one with another speaker in which the other is at least as "
-            "close. Chance: 50 %."
-        ),
+        definition=pairwise_definition("GE2E"),
         **SOURCE,
     )
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.info = self.info.variant(
-            parameters={**self.info.parameters, "paired_clips": PAIRED_CLIPS}
-        )
-
-    def measure(self, pair: Pair) -> Measured:
-        self.contest(pair)  # raises where there is nobody to compare with
-        voice, target = self.heard(pair.degraded), self.target(pair.clip)
-        own: list[float] = []
-        others: list[float] = []
-        for speaker, known in self.voices().items():
-            kept = [i for i, name in enumerate(known.clips) if name != pair.clip.clip_id]
-            if kept:
-                most = min(PAIRED_CLIPS, len(kept))
-                chosen = np.linspace(0, len(kept) - 1, most).round().astype(int)
-                cosines = known.embeddings[[kept[i] for i in chosen]] @ voice
-                found = own if speaker == target else others
-                found += [round(float(value), DIGITS) for value in cosines]
-        if not others:
-            raise Unscorable("one_speaker", "the run holds recordings of one speaker only")
-        nearer = np.mean([[other >= mine for other in others] for mine in own])
-        return Measured(100 * float(nearer), details={"own": own, "others": others, "chance": 50.0})

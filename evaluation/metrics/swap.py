@@ -20,6 +20,7 @@ from evaluation.inputs.settings import Settings
 from evaluation.inputs.speaker_recordings import recordings
 from evaluation.metrics.base import Measured, Metric, MetricInfo
 from evaluation.metrics.speaker import Speaker, SpeakerSimilarity, speaker_similarity
+from evaluation.metrics.speaker_ge2e import SOURCE, ByGe2e
 from evaluation.models.weights import weights_sha256
 from manifests.records import RunClip
 
@@ -248,11 +249,11 @@ class F0Follows(SpeakerF0):
 class VoiceFollows(Speaker):
     info = SpeakerSimilarity.info.variant(
         name="voice_follows",
-        label="Voice follows face",
+        label="Voice follows face (ECAPA)",
         unit="%",
         definition=(
             "Percentage of swaps whose voice is closer to the face's speaker than to the lips' speaker, by "
-            "the embeddings of the speaker similarity. Chance: 50 %."
+            "the embeddings of the speaker similarity (ECAPA). Chance: 50 %."
         ),
         decimals=1,
         has_floor=False,
@@ -260,7 +261,7 @@ class VoiceFollows(Speaker):
 
     @classmethod
     def wanted(cls, settings: Settings) -> bool:
-        return settings.swaps
+        return settings.swaps and super().wanted(settings)
 
     def applies(self, run: Run) -> bool:
         return has_swaps(run)
@@ -275,3 +276,19 @@ class VoiceFollows(Speaker):
             )
         details = {"voice": round(found.own, 4), "lips": round(lips, 4), "chance": 50.0}
         return Measured(100.0 * (found.own > lips), details=details)
+
+
+class VoiceFollowsByGe2e(ByGe2e, VoiceFollows):
+    info = VoiceFollows.info.variant(
+        name="voice_follows_ge2e",
+        label="Voice follows face (GE2E)",
+        definition=(
+            "Percentage of swaps whose voice GE2E finds closer to the face's speaker than to the lips' "
+            "speaker. Chance: 50 %."
+        ),
+        **SOURCE,
+    )
+
+    @classmethod
+    def wanted(cls, settings: Settings) -> bool:
+        return settings.swaps

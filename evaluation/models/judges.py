@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from manifests import ge2e
-from manifests.errors import BadInput, MissingDependency
+from manifests.errors import BadInput, MissingDependency, ToolkitError
 from manifests.wheels import Wheel, WheelFile, fetch_files, find_files
 
 
@@ -34,6 +34,15 @@ class Judge:
     def find(self) -> dict[WheelFile, Path]:
         """Its files, checked. Raises as `manifests.wheels.find_files`."""
         return find_files(self.wheel, self.files)
+
+    @property
+    def found(self) -> bool:
+        """Whether its files are there, checked."""
+        try:
+            self.find()
+        except ToolkitError:
+            return False
+        return True
 
     def require(self) -> None:
         """Raises `MissingDependency` where a file is missing or damaged."""

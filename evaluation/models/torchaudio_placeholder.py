@@ -1,9 +1,10 @@
-"""Lets SpeechBrain be imported where torchaudio cannot.
+"""Lets SpeechBrain and transformers be imported where torchaudio cannot.
 
 SpeechBrain imports torchaudio in many modules and calls it in few: to read files and to resample,
-neither of which we leave to it. Recent wheels of torchaudio are CUDA builds, which beside a CPU-only
-torch fail to load with an OSError (libc10_cuda.so). Then, and only then, an empty module of that name
-is registered: CRDNN, ECAPA-TDNN, the decoders and the features of SpeechBrain 1.1 import with it.
+neither of which we leave to it; transformers imports it beside its feature extractors. Recent wheels of
+torchaudio are CUDA builds, which beside a CPU-only torch fail to load with an OSError (libc10_cuda.so).
+Then, and only then, an empty module of that name is registered: CRDNN, ECAPA-TDNN, the decoders and the
+features of SpeechBrain 1.1 import with it, and so do Whisper and WavLM of transformers 5.
 A use of what it lacks raises an AttributeError that names torchaudio.
 """
 

@@ -1,5 +1,6 @@
 """Whisper, with weights that the user has: a checkpoint of openai-whisper (a file) or a folder that
-transformers saved. Nothing is downloaded.
+transformers saved. Nothing is downloaded. And OpenAI's normalizer of English, which papers count words
+by, where one of the two packages is installed.
 
 Each clip is decoded alone, greedily (temperature 0, no fallback to higher ones), in English, so that
 the text depends on the clip and the weights only.
@@ -7,7 +8,7 @@ the text depends on the clip and the weights only.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -16,8 +17,10 @@ import numpy as np
 
 from evaluation.inputs.pairs import SCORING_RATE_HZ, Samples
 from evaluation.models.recognizer import AcousticRecognizer
+from evaluation.models.torchaudio_placeholder import ensure_torchaudio
 from evaluation.models.weights import weights_sha256
 from manifests.errors import BadInput, MissingDependency
+from manifests.io import read_json
 from manifests.versions import library_version
 
 
@@ -79,6 +82,8 @@ def _load_file(path: Path) -> Any:
 @lru_cache(maxsize=1)
 def _load_folder(path: Path) -> Any:
     import torch
+
+    ensure_torchaudio()
     from transformers import WhisperForConditionalGeneration, WhisperProcessor
 
     try:
@@ -99,3 +104,48 @@ def _load_folder(path: Path) -> Any:
         return str(processor.batch_decode(tokens, skip_special_tokens=True)[0])
 
     return listen
+
+
+SPELLINGS = "normalizer.json"
+"""In folders of transformers: British spellings and the American ones; openai-whisper has its own."""
+
+
+def normalizer_library(folder: Path | None) -> str:
+    """The distribution that normalizes: openai-whisper, or transformers where a folder of Whisper's has
+    the list of spellings; "" where there is neither."""
+    if library_version("openai-whisper") != "absent":
+        return "openai-whisper"
+    listed = folder is not None and (folder / SPELLINGS).is_file()
+    return "transformers" if listed and library_version("transformers") != "absent" else ""
+
+
+@lru_cache(maxsize=2)
+def english_normalizer(folder: Path | None = None) -> Callable[[str], str]:
+    """OpenAI's `EnglishTextNormalizer` (Radford et al., "Robust speech recognition via large-scale weak
+    supervision", ICML 2023, appendix C).
+
+    Args:
+        folder: of a Whisper that transformers saved, where openai-whisper is not installed.
+
+    Raises:
+        MissingDependency: neither has it.
+    """
+    library = normalizer_library(folder)
+    if not library:
+        raise MissingDependency(
+            "Whisper's normalizer needs openai-whisper, or transformers and a folder of Whisper's with "
+            f"its {SPELLINGS}",
+            "pip install openai-whisper",
+        )
+    made: Callable[[str], str]
+    if library == "openai-whisper":
+        from whisper.normalizers import EnglishTextNormalizer
+
+        made = EnglishTextNormalizer()
+    else:
+        ensure_torchaudio()
+        from transformers.models.whisper.english_normalizer import EnglishTextNormalizer
+
+        assert folder is not None
+        made = EnglishTextNormalizer(read_json(folder / SPELLINGS))
+    return made

@@ -3,7 +3,8 @@
 Bold is a claim, so it needs evidence. A system's number is bold where it is the best of the systems
 that compete, on the clips that all of them have a score of, where the difference from each of the
 others leaves zero out of its interval (paired, by speaker), and where it is not better than the same
-metric on the recordings. Controls, resyntheses and recordings never compete: they have seen the answer
+metric on the recordings. Where a table tells speakers by GE2E and by ECAPA, only that one decides which
+errs less on such a corpus. Controls, resyntheses and recordings never compete: they have seen the answer
 or were denied it. Failures never help: a clip that one system failed on counts for none of them.
 """
 
@@ -15,7 +16,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from evaluation.metrics.base import MetricInfo
+from evaluation.inputs.build_files import of_synthgrid
+from evaluation.metrics.base import BY_GE2E, MetricInfo
 from evaluation.scoring.run import ScoredRun
 from evaluation.stats import intervals as statistics
 from evaluation.stats import paired, paired_pools, pooling
@@ -90,10 +92,14 @@ def best_runs(
             result = paired_pools.repool(result, pooled, **how)
         apart = (result.low > 0) | (result.high < 0)
         wins &= apart & (result.difference * signs > 0) & (result.n >= paired.FEWEST_CLIPS)
+    names = {info.name for info in infos}
+    synthetic = all(of_synthgrid(item.run) for item in scored)
+    pairs = [pair if synthetic else pair[::-1] for pair in BY_GE2E.items()]
+    outdone = {worse for better, worse in pairs if better in names}
     for j, info in enumerate(infos):
         mean, floor = float(means[j, ranked[j, 0]]), floors[j]
         above = floor is not None and (mean - floor) * signs[j] > 0
-        if info.ranks and wins[j] and not above:
+        if info.ranks and info.name not in outdone and wins[j] and not above:
             found[j] = rivals[int(ranked[j, 0])]
     return found
 

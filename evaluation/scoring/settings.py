@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from evaluation.inputs.build_files import has_landmarks
+from evaluation.inputs.build_files import has_landmarks, of_synthgrid
 from evaluation.inputs.pairs import Run, check_one_kind
 from evaluation.inputs.settings import FaceRuns, Settings
 from evaluation.inputs.versa import fields_of
@@ -24,6 +24,10 @@ def read_settings(
     recognizer_path: Path | None = None,
     nisqa_weights: Path | None = None,
     any_nisqa_weights: bool = False,
+    utmos_weights: Path | None = None,
+    speechbertscore_weights: Path | None = None,
+    speechbertscore_layer: int | None = None,
+    wavlm_weights: Path | None = None,
     syncnet_weights: Path | None = None,
     video_corpus: Path | None = None,
     as_published: Sequence[str] = (),
@@ -54,7 +58,12 @@ def read_settings(
         lips=any(clip.transcript for run in runs for clip in run.clips),
         nisqa_weights=nisqa_weights,
         any_nisqa_weights=any_nisqa_weights,
+        utmos_weights=utmos_weights,
+        speechbertscore_weights=speechbertscore_weights,
+        speechbertscore_layer=speechbertscore_layer,
+        wavlm_weights=wavlm_weights,
         landmarks=any(map(has_landmarks, runs)),
+        synthgrid=any(map(of_synthgrid, runs)),
         swaps=any(clip.voice not in ("", clip.speaker) for run in runs for clip in run.clips),
         syncnet_weights=syncnet_weights,
         video_corpus=video_corpus,

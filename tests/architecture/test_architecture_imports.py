@@ -69,7 +69,7 @@ HOMES = {
         "evaluation/models/las_decoding.py",
     ),
     "whisper": ("evaluation/models/whisper.py",),
-    "transformers": ("evaluation/models/whisper.py",),
+    "transformers": ("evaluation/models/whisper.py", "evaluation/models/wavlm.py"),
     "onnxruntime": ("evaluation/models/dnsmos.py",),
     "pocketsphinx": ("evaluation/models/pocketsphinx.py",),
     "torchaudio": ("evaluation/models/torchaudio_placeholder.py",),

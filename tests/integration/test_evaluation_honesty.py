@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from evaluation.inputs.pairs import Pair, Recording, Run, read_run
 from evaluation.inputs.settings import Settings
-from evaluation.metrics.base import FACES, REGISTRY, Metric, get_metric
+from evaluation.metrics.base import FACES, REGISTRY, WAVLM, Metric, get_metric
 from evaluation.models.registry import DEFAULT
 from evaluation.reporting.tables import Cell, TableOptions, system_rows
 from evaluation.scoring.run import ScoredRun, score_runs
@@ -87,6 +87,7 @@ ORDERS: dict[str, Order] = {
     "recognizer_agreement": Order(None, 40, then=40),
     "cer_homophones": Order(27, 25),
     "wer_homophones": Order(34, 31),
+    "wer_whisper_normalizer": Order(34, 31),
     "cer_grammar": Order(27, 25),
     "wer_grammar": Order(34, 31),
     "lip_cer": Order(27, 42, then=13, real=0),
@@ -106,14 +107,22 @@ ORDERS: dict[str, Order] = {
     "speaker_eer": Order(16, 16),
     "gender_agreement": Order(25, 25),
     "gender_agreement_f0": Order(25, 25),
+    "voice_follows_ge2e": Order(16, 20),
     "voice_follows": Order(16, 20),
     "f0_voice": Order(220, 740, then=500),
     "f0_follows": Order(20, 20),
     "av_correlation": Order(0.05, 0.14, then=0.09),
 }
-USERS = {"nisqa_tts": "--nisqa-weights", "lse_c": "--syncnet-weights", "lse_d": "--syncnet-weights"}
+USERS = {
+    "nisqa_tts": "--nisqa-weights",
+    "utmos": "--utmos-weights",
+    "speechbertscore": "--speechbertscore-weights",
+    **dict.fromkeys(WAVLM, "--wavlm-weights"),
+    "lse_c": "--syncnet-weights",
+    "lse_d": "--syncnet-weights",
+}
 """Metrics whose weights only the user has, and the option that brings them."""
-SWAPS = ("voice_follows", "f0_voice", "f0_follows")
+SWAPS = ("voice_follows_ge2e", "voice_follows", "f0_voice", "f0_follows")
 
 
 def ranked() -> Iterator[str]:

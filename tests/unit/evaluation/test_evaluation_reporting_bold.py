@@ -12,6 +12,7 @@ import pytest
 
 from evaluation.inputs.pairs import Run
 from evaluation.metrics.base import MetricInfo
+from evaluation.reporting import bold
 from evaluation.reporting.bold import best_runs, floor_mean, kind_of
 from evaluation.scoring.run import ScoredRun
 from manifests.records import RunClip, RunInfo, Score
@@ -131,6 +132,26 @@ def test_pooled_metrics_are_pooled_before_they_are_compared() -> None:
         return replace(item, scores=scores)
 
     assert winner(trials("Alike", 0.3), trials("Apart", 0.8), info=EER) == 1
+
+
+def test_the_network_that_errs_less_on_the_corpus_decides_alone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    ours, theirs = (
+        MetricInfo(name, name, "", "higher", "d", "c")
+        for name in ("speaker_similarity", "ge2e_similarity")
+    )
+    how: dict[str, Any] = {
+        "method": "bootstrap", "n_resamples": 400, "confidence": 0.95, "seed": 0,
+    }  # fmt: skip
+    runs = []
+    for name, mean in (("Good", 0.8), ("Poor", 0.6)):
+        one, other = (system(name, around(mean), metric=info.name) for info in (ours, theirs))
+        runs.append(replace(one, scores={**one.scores, **other.scores}))
+    assert best_runs(runs, [theirs, ours], LABELS, SPEAKERS, [None, None], **how) == [0, None]
+    assert best_runs(runs, [ours], LABELS, SPEAKERS, [None], **how) == [0]
+    monkeypatch.setattr(bold, "of_synthgrid", lambda run: True)
+    assert best_runs(runs, [theirs, ours], LABELS, SPEAKERS, [None, None], **how) == [None, 0]
 
 
 def test_the_report_says_it(tmp_path: Path, make_run: Callable[..., Path]) -> None:

@@ -16,17 +16,21 @@ import soundfile
 from numpy.typing import NDArray
 
 from evaluation.inputs import enrollment
+from evaluation.inputs.build_files import of_synthgrid
 from evaluation.inputs.enrollment import Enrolled, Trials, trials
 from evaluation.inputs.pairs import Run, Unscorable, read_run
-from evaluation.metrics.base import get_metric
+from evaluation.inputs.settings import Settings
+from evaluation.metrics.base import BY_GE2E, get_metric, select
 from evaluation.metrics.gender import GenderAgreement
 from evaluation.metrics.speaker import SpeakerSimilarity
 from evaluation.models import ecapa, gender, shipped
+from evaluation.models.judges import Judge
 from evaluation.reporting import tables
 from evaluation.reporting.captions import annotate, chance, floor
 from evaluation.reporting.tables import TableOptions, system_rows
 from evaluation.scoring.run import SCORES, ScoredRun, score_runs
-from manifests.errors import BadInput
+from evaluation.scoring.settings import read_settings
+from manifests.errors import BadInput, MissingDependency
 from manifests.io import read_jsonl, write_jsonl
 from manifests.records import RunClip, Score
 
@@ -346,3 +350,32 @@ def test_a_bound_metric_leaves_the_shared_one_alone(voiced: Callable[..., Path])
     travelled = pickle.loads(pickle.dumps(bound))
     assert travelled.enrollment == bound.enrollment, "it works in another process"
     assert metric.enrollment is None
+
+
+@pytest.mark.parametrize("synthgrid", [False, True])
+@pytest.mark.parametrize("there", [False, True])
+def test_ecapa_judges_by_default_where_it_errs_less_or_is_alone(
+    monkeypatch: pytest.MonkeyPatch, there: bool, synthgrid: bool
+) -> None:
+    def find(self: Judge) -> dict[object, Path]:
+        if there:
+            return {}
+        raise MissingDependency("GE2E is missing", "fetch it")
+
+    monkeypatch.setattr(Judge, "find", find)
+    chosen = {m.info.name for m in select(None, Settings(swaps=True, synthgrid=synthgrid))[0]}
+    ecapa, ge2e = set(BY_GE2E), set(BY_GE2E.values())
+    wanted = (ge2e if there else set()) | (ecapa if synthgrid or not there else set())
+    assert chosen & (ecapa | ge2e) == wanted
+    assert {m.info.name for m in select(["speaker_eer"])[0]} >= {"speaker_eer"}, "where named"
+
+
+@pytest.mark.parametrize(("kind", "synthetic"), [("synthgrid", True), ("grid", False)])
+def test_the_build_says_whether_a_run_is_of_synthgrid(
+    tmp_path: Path, make_run: Callable[..., Path], kind: str, synthetic: bool
+) -> None:
+    run = read_run(make_run(tmp_path / "run"))
+    assert not of_synthgrid(run), "no build, no answer"
+    write_jsonl(tmp_path / "manifest.jsonl", "manifest", [], corpus_kind=kind)
+    assert of_synthgrid(run) is synthetic
+    assert read_settings([run]).synthgrid is synthetic

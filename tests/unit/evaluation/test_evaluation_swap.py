@@ -133,7 +133,8 @@ def test_other_recordings_are_another_score(tmp_path: Path, sounds: Sounds) -> N
 def test_settings_want_them_in_swap_runs_only() -> None:
     for swaps in (True, False):
         names = {m.info.name for m in select(None, Settings(swaps=swaps))[0]}
-        assert ({"f0_voice", "f0_follows", "voice_follows"} <= names) is swaps
+        assert ({"f0_voice", "f0_follows"} <= names) is swaps
+        assert bool({"voice_follows", "voice_follows_ge2e"} & names) is swaps
 
 
 def with_scores(root: Path, values: dict[str, float]) -> ScoredRun:
