@@ -55,6 +55,7 @@ from facetron.train.batches import to_model
 from facetron.train.collapse import Embeddings
 from facetron.train.config import TrainConfig
 from facetron.train.dataset import Batch
+from facetron.train.lengths import embedded, mel_lengths
 from facetron.train.pictures import Exhibit, mels_shown
 from facetron.train.stage import Made, Pairs, Stage
 from facetron.vocoders.registry import AUTO
@@ -366,9 +367,9 @@ class FrozenVoice(nn.Module):
         return self
 
     @torch.no_grad()
-    def forward(self, mel: Tensor) -> Tensor:
-        heard: Tensor = self.voice(mel)
-        return heard
+    def forward(self, mel: Tensor, lengths: Tensor | None = None) -> Tensor:
+        """(B, n_mels, T), of which (B,) frames are a clip's own → (B, E)."""
+        return embedded(self.voice, lengths, mel)
 
 
 class Speaking(nn.Module):
@@ -382,7 +383,7 @@ class Speaking(nn.Module):
 
     def forward(self, batch: Batch) -> Made:
         """`told` (B, P) ln(1 + frames); `mel` (B, n_mels, T) standardized, of the true durations."""
-        voice = self.teacher(batch["mel"])
+        voice = self.teacher(batch["mel"], mel_lengths(batch))
         if self.training and self.noise:
             voice = functional.normalize(voice + self.noise * torch.randn_like(voice), dim=-1)
         phones, counts, durations = (batch[n] for n in ("phones", "phone_count", "durations"))

@@ -40,6 +40,7 @@ from facetron.systems import System, SystemConfig
 from facetron.train import augment
 from facetron.train.config import TrainConfig
 from facetron.train.dataset import Batch
+from facetron.train.lengths import averaged, mel_lengths, of_each_length
 from facetron.train.pictures import Exhibit, mels_shown
 from facetron.train.stage import Made, Pairs
 from manifests.errors import BadInput
@@ -340,19 +341,35 @@ class Lip2WavStage(BaselineStage[Lip2WavConfig, Lip2Wav]):
     def losses(self, made: Made, batch: Batch, pairs: Pairs) -> dict[str, Tensor]:
         """The code's: squares before and after the postnet, and absolute differences before it; `mel`
         is the distance of log mels as of all systems."""
-        wanted = made["wanted"]
-        loss = (
-            functional.mse_loss(made["before"], wanted)
-            + functional.mse_loss(made["after"], wanted)
-            + functional.l1_loss(made["before"], wanted)
-        )
-        guide = guided(made["attention"])
-        mel = mel_loss(made["after"], wanted) * self.model.decoder.scale.deviation
+
+        def compared(before: Tensor, after: Tensor, wanted: Tensor) -> Tensor:
+            loss = (
+                functional.mse_loss(before, wanted)
+                + functional.mse_loss(after, wanted)
+                + functional.l1_loss(before, wanted)
+            )
+            return torch.stack([loss, mel_loss(after, wanted)])
+
+        lengths, attention = mel_lengths(batch), made["attention"]
+        loss, mel = averaged(compared, lengths, made["before"], made["after"], made["wanted"])
+        if lengths is None:
+            parts = [(1.0, attention)]
+        else:  # a clip attends as far as it goes, from its first step to its last
+            frames, (steps, pictures) = made["wanted"].shape[2], attention.shape[1:]
+            parts = [
+                (
+                    len(which) / len(lengths),
+                    attention[which, : length * steps // frames, : length * pictures // frames],
+                )
+                for length, which in of_each_length(lengths)
+            ]
+        guide = torch.stack([share * guided(part) for share, part in parts]).sum()
+        off = torch.stack([share * off_diagonal(part).mean() for share, part in parts]).sum()
         return {
             "loss": loss + self._guide * guide,
-            "mel": mel,
+            "mel": mel * self.model.decoder.scale.deviation,
             "guide": guide,
-            "attention_off_pictures": off_diagonal(made["attention"]).mean(),
+            "attention_off_pictures": off,
         }
 
     def warnings(self, line: Mapping[str, Any]) -> list[str]:

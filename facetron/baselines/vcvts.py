@@ -43,6 +43,7 @@ from facetron.train.batches import to_model
 from facetron.train.collapse import Embeddings
 from facetron.train.config import TrainConfig
 from facetron.train.dataset import Batch, Field
+from facetron.train.lengths import averaged, embedded, inside, mel_lengths
 from facetron.train.observed import Observed
 from facetron.train.pictures import Exhibit, mels_shown
 from facetron.train.stage import Made, Pairs, Stage
@@ -180,32 +181,36 @@ class Codebook(nn.Module):
         far = (self.table**2).sum(1) - 2 * flat @ self.table.T
         return far.argmin(dim=1).view(made.shape[:2])
 
-    def forward(self, made: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """(B, T, code_size) → units with the gradient of what they were taken for, their codes (B, T),
-        and the commitment loss. In training the codebook learns."""
+    def forward(self, made: Tensor, lengths: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
+        """(B, T, code_size), and (B,) frames that are a clip's own → units with the gradient of what they
+        were taken for, their codes (B, T), and the commitment loss. In training the codebook learns, from
+        no padding."""
         if not self.quantizes:
             codes = torch.zeros(made.shape[:2], dtype=torch.long, device=made.device)
             return made, codes, made.new_zeros(())
+        own = inside(lengths, *made.shape[:2]).to(made.device)
         if self.training and self.fresh:
-            self._fill(made)
+            self._fill(made[own])
         codes = self.nearest(made.detach())
         if self.training:
-            self._learn(made.detach(), codes)
+            self._learn(made.detach()[own], codes[own])
         units = self.table[codes]
-        commitment = functional.mse_loss(made, units.detach())
+        commitment = averaged(
+            functional.mse_loss, lengths, made.transpose(1, 2), units.detach().transpose(1, 2)
+        )
         return made + (units - made).detach(), codes, commitment
 
     @torch.no_grad()
-    def _fill(self, made: Tensor) -> None:
-        flat = made.detach().flatten(0, 1)
+    def _fill(self, flat: Tensor) -> None:
+        """From (N, code_size) outputs of the encoder."""
         self.table.copy_(flat[torch.randint(len(flat), (len(self.table),))])
         self.sums.copy_(self.table)
         self.counts.fill_(1.0)
         self.fresh = False
 
     @torch.no_grad()
-    def _learn(self, made: Tensor, codes: Tensor) -> None:
-        flat, owner = made.flatten(0, 1), codes.flatten()
+    def _learn(self, flat: Tensor, owner: Tensor) -> None:
+        """From (N, code_size) outputs of the encoder and the codes (N,) that they were taken for."""
         number = len(self.table)
         counted = torch.bincount(owner, minlength=number).to(flat)
         added = torch.zeros_like(self.sums).index_add_(0, owner, flat)
@@ -345,11 +350,18 @@ class Converting(nn.Module):
     def forward(self, batch: Batch) -> Made:
         scale = self.speech.scale
         wanted = scale(batch["mel"])
-        units, codes, commitment = self.speech.codebook(self.content(wanted).float())
+        lengths = mel_lengths(batch)
+        units, codes, commitment = self.speech.codebook(self.content(wanted).float(), lengths)
         voice = functional.normalize(self.reference(scale(batch["other"])).float(), dim=-1)
         pitch = _pitch(batch["wave_f0_hz"]) if "wave_f0_hz" in batch else None
         before, after, told = self.speech(units, voice, pitch if self.training else None)
-        cpc = self.content.predictive_loss(units) if self.training else units.new_zeros(())
+        cpc = units.new_zeros(())
+        if self.training:
+            cpc = averaged(
+                lambda own: self.content.predictive_loss(own.transpose(1, 2)),
+                lengths,
+                units.transpose(1, 2),
+            )
         made = {
             "before": before, "after": after, "told": told, "wanted": wanted, "codes": codes,
             "commitment": commitment, "cpc": cpc, "voice": voice,
@@ -400,25 +412,35 @@ class ConversionStage(Stage[VcvtsConfig]):
 
     def losses(self, made: Made, batch: Batch, pairs: Pairs) -> dict[str, Tensor]:
         wanted, config = made["wanted"], self.config
-        rebuilt = sum_of_distances(made["before"], wanted) + sum_of_distances(made["after"], wanted)
+        lengths = mel_lengths(batch)
+
+        def compared(before: Tensor, after: Tensor, wanted: Tensor) -> Tensor:
+            rebuilt = sum_of_distances(before, wanted) + sum_of_distances(after, wanted)
+            return torch.stack([rebuilt, mel_loss(after, wanted)])
+
+        rebuilt, mel = averaged(compared, lengths, made["before"], made["after"], wanted)
         members = {
-            "mel": mel_loss(made["after"], wanted) * self.model.speech.scale.deviation,
+            "mel": mel * self.model.speech.scale.deviation,
             "cpc": made["cpc"],
             "commitment": made["commitment"],
         }
         loss = rebuilt + made["cpc"] + config.commitment * made["commitment"]
         if "pitch" in made:
-            octaves, voiced = made["pitch"].unbind(-1)
-            told = made["told"]
-            members["octaves"] = (
-                (told[..., 0] - octaves).abs() * voiced
-            ).sum() / voiced.sum().clamp(min=1)
-            members["voicing"] = functional.binary_cross_entropy_with_logits(told[..., 1], voiced)
+
+            def told(octaves: Tensor, logits: Tensor, true: Tensor, voiced: Tensor) -> Tensor:
+                away = ((octaves - true).abs() * voiced).sum() / voiced.sum().clamp(min=1)
+                wrong = functional.binary_cross_entropy_with_logits(logits, voiced)
+                return torch.stack([away, wrong])
+
+            members["octaves"], members["voicing"] = averaged(
+                told, lengths, *made["told"].unbind(-1), *made["pitch"].unbind(-1)
+            )
             loss = loss + members["octaves"] + members["voicing"]
         return {"loss": loss, **members}
 
     def observe(self, made: Made, batch: Batch) -> None:
-        self._codes.notes.append(made["codes"].cpu())
+        own = inside(mel_lengths(batch), *made["codes"].shape).to(made["codes"].device)
+        self._codes.notes.append(made["codes"][own].cpu())
         self._voices.add(made["voice"], batch["speakers"])
 
     def metrics(self) -> dict[str, float | None]:
@@ -467,7 +489,8 @@ class Naming(nn.Module):
         return self
 
     def forward(self, batch: Batch) -> Made:
-        heard = self.reference(self.scale(batch["mel"])).float()
+        mel = self.scale(batch["mel"])
+        heard = embedded(self.reference, mel_lengths(batch), mel).float()
         return {
             "face": self.face(to_model(batch["face"])),
             "voice": functional.normalize(heard, dim=-1),
@@ -548,13 +571,14 @@ class UnitsStage(BaselineStage[VcvtsConfig, Reading]):
     monitor = "units"
 
     def losses(self, made: Made, batch: Batch, pairs: Pairs) -> dict[str, Tensor]:
-        logits, codes = made["logits"].transpose(1, 2), made["codes"]
-        loss = functional.cross_entropy(logits, codes)
-        said = codes != codes.flatten().mode().values  # the commonest is silence
+        logits, codes, lengths = made["logits"].transpose(1, 2), made["codes"], mel_lengths(batch)
+        loss = averaged(functional.cross_entropy, lengths, logits, codes)
+        own = inside(lengths, *codes.shape).to(codes.device)
+        said = (codes != codes[own].mode().values) & own  # the commonest is silence
         right = (logits.argmax(dim=1) == codes) & said
         members = {"units": loss, "right": right.sum() / said.sum().clamp(min=1)}
         if "mel" in made:
-            members["mel"] = mel_loss(made["mel"], batch["mel"])
+            members["mel"] = averaged(mel_loss, lengths, made["mel"], batch["mel"])
         return {"loss": loss, **members}
 
     def show(self, made: Made, batch: Batch, which: Sequence[int]) -> list[Exhibit]:

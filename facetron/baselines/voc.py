@@ -39,6 +39,7 @@ from facetron.systems import System, SystemConfig
 from facetron.train import augment
 from facetron.train.config import TrainConfig
 from facetron.train.dataset import Batch
+from facetron.train.lengths import averaged
 from facetron.train.stage import Made, Pairs
 from manifests.errors import BadInput
 from manifests.manifest import Manifest
@@ -225,17 +226,33 @@ class VocStage(BaselineStage[VocConfig, Voc]):
         weights."""
         config, spec = self.config, self.model.features.spec
         frames = min(made["features"].shape[1], batch["world"].shape[1])
-        found = made["features"][:, :frames]
-        wanted = self.model.features.scaled(batch["world"][:, :frames])
-        voiced = batch["world"][:, :frames, -1]
-        error = (found - wanted).square()
         ends = (spec.points, spec.points + spec.bands)
-        members = {
-            "envelope": error[..., : ends[0]].mean(),
-            "noise": error[..., ends[0] : ends[1]].mean(),
-            "pitch": (error[..., -2] * voiced).sum() / voiced.sum().clamp(min=1),
-            "voicing": error[..., -1].mean(),
-        }
+        lengths = batch.get("world_lengths")
+        if lengths is not None:
+            lengths = lengths.clamp(max=frames)
+
+        def compared(found: Tensor, wanted: Tensor, voiced: Tensor) -> Tensor:
+            """(5,) of (B, size, T) features and (B, T) voicing: the members, and the share of frames whose
+            voicing is wrong."""
+            error = (found - wanted).square()
+            return torch.stack(
+                [
+                    error[:, : ends[0]].mean(),
+                    error[:, ends[0] : ends[1]].mean(),
+                    (error[:, -2] * voiced).sum() / voiced.sum().clamp(min=1),
+                    error[:, -1].mean(),
+                    ((found[:, -1] > 0.5) != (voiced > 0.5)).float().mean(),
+                ]
+            )
+
+        *means, wrong = averaged(
+            compared,
+            lengths,
+            made["features"][:, :frames].transpose(1, 2),
+            self.model.features.scaled(batch["world"][:, :frames]).transpose(1, 2),
+            batch["world"][:, :frames, -1],
+        )
+        members = dict(zip(("envelope", "noise", "pitch", "voicing"), means, strict=True))
         weights = {
             "envelope": config.envelope_weight,
             "noise": config.noise_weight,
@@ -247,12 +264,16 @@ class VocStage(BaselineStage[VocConfig, Voc]):
         loss = features
         if config.text:
             clips, pictures = made["logits"].shape[:2]
-            lengths = batch.get("lengths", torch.full((clips,), pictures))
+            heard = torch.full((clips,), pictures)
+            if lengths is not None:
+                heard = lengths // self.config.world.per_picture
             members["text"] = ctc_loss(
-                made["logits"], lengths, batch["targets"], batch["target_lengths"]
+                made["logits"],
+                batch.get("lengths", heard),
+                batch["targets"],
+                batch["target_lengths"],
             )
             loss = loss + config.text_weight * members["text"]
-        wrong = ((found[..., -1] > 0.5) != (voiced > 0.5)).float().mean()
         return {"loss": loss / whole, "features": features / whole, **members, "vuv_error": wrong}
 
 

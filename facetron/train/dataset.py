@@ -61,6 +61,8 @@ NO_WORD = -100
 TIMED = {
     "reading": 0,
     "mel": 1,
+    "other": 1,
+    "world": 0,
     "wave": 1,
     "wave_mel": 1,
     "wave_f0_hz": 0,
@@ -69,6 +71,9 @@ TIMED = {
     "durations": 0,
 }
 """Field → its axis of time, where a clip's length shows in it (lips, words and targets apart)."""
+
+MEASURED = ("mel", "wave_mel", "other", "world")
+"""Fields with `NAME_lengths` in a batch in which any of them was padded."""
 
 LENGTH_STEP_FRAMES = 15
 """Lips of a batch are padded to a multiple of this; 75 frames are one."""
@@ -494,8 +499,8 @@ def picture_bytes(
 
 def collate(items: Sequence[Batch]) -> Batch:
     """Collates clips into a batch; shorter clips are padded at the end: lips with gray, which the encoder
-    does not see, mels with the quietest level of the batch, sound with silence. `mel_lengths` and
-    `wave_mel_lengths` (B,) say how many mel frames are a clip's own, where any was padded."""
+    does not see, mels with the quietest level of the batch, sound with silence. `NAME_lengths` (B,) of
+    the fields `MEASURED` say how many frames are a clip's own, where any was padded."""
     batch: Batch = {
         "speakers": [item["speaker"] for item in items],
         "clips": [item["clip"] for item in items],
@@ -527,7 +532,7 @@ def collate(items: Sequence[Batch]) -> Batch:
             if name == "mel" and "lips" in batch:  # two mel frames a video frame, padded alike
                 rate = values[0].shape[axis] // max(items[0]["lips"].shape[1], 1)
                 longest = max(longest, rate * batch["lips"].shape[2])
-            if name in ("mel", "wave_mel") and any(v.shape[axis] < longest for v in values):
+            if name in MEASURED and any(v.shape[axis] < longest for v in values):
                 batch[f"{name}_lengths"] = torch.tensor([v.shape[axis] for v in values])
             fill = _fill(name, values)
             batch[name] = torch.stack([_padded(value, axis, longest, fill) for value in values])
@@ -538,7 +543,7 @@ def collate(items: Sequence[Batch]) -> Batch:
 
 def _fill(name: str, values: Sequence[Tensor]) -> float:
     """Returns what pads a field: the quietest level of a mel, silence, no pitch."""
-    if name in ("mel", "wave_mel"):
+    if name in ("mel", "wave_mel", "other"):
         return float(min(value.min() for value in values))
     return math.nan if name == "wave_f0_hz" else 0.0
 

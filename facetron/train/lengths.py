@@ -32,6 +32,13 @@ def wave_lengths(batch: Batch, unit: int = 1) -> Tensor | None:
     return None if found is None else found * unit
 
 
+def inside(lengths: Tensor | None, clips: int, frames: int) -> Tensor:
+    """(B, T) of what is a clip's own and no padding; `lengths` (B,) in frames, None where none was padded."""
+    if lengths is None:
+        return torch.ones(clips, frames, dtype=torch.bool)
+    return torch.arange(frames, device=lengths.device) < lengths[:, None]
+
+
 def of_each_length(lengths: Tensor) -> Iterator[tuple[int, Tensor]]:
     """(length, indices of the clips that have it), shortest first."""
     for length in sorted(set(lengths.tolist())):

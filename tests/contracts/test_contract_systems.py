@@ -70,6 +70,20 @@ def trained(system: System, build: Path, tmp_path_factory: pytest.TempPathFactor
     return out
 
 
+def test_it_learns_from_clips_of_different_lengths(system: System, tmp_path: Path) -> None:
+    build = make_build(tmp_path / "build", clips=3, lengths=(75, 91))
+    train(
+        "all", build, tmp_path / "out", "debug", sets=(*SETS, "train.epochs=1"), system=system.name
+    )
+    for stage in system.stages:
+        lines = (tmp_path / "out" / stage / "log.csv").read_text().splitlines()
+        assert len(lines) == 2, stage
+        held = dict(zip(lines[0].split(","), lines[1].split(","), strict=True))
+        losses = [float(held[name]) for name in held if name.endswith("_loss") and held[name]]
+        assert losses, stage
+        assert np.isfinite(losses).all(), stage
+
+
 def exported(system: System, trained: Path, out: Path) -> Path:
     sources = [trained / stage / "best.safetensors" for stage in system.stages]
     export(sources, out, half=False)

@@ -31,11 +31,18 @@ def make_build(
     clips: int = 4,
     held_out: tuple[str, ...] = ("s1", "s2"),
     validation: int = 1,
+    lengths: tuple[int, ...] = (FRAMES,),
 ) -> Path:
     """A folder with a manifest of `clips` clips a speaker, the last `validation` of each for
-    validation."""
+    validation. `lengths` in pictures, at least 75, are taken in turn."""
     rows = [
-        _row(root, speaker, stem, "val" if number >= clips - validation else "train")
+        _row(
+            root,
+            speaker,
+            stem,
+            "val" if number >= clips - validation else "train",
+            lengths[number % len(lengths)],
+        )
         for speaker in speakers
         for number, stem in enumerate(STEMS[:clips])
     ]
@@ -50,7 +57,7 @@ def training_clips(build: Path, how: Augmentation = augment.NONE, **options: obj
     return ClipDataset(build, "train", ALL, DEBUG, how, **options)  # type: ignore[arg-type]
 
 
-def _row(root: Path, speaker: str, stem: str, subset: str) -> ManifestRow:
+def _row(root: Path, speaker: str, stem: str, subset: str, frames: int) -> ManifestRow:
     words = tuple(
         WordSpan(word, 0.4 + 0.36 * i, 0.4 + 0.36 * (i + 1), 10 + 9 * i, 19 + 9 * i)
         for i, word in enumerate(sentence_of(stem).split())
@@ -61,8 +68,8 @@ def _row(root: Path, speaker: str, stem: str, subset: str) -> ManifestRow:
     }
     for path in paths.values():
         (root / path).parent.mkdir(parents=True, exist_ok=True)
-    lips = np.zeros((FRAMES, SIDE, SIDE, 3), np.uint8) + np.array(COLORS[speaker], np.uint8)
-    time_s = np.arange(48_000) / 16_000
+    lips = np.zeros((frames, SIDE, SIDE, 3), np.uint8) + np.array(COLORS[speaker], np.uint8)
+    time_s = np.arange(640 * frames) / 16_000
     hum = 0.02 * np.sin(2 * np.pi * PITCH_HZ[speaker] * time_s)
     for word in words:
         number = WORDS.index(word.word)
@@ -79,6 +86,7 @@ def _row(root: Path, speaker: str, stem: str, subset: str) -> ManifestRow:
     stored, _ = soundfile.read(root / paths["audio"], dtype="float32")
     np.save(root / paths["mel"], mel_spectrogram(stored))
     return ManifestRow(
-        speaker, "male", stem, sentence_of(stem), subset, words, paths, FRAMES, 48_000, 16_000, 150,
-        0, (), {}, "", f"{speaker}{stem}", {"mel": DEFAULT.fingerprint(), "crop": "0123456789abcdef"},
+        speaker, "male", stem, sentence_of(stem), subset, words, paths, frames, 640 * frames, 16_000,
+        2 * frames, 0, (), {}, "", f"{speaker}{stem}",
+        {"mel": DEFAULT.fingerprint(), "crop": "0123456789abcdef"},
     )  # fmt: skip

@@ -8,7 +8,9 @@ import pytest
 import torch
 from torch import Tensor
 
+from facetron.baselines import lip2wav, vcvts, voc
 from facetron.model.config import ModelConfig
+from facetron.model.ctc import CLASSES
 from facetron.model.sizes import model_config
 from facetron.train.config import TrainConfig
 from facetron.train.dataset import Batch, collate
@@ -133,3 +135,94 @@ def test_the_teacher_hears_no_padding() -> None:
     for i, one in enumerate(clips):
         alone = teacher(one[0]["mel"][None])[0]
         torch.testing.assert_close(heard[i], alone, rtol=1e-4, atol=1e-5)
+
+
+def frames_of(random: torch.Generator, lengths: tuple[int, ...], *shape: int) -> list[Tensor]:
+    return [torch.rand(*shape, length, generator=random) for length in lengths]
+
+
+def test_the_codebook_learns_from_no_padding() -> None:
+    config = vcvts.DEBUG
+    lengths = (6, 4)
+    made = frames_of(torch.Generator().manual_seed(0), lengths, config.code_size)
+    books = []
+    for fill in (0.0, 50.0):
+        torch.manual_seed(1)
+        book = vcvts.Codebook(config).train()
+        _, _, commitment = book(padded(made, fill).transpose(1, 2), torch.tensor(lengths))
+        books.append((book.table.clone(), float(commitment)))
+    torch.testing.assert_close(books[0][0], books[1][0])
+    assert books[0][1] == pytest.approx(books[1][1])
+
+
+def test_losses_of_voc_are_the_mean_of_its_clips() -> None:
+    torch.manual_seed(0)
+    stage = voc.VocStage(voc.DEBUG, TrainConfig())
+    spec = stage.model.features.spec
+    lengths = (150, 120)
+    random = torch.Generator().manual_seed(0)
+    world = [x.T for x in frames_of(random, lengths, spec.size)]
+    for features in world:
+        features[:, -1] = (features[:, -1] > 0.5).float()
+    made = [x.T for x in frames_of(random, lengths, spec.size)]
+
+    def losses(which: slice, fill: float) -> Mapping[str, Tensor]:
+        batch = collate(
+            [
+                {"speaker": "s1", "clip": f"s1/{i}", "world": world[i]}
+                for i in range(len(world))[which]
+            ]
+        )
+        clips = len(batch["clips"])
+        batch |= {
+            "targets": torch.ones(clips, 1, dtype=torch.int64),
+            "target_lengths": torch.ones(clips, dtype=torch.int64),
+        }
+        found = padded([x.T for x in made[which]], fill).transpose(1, 2)
+        logits = torch.zeros(clips, found.shape[1] // voc.DEBUG.world.per_picture, CLASSES[1])
+        return stage.losses({"features": found, "logits": logits}, batch, {})
+
+    whole = losses(slice(None), 0.0)
+    own = [losses(slice(i, i + 1), 0.0) for i in range(2)]
+    for name, value in losses(slice(None), 7.0).items():
+        assert float(value) == pytest.approx(float(whole[name]), rel=1e-5), name
+        mean = torch.stack([one[name] for one in own]).mean()
+        assert float(value) == pytest.approx(float(mean), rel=1e-4), name
+
+
+def test_losses_of_lip2wav_are_the_mean_of_its_clips() -> None:
+    torch.manual_seed(0)
+    stage = lip2wav.Lip2WavStage(lip2wav.DEBUG, TrainConfig())
+    stage.begin(0)
+    n_mels, lengths = lip2wav.DEBUG.mel_spec.n_mels, (16, 12)
+    random = torch.Generator().manual_seed(0)
+    known = {
+        name: frames_of(random, lengths, n_mels) for name in ("before", "after", "wanted", "mel")
+    }
+    attention = [torch.rand(n // 2, n // 2, generator=random).softmax(-1) for n in lengths]
+
+    def losses(which: slice, fill: float) -> Mapping[str, Tensor]:
+        batch = collate(
+            [
+                {"speaker": "s1", "clip": f"s1/{i}", "mel": known["mel"][i]}
+                for i in range(len(lengths))[which]
+            ]
+        )
+        made = {name: padded(values[which], fill) for name, values in known.items()}
+        longest = max(len(one) for one in attention[which])
+        made["attention"] = torch.stack(
+            [
+                torch.nn.functional.pad(
+                    one, (0, longest - len(one), 0, longest - len(one)), value=fill
+                )
+                for one in attention[which]
+            ]
+        )
+        return stage.losses(made, batch, {})
+
+    whole = losses(slice(None), 0.0)
+    own = [losses(slice(i, i + 1), 0.0) for i in range(2)]
+    for name, value in losses(slice(None), 7.0).items():
+        assert float(value) == pytest.approx(float(whole[name]), rel=1e-5), name
+        mean = torch.stack([one[name] for one in own]).mean()
+        assert float(value) == pytest.approx(float(mean), rel=1e-4), name
