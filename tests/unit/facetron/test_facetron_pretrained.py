@@ -20,6 +20,8 @@ from manifests.specs import CropSpec
 
 torch.set_num_threads(1)
 
+pytestmark = pytest.mark.usefixtures("few_rounds")
+
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> PretrainedModel:

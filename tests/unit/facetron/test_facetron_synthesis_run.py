@@ -28,6 +28,8 @@ from manifests.runs import read_run
 
 torch.set_num_threads(1)
 
+pytestmark = pytest.mark.usefixtures("few_rounds")
+
 
 @pytest.fixture
 def build(tmp_path: Path) -> Path:
