@@ -105,7 +105,7 @@ baselines: $(STAMP)
 	$(BIN)/facetron train face --system face2speech --manifest $(DEMO)/features --from $(DEMO)/train/face2speech/ge2e/best.safetensors --out $(DEMO)/train/face2speech/face $(HALF) --set train.epochs=16 --set train.lr_decay=0.85
 
 test: $(STAMP)
-	$(BIN)/python -m pytest -n $(JOBS)
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile  # what a file's tests share is made once
 
 lint: $(STAMP)
 	$(BIN)/ruff check .
