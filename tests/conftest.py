@@ -70,10 +70,12 @@ def python_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def few_rounds(monkeypatch: pytest.MonkeyPatch) -> None:
+def few_rounds() -> Iterator[None]:
     """Trained vocoders refine what they make by three rounds of Griffin-Lim in the place of a hundred: for
     tests of what is said to whom and written where, and not of how it sounds."""
     from facetron.vocoders import neural
     from facetron.vocoders.griffin_lim import GriffinLim
 
-    monkeypatch.setattr(neural, "GriffinLim", lambda spec, rounds: GriffinLim(spec, 3))
+    with pytest.MonkeyPatch.context() as patch:  # not a test's own, which may undo all of it
+        patch.setattr(neural, "GriffinLim", lambda spec, rounds: GriffinLim(spec, 3))
+        yield
