@@ -16,7 +16,13 @@ from torch.nn import functional
 from facetron.model.config import LipConfig
 from facetron.model.ctc import vocabulary
 from facetron.model.lip import LipOutput
-from facetron.model.visual_frontend import SIZE, VisualFrontEnd, normalized, real_frames, view_of
+from facetron.model.visual_frontend import (
+    SIZE,
+    PublishedLips,
+    VisualFrontEnd,
+    normalized,
+    real_frames,
+)
 
 WIDTH, LAYERS, HEAD_SIZE, KERNEL = 768, 12, 64, 31
 NORM_EPS = 1e-12
@@ -151,10 +157,8 @@ def relative_positions(frames: int, width: int) -> Tensor:
     return torch.stack([(distances * rates).sin(), (distances * rates).cos()], dim=-1).flatten(1)
 
 
-class AutoAvsrLips(nn.Module):
+class AutoAvsrLips(PublishedLips):
     """E_lip of Eq. 1 by Auto-AVSR: the embedding of a frame is the conformer's output."""
-
-    prepare = staticmethod(view_of)
 
     def __init__(self, config: LipConfig) -> None:
         super().__init__()
@@ -169,14 +173,6 @@ class AutoAvsrLips(nn.Module):
     def size_of(config: LipConfig) -> int:
         """Numbers in a frame's embedding."""
         return config.width or WIDTH
-
-    @property
-    def embedding_size(self) -> int:
-        return self.size_of(self.config)
-
-    def only_spelling(self) -> list[nn.Module]:
-        """The layers that no loss of speech reaches."""
-        return [self.letters]
 
     def forward(self, lips: Tensor, lengths: Tensor | None = None) -> LipOutput:
         """Eq. 1; see `facetron.model.lip.LipEncoder.forward`. Lips (B, 1, T, 88, 88) of `prepare`."""

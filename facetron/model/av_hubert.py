@@ -16,7 +16,13 @@ from torch.nn import functional
 from facetron.model.config import LipConfig
 from facetron.model.ctc import vocabulary
 from facetron.model.lip import LipOutput
-from facetron.model.visual_frontend import SIZE, VisualFrontEnd, normalized, real_frames, view_of
+from facetron.model.visual_frontend import (
+    SIZE,
+    PublishedLips,
+    VisualFrontEnd,
+    normalized,
+    real_frames,
+)
 
 SIZES = {"av-hubert": (768, 12), "av-hubert-large": (1024, 24)}
 """Kind → width and layers of the transformer."""
@@ -108,10 +114,8 @@ class _Video(nn.Module):
         return made
 
 
-class AvHubertLips(nn.Module):
+class AvHubertLips(PublishedLips):
     """E_lip of Eq. 1 by AV-HuBERT: the embedding of a frame is the transformer's output."""
-
-    prepare = staticmethod(view_of)
 
     def __init__(self, config: LipConfig) -> None:
         super().__init__()
@@ -128,14 +132,6 @@ class AvHubertLips(nn.Module):
     def size_of(config: LipConfig) -> int:
         """Numbers in a frame's embedding."""
         return width_and_layers(config)[0]
-
-    @property
-    def embedding_size(self) -> int:
-        return self.size_of(self.config)
-
-    def only_spelling(self) -> list[nn.Module]:
-        """The layers that no loss of speech reaches."""
-        return [self.letters]
 
     def forward(self, lips: Tensor, lengths: Tensor | None = None) -> LipOutput:
         """Eq. 1; see `facetron.model.lip.LipEncoder.forward`. Lips (B, 1, T, 88, 88) of `prepare`."""

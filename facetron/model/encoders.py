@@ -60,6 +60,30 @@ class Encoder(Protocol):
         """
 
 
+class Sized:
+    """The part of `Encoder` that encoders share which keep their options in `config`."""
+
+    config: Any
+
+    @staticmethod
+    def size_of(config: Any) -> int:
+        """Numbers in an embedding."""
+        return int(config.embedding_size)
+
+    @property
+    def embedding_size(self) -> int:
+        return self.size_of(self.config)
+
+
+class HearsMels(Sized):
+    """The part that prosody encoders share."""
+
+    @staticmethod
+    def prepare(stored: Tensor, config: Any) -> Tensor:
+        """Log mels (…, n_mels, T) as they are stored."""
+        return stored
+
+
 def require(section: str, kind: str) -> None:
     """Raises `BadInput`, which lists the kinds, unless there is one of this name."""
     if kind not in KINDS[section]:

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from facetron.model.config import FaceConfig
+from facetron.model.encoders import Sized
 from facetron.model.inception_resnet import InceptionResnetV1
 from facetron.model.vgg import Vgg19
 from manifests.errors import BadInput
@@ -35,7 +36,7 @@ def face_input(stills: Tensor, config: FaceConfig) -> Tensor:
     return flat.reshape(*pixels.shape[:-2], side, side)
 
 
-class FaceEncoder(nn.Module):
+class FaceEncoder(Sized, nn.Module):
     """E_face of Eq. 1 and 5: f on the unit sphere.
 
     Three trunks: `inception_resnet_v1`, the network that the name FaceNet stands for in public code,
@@ -60,15 +61,6 @@ class FaceEncoder(nn.Module):
     def keeps(config: FaceConfig, stored_px: int) -> bool:
         """Returns whether stored stills are seen as they are."""
         return config.input_px == stored_px
-
-    @staticmethod
-    def size_of(config: FaceConfig) -> int:
-        """Numbers in an embedding."""
-        return config.embedding_size
-
-    @property
-    def embedding_size(self) -> int:
-        return self.size_of(self.config)
 
     def forward(self, faces: Tensor) -> Tensor:
         """Eq. 1 and 5: f = E_face(X).

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from facetron.model.config import GE2E_SIZE, ProsodyConfig
+from facetron.model.encoders import HearsMels
 from manifests.errors import BadInput
 from manifests.mel import DEFAULT, mel_basis, window
 from manifests.precision import full_precision
@@ -33,7 +34,7 @@ LEVEL_DBFS = -30.0
 """Quieter speech is amplified to this level; louder speech stays as it is."""
 
 
-class Ge2eVoice(nn.Module):
+class Ge2eVoice(HearsMels, nn.Module):
     """Log mels → embeddings of the voice; see the module."""
 
     def __init__(self, config: ProsodyConfig, n_mels: int) -> None:
@@ -51,20 +52,6 @@ class Ge2eVoice(nn.Module):
         self.register_buffer("to_bands", bands, persistent=False)
         self.to_spectrum: Tensor
         self.to_bands: Tensor
-
-    @staticmethod
-    def size_of(config: ProsodyConfig) -> int:
-        """Numbers in an embedding."""
-        return config.embedding_size
-
-    @property
-    def embedding_size(self) -> int:
-        return self.size_of(self.config)
-
-    @staticmethod
-    def prepare(stored: Tensor, config: ProsodyConfig) -> Tensor:
-        """Log mels (…, n_mels, T) as they are stored."""
-        return stored
 
     def features(self, mel: Tensor) -> Tensor:
         """(B, 80, T) log mels → (B, 2 · T, 40) estimated powers of GE2E's mel bands."""

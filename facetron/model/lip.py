@@ -13,6 +13,7 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from facetron.model.config import LipConfig
 from facetron.model.ctc import vocabulary
+from facetron.model.encoders import Sized
 from manifests.errors import BadInput
 from manifests.precision import full_precision
 
@@ -149,7 +150,7 @@ def _kept(x: Tensor, real: Tensor | None) -> Tensor:
     return x if real is None else x * real
 
 
-class LipEncoder(nn.Module):
+class LipEncoder(Sized, nn.Module):
     """E_lip of Eq. 1: three Conv3d, the residual block, two Bi-GRUs, two fully connected layers.
 
     FC1's output is the lip embedding (or the Bi-GRU's, an option); FC2 predicts the letters that the
@@ -200,10 +201,6 @@ class LipEncoder(nn.Module):
     def size_of(config: LipConfig) -> int:
         """Numbers in a frame's embedding."""
         return config.fc_size if config.embedding == "fc1" else 2 * config.gru_hidden
-
-    @property
-    def embedding_size(self) -> int:
-        return self.size_of(self.config)
 
     def only_spelling(self) -> list[nn.Module]:
         """The layers that no loss of speech reaches, since the embedding lies before them."""

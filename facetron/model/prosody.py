@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from facetron.model.config import ProsodyConfig
+from facetron.model.encoders import HearsMels
 from manifests.errors import BadInput
 from manifests.precision import full_precision
 
@@ -82,7 +83,7 @@ class TokenAttention(nn.Module):
         return mixed.flatten(1)
 
 
-class ProsodyEncoder(nn.Module):
+class ProsodyEncoder(HearsMels, nn.Module):
     """E_prosody of Eq. 5. `gru`: the reference encoder's state; `gst`: the style that it picks,
     projected to the size of a face embedding."""
 
@@ -100,20 +101,6 @@ class ProsodyEncoder(nn.Module):
             if size == config.embedding_size
             else nn.Linear(size, config.embedding_size)
         )
-
-    @staticmethod
-    def size_of(config: ProsodyConfig) -> int:
-        """Numbers in an embedding."""
-        return config.embedding_size
-
-    @property
-    def embedding_size(self) -> int:
-        return self.size_of(self.config)
-
-    @staticmethod
-    def prepare(stored: Tensor, config: ProsodyConfig) -> Tensor:
-        """Log mels (…, n_mels, T) as they are stored."""
-        return stored
 
     def forward(self, mel: Tensor) -> Tensor:
         """Eq. 5: p = E_prosody(M).

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from facetron.model.config import LipConfig
+from facetron.model.encoders import Sized
 from facetron.model.lip import lip_input
 from manifests.errors import BadInput
 
@@ -48,6 +49,21 @@ def view_of(frames: Tensor, config: LipConfig) -> Tensor:
     edge = (REGION_PX - VIEW_PX) // 2
     region = lip_input(frames, REGION)
     return region[..., edge : edge + VIEW_PX, edge : edge + VIEW_PX].contiguous()
+
+
+class PublishedLips(Sized, nn.Module):
+    """Base of the published lip readers.
+
+    Attributes:
+        letters: the layer that spells, of our own.
+    """
+
+    prepare = staticmethod(view_of)
+    letters: nn.Linear
+
+    def only_spelling(self) -> list[nn.Module]:
+        """The layers that no loss of speech reaches."""
+        return [self.letters]
 
 
 def normalized(lips: Tensor, real: Tensor | None) -> Tensor:
