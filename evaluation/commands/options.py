@@ -163,6 +163,15 @@ def out_option(
     )
 
 
+def _weights_option(judge: str, text: str) -> Callable[[CommandT], CommandT]:
+    return click.option(
+        f"--{judge}-weights",
+        type=click.Path(path_type=Path),
+        envvar=f"FACETRON_{judge.upper()}_WEIGHTS",
+        help=text,
+    )
+
+
 def model_options(command: CommandT) -> CommandT:
     """Adds the options for recognizers and weights of the user, the keywords of `read_settings`."""
     for option in (
@@ -179,28 +188,18 @@ def model_options(command: CommandT) -> CommandT:
             type=click.Path(path_type=Path),
             help="Weights of the recognizer: a file or a folder.",
         ),
-        click.option(
-            "--nisqa-weights",
-            type=click.Path(path_type=Path),
-            envvar="FACETRON_NISQA_WEIGHTS",
-            help="Path of the official nisqa_tts.tar, for the metric nisqa_tts.",
-        ),
+        _weights_option("nisqa", "Path of the official nisqa_tts.tar, for the metric nisqa_tts."),
         click.option(
             "--any-nisqa-weights",
             is_flag=True,
             help="Accept other weights of the NISQA network; the report names them as such.",
         ),
-        click.option(
-            "--utmos-weights",
-            type=click.Path(path_type=Path),
-            envvar="FACETRON_UTMOS_WEIGHTS",
-            help="Path of SpeechMOS's utmos22_strong_step7459_v1.pt, for the metric utmos.",
+        _weights_option(
+            "utmos", "Path of SpeechMOS's utmos22_strong_step7459_v1.pt, for the metric utmos."
         ),
-        click.option(
-            "--speechbertscore-weights",
-            type=click.Path(path_type=Path),
-            envvar="FACETRON_SPEECHBERTSCORE_WEIGHTS",
-            help="Folder of a WavLM, HuBERT or wav2vec 2.0 that transformers saved, for the metric "
+        _weights_option(
+            "speechbertscore",
+            "Folder of a WavLM, HuBERT or wav2vec 2.0 that transformers saved, for the metric "
             "speechbertscore.",
         ),
         click.option(
@@ -209,18 +208,13 @@ def model_options(command: CommandT) -> CommandT:
             help="Layer of it that is compared. Default: 14 of 24 (WavLM-large, as in the paper), the "
             "last one of other networks.",
         ),
-        click.option(
-            "--wavlm-weights",
-            type=click.Path(path_type=Path),
-            envvar="FACETRON_WAVLM_WEIGHTS",
-            help="Folder of a WavLM with a head for speakers (wavlm-base-plus-sv) that transformers "
+        _weights_option(
+            "wavlm",
+            "Folder of a WavLM with a head for speakers (wavlm-base-plus-sv) that transformers "
             "saved, for the metrics wavlm_similarity, wavlm_accuracy and wavlm_eer.",
         ),
-        click.option(
-            "--syncnet-weights",
-            type=click.Path(path_type=Path),
-            envvar="FACETRON_SYNCNET_WEIGHTS",
-            help="Path of the public syncnet_v2.model, for the metrics lse_c and lse_d.",
+        _weights_option(
+            "syncnet", "Path of the public syncnet_v2.model, for the metrics lse_c and lse_d."
         ),
         click.option(
             "--video-corpus",

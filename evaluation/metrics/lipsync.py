@@ -13,8 +13,7 @@ from evaluation.inputs.face_crops import EYES_DOWN, MEDIAN_FRAMES, SCALE, faces_
 from evaluation.inputs.pairs import Array, Pair, Recording, Samples, Unscorable
 from evaluation.inputs.settings import Settings
 from evaluation.metrics.base import Measured, Metric, MetricInfo
-from evaluation.models.weights import weights_sha256
-from manifests.errors import MissingDependency
+from evaluation.models.weights import require_file, weights_sha256
 from manifests.records import RunClip
 
 if TYPE_CHECKING:
@@ -96,10 +95,7 @@ class Lse(Metric):
 
     def require(self) -> None:
         super().require()
-        if self.weights is None:
-            raise MissingDependency(f"{self.info.name} needs SyncNet's weights", HOW)
-        if not self.weights.is_file():
-            raise MissingDependency(f"{self.info.name}: {self.weights} is no file", HOW)
+        require_file(self.weights, self.info.name, HOW, "SyncNet's")
 
     def clip_inputs(self, root: Path, clip: RunClip) -> list[Any]:
         recording = root / clip.reference if clip.reference else None

@@ -8,7 +8,7 @@ from typing import Any
 from evaluation.inputs.pairs import Array, Pair, Unscorable, paired
 from evaluation.inputs.settings import Settings
 from evaluation.metrics.base import Measured, Metric, MetricInfo
-from evaluation.models.weights import weights_sha256
+from evaluation.models.weights import require_file, weights_sha256
 from manifests.errors import MissingDependency
 
 OFFICIAL_SHA256 = "c556a954cd9536360b4fe6f524ad432816509cd22f436f345b281a7851360656"
@@ -84,11 +84,8 @@ class NisqaTts(Metric):
 
     def require(self) -> None:
         super().require()
-        if self.weights is None:
-            raise MissingDependency("nisqa_tts needs its weights", HOW)
+        require_file(self.weights, self.info.name, HOW)
         sha256 = self.info.parameters["weights_sha256"]
-        if not self.weights.is_file():
-            raise MissingDependency(f"nisqa_tts: {self.weights} is no file", HOW)
         if sha256 != OFFICIAL_SHA256 and not self.any_weights:
             raise MissingDependency(
                 f"nisqa_tts: {self.weights} is not the official checkpoint (sha256 {sha256[:8]}…, "
@@ -166,10 +163,7 @@ class Utmos(Metric):
 
     def require(self) -> None:
         super().require()
-        if self.weights is None:
-            raise MissingDependency("utmos needs its weights", UTMOS_HOW)
-        if not self.weights.is_file():
-            raise MissingDependency(f"utmos: {self.weights} is no file", UTMOS_HOW)
+        require_file(self.weights, self.info.name, UTMOS_HOW)
 
     def measure(self, pair: Pair) -> Measured:
         from evaluation.models.utmos import load_utmos

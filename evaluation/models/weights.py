@@ -6,6 +6,7 @@ import hashlib
 from functools import lru_cache
 from pathlib import Path
 
+from manifests.errors import MissingDependency
 from manifests.io import sha256_file
 
 
@@ -20,6 +21,14 @@ def weights_sha256(path: Path | None) -> str:
         name = file.relative_to(path).as_posix()
         digest.update(f"{len(name)}:{name}={_file(file, *_stamp(file))}\n".encode())
     return digest.hexdigest()
+
+
+def require_file(path: Path | None, metric: str, how: str, whose: str = "its") -> None:
+    """Raises `MissingDependency` unless the user gave a file of weights; `how` says what to give."""
+    if path is None:
+        raise MissingDependency(f"{metric} needs {whose} weights", how)
+    if not path.is_file():
+        raise MissingDependency(f"{metric}: {path} is no file", how)
 
 
 def _stamp(path: Path) -> tuple[int, int]:
