@@ -119,7 +119,7 @@ def _kind(manifest: Path, _mtime_ns: int, _size: int) -> str:
 
 
 def of_synthgrid(run: Run) -> bool:
-    """Whether the first recording of a run lies in a build of SynthGRID, as then all should."""
+    """Returns whether the first recording of a run lies in a build of SynthGRID, as then all should."""
     for clip in run.clips:
         recording = run.reference(clip)
         build = None if recording is None else find_build(recording)

@@ -300,7 +300,7 @@ class SpeakerEer(Speaker):
 
 
 def pairwise_definition(network: str) -> str:
-    """What `PairwiseEer` prints of the network that hears the voices."""
+    """Returns the definition that `PairwiseEer` prints, of the network that hears the voices."""
     return (
         f"Equal error rate of pairwise verification by {network}: each voice against single recordings "
         f"of the target speaker and of all others, {PAIRED_CLIPS} of each, never its own, with one "

@@ -37,7 +37,7 @@ class Judge:
 
     @property
     def found(self) -> bool:
-        """Whether its files are there, checked."""
+        """Returns whether its files are there, checked."""
         try:
             self.find()
         except ToolkitError:

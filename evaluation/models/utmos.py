@@ -23,8 +23,6 @@ from manifests.errors import BadInput
 
 CONVOLUTIONS = ((10, 5), *[(3, 2)] * 4, *[(2, 2)] * 2)
 """(kernel, stride) of the layers that turn samples into frames of 20 ms."""
-LEAST_SAMPLES = 400
-"""One frame: what the convolutions see at once."""
 SCALE, MIDDLE = 2.0, 3.0
 """What the network gives is an opinion of 1 to 5 as (opinion − 3) / 2."""
 
@@ -184,7 +182,8 @@ class Utmos(nn.Module):
 
     @torch.inference_mode()
     def opinion(self, samples: Samples) -> float:
-        """Of (n,) mono samples at 16 kHz, at least `LEAST_SAMPLES`."""
+        """Returns the opinion of (n,) mono samples at 16 kHz, at least the 400 that the convolutions see at
+        once."""
         heard = torch.from_numpy(np.asarray(samples, dtype=np.float32))
         return float(self(heard.unsqueeze(0)))
 

@@ -49,7 +49,7 @@ class Weights(NamedTuple):
 
 @dataclass(frozen=True)
 class Draws:
-    """What is drawn for a walk of S steps of B clips, or fixed.
+    """The numbers drawn for a walk of S steps of B clips, or fixed.
 
     Attributes:
         drops: (S, 2, B or 1, P) factors of the prenet's layers.
@@ -63,7 +63,7 @@ class Draws:
 
 
 class _Cell(NamedTuple):
-    """What a step of an LSTM leaves for the way back, (B, U) each but `into`, (B, inputs)."""
+    """The values that a step of an LSTM leaves for the way back, (B, U) each but `into`, (B, inputs)."""
 
     into: Tensor
     i: Tensor
@@ -77,7 +77,7 @@ class _Cell(NamedTuple):
 
 
 class _Step(NamedTuple):
-    """What a step of the walk leaves for the way back."""
+    """The values that a step of the walk leaves for the way back."""
 
     heard: Tensor
     hidden: Tensor

@@ -250,7 +250,7 @@ class Decoded(nn.Module):
         return frames.reshape(clips, steps, self.per_step, self.n_mels), weights
 
     def weights(self) -> Weights:
-        """What the walk learns with."""
+        """Returns the weights that the walk learns."""
         attention = self.attention
         one, two = cast(nn.Linear, self.prenet[0]), cast(nn.Linear, self.prenet[1])
         return Weights(

@@ -202,7 +202,7 @@ class Codebook(nn.Module):
 
     @torch.no_grad()
     def _fill(self, flat: Tensor) -> None:
-        """From (N, code_size) outputs of the encoder."""
+        """Fills the codes from (N, code_size) outputs of the encoder."""
         self.table.copy_(flat[torch.randint(len(flat), (len(self.table),))])
         self.sums.copy_(self.table)
         self.counts.fill_(1.0)
@@ -210,7 +210,7 @@ class Codebook(nn.Module):
 
     @torch.no_grad()
     def _learn(self, flat: Tensor, owner: Tensor) -> None:
-        """From (N, code_size) outputs of the encoder and the codes (N,) that they were taken for."""
+        """Learns from (N, code_size) outputs of the encoder and the codes (N,) that they were taken for."""
         number = len(self.table)
         counted = torch.bincount(owner, minlength=number).to(flat)
         added = torch.zeros_like(self.sums).index_add_(0, owner, flat)
