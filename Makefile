@@ -100,6 +100,9 @@ baselines: $(STAMP)
 	$(BIN)/facetron train reader --system vcvts --manifest $(DEMO)/features --from $(EYES) --from $(DEMO)/train/vcvts/conversion/best.safetensors --from $(DEMO)/train/vcvts/face/best.safetensors --out $(DEMO)/train/vcvts/reader $(HALF) --set train.lip_variants=1 --set train.epochs=12 --set train.lr_decay=0.8
 	$(BIN)/facetron train all --system gan --manifest $(DEMO)/features --from $(EYES) --out $(DEMO)/train/gan $(HALF) --set train.lip_variants=1 --set train.epochs=12 --set train.lr_decay=0.85
 	$(BIN)/facetron train painting --system wav2pix --manifest $(DEMO)/features --out $(DEMO)/train/wav2pix $(HALF) --set train.epochs=22 --set train.learning_rate=1e-3 --set train.critic_learning_rate=4e-4
+	$(BIN)/facetron train matching --system choi --manifest $(DEMO)/features --out $(DEMO)/train/choi/matching $(HALF) --set train.epochs=5
+	$(BIN)/facetron train generation --system choi --manifest $(DEMO)/features --from $(DEMO)/train/choi/matching/best.safetensors --out $(DEMO)/train/choi/first $(HALF) --set blur=0 --set train.epochs=8 --set train.ema=0.98
+	$(BIN)/facetron train generation --system choi --manifest $(DEMO)/features --from $(DEMO)/train/choi/matching/best.safetensors --from $(DEMO)/train/choi/first/last.safetensors --out $(DEMO)/train/choi/generation $(HALF) --set train.epochs=16
 	$(BIN)/facetron train ge2e --system face2speech --manifest $(DEMO)/features --out $(DEMO)/train/face2speech/ge2e $(HALF) --set train.epochs=50 --set train.lr_decay=0.95
 	$(BIN)/facetron train tts --system face2speech --manifest $(DEMO)/features --from $(DEMO)/train/face2speech/ge2e/best.safetensors --out $(DEMO)/train/face2speech/tts $(HALF) --set train.epochs=30 --set train.lr_decay=0.93
 	$(BIN)/facetron train face --system face2speech --manifest $(DEMO)/features --from $(DEMO)/train/face2speech/ge2e/best.safetensors --out $(DEMO)/train/face2speech/face $(HALF) --set train.epochs=16 --set train.lr_decay=0.85

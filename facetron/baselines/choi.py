@@ -86,8 +86,13 @@ class ChoiConfig:
     """Factor of the inner products at the start of the matching; it is learned."""
     noise: int = 128
     """Numbers of z."""
+    blur: float = 0.0
+    """Length of the noise added to c in training, as a share of its own, after StackGAN (Zhang et al.,
+    2017): without it the c of a speaker of the training names one face, and z is left nothing to draw."""
     generator: tuple[int, ...] = (1024, 512, 256, 128, 64)
     """Channels at 4², 8², …; the picture has twice the side of the last."""
+    normed: Literal["batch", "spectral"] = "batch"
+    """Norm of the generator's layers."""
     critic: tuple[int, ...] = (64, 128, 256, 512, 1024)
     stability: Literal["r1", "spectral"] = "r1"
     """A penalty of the critic's gradient at real faces, or spectral norm."""
@@ -112,7 +117,7 @@ class ChoiConfig:
                 f"{self.face.embedding_size}",
                 "give both the same, or they cannot be compared",
             )
-        least = min(self.penalty, self.identity, self.made_identity, self.features)
+        least = min(self.penalty, self.identity, self.made_identity, self.features, self.blur)
         if least < 0 or self.scale <= 0 or self.noise < 1 or not 0 < self.heard_s <= CLIP_SECONDS:
             raise BadInput(
                 "a weight below 0, a scale of 0, no noise, or speech of another length than a clip has",
@@ -363,7 +368,8 @@ class RelativisticCritics(ConditionalCritics):
 
 
 class Drawing(nn.Module):
-    """The frozen inference networks and the generator that is told what they hear."""
+    """The frozen inference networks and the generator that is told what they hear, in training with
+    `ChoiConfig.blur`."""
 
     def __init__(self, config: ChoiConfig) -> None:
         super().__init__()
@@ -379,9 +385,7 @@ class Drawing(nn.Module):
 
     def draw(self, voice: Tensor, noise: Tensor) -> Tensor:
         """(B, E) of length 1 and (B, noise) → (B, 3, side, side) in ±1."""
-        # At the root of their number, both kinds of numbers are of one size.
-        c = voice * voice.shape[1] ** 0.5
-        picture: Tensor = self.generator(torch.cat([c, noise], dim=1))
+        picture: Tensor = self.generator(torch.cat([told(voice), noise], dim=1))
         return picture
 
     def forward(self, batch: Batch) -> Made:
@@ -391,12 +395,22 @@ class Drawing(nn.Module):
         noise = voice.new_zeros(len(voice), self.config.noise)
         if self.training:
             noise.normal_()
+            # Of E numbers of this deviation, the length is `blur`.
+            deviation = self.config.blur / math.sqrt(voice.shape[1])
+            voice = functional.normalize(voice + deviation * torch.randn_like(voice), dim=1)
         return {"picture": self.draw(voice, noise), "voice": voice}
+
+
+def told(voice: Tensor) -> Tensor:
+    """(B, E) of length 1 → as generator and critic are told it: at the root of E its numbers are of the
+    size of the noise's, and a critic's first projection of it is no zero."""
+    return voice * math.sqrt(voice.shape[1])
 
 
 def generator(config: ChoiConfig) -> FaceGenerator:
     """Wav2Pix's, of c and z, without dropout."""
-    return FaceGenerator(config.voice_size + config.noise, config.generator, 0.0)
+    spectral = config.normed == "spectral"
+    return FaceGenerator(config.voice_size + config.noise, config.generator, 0.0, spectral)
 
 
 def sized(pictures: Tensor, side_px: int) -> Tensor:
@@ -438,7 +452,8 @@ class GenerationStage(Stage[ChoiConfig]):
         return self.config.heard_frames
 
     def pairs(self, made: Made, batch: Batch) -> Pairs:
-        real, voice = sized(to_model(batch["face"]), self.config.picture_px), made["voice"]
+        real = sized(to_model(batch["face"]), self.config.picture_px)
+        voice = told(made["voice"])
         found = {FACES: (real, made["picture"]), CONDITION: (voice, voice)}
         at = others(batch["speakers"])
         if at is not None:
@@ -542,9 +557,10 @@ SMALL = ChoiConfig(
     prosody=ProsodyConfig(filters=(16, 16, 32, 32, 64, 64)),
     face=FaceConfig(kind="residual", input_px=96, dropout=0.2),
     noise=32,
+    blur=0.5,
     generator=(128, 64, 48, 32),
     critic=(32, 64, 96, 128),
-    stability="spectral",
+    penalty=1.0,
     made_identity=1.0,
     features=10.0,
 )
@@ -622,7 +638,7 @@ def departures(config: ChoiConfig) -> list[str]:
     lines = [
         "the paper was read in its abstract and introduction only: all widths, sizes, lengths and "
         "rates are choices",
-        "the generator is Wav2Pix's, without dropout",
+        f"the generator is Wav2Pix's, without dropout, with {config.normed} norm",
         "relativistic identity compares a real face beside its own speech and beside another's",
         "other clips of a speaker in a batch are no wrong answers of the matching",
     ]
@@ -630,6 +646,8 @@ def departures(config: ChoiConfig) -> list[str]:
         lines.append("hears=mel: Facetron's prosody encoder in the place of one of raw waveforms")
     if config.stability == "spectral":
         lines.append("stability=spectral: spectral norm of the critic in the place of R1")
+    if config.blur:
+        lines.append("blur: noise is added to the speech embedding while the generator learns")
     if config.made_identity:
         lines.append("made_identity: the identity loss for the generator's own faces as well")
     if config.features:

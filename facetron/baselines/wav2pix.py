@@ -176,24 +176,30 @@ class WaveEncoder(nn.Module):
 
 
 class FaceGenerator(nn.Module):
-    """A code → a picture: transposed convolutions with spectral norm from 1 × 1, without batch norm.
+    """A code → a picture: transposed convolutions from 1 × 1.
 
     Args:
         size: numbers of the code.
         channels: at 4², 8² and so on.
         dropout: after every layer but the last two, whose noise would be seen.
+        spectral: spectral norm of every layer, as in the published code; else batch norm of every layer
+            but the last, which has a bias (Radford et al., 2016: DCGAN).
     """
 
-    def __init__(self, size: int, channels: Sequence[int], dropout: float) -> None:
+    def __init__(
+        self, size: int, channels: Sequence[int], dropout: float, spectral: bool = True
+    ) -> None:
         super().__init__()
         layers: list[nn.Module] = []
         for number, (before, after) in enumerate(pairwise((size, *channels))):
             stride = (1, 0) if number == 0 else (2, 1)
-            layers.append(spectral_norm(nn.ConvTranspose2d(before, after, 4, *stride, bias=False)))
+            layer: nn.Module = nn.ConvTranspose2d(before, after, 4, *stride, bias=False)
+            layers += [spectral_norm(layer)] if spectral else [layer, nn.BatchNorm2d(after)]
             if dropout and number < len(channels) - 1:
                 layers.append(nn.Dropout(dropout))
             layers.append(nn.ReLU())
-        layers.append(spectral_norm(nn.ConvTranspose2d(channels[-1], 3, 4, 2, 1, bias=False)))
+        last: nn.Module = nn.ConvTranspose2d(channels[-1], 3, 4, 2, 1, bias=not spectral)
+        layers.append(spectral_norm(last) if spectral else last)
         self.body = nn.Sequential(*layers, nn.Tanh())
 
     def forward(self, code: Tensor) -> Tensor:

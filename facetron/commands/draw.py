@@ -27,7 +27,7 @@ from manifests.outputs import Command
     "--checkpoint",
     type=click.Path(),
     required=True,
-    help="Bundled weights (wav2pix) or path of a checkpoint of a system that draws.",
+    help="Bundled weights (wav2pix, choi) or path of a checkpoint of a system that draws.",
 )
 @click.option(
     "--shuffle-speech",

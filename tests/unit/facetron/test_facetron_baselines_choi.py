@@ -6,6 +6,7 @@ import math
 from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -27,11 +28,13 @@ from facetron.baselines.choi import (
     RelativisticCritics,
     defaults,
     departures,
+    generator,
     heard,
     k_way,
     matching_loss,
     speech_encoder,
 )
+from facetron.baselines.choi import told as told_voice
 from facetron.baselines.wav2pix import FACES, WaveEncoder
 from facetron.checkpoints import checkpoint
 from facetron.checkpoints.export import export
@@ -162,6 +165,35 @@ def test_noise_is_drawn_in_training_only_and_what_hears_is_frozen() -> None:
     torch.testing.assert_close(model(batch)["picture"], model(batch)["picture"])
 
 
+def test_what_is_heard_is_blurred_in_training_only() -> None:
+    batch = {"wave_mel": torch.randn(64, 80, 120), "face": torch.zeros(64, 3, 32, 32)}
+    torch.manual_seed(0)
+    for blur in (0.0, 0.5):
+        model = Drawing(replace(DEBUG, blur=blur))
+        clear = model.eval()(batch)["voice"]
+        blurred = model.train()(batch)["voice"]
+        torch.testing.assert_close(blurred.norm(dim=1), torch.ones(64))
+        # A noise of length b at a right angle turns c by atan b.
+        turned = (clear * blurred).sum(dim=1).mean()
+        assert float(turned) == pytest.approx(math.cos(math.atan(blur)), abs=0.02)
+
+
+def test_voices_are_told_at_the_size_of_the_noise() -> None:
+    voice = functional.normalize(torch.randn(5, 128), dim=1)
+    torch.testing.assert_close(told_voice(voice).square().mean(dim=1), torch.ones(5))
+
+
+@pytest.mark.parametrize("normed", ["batch", "spectral"])
+def test_the_generator_has_one_norm_or_the_other(normed: Literal["batch", "spectral"]) -> None:
+    made = generator(replace(DEBUG, normed=normed))
+    names = {type(module).__name__ for module in made.body}
+    assert ("BatchNorm2d" in names) is (normed == "batch")
+    assert any("original" in name for name, _ in made.named_parameters()) is (normed == "spectral")
+    picture = made(torch.randn(4, DEBUG.voice_size + DEBUG.noise))
+    assert picture.shape == (4, 3, 16, 16)
+    assert float(picture.detach().abs().max()) < 1
+
+
 @pytest.mark.parametrize(
     "change",
     [
@@ -169,6 +201,7 @@ def test_noise_is_drawn_in_training_only_and_what_hears_is_frozen() -> None:
         {"face": replace(DEBUG.face, embedding_size=9)},
         {"noise": 0},
         {"penalty": -1.0},
+        {"blur": -0.1},
         {"heard_s": 3.5},
     ],
 )
@@ -180,8 +213,11 @@ def test_options_that_do_not_fit_are_refused(change: dict[str, object]) -> None:
 def test_the_choices_of_each_size_are_said() -> None:
     assert "R1" not in "".join(departures(PAPER))
     small = "".join(departures(SMALL))
-    for word in ("hears=mel", "stability=spectral", "made_identity", "features"):
+    for word in ("hears=mel", "batch norm", "blur", "made_identity", "features"):
         assert word in small
+    spectral = "".join(departures(replace(SMALL, stability="spectral", normed="spectral")))
+    assert "stability=spectral" in spectral
+    assert "with spectral norm" in spectral
 
 
 def test_matching_is_learned_and_handed_on(tmp_path: Path) -> None:
