@@ -44,7 +44,8 @@ def transcribe(
         samples: (n,) or (n, channels), floats of full scale ±1 or integers.
         rate_hz: of the samples; they are brought to 16 kHz.
         recognizer: `las` comes with the toolkit and knows GRID's sentences; `las-grammar` can write
-            nothing else; `whisper` and `speechbrain-pretrained` need their weights.
+            nothing else; `las-unseen` heard nothing of s1, s2, s4 and s29; `whisper` and
+            `speechbrain-pretrained` need their weights.
         weights: a file or a folder, where the recognizer needs any.
 
     Raises:

@@ -23,6 +23,8 @@ from manifests.errors import BadInput, in_short
 from manifests.specs import Spec
 
 WEIGHTS = Path(__file__).parents[1] / "weights" / "recognizer.safetensors"
+UNSEEN_WEIGHTS = WEIGHTS.with_name("recognizer-unseen.safetensors")
+"""Trained without the speakers that the large-unseen protocol keeps from every model."""
 TIME_POOLING = 2
 
 

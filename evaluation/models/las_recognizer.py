@@ -1,5 +1,6 @@
-"""The recognizer that comes with the toolkit: LAS, trained on GRID and on synthetic speech
-(`evaluation/weights/recognizer.md` says on what, and how well it reads whom)."""
+"""The recognizers that come with the toolkit: LAS, trained on GRID and on synthetic speech, and the same
+network trained without the speakers of the large-unseen protocol (`evaluation/weights/recognizer.md` and
+`recognizer-unseen.md` say on what, and how well they read whom)."""
 
 from __future__ import annotations
 
@@ -8,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from evaluation.inputs.pairs import Pair, Samples
-from evaluation.models.las import WEIGHTS, load_las
+from evaluation.models.las import UNSEEN_WEIGHTS, WEIGHTS, load_las
 from evaluation.models.las_decoding import BEAM, CTC_WEIGHT, HEARD, decode
 from evaluation.models.las_features import SPEC, features
 from evaluation.models.recognizer import AcousticRecognizer
@@ -24,11 +25,13 @@ class LasRecognizer(AcousticRecognizer):
 
     name = "las"
     grammar = False
+    weights = WEIGHTS
+    trained = "trained on GRID"
 
     def __init__(self, path: Path | None = None, label: str = "") -> None:
-        self.path = path or WEIGHTS
+        self.path = path or self.weights
         own = "" if path is None else f" {path.name}"
-        self.label = f"LAS (SpeechBrain, trained on GRID){own}"
+        self.label = f"LAS (SpeechBrain, {self.trained}){own}"
         self.parameters: dict[str, Any] = {
             "weights_sha256": weights_sha256(self.path),
             "mel": SPEC.fingerprint(),
@@ -80,13 +83,29 @@ class LasGrammarRecognizer(LasRecognizer):
     grammar = True
 
 
+class LasUnseenRecognizer(LasRecognizer):
+    """Heard nothing of s1, s2, s4 and s29, whom the large-unseen protocol keeps from every model."""
+
+    name = "las-unseen"
+    weights = UNSEEN_WEIGHTS
+    trained = "trained on GRID without s1, s2, s4, s29"
+
+
+class LasUnseenGrammarRecognizer(LasUnseenRecognizer):
+    """The same along GRID's grammar."""
+
+    name = "las-unseen-grammar"
+    grammar = True
+
+
 def heard_in_training(weights_sha256: str) -> frozenset[tuple[str, str]] | None:
     """(speaker, stem) of GRID's recordings that the shipped weights were trained on; None for others."""
-    card = read_json(card_of(WEIGHTS))
-    if card["sha256"] != weights_sha256:
-        return None
-    return frozenset(
-        (speaker, stem)
-        for speaker, stems in card["heard"]["real"].items()
-        for stem in stems.split()
-    )
+    for path in (WEIGHTS, UNSEEN_WEIGHTS):
+        card = read_json(card_of(path))
+        if card["sha256"] == weights_sha256:
+            return frozenset(
+                (speaker, stem)
+                for speaker, stems in card["heard"]["real"].items()
+                for stem in stems.split()
+            )
+    return None

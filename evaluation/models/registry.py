@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,8 @@ from manifests.records import RunClip
 RECOGNIZERS: dict[str, str] = {
     "las": "evaluation.models.las_recognizer:LasRecognizer",
     "las-grammar": "evaluation.models.las_recognizer:LasGrammarRecognizer",
+    "las-unseen": "evaluation.models.las_recognizer:LasUnseenRecognizer",
+    "las-unseen-grammar": "evaluation.models.las_recognizer:LasUnseenGrammarRecognizer",
     "pocketsphinx": "evaluation.models.pocketsphinx:PocketSphinx",
     "transcripts": "evaluation.models.transcripts:TranscriptFiles",
     "whisper": "evaluation.models.whisper:Whisper",
@@ -23,11 +26,14 @@ RECOGNIZERS: dict[str, str] = {
 DEFAULT = "las"
 """Comes with the toolkit."""
 
-GRAMMATICAL = {"las": "las-grammar"}
+GRAMMATICAL = {"las": "las-grammar", "las-unseen": "las-unseen-grammar"}
 """Recognizer → the same one along GRID's grammar, whose rates stand in a second column."""
 
 
-GRID_ONLY = frozenset({"las", "las-grammar", "pocketsphinx"})
+OURS = frozenset({*GRAMMATICAL, *GRAMMATICAL.values()})
+"""Those that come with the toolkit; their cards say what they heard."""
+
+GRID_ONLY = OURS | {"pocketsphinx"}
 """Recognizers that know the 51 words of GRID and no other."""
 
 ENGLISH = ("whisper", "speechbrain-pretrained", "transcripts")
@@ -67,8 +73,19 @@ def heard_in_training(name: str, parameters: dict[str, Any]) -> frozenset[tuple[
     """
     if name == "pocketsphinx":
         return frozenset()
-    if name not in ("las", "las-grammar"):
+    if name not in OURS:
         return None
     from evaluation.models.las_recognizer import heard_in_training
 
     return heard_in_training(str(parameters.get("weights_sha256", "")))
+
+
+def unheard(speakers: Collection[str]) -> tuple[str, ...]:
+    """The recognizers of the toolkit, without a grammar, that heard none of GRID's recordings of these
+    speakers."""
+    found = []
+    for name in GRAMMATICAL:
+        recordings = heard_in_training(name, create(name).parameters)
+        if recordings is not None and not {speaker for speaker, _ in recordings} & set(speakers):
+            found.append(name)
+    return tuple(found)

@@ -22,12 +22,14 @@ class Heard:
         clips: of the report.
         heard: those of them whose recordings in GRID were trained on.
         speakers: of the report, of whom any recording in GRID was trained on.
+        instead: recognizers of the toolkit that heard nothing of anybody in the report, where this one did.
     """
 
     recognizer: str
     clips: int
     heard: int
     speakers: tuple[str, ...]
+    instead: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -40,7 +42,10 @@ class Heard:
         told += f"clip{'' if self.clips == 1 else 's'}"
         if self.speakers:
             told += f", and other recordings of {', '.join(self.speakers)}"
-        return f"{told} (GRID's recordings of these names)."
+        told += " (GRID's recordings of these names)"
+        if self.instead:
+            told += f"; --recognizer {' or '.join(self.instead)} heard none of these speakers"
+        return f"{told}."
 
 
 def heard_in_training(scored: Sequence[ScoredRun], metrics: Sequence[Metric]) -> list[Heard]:
@@ -58,7 +63,13 @@ def heard_in_training(scored: Sequence[ScoredRun], metrics: Sequence[Metric]) ->
             continue
         speakers = {speaker for speaker, _ in clips} & {speaker for speaker, _ in recordings}
         told.append(
-            Heard(name, len(clips), len(clips & recordings), tuple(sorted(speakers, key=natural)))
+            Heard(
+                name,
+                len(clips),
+                len(clips & recordings),
+                tuple(sorted(speakers, key=natural)),
+                registry.unheard({speaker for speaker, _ in clips}) if speakers else (),
+            )
         )
     # The same network along the grammar heard the same.
     return list({(h.clips, h.heard, h.speakers): h for h in reversed(told)}.values())

@@ -89,7 +89,7 @@ PROTOCOLS = {
         (
             "WER and CER of speech whose words are GRID's, in the large-unseen protocol: it heard nothing",
             "of s1, s2, s4 and s29, and few real recordings at all. Read every rate beside the floor of the",
-            "same clips.",
+            "same clips, and beside that of a recognizer that never heard GRID (`wer_second`).",
         ),
     ),
 }

@@ -107,7 +107,7 @@ ORDERS: dict[str, Order] = {
     "speaker_eer": Order(16, 16),
     "gender_agreement": Order(25, 25),
     "gender_agreement_f0": Order(25, 25),
-    "voice_follows_ge2e": Order(16, 20),
+    "voice_follows_ge2e": Order(16, 16),
     "voice_follows": Order(16, 20),
     "f0_voice": Order(220, 740, then=500),
     "f0_follows": Order(20, 20),

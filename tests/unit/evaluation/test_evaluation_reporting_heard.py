@@ -13,6 +13,7 @@ from evaluation.models.las_recognizer import heard_in_training as heard_by_las
 from evaluation.reporting.heard import heard_in_training
 from evaluation.scoring.run import ScoredRun
 from evaluation.scoring.settings import read_settings
+from evaluation.training.recognizer_command import UNSEEN
 
 
 def test_the_shipped_recognizer_says_what_it_heard() -> None:
@@ -27,6 +28,18 @@ def test_the_shipped_recognizer_says_what_it_heard() -> None:
     assert heard_by_las("another") is None
     assert registry.heard_in_training("pocketsphinx", {}) == frozenset()
     assert registry.heard_in_training("whisper", {}) is None
+
+
+def test_the_recognizer_of_the_protocol_heard_nobody_whom_it_keeps() -> None:
+    made = registry.create("las-unseen")
+    heard = registry.heard_in_training("las-unseen-grammar", made.parameters)
+    assert heard
+    assert not {speaker for speaker, _ in heard} & set(UNSEEN)
+    assert registry.unheard(UNSEEN) == ("las-unseen",)
+    assert registry.unheard(("s3", "s5")) == ()
+    assert registry.unheard(("s6",)) == ("las", "las-unseen")
+    assert made.parameters["weights_sha256"] != registry.create("las").parameters["weights_sha256"]
+    assert registry.GRAMMATICAL["las-unseen"] in registry.GRID_ONLY
 
 
 def test_clips_that_were_trained_on_are_counted(
@@ -47,6 +60,7 @@ def test_clips_that_were_trained_on_are_counted(
     (own,) = [heard for name, heard in told.items() if name.startswith("las")]
     assert (own.heard, own.clips, own.speakers) == (1, n_clips, ("s1",))
     assert f"1 of {n_clips} clips, and other recordings of s1" in own.sentence
+    assert own.sentence.endswith("--recognizer las-unseen heard none of these speakers.")
     if "pocketsphinx" in told:
         assert "0 of" in told["pocketsphinx"].sentence
         assert "other recordings" not in told["pocketsphinx"].sentence
