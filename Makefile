@@ -88,7 +88,7 @@ demo-embed:
 demo-inspect:
 	$(BIN)/gridprep inspect $(DEMO)/features --out $(DEMO)/inspect
 
-# The recipe of docs/systems.md; about an hour of one core.
+# What made the bundled weights, on the features of `make demo`; by the sum of its parts some 70 minutes of one core.
 EYES := facetron/weights/synthgrid/model.safetensors
 HALF := --size small --set train.precision=bf16
 baselines: $(STAMP)
@@ -98,7 +98,9 @@ baselines: $(STAMP)
 	$(BIN)/facetron train conversion --system vcvts --manifest $(DEMO)/features --out $(DEMO)/train/vcvts/conversion $(HALF) --set train.epochs=20 --set train.lr_decay=0.9
 	$(BIN)/facetron train face --system vcvts --manifest $(DEMO)/features --from $(DEMO)/train/vcvts/conversion/best.safetensors --out $(DEMO)/train/vcvts/face $(HALF) --set train.epochs=8 --set train.lr_decay=0.7
 	$(BIN)/facetron train reader --system vcvts --manifest $(DEMO)/features --from $(EYES) --from $(DEMO)/train/vcvts/conversion/best.safetensors --from $(DEMO)/train/vcvts/face/best.safetensors --out $(DEMO)/train/vcvts/reader $(HALF) --set train.lip_variants=1 --set train.epochs=12 --set train.lr_decay=0.8
-	$(BIN)/facetron train all --system gan --manifest $(DEMO)/features --from $(EYES) --out $(DEMO)/train/gan $(HALF) --set train.lip_variants=1 --set train.epochs=12 --set train.lr_decay=0.85
+	$(BIN)/facetron train waves --system gan --manifest $(DEMO)/features --from $(EYES) --out $(DEMO)/train/gan/first $(HALF) --set level=0 --set train.lip_variants=1 --set train.epochs=10 --set train.lr_decay=0.8
+	$(BIN)/facetron export --from $(DEMO)/train/gan/first/best.safetensors --out $(DEMO)/train/gan/first/generator.safetensors
+	$(BIN)/facetron train waves --system gan --manifest $(DEMO)/features --from $(EYES) --from $(DEMO)/train/gan/first/generator.safetensors --out $(DEMO)/train/gan/waves $(HALF) --set train.lip_variants=1 --set train.epochs=3 --set train.learning_rate=5e-4 --set train.lr_decay=0.5 --set train.ema=0.97
 	$(BIN)/facetron train painting --system wav2pix --manifest $(DEMO)/features --out $(DEMO)/train/wav2pix $(HALF) --set train.epochs=22 --set train.learning_rate=1e-3 --set train.critic_learning_rate=4e-4
 	$(BIN)/facetron train matching --system choi --manifest $(DEMO)/features --out $(DEMO)/train/choi/matching $(HALF) --set train.epochs=5
 	$(BIN)/facetron train generation --system choi --manifest $(DEMO)/features --from $(DEMO)/train/choi/matching/best.safetensors --out $(DEMO)/train/choi/first $(HALF) --set blur=0 --set train.epochs=8 --set train.ema=0.98

@@ -74,6 +74,10 @@ class GanConfig(BaselineConfig):
     """Weight of the total variation."""
     spectra: float = 70.0
     """Weight of the distance of spectra at several resolutions, in the place of a speech encoder's maps."""
+    level: float = 0.0
+    """Weight of the distance of levels: |ln| of the ratio of a clip's root mean squares. Not in the source.
+    Most lines of a spectrum lie between two harmonics, and distances of lines are content with those, so
+    that what is said whispers and is too quiet."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -82,7 +86,8 @@ class GanConfig(BaselineConfig):
                 f"strides {list(self.strides)} with {len(self.decoder)} channels",
                 f"give one stride for each, which multiply to {2 * self.hop}",
             )
-        if min(self.adversarial, self.penalty, self.absolute, self.variation, self.spectra) < 0:
+        weights = (self.adversarial, self.penalty, self.absolute, self.variation, self.spectra)
+        if min(*weights, self.level) < 0:
             raise BadInput("a weight of a loss is below 0", "give 0 or more")
 
     @property
@@ -254,8 +259,12 @@ class GanStage(BaselineStage[GanConfig, Gan]):
         if self.critics is not None:
             members["adversarial"] = self.critics.score("waves", wave)
             loss = loss + config.adversarial * members["adversarial"]
-        level = wave.square().mean().clamp(min=1e-10) / real.square().mean().clamp(min=1e-10)
-        members["level_db"] = 10 * level.log10()
+        said, meant = (
+            sound.float().square().mean((1, 2)).clamp(min=1e-6) for sound in (wave, real)
+        )
+        members["level"] = 0.5 * (said / meant).log().abs().mean()
+        loss = loss + config.level * members["level"]
+        members["level_db"] = 10 * (said.mean() / meant.mean()).log10()
         return {"loss": loss, "mel": wave_mel_loss(wave, real, config.mel_spec), **members}
 
 
@@ -284,6 +293,7 @@ SMALL = GanConfig(
     hidden=128,
     decoder=(128, 96, 64, 48, 32, 24),
     critic=(16, 32, 64, 128),
+    level=100.0,
 )
 DEBUG = GanConfig(
     size="debug",
@@ -332,12 +342,17 @@ def modules(config: GanConfig) -> dict[str, ModuleEntry]:
 
 
 def departures(config: GanConfig) -> list[str]:
-    return [
+    lines = [
         *shared_departures(config)[1:],
         "16 kHz in place of 50 kHz; widths, strides and kernels are our choice",
         "spectra at several resolutions in the place of the speech encoder's maps (perceptual loss)",
         "weights of the losses are quoted from memory of the paper: 150 L1, 120 variation, 70 perceptual",
     ]
+    if config.level:
+        lines.append(
+            "level: the distance of levels as well, for what is said is too quiet without it"
+        )
+    return lines
 
 
 SYSTEM = System(

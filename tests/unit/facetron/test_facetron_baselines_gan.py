@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,7 +12,17 @@ import soundfile
 import torch
 from facetron_build import make_build
 
-from facetron.baselines.gan import DEBUG, Gan, WaveCritic, overlapped
+from facetron.baselines.gan import (
+    DEBUG,
+    PAPER,
+    SMALL,
+    Gan,
+    GanStage,
+    WaveCritic,
+    defaults,
+    departures,
+    overlapped,
+)
 from facetron.checkpoints import checkpoint
 from facetron.train.critics import WassersteinCritics
 from facetron.train.dataset import ClipDataset, collate
@@ -66,6 +77,29 @@ def test_a_segment_sounds_as_in_the_whole_clip(tmp_path: Path) -> None:
 def test_strides_that_do_not_make_two_pictures_are_refused() -> None:
     with pytest.raises(BadInput, match="which multiply to 1280"):
         replace(DEBUG, strides=(5, 4, 4, 4, 2, 4))
+
+
+def test_the_level_is_a_distance_of_each_clip() -> None:
+    torch.manual_seed(0)
+    voice = 0.1 * torch.randn(2, 1, DEBUG.mel_spec.sample_rate_hz)
+    # One clip at half the level, one at twice: even on the whole, and neither is right.
+    said = voice * torch.tensor([0.5, 2.0])[:, None, None]
+
+    def losses(level: float) -> dict[str, torch.Tensor]:
+        config = replace(DEBUG, adversarial=0.0, level=level)
+        stage = GanStage(config, defaults("waves", config))
+        return stage.losses({"wave": said}, {"wave": voice}, {})
+
+    plain, with_level = losses(0.0), losses(3.0)
+    assert float(plain["level"]) == pytest.approx(math.log(2), rel=1e-4)
+    torch.testing.assert_close(with_level["loss"] - plain["loss"], 3 * plain["level"])
+    energy = voice.square().mean((1, 2))
+    expected = 10 * torch.log10((0.25 * energy[0] + 4 * energy[1]) / energy.sum())
+    torch.testing.assert_close(plain["level_db"], expected)
+    assert "level" in departures(SMALL)[-1]
+    assert "level" not in departures(PAPER)[-1]
+    with pytest.raises(BadInput, match="weight of a loss is below 0"):
+        replace(DEBUG, level=-1.0)
 
 
 def test_a_wave_model_refuses_features_of_another_rate(tmp_path: Path) -> None:
