@@ -50,7 +50,7 @@ def test_options_are_checked_before_anything_is_written(build: Path, tmp_path: P
     assert line("kaldi", "x=1") == "layout kaldi has no option 'x'; it has none"
     assert line("webdataset", "per=1").endswith("it has clips_per_shard")
     assert "whole number" in line("webdataset", "clips_per_shard=0")
-    assert "write NAME=VALUE" in line("webdataset", "clips_per_shard")
+    assert "write --option NAME=VALUE" in line("webdataset", "clips_per_shard")
     assert "unigram5000.model does not exist" in line("auto-avsr", f"spm={tmp_path}")
     assert sorted(tmp_path.iterdir()) == []
 
