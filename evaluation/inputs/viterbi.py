@@ -47,13 +47,22 @@ def _known(content: bytes, states: int) -> Reachable:
     return reachable(np.frombuffer(content, np.float64).reshape(states, states))
 
 
-def viterbi(prob: Doubles, transition: Doubles, *, p_init: Doubles) -> NDArray[np.uint16]:
+def viterbi(
+    prob: Doubles,
+    transition: Doubles,
+    *,
+    p_init: Doubles,
+    transition_min_prob: float | None = None,
+) -> NDArray[np.uint16]:
     """The likeliest states, as `librosa.sequence.viterbi` gives them.
 
     Args:
         prob: (…, states, frames) of the observation in each state.
         transition: (states, states), row from, column to.
         p_init: (states,) of the first frame.
+        transition_min_prob: the least probability that librosa's pYIN lets by from its version 1.0 on, to be
+            quicker. Nothing here heeds it: all possible transitions count, so that a pitch track is the same
+            with every version.
 
     Returns:
         (…, frames) states. Of equally likely ones the lowest.

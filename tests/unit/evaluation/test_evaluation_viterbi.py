@@ -47,6 +47,9 @@ def test_the_states_are_librosas(density: float, how: str) -> None:
             prob[..., 10:20] = 0
         wanted = librosa.sequence.viterbi(prob, transition, p_init=p_init)
         assert np.array_equal(viterbi(prob, transition, p_init=p_init), wanted)
+        # As librosa's pYIN calls it from version 1.0 on.
+        quick = viterbi(prob, transition, p_init=p_init, transition_min_prob=0.5)
+        assert np.array_equal(quick, wanted)
 
 
 def test_a_pitch_track_is_as_with_librosas_own() -> None:
