@@ -233,6 +233,13 @@ class Recording:
         path = self.path
         return self.once("sound", lambda: load_sound(path))
 
+    def clip_sound(self, longest_s: float) -> Sound:
+        """The decoded sound of a clip. Raises `Unscorable` as `sound` does, and `too_long`."""
+        sound = self.sound
+        if sound.duration_s > longest_s:
+            raise Unscorable("too_long", f"{sound.duration_s:.0f} s are no clip")
+        return sound
+
     @property
     def samples(self) -> Samples:
         """(n,) mono at `SCORING_RATE_HZ`. Raises `Unscorable`."""

@@ -170,9 +170,6 @@ class Utmos(Metric):
 
         if self.weights is None:
             raise Unscorable("no_weights", "no weights were given")
-        # Silence, and what is too short, is refused by `sound`.
-        sound = pair.degraded.sound
-        if sound.duration_s > LONGEST_S:
-            raise Unscorable("too_long", f"{sound.duration_s:.0f} s are no clip")
+        sound = pair.degraded.clip_sound(LONGEST_S)  # refuses silence, and what is too short
         value = load_utmos(self.weights).opinion(sound.samples)
         return Measured(round(value, 4), details={"level_dbfs": round(sound.level_dbfs, 2)})

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from dataclasses import asdict
 
-from evaluation.inputs.pairs import Array, Pair, Samples, Unscorable, paired
+from evaluation.inputs.pairs import Array, Pair, Samples, paired
 from evaluation.metrics.base import Measured, Metric, MetricInfo
 from evaluation.models.judges import DISTILLMOS, DNSMOS
 
@@ -67,9 +67,7 @@ class Opinion(Metric):
 
     def measure(self, pair: Pair) -> Measured:
         recording = pair.degraded
-        sound = recording.sound  # refuses silence
-        if sound.duration_s > LONGEST_S:
-            raise Unscorable("too_long", f"{sound.duration_s:.0f} s are no clip")
+        sound = recording.clip_sound(LONGEST_S)  # refuses silence
         return recording.once(f"opinion {self.info.name}", lambda: self.of_sound(sound.samples))
 
 

@@ -299,6 +299,14 @@ class SpeakerEer(Speaker):
         return Measured(nearer, details={"own": own, "others": others, "chance": 50.0})
 
 
+def accuracy_definition(network: str) -> str:
+    """Returns the definition that `SpeakerAccuracy` prints, of another network that hears the voices."""
+    return (
+        f"Percentage of clips whose voice {network} finds closer to the target speaker than to any other "
+        "speaker of the run. Chance: one of the run's speakers at random."
+    )
+
+
 def pairwise_definition(network: str) -> str:
     """Returns the definition that `PairwiseEer` prints, of the network that hears the voices."""
     return (

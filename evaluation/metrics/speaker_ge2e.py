@@ -16,6 +16,7 @@ from evaluation.metrics.speaker import (
     SpeakerAccuracy,
     SpeakerEer,
     SpeakerSimilarity,
+    accuracy_definition,
     pairwise_definition,
 )
 from evaluation.models.ge2e import LEAST_S, embedding_of
@@ -66,10 +67,7 @@ class Ge2eAccuracy(ByGe2e, SpeakerAccuracy):
     info = SpeakerAccuracy.info.variant(
         name="ge2e_accuracy",
         label="Speaker ID (GE2E)",
-        definition=(
-            "Percentage of clips whose voice GE2E finds closer to the target speaker than to any other "
-            "speaker of the run. Chance: one of the run's speakers at random."
-        ),
+        definition=accuracy_definition("GE2E"),
         **SOURCE,
     )
 

@@ -19,6 +19,7 @@ from evaluation.metrics.speaker import (
     SpeakerAccuracy,
     SpeakerEer,
     SpeakerSimilarity,
+    accuracy_definition,
     pairwise_definition,
 )
 from evaluation.models import wavlm
@@ -87,10 +88,7 @@ class WavlmAccuracy(_ByWavlm, SpeakerAccuracy):
     info = SpeakerAccuracy.info.variant(
         name="wavlm_accuracy",
         label="Speaker ID (WavLM)",
-        definition=(
-            "Percentage of clips whose voice WavLM finds closer to the target speaker than to any other "
-            "speaker of the run. Chance: one of the run's speakers at random."
-        ),
+        definition=accuracy_definition("WavLM"),
         **SOURCE,
     )
 

@@ -111,9 +111,6 @@ class SpeechBertScore(Metric):
         folder, layer = self.folder, self.layer
         if folder is None or layer is None:
             raise Unscorable("no_weights", "no network was given")
-        # Silence is refused by `sound`.
-        sound = recording.sound
-        if sound.duration_s > LONGEST_S:
-            raise Unscorable("too_long", f"{sound.duration_s:.0f} s are no clip")
+        sound = recording.clip_sound(LONGEST_S)  # refuses silence
         key = f"frames {self.info.parameters['weights_sha256']} {layer}"
         return recording.once(key, lambda: wavlm.frames(folder, layer, sound.samples))

@@ -188,7 +188,7 @@ class Codebook(nn.Module):
         if not self.quantizes:
             codes = torch.zeros(made.shape[:2], dtype=torch.long, device=made.device)
             return made, codes, made.new_zeros(())
-        own = inside(lengths, *made.shape[:2]).to(made.device)
+        own = inside(lengths, made)
         if self.training and self.fresh:
             self._fill(made[own])
         codes = self.nearest(made.detach())
@@ -439,7 +439,7 @@ class ConversionStage(Stage[VcvtsConfig]):
         return {"loss": loss, **members}
 
     def observe(self, made: Made, batch: Batch) -> None:
-        own = inside(mel_lengths(batch), *made["codes"].shape).to(made["codes"].device)
+        own = inside(mel_lengths(batch), made["codes"])
         self._codes.notes.append(made["codes"][own].cpu())
         self._voices.add(made["voice"], batch["speakers"])
 
@@ -573,7 +573,7 @@ class UnitsStage(BaselineStage[VcvtsConfig, Reading]):
     def losses(self, made: Made, batch: Batch, pairs: Pairs) -> dict[str, Tensor]:
         logits, codes, lengths = made["logits"].transpose(1, 2), made["codes"], mel_lengths(batch)
         loss = averaged(functional.cross_entropy, lengths, logits, codes)
-        own = inside(lengths, *codes.shape).to(codes.device)
+        own = inside(lengths, codes)
         said = (codes != codes[own].mode().values) & own  # the commonest is silence
         right = (logits.argmax(dim=1) == codes) & said
         members = {"units": loss, "right": right.sum() / said.sum().clamp(min=1)}

@@ -32,11 +32,13 @@ def wave_lengths(batch: Batch, unit: int = 1) -> Tensor | None:
     return None if found is None else found * unit
 
 
-def inside(lengths: Tensor | None, clips: int, frames: int) -> Tensor:
-    """(B, T) of what is a clip's own and no padding; `lengths` (B,) in frames, None where none was padded."""
+def inside(lengths: Tensor | None, timed: Tensor) -> Tensor:
+    """(B, T) whether a frame of (B, T, …) is a clip's own and no padding; `lengths` (B,) in frames, None
+    where none was padded."""
+    clips, frames = timed.shape[:2]
     if lengths is None:
-        return torch.ones(clips, frames, dtype=torch.bool)
-    return torch.arange(frames, device=lengths.device) < lengths[:, None]
+        return torch.ones(clips, frames, dtype=torch.bool, device=timed.device)
+    return torch.arange(frames, device=timed.device) < lengths.to(timed.device)[:, None]
 
 
 def of_each_length(lengths: Tensor) -> Iterator[tuple[int, Tensor]]:
