@@ -179,15 +179,16 @@ class Eyes(nn.Module):
         if "reading" in batch:
             lips = batch["reading"].float()
         else:
-            lips = self.read(to_model(batch["lips"]))
+            lips = self.read(to_model(batch["lips"]), batch["lengths"])
         if self.face is None:
             return lips, lips.new_zeros(len(lips), 0)
         return lips, self.face(to_model(batch["face"])).to(lips.dtype)
 
-    def read(self, lips: Tensor) -> Tensor:
-        """(B, C, T, H, W) about ±1 → (B, T, size)."""
+    def read(self, lips: Tensor, lengths: Tensor | None = None) -> Tensor:
+        """(B, C, T, H, W) about ±1 → (B, T, size). A trained lip encoder sees none of the padding of clips
+        with `lengths` (B,)."""
         if self.lip is not None:
-            read: Tensor = self.lip(lips).embedding
+            read: Tensor = self.lip(lips, lengths).embedding
             return read
         assert self.front is not None
         seen: Tensor = self.front(lips)

@@ -34,6 +34,7 @@ from facetron.inventory import ModuleEntry
 from facetron.model import encoders
 from facetron.model.config import FaceConfig, mel_spec
 from facetron.model.face import FaceEncoder
+from facetron.model.padding import embedded
 from facetron.model.sizes import SMALL as FACETRON_SMALL
 from facetron.options import presets_of
 from facetron.synthesis.base import (
@@ -55,7 +56,7 @@ from facetron.train.batches import to_model
 from facetron.train.collapse import Embeddings
 from facetron.train.config import TrainConfig
 from facetron.train.dataset import Batch
-from facetron.train.lengths import embedded, mel_lengths
+from facetron.train.lengths import mel_lengths
 from facetron.train.pictures import Exhibit, mels_shown
 from facetron.train.stage import Made, Pairs, Stage
 from facetron.vocoders.registry import AUTO

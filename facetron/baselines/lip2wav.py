@@ -33,6 +33,7 @@ from facetron.baselines.eyes import (
 from facetron.inventory import ModuleEntry
 from facetron.model.config import LipConfig
 from facetron.model.losses import mel_loss
+from facetron.model.padding import of_each_length
 from facetron.model.sizes import SMALL as FACETRON_SMALL
 from facetron.options import presets_of
 from facetron.synthesis.base import Spoken
@@ -40,7 +41,7 @@ from facetron.systems import System, SystemConfig
 from facetron.train import augment
 from facetron.train.config import TrainConfig
 from facetron.train.dataset import Batch
-from facetron.train.lengths import averaged, mel_lengths, of_each_length
+from facetron.train.lengths import averaged, mel_lengths
 from facetron.train.pictures import Exhibit, mels_shown
 from facetron.train.stage import Made, Pairs
 from manifests.errors import BadInput

@@ -34,6 +34,7 @@ from facetron.inventory import ModuleEntry
 from facetron.model import encoders
 from facetron.model.config import LipConfig, ProsodyConfig
 from facetron.model.losses import mel_loss
+from facetron.model.padding import embedded, inside
 from facetron.model.sizes import SMALL as FACETRON_SMALL
 from facetron.options import presets_of
 from facetron.synthesis.base import Spoken
@@ -43,7 +44,7 @@ from facetron.train.batches import to_model
 from facetron.train.collapse import Embeddings
 from facetron.train.config import TrainConfig
 from facetron.train.dataset import Batch, Field
-from facetron.train.lengths import averaged, embedded, inside, mel_lengths
+from facetron.train.lengths import averaged, mel_lengths
 from facetron.train.observed import Observed
 from facetron.train.pictures import Exhibit, mels_shown
 from facetron.train.stage import Made, Pairs, Stage

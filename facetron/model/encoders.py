@@ -40,7 +40,8 @@ section of the options, a prosody encoder also with the number of mel bands."""
 
 
 class Encoder(Protocol):
-    """The interface that a class of any kind has beside being a `torch.nn.Module`."""
+    """The interface that a class of any kind has beside being a `torch.nn.Module`. Encoders of lips and of
+    mels take `lengths` (B,) beside a batch in which shorter clips were padded."""
 
     @property
     def embedding_size(self) -> int:

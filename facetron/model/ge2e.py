@@ -19,6 +19,7 @@ from torch.nn import functional
 
 from facetron.model.config import GE2E_SIZE, ProsodyConfig
 from facetron.model.encoders import HearsMels
+from facetron.model.padding import embedded
 from manifests.errors import BadInput
 from manifests.mel import DEFAULT, mel_basis, window
 from manifests.precision import full_precision
@@ -64,8 +65,13 @@ class Ge2eVoice(HearsMels, nn.Module):
         twice = functional.interpolate(bands, scale_factor=2, mode="linear")
         return twice.transpose(1, 2)
 
-    def forward(self, mel: Tensor) -> Tensor:
+    def forward(self, mel: Tensor, lengths: Tensor | None = None) -> Tensor:
         """Eq. 5: (B, 80, T) log mels → (B, 256) p, of unit length and without negative numbers.
+
+        Args:
+            mel: (B, 80, T) log mels.
+            lengths: (B,) frames of each clip where shorter ones were padded. A clip's level and pieces
+                are those of its own frames.
 
         Raises:
             BadInput: another number of bands.
@@ -74,6 +80,8 @@ class Ge2eVoice(HearsMels, nn.Module):
             raise BadInput(
                 f"a mel of shape {tuple(mel.shape)}", f"pass (batch, {DEFAULT.n_mels}, frames)"
             )
+        if lengths is not None:
+            return embedded(self, lengths, mel)
         with full_precision(mel.device):
             heard = self.features(mel)
             missing = PIECE_FRAMES - heard.shape[1]

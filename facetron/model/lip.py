@@ -14,6 +14,7 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 from facetron.model.config import LipConfig
 from facetron.model.ctc import vocabulary
 from facetron.model.encoders import Sized
+from facetron.model.padding import inside, normed
 from manifests.errors import BadInput
 from manifests.precision import full_precision
 
@@ -110,19 +111,21 @@ class ConvStage(nn.Module):
         self.residual = residual
         self.pool = nn.MaxPool3d((1, 2, 2))
 
-    def forward(self, x: Tensor, real: Tensor | None) -> Tensor:
+    def forward(self, x: Tensor, own: Tensor | None) -> Tensor:
         """(B, C, T, H, W) → (B, C', T, H / 2 / stride, W / 2 / stride)."""
-        x = self.conv(_kept(x, real))
+        x = self.conv(_kept(x, own))
         if self.residual is None:
             # A maximum passes through ReLU and dropout, to the same bits at a quarter of their cost.
-            first: Tensor = self._shaped(self.pool(x))
+            first: Tensor = self._shaped(self.pool(x), own)
             return first
-        x = self.residual(self._shaped(x), real)
+        x = self.residual(self._shaped(x, own), own)
         pooled: Tensor = self.pool(x)
         return pooled
 
-    def _shaped(self, x: Tensor) -> Tensor:
-        shaped: Tensor = self.dropout(functional.relu(x if self.norm is None else self.norm(x)))
+    def _shaped(self, x: Tensor, own: Tensor | None) -> Tensor:
+        if self.norm is not None:
+            x = normed(self.norm, x, own)
+        shaped: Tensor = self.dropout(functional.relu(x))
         return shaped
 
 
@@ -137,17 +140,17 @@ class ResidualBlock(nn.Module):
         self.dropout = nn.Dropout3d(dropout)
         self.scale = scale
 
-    def forward(self, x: Tensor, real: Tensor | None) -> Tensor:
+    def forward(self, x: Tensor, own: Tensor | None) -> Tensor:
         """(B, C, T, H, W) → the same shape."""
-        inner = self.dropout(functional.relu(self.reduce(_kept(x, real))))
-        update: Tensor = self.expand(_kept(inner, real))
+        inner = self.dropout(functional.relu(self.reduce(_kept(x, own))))
+        update: Tensor = self.expand(_kept(inner, own))
         return x + self.scale * update
 
 
-def _kept(x: Tensor, real: Tensor | None) -> Tensor:
-    """(B, C, T, H, W) with frames beyond a clip's end set to zero, which is what a convolution
+def _kept(x: Tensor, own: Tensor | None) -> Tensor:
+    """(B, C, T, H, W) with frames that are not in `own` (B, T) set to zero, which is what a convolution
     sees beyond the end of an unpadded clip."""
-    return x if real is None else x * real
+    return x if own is None else x * own[:, None, :, None, None]
 
 
 class LipEncoder(Sized, nn.Module):
@@ -242,13 +245,10 @@ class LipEncoder(Sized, nn.Module):
         frames = lips.shape[2]
         if lengths is not None and int(lengths.min()) == frames:
             lengths = None  # nothing was padded: no masks, no packing
-        real = None
-        if lengths is not None:
-            positions = torch.arange(frames, device=lips.device)
-            real = (positions < lengths.to(lips.device)[:, None]).to(lips)[:, None, :, None, None]
+        own = None if lengths is None else inside(lengths, lips.transpose(1, 2))
         x = lips.contiguous(memory_format=torch.channels_last_3d)
         for stage in self.stages:
-            x = stage(x, real)
+            x = stage(x, own)
         sequence = x.permute(0, 2, 1, 3, 4).flatten(2)  # (B, T, C · H · W)
         hidden = self.dropout(self._recur(sequence, lengths))
         embedding = self.fc1(hidden)

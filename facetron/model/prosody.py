@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from facetron.model.config import ProsodyConfig
 from facetron.model.encoders import HearsMels
+from facetron.model.padding import inside, normed
 from manifests.errors import BadInput
 from manifests.precision import full_precision
 
@@ -37,16 +38,30 @@ class ReferenceEncoder(nn.Module):
             bands = (bands + 1) // 2
         self.gru = nn.GRU(filters[-1] * bands, gru_size, batch_first=True)
 
-    def forward(self, mel: Tensor) -> Tensor:
-        """(B, n_mels, T) → (B, gru_size)."""
+    def forward(self, mel: Tensor, lengths: Tensor | None = None) -> Tensor:
+        """(B, n_mels, T), (B,) frames of each clip where shorter ones were padded → (B, gru_size)."""
         x = mel.transpose(1, 2).unsqueeze(1)  # (B, 1, T, n_mels)
+        own = None
+        if lengths is not None:
+            lengths = lengths.to(mel.device)
+            own = inside(lengths, x[:, 0])
+            x = x * own[:, None, :, None]
         for conv, bn in zip(self.convs, self.bns, strict=True):
-            x = torch.relu(bn(conv(x)))
+            x = conv(x)
+            if lengths is not None:
+                lengths = (lengths + 1) // 2
+                own = inside(lengths, x[:, 0])
+            x = torch.relu(normed(bn, x, own))
+            if own is not None:
+                x = x * own[:, None, :, None]
         sequence = x.transpose(1, 2).flatten(2)  # (B, T / 64, C · bands)
         # cuDNN casts a recurrence to half precision whatever autocast was asked for, and overflows.
         with full_precision(sequence.device):
-            state: Tensor = self.gru(sequence.float())[1]
-        return state.squeeze(0)
+            states, last = self.gru(sequence.float())
+        state: Tensor = last.squeeze(0)
+        if lengths is not None:
+            state = states[torch.arange(len(states), device=states.device), lengths - 1]
+        return state
 
 
 class StyleTokens(nn.Module):
@@ -102,11 +117,13 @@ class ProsodyEncoder(HearsMels, nn.Module):
             else nn.Linear(size, config.embedding_size)
         )
 
-    def forward(self, mel: Tensor) -> Tensor:
+    def forward(self, mel: Tensor, lengths: Tensor | None = None) -> Tensor:
         """Eq. 5: p = E_prosody(M).
 
         Args:
             mel: (B, n_mels, T) log mel.
+            lengths: (B,) frames of each clip where shorter ones were padded. A clip's embedding does
+                not depend on the padding.
 
         Returns:
             (B, embedding_size), of any length: Eq. 5 looks at directions only.
@@ -118,7 +135,7 @@ class ProsodyEncoder(HearsMels, nn.Module):
             raise BadInput(
                 f"a mel of shape {tuple(mel.shape)}", f"pass (batch, {self.n_mels}, frames)"
             )
-        state = self.encoder(mel)
+        state = self.encoder(mel, lengths)
         if self.stl is not None:
             state = self.stl(state)
         embedding: Tensor = self.project(state)

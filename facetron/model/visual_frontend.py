@@ -10,12 +10,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Literal
 
-import torch
 from torch import Tensor, nn
 
 from facetron.model.config import LipConfig
 from facetron.model.encoders import Sized
 from facetron.model.lip import lip_input
+from facetron.model.padding import inside
 from manifests.errors import BadInput
 
 REGION_PX, VIEW_PX = 96, 88
@@ -92,7 +92,7 @@ def real_frames(lips: Tensor, lengths: Tensor | None) -> Tensor | None:
             f"lengths of shape {tuple(lengths.shape)} from {int(lengths.min())}",
             "give each clip one frame or more",
         )
-    return torch.arange(frames, device=lips.device) < lengths.to(lips.device)[:, None]
+    return inside(lengths, lips.transpose(1, 2))
 
 
 def _activation(kind: Relu, channels: int) -> nn.Module:

@@ -51,7 +51,7 @@ def lips_read(facetron: Facetron, batch: Batch) -> Tensor:
     if "reading" in batch:
         beforehand: Tensor = batch["reading"].float()
         return beforehand
-    return facetron.read_lips(to_model(batch["lips"])).embedding
+    return facetron.read_lips(to_model(batch["lips"]), batch["lengths"]).embedding
 
 
 class Speaking(nn.Module):

@@ -10,12 +10,13 @@ from facetron.model import encoders
 from facetron.model.config import LossConfig, ModelConfig
 from facetron.model.face import FaceEncoder
 from facetron.model.losses import contrastive_loss, cosine_loss
+from facetron.model.padding import embedded
 from facetron.model.prosody import ProsodyEncoder
 from facetron.train.batches import to_model
 from facetron.train.collapse import Embeddings
 from facetron.train.config import TrainConfig
 from facetron.train.dataset import Batch
-from facetron.train.lengths import embedded, mel_lengths
+from facetron.train.lengths import mel_lengths
 from facetron.train.stage import FacetronStage, Made, Pairs
 
 

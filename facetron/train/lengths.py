@@ -8,11 +8,12 @@ were no lengths.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
 
+from facetron.model.padding import of_each_length
 from facetron.train.dataset import Batch
 
 LENGTHS = ".lengths"
@@ -30,21 +31,6 @@ def wave_lengths(batch: Batch, unit: int = 1) -> Tensor | None:
     """(B,) mel frames of each clip's segment, times `unit`; None where none was padded."""
     found: Tensor | None = batch.get("wave_mel_lengths")
     return None if found is None else found * unit
-
-
-def inside(lengths: Tensor | None, timed: Tensor) -> Tensor:
-    """(B, T) whether a frame of (B, T, …) is a clip's own and no padding; `lengths` (B,) in frames, None
-    where none was padded."""
-    clips, frames = timed.shape[:2]
-    if lengths is None:
-        return torch.ones(clips, frames, dtype=torch.bool, device=timed.device)
-    return torch.arange(frames, device=timed.device) < lengths.to(timed.device)[:, None]
-
-
-def of_each_length(lengths: Tensor) -> Iterator[tuple[int, Tensor]]:
-    """(length, indices of the clips that have it), shortest first."""
-    for length in sorted(set(lengths.tolist())):
-        yield length, (lengths == length).nonzero().flatten()
 
 
 def averaged(loss: Callable[..., Tensor], lengths: Tensor | None, *timed: Tensor) -> Tensor:
@@ -68,17 +54,3 @@ def averaged(loss: Callable[..., Tensor], lengths: Tensor | None, *timed: Tensor
         for length, which in of_each_length(lengths)
     ]
     return torch.stack(parts).sum(0)
-
-
-def embedded(module: Callable[[Tensor], Tensor], lengths: Tensor | None, timed: Tensor) -> Tensor:
-    """(B, D) embeddings of (B, …, T) clips, each of its own length; see `averaged`. For modules whose
-    clips do not depend on each other, such as one in evaluation mode."""
-    if lengths is None:
-        return module(timed)
-    found: list[Tensor] = [timed] * len(lengths)
-    for length, which in of_each_length(lengths):
-        for index, embedding in zip(
-            which.tolist(), module(timed[which][..., :length]), strict=True
-        ):
-            found[index] = embedding
-    return torch.stack(found)

@@ -35,7 +35,8 @@ class Retelling(nn.Module):
         self.decoder = Decoder(config.decoder, config.condition_size, n_mels)
 
     def forward(self, batch: Batch) -> Made:
-        prosody = functional.normalize(self.prosody(batch["mel"]), dim=-1)
+        heard = self.prosody(batch["mel"], mel_lengths(batch))
+        prosody = functional.normalize(heard, dim=-1)
         words = batch["words"].clamp(min=0)  # words that are not GRID's, and padding, as pauses
         mel = self.decoder(concatenate(self.words(words), prosody))
         return {"prosody": prosody, "mel": mel}

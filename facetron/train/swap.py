@@ -23,9 +23,10 @@ from facetron.model.config import VocoderConfig
 from facetron.model.excitation import CENTS, MIDDLE_HZ, Pitch, PitchReader
 from facetron.model.facetron import Facetron
 from facetron.model.losses import contrastive_loss
+from facetron.model.padding import embedded
 from facetron.model.prosody import ProsodyEncoder
 from facetron.model.vocoder import Vocoder
-from facetron.train.lengths import averaged, embedded
+from facetron.train.lengths import averaged
 from facetron.train.observed import Observed
 from manifests.corpus_lists import gender_of
 from manifests.errors import BadInput

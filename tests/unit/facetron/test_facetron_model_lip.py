@@ -79,6 +79,24 @@ def test_a_clip_does_not_depend_on_its_padding(filler: float) -> None:
     torch.testing.assert_close(out.logits[1], model(padded[1:]).logits[0])
 
 
+@pytest.mark.parametrize("bottleneck", [0, 4])
+def test_batch_norms_learn_from_no_padding(bottleneck: int) -> None:
+    """In training as well a clip is read alike however far it was padded."""
+    short, long = lips(1, 6), lips(1, 11)
+    found, buffers = [], []
+    for frames, filler in ((11, 0.0), (15, 7.0)):
+        model = encoder(
+            batch_norm=True, conv_dropout=0.0, dropout=0.0, bottleneck=bottleneck
+        ).train()
+        padded = torch.full((2, 1, frames, 16, 16), filler)
+        padded[0, :, :6], padded[1, :, :11] = short[0], long[0]
+        out = model(padded, torch.tensor([6, 11]))
+        found.append(torch.cat([out.logits[0, :6], out.logits[1, :11]]))
+        buffers.append({name: value.clone() for name, value in model.named_buffers()})
+    torch.testing.assert_close(found[0], found[1])
+    torch.testing.assert_close(buffers[0], buffers[1])
+
+
 def test_evaluation_is_deterministic_and_training_drops_whole_channels() -> None:
     model = encoder()
     assert torch.equal(model(lips()).logits, model(lips()).logits)

@@ -100,3 +100,38 @@ def test_style_attention_equals_pytorchs() -> None:
 def test_other_bands_are_refused() -> None:
     with pytest.raises(BadInput, match="a mel of shape"):
         encoder("gru")(torch.zeros(1, 64, 150))
+
+
+@pytest.mark.parametrize("kind", ["gru", "gst"])
+@pytest.mark.parametrize("frames", [64, 97, 150])
+def test_an_embedding_does_not_depend_on_padding(kind: str, frames: int) -> None:
+    model, mel = encoder(kind), torch.randn(2, 80, 150)
+    alone = model(mel[:1, :, :frames])[0]
+    for fill in (-11.5, 40.0):
+        batch = mel.clone()
+        batch[0, :, frames:] = fill
+        found = model(batch, torch.tensor([frames, 150]))
+        torch.testing.assert_close(found[0], alone)
+        torch.testing.assert_close(found[1], model(mel[1:])[0])
+
+
+def test_in_training_statistics_are_of_the_clips_own_frames() -> None:
+    """What pads a batch changes neither an embedding nor what the batch norms remember."""
+    mel, lengths = torch.randn(3, 80, 150), torch.tensor([150, 40, 101])
+    found, buffers = [], []
+    for fill, more in ((-11.5, 0), (40.0, 0), (0.0, 75)):
+        model = encoder("gru").train()
+        batch = torch.nn.functional.pad(mel, (0, more), value=fill)
+        for clip, length in zip(batch, lengths.tolist(), strict=True):
+            clip[:, length:] = fill
+        found.append(model(batch, lengths))
+        buffers.append({name: value.clone() for name, value in model.named_buffers()})
+    for other, kept in zip(found[1:], buffers[1:], strict=True):
+        torch.testing.assert_close(other, found[0])
+        torch.testing.assert_close(kept, buffers[0])
+
+
+def test_lengths_that_pad_nothing_change_nothing() -> None:
+    mel, lengths = torch.randn(3, 80, 150), torch.full((3,), 150)
+    for model in (encoder("gru"), encoder("gru").train()):
+        torch.testing.assert_close(model(mel, lengths), model(mel))

@@ -226,3 +226,48 @@ def test_losses_of_lip2wav_are_the_mean_of_its_clips() -> None:
         assert float(value) == pytest.approx(float(whole[name]), rel=1e-5), name
         mean = torch.stack([one[name] for one in own]).mean()
         assert float(value) == pytest.approx(float(mean), rel=1e-4), name
+
+
+@pytest.mark.parametrize("kind", ["gru", "ge2e"])
+def test_the_prosody_stage_hears_no_padding(kind: str) -> None:
+    """In training, where batch norms look at the whole batch: what pads it changes no embedding."""
+    sets = [f"prosody.kind={kind}", *(f"{s}.embedding_size=256" for s in ("prosody", "face"))]
+    options = model_config("debug", sets=sets)
+    spec = options.mel_spec
+    clips = [clip(n, i, spec.n_mels, spec.hop_samples) for i, n in enumerate(FRAMES)]
+    found = []
+    for fill in (-11.5, 30.0):
+        torch.manual_seed(0)
+        stage = ProsodyStage(options, TrainConfig())
+        stage.generator.train()
+        batch, _ = batch_of(clips)
+        for mel, length in zip(batch["mel"], FRAMES, strict=True):
+            mel[:, length:] = fill
+        found.append(stage.generator(batch)["prosody"])
+    torch.testing.assert_close(found[0], found[1])
+    longest = batch["mel"].shape[-1]
+    assert [n for n in FRAMES if n < longest]
+
+
+@pytest.mark.parametrize("make", [DecoderStage, JointStage])
+def test_lips_of_a_voice_are_read_without_their_padding(make: Make) -> None:
+    """The Bi-GRU reads backward: from the end of a clip, not from the gray that pads it."""
+    torch.manual_seed(0)
+    options = config()
+    stage = make(options, TrainConfig())
+    stage.start_from(frozenset({"prosody", "vocoder"}))
+    stage.generator.eval()
+    side, spec = options.lip.input_px, options.mel_spec
+    lips = torch.randint(0, 256, (1, 40, side, side), dtype=torch.uint8)
+    face = torch.zeros(3, options.face.input_px, options.face.input_px, dtype=torch.uint8)
+    seen = []
+    for others in ([], [75]):
+        items = []
+        for frames in (40, *others):
+            target, _ = clip(2 * frames, 0, spec.n_mels, spec.hop_samples)
+            shown = lips if frames == 40 else torch.zeros(1, frames, side, side, dtype=torch.uint8)
+            target |= {"lips": shown, "face": face, "targets": torch.tensor([1])}
+            target["wave"], target["wave_mel"] = target["wave"][:, :640], target["wave_mel"][:, :2]
+            items.append(target)
+        seen.append(stage.generator(collate(items))["lip"][0, :40])
+    torch.testing.assert_close(seen[0], seen[1])
