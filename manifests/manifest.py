@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar, overload
 import numpy as np
 from numpy.typing import NDArray
 
+from manifests.corpus_names import corpus_of
 from manifests.errors import BadInput, ManifestError
 from manifests.features import read_landmarks, read_mel, read_prosody, read_sound
 from manifests.io import SUBSETS
@@ -253,6 +254,11 @@ class Manifest(Sequence[FeatureRow]):
     def language(self) -> str:
         """Language of the sentences, `grid` or `english` (`manifests.language`)."""
         return str(self.header.get("language", "grid"))
+
+    @property
+    def corpus(self) -> str:
+        """Name of the corpus (`manifests.corpus_names`); "" where the header names none of them."""
+        return corpus_of(self.header)
 
     @property
     def mel_spec(self) -> MelSpec:

@@ -398,6 +398,8 @@ class RunInfo(Record):
         parameters: all parameters needed to repeat the run. Those of pictures have `system`,
             `checkpoint`, `checkpoint_sha256`, `trained_on` (speakers), `variants` and `side_px`.
         versions: library → version.
+        corpus: the corpus of the clips, one of `manifests.corpus_names.LABELS`; "" where it is not known,
+            as in runs that were written before it was recorded.
     """
 
     name: str
@@ -409,6 +411,7 @@ class RunInfo(Record):
     manifest_sha256: str = ""
     parameters: dict[str, Any] = field(default_factory=dict)
     versions: dict[str, str] = field(default_factory=dict)
+    corpus: str = ""
     schema_version: int = SCHEMA_VERSION
 
     @property

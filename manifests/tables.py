@@ -243,7 +243,9 @@ def write_csv(
 
 
 def _written(cell: object) -> object:
-    return csv_text(cell) if isinstance(cell, str) and not _NUMBER.fullmatch(cell) else cell
+    if not isinstance(cell, str) or not cell or cell[0].isalnum():
+        return cell
+    return csv_text(cell) if not _NUMBER.fullmatch(cell) else cell
 
 
 # --- cells

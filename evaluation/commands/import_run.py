@@ -12,6 +12,7 @@ import click
 from evaluation.commands.options import json_option, out_option
 from evaluation.importing import run as importing
 from evaluation.importing.matching import OUTCOMES, ImportOptions
+from manifests.corpus_names import LABELS
 from manifests.errors import TooManyFailures
 from manifests.outputs import Command
 from manifests.runs import KINDS
@@ -69,6 +70,12 @@ SHOWN = 3
     show_default=True,
     help="Subset of the manifest's split (train, val, test, all). Without a manifest, a label only.",
 )
+@click.option(
+    "--corpus",
+    type=click.Choice([*LABELS]),
+    help="Corpus of the clips, where no manifest says it: a report then knows which of them its "
+    "recognizer heard in training.",
+)
 @click.option("--split", default="", help="Without a manifest: name of the split, for captions.")
 @click.option(
     "--kind",
@@ -85,13 +92,13 @@ SHOWN = 3
     help="Number of files that may fail before the exit code is non-zero.",
 )
 @json_option
-def import_run(max_failures: int, as_json: bool, **given: Any) -> None:
+def import_run(max_failures: int, as_json: bool, corpus: str | None, **given: Any) -> None:
     """Make a run directory from the speech of any system, in any audio format and at any rate.
 
     Nothing is resampled or cut. OUT/import.jsonl records the outcome of every file; clips without a
     file count as missing.
     """
-    report, out = importing.import_run(ImportOptions(**given)), given["out"]
+    report, out = importing.import_run(ImportOptions(**given, corpus=corpus or "")), given["out"]
     if as_json:
         told = {
             "out": str(out),

@@ -11,6 +11,7 @@ from evaluation.importing.aliases import Aliases, read_aliases
 from evaluation.importing.patterns import Named, Pattern, files_below
 from evaluation.inputs.versa import read_scp
 from manifests.corpus_lists import SPEAKERS, gender_of, speaker_of
+from manifests.corpus_names import LABELS, corpus_of
 from manifests.errors import BadInput
 from manifests.grammar import is_stem, sentence_of
 from manifests.io import read_manifest, sha256_file
@@ -47,6 +48,7 @@ class ImportOptions:
         split: name of the split where there is no manifest.
         sentences: a table of the sentences and speakers of clips, for corpora other than GRID.
         aliases: a table of names that files write otherwise.
+        corpus: of the clips, one of `manifests.corpus_names.LABELS`; "" for what the manifest says.
     """
 
     wavs: Path
@@ -61,6 +63,7 @@ class ImportOptions:
     split: str = ""
     sentences: Path | None = None
     aliases: Path | None = None
+    corpus: str = ""
 
 
 @dataclass(frozen=True)
@@ -101,7 +104,7 @@ class Asked:
     Attributes:
         clips: as far as they are known, wav and reference still empty.
         recordings: where their recordings lie.
-        split, manifest_sha256: of the run.
+        split, manifest_sha256, corpus: of the run.
         only: whether files of other clips are left out.
         elsewhere: clips that the manifest has in another subset → that one.
         told: clips of the table of sentences; empty without one.
@@ -116,6 +119,7 @@ class Asked:
     elsewhere: dict[ClipName, str] = field(default_factory=dict)
     told: dict[ClipName, RunClip] = field(default_factory=dict)
     aliases: Aliases = field(default_factory=Aliases)
+    corpus: str = ""
 
     def clip(self, speaker: str, stem: str) -> RunClip:
         """A clip with what is known of it: from the manifest, the table, or GRID's own names."""
@@ -140,10 +144,16 @@ def clips_asked_for(options: ImportOptions, lines: list[ImportedFile]) -> Asked:
         raise BadInput(f"--manifest and {other} were both given", "give one of them")
     aliases = read_aliases(options.aliases)
     if options.manifest is not None:
-        return replace(_of_manifest(options.manifest, options.subset), aliases=aliases)
+        asked = _of_manifest(options.manifest, options.subset)
+        if options.corpus and asked.corpus not in ("", options.corpus):
+            raise BadInput(
+                f"{options.manifest} is of {LABELS[asked.corpus]}, --corpus says {options.corpus}",
+                "leave --corpus out",
+            )
+        return replace(asked, aliases=aliases, corpus=asked.corpus or options.corpus)
     told = {} if options.sentences is None else read_sentences(options.sentences)
     if options.references is None:
-        return Asked({}, {}, options.split, told=told, aliases=aliases)
+        return Asked({}, {}, options.split, told=told, aliases=aliases, corpus=options.corpus)
     known = Asked({}, {}, "", told=told)
     pattern = Pattern(options.reference_pattern or options.pattern)
     found = name_files(
@@ -158,7 +168,7 @@ def clips_asked_for(options: ImportOptions, lines: list[ImportedFile]) -> Asked:
         )
     files = {key[:2]: path_of(options.references, file) for key, file in found.items()}
     clips = {name: known.clip(*name) for name in files}
-    return Asked(clips, files, options.split, told=told, aliases=aliases)
+    return Asked(clips, files, options.split, told=told, aliases=aliases, corpus=options.corpus)
 
 
 def read_sentences(path: Path) -> dict[ClipName, RunClip]:
@@ -207,6 +217,7 @@ def _of_manifest(path: Path, subset: str) -> Asked:
         sha256_file(path),
         only=True,
         elsewhere={(row.speaker, row.stem): row.subset for row in rows},
+        corpus=corpus_of(header),
     )
 
 

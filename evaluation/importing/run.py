@@ -147,6 +147,7 @@ def _info(options: ImportOptions, asked: Asked, n_expected: int) -> RunInfo:
             "aliases": dict(asked.aliases.meant),
         },
         versions={n: library_version(n) for n in ("facetron-toolkit", "soundfile", "av")},
+        corpus=asked.corpus,
     )
 
 

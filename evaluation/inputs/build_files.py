@@ -6,12 +6,14 @@ from __future__ import annotations
 
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
 
 from evaluation.inputs.pairs import Run, Unscorable
+from manifests.corpus_names import LABELS, SYNTHGRID, corpus_of
 from manifests.errors import ManifestError
 from manifests.io import open_jsonl, read_json, read_manifest
 from manifests.records import POINT_NAMES, ManifestRow, RunClip
@@ -113,28 +115,41 @@ def has_landmarks(run: Run) -> bool:
 
 
 @lru_cache(maxsize=16)
-def _kind(manifest: Path, _mtime_ns: int, _size: int) -> str:
+def _header(manifest: Path, _mtime_ns: int, _size: int) -> dict[str, Any]:
     with open_jsonl(manifest, "manifest", ManifestRow) as (header, _, _):
-        return str(header.get("corpus_kind", ""))
+        return header
+
+
+def header_of(build: Path) -> dict[str, Any]:
+    """The first line of a build's manifest, read once; empty where it cannot be read."""
+    manifest = build / "manifest.jsonl"
+    try:
+        status = manifest.stat()
+        return _header(manifest, status.st_mtime_ns, status.st_size)
+    except (ManifestError, OSError):
+        return {}
+
+
+def build_of(run: Run) -> Path | None:
+    """The build in which the first recording of a run lies, as then all should."""
+    recording = next(filter(None, map(run.reference, run.clips)), None)
+    return None if recording is None else find_build(recording)
+
+
+def corpus_name(run: Run) -> str:
+    """Returns the corpus of a run's clips, one of `manifests.corpus_names.LABELS`: what the build says in
+    which its recordings lie, else what the run says of itself; "" where neither does."""
+    build = build_of(run)
+    stated = "" if build is None else corpus_of(header_of(build))
+    return stated or (run.info.corpus if run.info.corpus in LABELS else "")
 
 
 def of_synthgrid(run: Run) -> bool:
-    """Returns whether the first recording of a run lies in a build of SynthGRID, as then all should."""
-    for clip in run.clips:
-        recording = run.reference(clip)
-        build = None if recording is None else find_build(recording)
-        if build is None:
-            return False
-        manifest = build / "manifest.jsonl"
-        try:
-            status = manifest.stat()
-            return _kind(manifest, status.st_mtime_ns, status.st_size) == "synthgrid"
-        except (ManifestError, OSError):
-            return False
-    return False
+    """Returns whether the clips of a run are SynthGRID's."""
+    return corpus_name(run) == SYNTHGRID
 
 
-def corpus_of(build: Path) -> Path | None:
+def source_of(build: Path) -> Path | None:
     """The corpus that a build was made from, as it was named then."""
     try:
         values = read_json(build / "provenance.json")

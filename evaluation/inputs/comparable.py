@@ -12,7 +12,9 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 
+from evaluation.inputs.build_files import corpus_name
 from evaluation.inputs.pairs import Run, check_comparable, check_names
+from manifests.corpus_names import LABELS
 from manifests.errors import BadInput
 from manifests.ordering import natural
 from manifests.records import RunClip
@@ -46,6 +48,7 @@ def check_same_clips(runs: Sequence[Run]) -> None:
         BadInput: the first difference, with the clips named.
     """
     check_comparable(list(runs))
+    check_same_corpus(runs)
     first = runs[0]
     for run in runs[1:]:
         if run.info.n_expected != first.info.n_expected:
@@ -77,13 +80,26 @@ def check_same_clips(runs: Sequence[Run]) -> None:
         raise BadInput(f"{names} have no clip in common", "compare others")
 
 
+def check_same_corpus(runs: Sequence[Run]) -> None:
+    """Raises `BadInput` where two runs are known to be of different corpora: GRID and SynthGRID have clips of
+    the same names and sentences."""
+    known = [(run, corpus) for run in runs if (corpus := corpus_name(run))]
+    for run, corpus in known[1:]:
+        if corpus != known[0][1]:
+            raise BadInput(
+                f"{known[0][0].root} holds clips of {LABELS[known[0][1]]}, {run.root} of {LABELS[corpus]}",
+                "report them separately: their numbers do not compare",
+            )
+
+
 def common_clips(runs: Sequence[Run]) -> Common:
     """The clips that all runs hold, of the same words and recordings, whatever else they hold.
 
     Raises:
-        BadInput: two runs of one name, or no such clip.
+        BadInput: two runs of one name, runs of different corpora, or no such clip.
     """
     check_names(list(runs))
+    check_same_corpus(runs)
     clips = [_by_label(run) for run in runs]
     shared = set(clips[0]).intersection(*clips[1:])
     differing: dict[str, str] = {}

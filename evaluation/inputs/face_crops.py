@@ -78,7 +78,7 @@ def cut(frames: Pictures, track: NDArray[np.float64], side_px: int) -> Pictures:
 
 def video_of(build: Path, row: ManifestRow, corpus: Path | None) -> Path:
     """The clip's source video. Raises `Unscorable`: `no_video`."""
-    root = corpus or build_files.corpus_of(build)
+    root = corpus or build_files.source_of(build)
     path = None if root is None else root / row.source_path
     if path is None or not path.is_file():
         raise Unscorable(

@@ -10,7 +10,6 @@ from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import signal
 
 Samples = NDArray[np.float64]
 
@@ -43,6 +42,8 @@ def active_level_dbov(samples: Samples, rate_hz: int) -> float:
     if energy == 0:
         raise ValueError("silence has no active level")
     g = np.exp(-1 / (rate_hz * TIME_CONSTANT_S))
+    from scipy import signal
+
     once = signal.lfilter([1 - g], [1, -g], np.abs(samples))
     envelope = signal.lfilter([1 - g], [1, -g], once)
     hangover = int(np.ceil(HANGOVER_S * rate_hz))

@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from evaluation.inputs.build_files import corpus_of, find_build, row_of
+from evaluation.inputs.build_files import find_build, row_of, source_of
 from evaluation.inputs.pairs import Run, Unscorable, read_run
 from evaluation.inputs.run_files import RunFiles
 from evaluation.inputs.speaker_recordings import even
@@ -197,7 +197,7 @@ def law_path(run: Run) -> Path | None:
     for clip in run.clips:
         path = run.reference(clip)
         build = None if path is None else find_build(path)
-        corpus = None if build is None else corpus_of(build)
+        corpus = None if build is None else source_of(build)
         if corpus is not None:
             found = corpus / "speakers.json"
             return found if found.is_file() else None

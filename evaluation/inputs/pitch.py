@@ -14,7 +14,6 @@ from unittest import mock
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import signal
 
 from evaluation.inputs.compiled import import_librosa
 from evaluation.inputs.pairs import SCORING_RATE_HZ, Recording, Samples, Unscorable
@@ -48,6 +47,8 @@ def track_f0(samples: Samples) -> NDArray[np.float64]:
 
     Zero-phase Butterworth high-pass, pYIN, and the gate on each frame's RMS.
     """
+    from scipy import signal
+
     librosa = import_librosa()
     highpass = signal.butter(
         HIGHPASS_ORDER, HIGHPASS_HZ, "highpass", fs=SCORING_RATE_HZ, output="sos"

@@ -12,6 +12,7 @@ import re
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from manifests.grammar import SLOTS, VOCABULARY, WORDS
 from manifests.language import ENGLISH, normalized
@@ -44,6 +45,7 @@ PAUSES = ("sil", "sp")
 LETTER_NAMES = {"zed": "z", "zee": "z"}
 
 
+@lru_cache(maxsize=1 << 16)
 def normalize(text: str) -> str:
     """The words of a transcript, lower case, one space between them.
 

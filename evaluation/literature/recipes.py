@@ -102,6 +102,7 @@ class Recipe:
             are not known, so that they must be saved by hand.
         verified: by what the place is known.
         license: of the samples.
+        corpus: of the clips (`manifests.corpus_names`).
         folder: in the repository, or below the page.
         reference_pattern: of the recordings below the folder; "" where there are none.
         sentences: of clips whose names are no sentences of GRID.
@@ -118,6 +119,7 @@ class Recipe:
     links: str
     verified: str
     license: str
+    corpus: str
     folder: str
     reference_pattern: str
     sentences: tuple[Sentence, ...]
@@ -145,7 +147,7 @@ def recipes() -> dict[str, Recipe]:
             for test in entry.pop("listening", ())
         )
         sentences = tuple(Sentence(**sentence) for sentence in entry.pop("sentences", ()))
-        entry = {"links": "", "label": entry["name"], **entry}
+        entry = {"links": "", "corpus": "", "label": entry["name"], **entry}
         found[entry["name"]] = Recipe(
             systems=systems, listening=listening, sentences=sentences, **entry
         )

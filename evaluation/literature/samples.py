@@ -178,6 +178,7 @@ def make_runs(recipe: Recipe, samples: Path, out: Path) -> list[Path]:
                     references=samples if recipe.reference_pattern else None,
                     reference_pattern=recipe.reference_pattern,
                     sentences=sentences,
+                    corpus=recipe.corpus,
                 )
             )
             runs.append(root)

@@ -172,6 +172,8 @@ PUBLISHED = columns_of(PROTOCOLS)
 """What published code computes, faults included: never ranked, and no default column."""
 FACES = tuple(name for name in REGISTRY if name.startswith("face_"))
 """Metrics of pictures made from speech; all the others are of speech."""
+MEAN_FACE = "mean_face"
+"""In the details of their scores: the same measure of the mean face."""
 OPTIONAL = (
     "pesq_wb", "pesq_nb", "nisqa_tts", "utmos", "dnsmos_ovrl", "speechbertscore",
     *WAVLM, *ECAPA, *RECOGNITION, *SYNC, *SWAP, *PUBLISHED, *FACES,
@@ -351,7 +353,7 @@ class Metric:
 
     def key_inputs(self, root: Path, clip: RunClip) -> list[Any]:
         """Returns `clip_inputs` of the measured side."""
-        if self.of_recording:
+        if self.of_recording and clip.voice:
             clip = dataclasses.replace(clip, voice="")
         return self.clip_inputs(root, clip)
 

@@ -31,13 +31,11 @@ from evaluation.inputs.pictures import (
     seen,
 )
 from evaluation.inputs.settings import Settings
-from evaluation.metrics.base import Measured, Metric, MetricInfo
+from evaluation.metrics.base import MEAN_FACE, Measured, Metric, MetricInfo
 from evaluation.models.face import PARAMETERS, WEIGHTS, load_face
 from evaluation.models.weights import weights_sha256
 from manifests.records import RunClip
 
-MEAN_FACE = "mean_face"
-"""In a score's details: the same measure of the mean face."""
 DIGITS = 6
 ENCODER = (
     "the evaluation's own face encoder (a small residual network on the oval of the face, trained on "

@@ -13,8 +13,10 @@ from evaluation.models.las import UNSEEN_WEIGHTS, WEIGHTS, load_las
 from evaluation.models.las_decoding import BEAM, CTC_WEIGHT, HEARD, decode
 from evaluation.models.las_features import SPEC, features
 from evaluation.models.recognizer import AcousticRecognizer
+from evaluation.models.registry import Training
 from evaluation.models.shipped import card_of
 from evaluation.models.weights import weights_sha256
+from manifests.corpus_names import GRID, SYNTHGRID
 from manifests.errors import MissingDependency
 from manifests.io import read_json
 from manifests.versions import library_version
@@ -98,14 +100,19 @@ class LasUnseenGrammarRecognizer(LasUnseenRecognizer):
     grammar = True
 
 
-def heard_in_training(weights_sha256: str) -> frozenset[tuple[str, str]] | None:
-    """(speaker, stem) of GRID's recordings that the shipped weights were trained on; None for others."""
+ON_CARDS = {"real": GRID, "synth": SYNTHGRID}
+"""Corpora as the cards name them."""
+
+
+def heard_in_training(weights_sha256: str) -> Training | None:
+    """What the shipped weights were trained on, by their cards; None for others."""
     for path in (WEIGHTS, UNSEEN_WEIGHTS):
         card = read_json(card_of(path))
         if card["sha256"] == weights_sha256:
-            return frozenset(
-                (speaker, stem)
-                for speaker, stems in card["heard"]["real"].items()
-                for stem in stems.split()
-            )
+            return {
+                corpus: None
+                if (told := card["heard"].get(name)) is None
+                else frozenset((who, stem) for who, stems in told.items() for stem in stems.split())
+                for name, corpus in ON_CARDS.items()
+            }
     return None

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -57,22 +58,32 @@ def create(name: str, path: Path | None = None, label: str = "") -> Recognizer:
     return made
 
 
+@cache
+def _of_name(name: str) -> Recognizer:
+    return create(name)
+
+
 def clip_inputs(name: str, root: Path, clip: RunClip, *, of_recording: bool) -> list[Any]:
     """`Recognizer.clip_inputs` of the one that a stored score names, which may be of a newer version
     than this."""
     if name not in RECOGNIZERS:
         return [f"unknown recognizer {name}"]
-    return create(name).clip_inputs(root, clip, of_recording=of_recording)
+    return _of_name(name).clip_inputs(root, clip, of_recording=of_recording)
 
 
-def heard_in_training(name: str, parameters: dict[str, Any]) -> frozenset[tuple[str, str]] | None:
-    """(speaker, stem) of GRID's recordings that a recognizer was trained on; None where nobody says.
+Training = Mapping[str, frozenset[tuple[str, str]] | None]
+"""Corpus (`manifests.corpus_names`) → (speaker, stem) of its recordings that were trained on, None where
+nobody recorded which; nothing was heard of a corpus that is not named."""
+
+
+def heard_in_training(name: str, parameters: dict[str, Any]) -> Training | None:
+    """What a recognizer was trained on; None where nobody says.
 
     Args:
         parameters: as a metric states them, with the sha256 of the weights.
     """
     if name == "pocketsphinx":
-        return frozenset()
+        return {}
     if name not in OURS:
         return None
     from evaluation.models.las_recognizer import heard_in_training
@@ -80,12 +91,12 @@ def heard_in_training(name: str, parameters: dict[str, Any]) -> frozenset[tuple[
     return heard_in_training(str(parameters.get("weights_sha256", "")))
 
 
-def unheard(speakers: Collection[str]) -> tuple[str, ...]:
-    """The recognizers of the toolkit, without a grammar, that heard none of GRID's recordings of these
-    speakers."""
+def unheard(corpus: str, speakers: Collection[str]) -> tuple[str, ...]:
+    """The recognizers of the toolkit, without a grammar, that heard nothing of these speakers of a corpus."""
     found = []
     for name in GRAMMATICAL:
-        recordings = heard_in_training(name, create(name).parameters)
+        training = heard_in_training(name, create(name).parameters)
+        recordings = None if training is None else training.get(corpus, frozenset())
         if recordings is not None and not {speaker for speaker, _ in recordings} & set(speakers):
             found.append(name)
     return tuple(found)

@@ -175,9 +175,11 @@ def floor_scores(
     """
     values: dict[tuple[str, str], Score] = {}
     failed: dict[tuple[str, str], str] = {}
+    name = info.floor
     for item in scored:
-        for (label, name), score in item.scores.items():
-            if name != info.floor or (labels is not None and label not in labels):
+        for run_clip in item.run.clips:
+            score = item.scores.get((run_clip.label, name))
+            if score is None or (labels is not None and run_clip.label not in labels):
                 continue
             clip = (score.speaker, score.stem)
             if score.status == "ok" and score.value is not None:

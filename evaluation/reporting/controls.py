@@ -12,8 +12,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from evaluation.metrics.base import FACES, MetricInfo
-from evaluation.metrics.faces import MEAN_FACE
+from evaluation.metrics.base import FACES, MEAN_FACE, MetricInfo
 from evaluation.reporting import bold
 from evaluation.reporting.tables import Cell, Row, Table, TableOptions, cell_of
 from evaluation.scoring.run import ScoredRun

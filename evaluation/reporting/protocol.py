@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
-from evaluation.inputs.build_files import find_build
+from evaluation.inputs.build_files import build_of, corpus_name, header_of
 from evaluation.inputs.pairs import RULES, Run
 from evaluation.inputs.text import NORMALIZERS
 from evaluation.metrics.base import Metric, MetricInfo
@@ -20,8 +20,7 @@ from evaluation.metrics.protocols import Protocol, protocol_of
 from evaluation.reporting.heard import heard_in_training
 from evaluation.reporting.tables import TableOptions, speakers_of
 from evaluation.scoring.run import ScoredRun
-from manifests.errors import ManifestError, ToolkitError
-from manifests.io import read_manifest
+from manifests.errors import ToolkitError
 from manifests.splits import frozen
 
 FILE = "protocol.json"
@@ -51,6 +50,7 @@ def protocol(
         "schema": "protocol",
         "schema_version": SCHEMA_VERSION,
         "clips": {
+            "corpus": sorted({corpus_name(item.run) or "not known" for item in scored}),
             "split": sorted({item.run.info.split for item in scored}),
             "split_sha256": sorted({sha for item in scored if (sha := split_sha256(item.run))}),
             "subset": sorted({item.run.info.subset for item in scored}),
@@ -118,15 +118,13 @@ def protocol(
 def split_sha256(run: Run) -> str:
     """SHA-256 of the frozen split behind a run: as its build states it, else that of the split of this
     name, "" where nobody knows it."""
-    recording = next(filter(None, map(run.reference, run.clips)), None)
-    build = None if recording is None else find_build(recording)
+    build = build_of(run)
+    header = {} if build is None else header_of(build)
+    if header.get("split") == run.info.split and header.get("split_sha256"):
+        return str(header["split_sha256"])
     try:
-        if build is not None:
-            header, _ = read_manifest(build)
-            if header.get("split") == run.info.split and header.get("split_sha256"):
-                return str(header["split_sha256"])
         return frozen.load(run.info.split).sha256 if run.info.split in frozen.names() else ""
-    except (ManifestError, ToolkitError):
+    except ToolkitError:
         return ""
 
 

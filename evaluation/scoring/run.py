@@ -24,15 +24,15 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from evaluation.inputs.compiled import prepare_cache
 from evaluation.inputs.pairs import RULES, Pair, Recording, Run
-from evaluation.metrics.base import DIED, RAISED, Metric, column_order, get_metric
+from evaluation.metrics.base import DIED, RAISED, Metric, MetricInfo, column_order, get_metric
 from manifests.console import Progress, warn_once
 from manifests.dask_execution import Shared, create_executor
 from manifests.errors import BadInput, Locked
@@ -166,14 +166,21 @@ def score_runs(
             warn_once(line)
     wanted = [
         {
-            (clip.label, metric.info.name): hashes.key(run, clip, metric)
+            (clip.label, name): key
             for clip in run.clips
             if only is None or clip.label in only
-            for metric in of_run
+            for name, key in hashes.keys(run, clip, of_run).items()
         }
         for run, of_run in zip(runs, bound, strict=True)
     ]
-    known = [_load(run, hashes, metrics) for run in runs]
+
+    def load() -> list[dict[str, Score]]:
+        return [
+            _load(run, hashes, metrics, set(of_run.values()))
+            for run, of_run in zip(runs, wanted, strict=True)
+        ]
+
+    known = load()
     n_new = [0] * len(runs)
     interrupted = any((place / JOURNAL).exists() for place in places) or (
         shard is None and any(any(_shard_folders(run)) for run in runs)
@@ -184,7 +191,7 @@ def score_runs(
                 locks.enter_context(held(root))
             # Others may have scored meanwhile.
             taken = [[] if shard else list(_shard_folders(run)) for run in runs]
-            known = [_load(run, hashes, metrics) for run in runs]
+            known = load()
             missing = [_missing(*pair) for pair in zip(wanted, known, strict=True)]
             n_new = [len(places) for places in missing]
             tasks = [
@@ -280,11 +287,17 @@ def _owned(score: Score, clip: RunClip) -> Score:
     return dataclasses.replace(score, speaker=clip.speaker, stem=clip.stem)
 
 
+def _plain(values: list[Any]) -> str:
+    return json.dumps(values, sort_keys=True)
+
+
 class _Hashes:
     """Content hashes, each file read once."""
 
     def __init__(self) -> None:
         self._files: dict[Path, str] = {}
+        self._written: dict[int, tuple[MetricInfo, str]] = {}
+        """id → the description itself, so that no other takes its place, and its text."""
 
     def file(self, path: Path | None) -> str:
         if path is None:
@@ -299,14 +312,28 @@ class _Hashes:
         return self._files[path]
 
     def key(self, run: Run, clip: RunClip, metric: Metric) -> str:
-        identity = [
-            self.file(run.made(clip)) if metric.info.needs_degraded else "",
-            self.file(run.reference(clip)) if metric.info.needs_reference else "",
-            RULES,
-            metric.info.identity(),
-            *metric.key_inputs(run.root, clip),
-        ]
-        return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:32]
+        """The key of one score."""
+        return self.keys(run, clip, [metric])[metric.info.name]
+
+    def keys(self, run: Run, clip: RunClip, metrics: Iterable[Metric]) -> dict[str, str]:
+        """Metric name → key of its score of a clip."""
+        made, reference = self.file(run.made(clip)), self.file(run.reference(clip))
+        found = {}
+        for metric in metrics:
+            info = metric.info
+            sides = [made if info.needs_degraded else "", reference if info.needs_reference else ""]
+            # The same text as of one list, of which a part is written once for all clips.
+            first, last = _plain(sides), _plain(metric.key_inputs(run.root, clip))
+            text = ", ".join(filter(None, (first[1:-1], self._settings(metric), last[1:-1])))
+            found[info.name] = hashlib.sha256(f"[{text}]".encode()).hexdigest()[:32]
+        return found
+
+    def _settings(self, metric: Metric) -> str:
+        """What decides all scores of a metric, whatever the clip."""
+        info = metric.info
+        if id(info) not in self._written:
+            self._written[id(info)] = info, _plain([RULES, info.identity()])[1:-1]
+        return self._written[id(info)][1]
 
 
 def says_nothing(score: Score) -> bool:
@@ -314,9 +341,13 @@ def says_nothing(score: Score) -> bool:
     return score.status != "ok" and score.reason.split(":")[0] in (RAISED, DIED)
 
 
-def _load(run: Run, hashes: _Hashes, asked: Sequence[Metric]) -> dict[str, Score]:
+def _load(run: Run, hashes: _Hashes, asked: Sequence[Metric], wanted: Set[str]) -> dict[str, Score]:
     """Known scores by key, journals of interrupted calls and scores of shards included, outdated ones
-    dropped."""
+    dropped.
+
+    Args:
+        wanted: keys that are known to be true.
+    """
     scores: list[Score] = []
     for folder in (run.root, *sorted((run.root / SHARDS).glob("*-of-*"))):
         if (folder / SCORES).exists():
@@ -326,17 +357,20 @@ def _load(run: Run, hashes: _Hashes, asked: Sequence[Metric]) -> dict[str, Score
                 with suppress(ValueError):  # as may one in the middle, after a second kill
                     scores.append(Score.from_dict(json.loads(line)))
     scores = [score for score in scores if not says_nothing(score)]
-    if not scores:
-        return {}
+    doubtful = [score for score in scores if score.key not in wanted]
+    if not doubtful:
+        return {score.key: score for score in scores}
     # Scores of metrics that were not asked for this time stay, as long as they are still true.
-    there = {score.metric for score in scores}
+    there = {score.metric for score in doubtful}
     metrics = {}
     for name in there:
         with suppress(BadInput):  # of another version of the toolkit
             metrics[name] = get_metric(name)
-    metrics.update((metric.info.name, metric) for metric in asked)
+    metrics.update((metric.info.name, metric) for metric in asked if metric.info.name in there)
     metrics = {name: metric.for_run(run) for name, metric in metrics.items()}
-    valid = {hashes.key(run, clip, metric) for clip in run.clips for metric in metrics.values()}
+    valid = wanted | {
+        key for clip in run.clips for key in hashes.keys(run, clip, metrics.values()).values()
+    }
     by_name: dict[tuple[str, str], list[RunClip]] = {}
     for clip in run.clips:
         by_name.setdefault((clip.speaker, clip.stem), []).append(clip)

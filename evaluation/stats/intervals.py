@@ -27,7 +27,8 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
+
+from evaluation.stats.distributions import t_quantile
 
 Method = Literal["bootstrap", "t"]
 METHODS: tuple[str, ...] = get_args(Method)
@@ -212,6 +213,6 @@ def _student(
             continue
         deviation = (total - weight * mean[column]) / weight.sum()
         error = np.sqrt(n / (n - 1) * (deviation**2).sum())
-        reach = float(stats.t.ppf(0.5 + confidence / 2, n - 1)) * error
+        reach = t_quantile(0.5 + confidence / 2, n - 1) * error
         low[column], high[column] = mean[column] - reach, mean[column] + reach
     return low, high

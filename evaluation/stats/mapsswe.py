@@ -14,9 +14,8 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from scipy import stats
-
 from evaluation.inputs.text import WordAlignment
+from evaluation.stats.distributions import normal_tail
 
 LEAST_GOOD_WORDS = 2
 """Words in a row that both systems heard between one segment and the next (sctk's default)."""
@@ -89,4 +88,4 @@ def of_segments(found: Sequence[tuple[int, int]]) -> Mapsswe:
         return Mapsswe(n, errors_a, errors_b, None, p)
     variance = sum((d - mean) ** 2 for d in differences) / (n - 1)
     z = mean / math.sqrt(variance / n)
-    return Mapsswe(n, errors_a, errors_b, z, float(2 * stats.norm.sf(abs(z))))
+    return Mapsswe(n, errors_a, errors_b, z, 2 * normal_tail(abs(z)))

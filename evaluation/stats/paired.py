@@ -15,9 +15,9 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
 
 from evaluation.stats import intervals as statistics
+from evaluation.stats.distributions import t_quantile, t_tail
 
 Array = NDArray[np.float64]
 
@@ -174,10 +174,10 @@ def _student(
         if freedom < 1:
             continue
         reach = (found.high[column] - found.low[column]) / 2
-        error = reach / float(stats.t.ppf(0.5 + confidence / 2, freedom))
+        error = reach / t_quantile(0.5 + confidence / 2, freedom)
         mean = float(found.mean[column])
         if error > 1e-12:
-            p[column] = 2 * float(stats.t.sf(abs(mean) / error, freedom))
+            p[column] = 2 * t_tail(abs(mean) / error, freedom)
         else:
             p[column] = 1.0 if abs(mean) < 1e-12 else 0.0
     return found.low, found.high, p

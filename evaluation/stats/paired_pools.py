@@ -9,9 +9,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
-from scipy import stats
 
 from evaluation.stats import intervals as statistics
+from evaluation.stats.distributions import t_quantile, t_tail
 from evaluation.stats.paired import FEWEST_CLIPS, PairedMeans, inverted
 from evaluation.stats.pooling import POOLS, Estimator, jackknife, redrawn
 from manifests.records import Score
@@ -72,9 +72,9 @@ def _student(
     """(low, high, p) by the jackknife's error over `n`."""
     if np.isnan(error):
         return error, error, error
-    reach = float(stats.t.ppf(0.5 + confidence / 2, n - 1)) * error
+    reach = t_quantile(0.5 + confidence / 2, n - 1) * error
     if error > 1e-12:
-        p = 2 * float(stats.t.sf(abs(difference) / error, n - 1))
+        p = 2 * t_tail(abs(difference) / error, n - 1)
     else:
         p = 1.0 if abs(difference) < 1e-12 else 0.0
     return difference - reach, difference + reach, p

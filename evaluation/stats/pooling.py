@@ -12,9 +12,9 @@ from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
 
 from evaluation.stats import intervals as statistics
+from evaluation.stats.distributions import t_quantile
 from evaluation.stats.intervals import Array, Intervals
 from manifests.records import Score
 
@@ -42,26 +42,34 @@ def equal_error_rates(
     """
     order = np.argsort(cosines, kind="stable")
     last = np.flatnonzero(np.diff(cosines[order], append=np.inf))  # of equal cosines
-    weight = counts[:, clip[order]]
     target = is_target[order]
+    rows = np.arange(len(counts))
 
-    def below(kind: NDArray[np.bool_]) -> Array:
-        mass = np.where(kind, weight, 0.0)
-        total = mass.sum(axis=1, keepdims=True)
-        with np.errstate(invalid="ignore", divide="ignore"):
-            share = mass.cumsum(axis=1)[:, last] / np.where(total > 0, total, np.nan)
-        return np.concatenate([np.zeros((len(counts), 1)), share], axis=1)
+    def share_of(kind: NDArray[np.bool_]) -> tuple[Callable[[NDArray[np.int64]], Array], Array]:
+        """(threshold of each row → share of the trials of this kind up to it, trials of each row).
+        Threshold 0 is below all of them."""
+        mass = np.zeros((len(counts), int(kind.sum()) + 1))
+        np.cumsum(counts[:, clip[order[kind]]], axis=1, out=mass[:, 1:])
+        upto = np.concatenate([[0], np.cumsum(kind)[last]])
+        total = np.where(mass[:, -1] > 0, mass[:, -1], np.nan)
+        return lambda at: np.asarray(mass[rows, upto[at]] / total), total
 
-    missed = below(target)
-    accepted = 1 - below(~target)
-    gap = missed - accepted  # rises from −1 to 1
-    found: Array = np.full(len(counts), np.nan)
-    for row in np.flatnonzero(np.isfinite(gap).all(axis=1)):
-        after = int(np.argmax(gap[row] >= 0))
-        low, high = gap[row, after - 1], gap[row, after]
-        share = -low / (high - low)
-        found[row] = missed[row, after - 1] + share * (missed[row, after] - missed[row, after - 1])
-    return np.asarray(100 * found)
+    (missed, targets), (below, others) = share_of(target), share_of(~target)
+
+    def gap(at: NDArray[np.int64]) -> Array:
+        """The share missed less the share accepted: it rises from −1 to 1."""
+        return np.asarray(missed(at) - (1 - below(at)))
+
+    before, after = np.zeros(len(counts), np.int64), np.full(len(counts), len(last), np.int64)
+    while (
+        after - before > 1
+    ).any():  # by halves, to the first threshold where it is no longer below 0
+        middle = (before + after) // 2
+        reached = gap(middle) >= 0
+        before, after = np.where(reached, before, middle), np.where(reached, middle, after)
+    low, high = gap(before), gap(after)
+    found = missed(before) + -low / (high - low) * (missed(after) - missed(before))
+    return np.asarray(np.where(np.isfinite(targets + others), 100 * found, np.nan))
 
 
 def _eer(scores: Sequence[Score | None]) -> Estimator:
@@ -244,7 +252,7 @@ def repool(
                 low[column], high[column] = np.percentile(drawn, [tail, 100 - tail])
         else:
             error, n = jackknife(estimate, group)
-            reach = float(stats.t.ppf(0.5 + confidence / 2, n - 1)) * error
+            reach = t_quantile(0.5 + confidence / 2, n - 1) * error
             low[column], high[column] = mean[column] - reach, mean[column] + reach
     return replace(found, mean=mean, low=low, high=high)
 

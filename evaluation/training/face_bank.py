@@ -16,7 +16,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from evaluation.inputs.build_files import corpus_of
+from evaluation.inputs.build_files import source_of
 from evaluation.inputs.pictures import read_law
 from evaluation.models.face import Picture
 from manifests.console import Progress
@@ -57,7 +57,7 @@ class Face:
 
 def law_or_none(build: Path) -> dict[str, NDArray[np.float64]] | None:
     """Speaker → (2,) `LAW`, from `speakers.json` of the build's corpus; None where there is none."""
-    corpus = corpus_of(build)
+    corpus = source_of(build)
     path = None if corpus is None else corpus / "speakers.json"
     if path is None or not path.is_file():
         return None

@@ -212,6 +212,7 @@ def _info(
         manifest_sha256=sha256_file(built.path),
         parameters=parameters,
         versions=versions("numpy", "torch"),
+        corpus=built.corpus,
     )
 
 

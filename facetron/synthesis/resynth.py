@@ -93,6 +93,7 @@ def resynthesize(options: ResynthOptions) -> RunReport:
         manifest_sha256=sha256_file(built.path),
         parameters={**vocoder.parameters(), "seed": options.seed},
         versions=versions("numpy", "scipy"),
+        corpus=built.corpus,
     )
     tasks = [_Task(row, built.root, options.out, options.seed) for row in rows]
     clips: list[RunClip] = []

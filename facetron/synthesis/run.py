@@ -30,6 +30,7 @@ from facetron.synthesis.tasks import (
 )
 from facetron.vocoders.registry import AUTO
 from manifests.console import Progress
+from manifests.corpus_names import corpus_of
 from manifests.errors import BadInput, ToolkitError
 from manifests.io import sha256_file
 from manifests.manifest import Manifest, select
@@ -266,6 +267,7 @@ def _info(
             "device": voice.device.type,
         },
         versions=versions("numpy", "torch"),
+        corpus=corpus_of(header),
     )
 
 

@@ -221,6 +221,21 @@ def test_recordings_are_equal_by_their_samples(
         check(a, b)
 
 
+@pytest.mark.parametrize("common", [(), ("--common",)])
+def test_clips_of_another_corpus_are_no_clips_of_the_same_names(
+    tmp_path: Path, make_run: Make, add_noise: Any, common: tuple[str, ...]
+) -> None:
+    a = make_run(tmp_path / "a", name="A", change=add_noise)
+    b = make_run(tmp_path / "b", name="B")
+    rewrite(a, lambda clips: clips, corpus="grid")
+    rewrite(b, lambda clips: clips, corpus="synthgrid")
+    asked = ("report", a, b, "--metrics", "stoi", "--out", tmp_path / "o", *common)
+    result = CliRunner().invoke(cli, [str(x) for x in asked], standalone_mode=False)
+    assert isinstance(result.exception, BadInput)
+    assert "holds clips of GRID" in str(result.exception)
+    assert "of SynthGRID" in str(result.exception)
+
+
 @pytest.mark.parametrize("command", ["report", "compare"])
 def test_other_clips_are_refused_or_left_out(
     tmp_path: Path, make_run: Make, add_noise: Any, command: str

@@ -276,7 +276,9 @@ def write_manifest(build: Path, sound: Sound) -> None:
                 16_000, 150, 0, (), {}, "", "", {},
             )
         )  # fmt: skip
-    write_jsonl(build / "manifest.jsonl", "manifest", rows, split="large-unseen")
+    write_jsonl(
+        build / "manifest.jsonl", "manifest", rows, split="large-unseen", corpus_kind="synthgrid"
+    )
 
 
 def test_a_manifest_says_what_is_asked_for(tmp_path: Path, sound: Sound) -> None:
@@ -301,6 +303,7 @@ def test_a_manifest_says_what_is_asked_for(tmp_path: Path, sound: Sound) -> None
     run = read_run(tmp_path / "run")
     assert (run.info.split, run.info.n_expected) == ("large-unseen", 3)
     assert run.info.manifest_sha256
+    assert run.info.corpus == "synthgrid"
     assert [(c.clip_id, c.gender) for c in run.clips] == [
         ("s1/bbaf2n", "female"),
         ("s2/bbaf3s", "female"),
@@ -317,6 +320,19 @@ def test_a_manifest_says_what_is_asked_for(tmp_path: Path, sound: Sound) -> None
         tmp_path / "in", tmp_path / "val", "--manifest", tmp_path / "build", "--subset", "val"
     )
     assert "has no val clip" in str(none.exception)
+
+
+def test_the_corpus_is_the_manifest_s_or_that_of_the_option(tmp_path: Path, sound: Sound) -> None:
+    write_manifest(tmp_path / "build", sound)
+    write_clips(tmp_path / "in", sound, "s1/bbaf2n.wav")
+    other = bring(
+        tmp_path / "in", tmp_path / "run", "--manifest", tmp_path / "build", "--corpus", "grid"
+    )
+    assert isinstance(other.exception, BadInput)
+    assert "is of SynthGRID, --corpus says grid" in str(other.exception)
+    for told, corpus in (((), ""), (("--corpus", "grid"), "grid")):
+        bring(tmp_path / "in", tmp_path / "run", *told)
+        assert read_run(tmp_path / "run").info.corpus == corpus
 
 
 def test_a_misspelt_clip_is_told_with_the_nearest_and_an_alias_brings_it(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import signal
@@ -15,11 +16,12 @@ import numpy as np
 import pytest
 import soundfile
 
-from evaluation.inputs.pairs import read_run
+from evaluation.inputs.pairs import RULES, read_run
 from evaluation.metrics.base import Metric, get_metric, select
 from evaluation.scoring.run import JOURNAL, SCORES, SHARDS, ScoredRun, score_runs
+from evaluation.scoring.settings import read_settings
 from manifests.errors import BadInput, Locked
-from manifests.io import read_jsonl
+from manifests.io import read_jsonl, sha256_file
 from manifests.lock import held
 from manifests.records import Score
 from manifests.shards import Shard
@@ -55,6 +57,28 @@ def test_nothing_is_computed_twice(tmp_path: Path, make_run: Callable[..., Path]
     assert first.scores == second.scores
     after = (root / SCORES).stat()
     assert (after.st_mtime_ns, after.st_ino) == (before.st_mtime_ns, before.st_ino)
+
+
+def test_the_key_is_a_hash_of_all_that_decides_a_score(
+    tmp_path: Path, make_run: Callable[..., Path]
+) -> None:
+    """As it is written here; another text would make every score that anybody has outdated."""
+    run = read_run(make_run(tmp_path / "run"))
+    for name in ("stoi", "level_dbfs", "wer"):
+        metric = select((name,), read_settings([run], recognizer="las"))[0][0]
+        scores = score_runs([run], [metric], progress=False)[0].scores
+        for clip in run.clips:
+            reference = run.reference(clip)
+            assert reference is not None
+            identity = [
+                sha256_file(run.wav(clip)),
+                sha256_file(reference) if metric.info.needs_reference else "",
+                RULES,
+                metric.info.identity(),
+                *metric.key_inputs(run.root, clip),
+            ]
+            text = json.dumps(identity, sort_keys=True).encode()
+            assert scores[clip.label, name].key == hashlib.sha256(text).hexdigest()[:32]
 
 
 def test_only_what_changed_is_computed(tmp_path: Path, make_run: Callable[..., Path]) -> None:

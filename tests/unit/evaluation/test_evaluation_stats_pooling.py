@@ -73,6 +73,39 @@ def test_a_clip_counted_twice_is_there_twice() -> None:
     assert eer(own, others, [1, 0, 1]) == pytest.approx(eer([0.9, 0.6], [others[0], others[2]]))
 
 
+def every_threshold(cosines: np.ndarray, target: np.ndarray, weight: np.ndarray) -> float:
+    """The equal error rate by looking at every threshold in turn."""
+    before = (0.0, 1.0)
+    for threshold in np.unique(cosines):
+        under = weight * (cosines <= threshold)
+        missed = under[target].sum() / weight[target].sum()
+        accepted = 1 - under[~target].sum() / weight[~target].sum()
+        if missed >= accepted:
+            low, high = before[0] - before[1], missed - accepted
+            return 100 * float(before[0] - low / (high - low) * (missed - before[0]))
+        before = (missed, accepted)
+    raise AssertionError("at the last threshold everything is missed")
+
+
+def test_the_rate_is_that_of_a_look_at_every_threshold() -> None:
+    rng = np.random.default_rng(3)
+    seen = 0
+    for digits in (1, 2, 8):  # of which the first makes many equal cosines
+        clip = np.repeat(np.arange(12), 4)
+        cosines = np.round(rng.normal(size=48), digits)
+        target = rng.random(48) < 0.3
+        counts = rng.integers(0, 3, (30, 12)).astype(float)
+        found = equal_error_rates(cosines, clip, target, counts)
+        for row, rate in zip(counts, found, strict=True):
+            weight = row[clip]
+            if weight[target].sum() and weight[~target].sum():
+                assert rate == pytest.approx(every_threshold(cosines, target, weight), abs=1e-9)
+                seen += 1
+            else:
+                assert math.isnan(rate)
+    assert seen > 60
+
+
 def test_a_draw_without_trials_has_no_rate() -> None:
     assert math.isnan(eer([0.9, 0.1], [[], []]))
 

@@ -58,8 +58,13 @@ def row(speaker: str, stem: str, subset: str, fingerprint: str) -> ManifestRow:
 
 def write_manifest(build: Path, rows: list[ManifestRow], spec: MelSpec = SPEC) -> None:
     write_jsonl(
-        build / "manifest.jsonl", "manifest", rows, split="small", specs={"mel": spec.to_dict()}
-    )
+        build / "manifest.jsonl",
+        "manifest",
+        rows,
+        split="small",
+        corpus_kind="grid",
+        specs={"mel": spec.to_dict()},
+    )  # fmt: skip
 
 
 @pytest.fixture
@@ -100,6 +105,7 @@ def test_run_directory_is_complete(build: Path) -> None:
     assert info.parameters["iterations"] == 2
     assert info.parameters["mel"] == SPEC.fingerprint()
     assert len(info.manifest_sha256) == 64
+    assert info.corpus == "grid"
     assert failures == []
     assert [c.clip_id for c in clips] == ["s1/bbaf2n", "s1/bbaf3s", "s2/bbaf4p"]
     for clip in clips:

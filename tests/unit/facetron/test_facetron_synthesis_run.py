@@ -37,7 +37,9 @@ def build(tmp_path: Path) -> Path:
     root = make_build(tmp_path / "build", validation=2)
     header, rows = read_manifest(root)
     rows = [replace(r, gender="female") if r.speaker == "s5" else r for r in rows]
-    write_jsonl(root / "manifest.jsonl", "manifest", rows, split=header["split"])
+    write_jsonl(
+        root / "manifest.jsonl", "manifest", rows, split=header["split"], corpus_kind="synthgrid"
+    )
     return root
 
 
@@ -73,6 +75,7 @@ def test_a_run_is_complete(build: Path, weights: Path) -> None:
         "model", "large-unseen", "val", 4,
     )  # fmt: skip
     assert info.name == "Facetron (debug)"
+    assert info.corpus == "synthgrid"
     assert info.parameters["checkpoint_sha256"] == sha256_file(weights)
     assert info.parameters["speakers"] == {"s3": "seen", "s5": "unseen"}
     assert info.parameters["vocoder"]["vocoder"] == "hifigan-refined"
