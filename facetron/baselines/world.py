@@ -7,6 +7,7 @@ the fingerprint of everything that decides them. The library is the extra `world
 from __future__ import annotations
 
 import importlib
+import zipfile
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, version
@@ -14,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import soundfile
 from numpy.typing import NDArray
 
 from manifests.errors import BadInput
@@ -153,27 +153,34 @@ def _axes(n_bins: int, spec: WorldSpec) -> tuple[Double, Double]:
 
 
 def cached(row: FeatureRow, spec: WorldSpec) -> Float:
-    """The features of a row of a manifest, from its build's cache or computed into it.
+    """The features of a row of a manifest, from its build's cache or computed into it. Those of shards are
+    kept in the folder of the shards.
 
     Raises:
-        BadInput: the sound cannot be read or has another rate.
+        BadInput: the sound cannot be read or has another rate, or the cache cannot be read or written.
     """
     path: Path = row.root / "world" / spec.fingerprint() / row.speaker / f"{row.stem}.npz"
     if path.is_file():
-        with np.load(path) as held:
-            found: Float = held["features"]
+        try:
+            with np.load(path) as held:
+                found: Float = held["features"]
+        except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+            raise BadInput(f"{path} cannot be read ({error})", "delete it") from None
         return found
-    source = row.path("audio")
-    try:
-        wave, rate_hz = soundfile.read(source, dtype="float32")
-    except (OSError, RuntimeError) as error:
-        raise BadInput(f"{source} cannot be read ({error})", "build this clip again") from None
+    wave, rate_hz = row.audio()
     if rate_hz != spec.sample_rate_hz:
         raise BadInput(
-            f"{source} has {rate_hz} Hz, not {spec.sample_rate_hz}", "build with the model's rate"
+            f"{row.path('audio')} has {rate_hz} Hz, not {spec.sample_rate_hz}",
+            "build with the model's rate",
         )
     made = analyze(wave, spec)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with atomic_path(path) as temporary, temporary.open("wb") as file:
-        np.savez(file, features=made)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with atomic_path(path) as temporary, temporary.open("wb") as file:
+            np.savez(file, features=made)
+    except OSError as error:
+        raise BadInput(
+            f"{path} cannot be written ({error}): features of WORLD are kept beside the clips",
+            "make the folder writable, or copy it to one that is",
+        ) from None
     return made

@@ -35,24 +35,29 @@ def info(
 ) -> None:
     """Prints the modules of a system with shapes, parameters and GFLOP for a clip of 3 s.
 
-    Adds what the paper says about each module and where this config departs from the paper.
+    Adds what the paper says about each module and where this config departs from the paper, with what
+    its trainings add: options are those of `facetron train`.
     """
     # `facetron --help` imports every command and must wait neither for SciPy nor for PyTorch.
     from facetron import options
+    from facetron.train.config import additions, train_config
 
     chosen = systems.get(system)
-    config = chosen.configure(size, file, sets)
+    config, _ = train_config(next(iter(chosen.stages)), size, file, sets, system)
     if as_yaml:
         click.echo(options.to_yaml(config), nl=False)
         return
     from facetron.inventory import inventory
 
     rows = inventory(chosen.modules(config))
-    for line in _lines(chosen, config, rows):
+    added = [f"not in the paper: {line}" for line in additions(system, size, file, sets)]
+    for line in _lines(chosen, config, rows, added):
         click.echo(line)
 
 
-def _lines(system: System, config: SystemConfig, rows: list[ModuleRow]) -> list[str]:
+def _lines(
+    system: System, config: SystemConfig, rows: list[ModuleRow], added: list[str]
+) -> list[str]:
     speaking = [row for row in rows if row.entry.speaks]
     millions = _millions(sum(row.parameters for row in speaking))
     gflop = f"{sum(row.gflop for row in speaking):.2f}"
@@ -65,7 +70,7 @@ def _lines(system: System, config: SystemConfig, rows: list[ModuleRow]) -> list[
     notes = [f"  {row.name}: {row.entry.note}" for row in rows if row.entry.note]
     if notes:
         lines += ["", "Counts that differ from the planned ones:", *notes]
-    departures = system.departures_of(config)
+    departures = [*added, *system.departures_of(config)]
     if departures:
         variant = "" if config.size == "paper" else f" ({config.size} is a small variant of it)"
         lines += ["", f"Departures from the paper{variant}:"]

@@ -67,7 +67,7 @@ READINGS = (
     "Eq. 5 is minimized as 1 − CS(f, p): as printed it would push face and prosody apart "
     "(loss.cs_direction)",
     "Eq. 6 has ‖f_N^Ave − f‖ in its numerator, as the method that it cites; as printed the numerator "
-    "holds no f (i2i)",
+    "holds no f (i2i); its ½ before the arg max is left out, so that the embedding keeps its length",
     "the prosody encoder learns here, by rebuilding speech from its words, unless weights are given "
     "with --from; the paper fine-tunes Mellotron's pretrained one",
     f"the face is one of the {len(range(0, CLIP_FRAMES, CropSpec().face_every))} stills that a build "
@@ -82,6 +82,15 @@ GENTLER = (
     "the paper names none (mel_discriminator=hifigan-strides)"
 )
 
+WITHOUT_TOKENS = (
+    "the prosody embedding is the state of Mellotron's reference encoder, without its style tokens "
+    "(prosody.kind=gst)"
+)
+WITHOUT_PERCEPTION = (
+    'the discriminators have no criterion "motivated by a perceptual quality metric": the introduction '
+    "names it, nothing says what it is (mel_discriminator.perceptual=true is our reading)"
+)
+
 NOT_IN_PAPER = {
     "lip.batch_norm": "batch norm after the convolutions of the lips",
     "vocoder.istft_hop": "an inverse STFT ends the vocoder (iSTFTNet)",
@@ -90,7 +99,7 @@ NOT_IN_PAPER = {
     "loss.swap": "clips with the face of another speaker in training",
     "loss.words": "a listener that must recognize the words of the mels made, in training",
     "loss.spectra": "a loss of the waveforms' spectra",
-    "mel_discriminator.perceptual": "a head that predicts a quality score",
+    "mel_discriminator.perceptual": "a head that predicts a quality score, our reading of the introduction",
 }
 """Options that add what the paper has not."""
 
@@ -110,7 +119,9 @@ def departures(config: ModelConfig) -> list[str]:
         printed.period_strided,
         printed.scale_strides,
     )
-    readings = (*READINGS, *([GENTLER] if gentle else []))
+    apart = ((gentle, GENTLER), (config.prosody.kind == "gru", WITHOUT_TOKENS))
+    missing = (not mel.perceptual, WITHOUT_PERCEPTION)
+    readings = (*READINGS, *(text for holds, text in (*apart, missing) if holds))
     return [*(f"not in the paper: {line}" for line in added), *other, *readings]
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pickle
+import re
+import warnings
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -60,22 +62,28 @@ def _loaded(path: Path) -> Any:
 
 def _checked(path: Path) -> Any:
     try:
-        return _loaded(path)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # what it warns of is an error below
+            return _loaded(path)
     except OSError as error:
         raise BadInput(f"{path}: {error.strerror or error}", "check the path") from None
-    except (
-        RuntimeError,
-        pickle.UnpicklingError,
-        EOFError,
-        zipfile.BadZipFile,
-        ValueError,
-        TypeError,
-        AttributeError,
-    ) as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else "damaged"
+    except Exception as error:  # bytes of any origin, read as a program, fail in any way
         raise BadInput(
-            f"{path} is not a checkpoint of plain tensors ({reason[:100]})", "fetch it again"
+            f"{path} is not a checkpoint of plain tensors ({_reason(error)})", "fetch it again"
         ) from None
+
+
+def _reason(error: Exception) -> str:
+    """Why a file cannot be read, in a few words."""
+    text = str(error).strip()
+    named = re.search(r"GLOBAL ([\w.]+)", text)
+    if named:
+        return f"it asks to run {named[1]}"
+    if "TorchScript" in text:
+        return "it is a program of TorchScript"
+    if isinstance(error, pickle.UnpicklingError | KeyError | IndexError | EOFError) or not text:
+        return "it is damaged, or no checkpoint at all"
+    return text.splitlines()[0][:100]
 
 
 def is_safetensors(path: Path) -> bool:

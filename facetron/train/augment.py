@@ -130,13 +130,19 @@ def vary_batch(pictures: torch.Tensor, variations: torch.Tensor) -> torch.Tensor
     """
     made = torch.empty_like(pictures)
     height, width = pictures.shape[-2:]
-    for number, values in enumerate(variations.tolist()):
-        by = Variation.of(values)
-        rows = torch.from_numpy(by.places(height, by.down)).to(pictures.device)
-        columns = torch.from_numpy(by.places(width, by.right, by.flip)).to(pictures.device)
-        picture = pictures[number].index_select(-2, rows).index_select(-1, columns)
-        table = torch.from_numpy(by.table()).to(pictures.device)
-        made[number] = table[picture.long()]
+    chosen = [Variation.of(values) for values in variations.tolist()]
+    # All numbers cross to the GPU at once: each crossing waits for what it still does.
+    rows, columns, tables = (
+        torch.from_numpy(np.stack(values)).to(pictures.device)
+        for values in (
+            [by.places(height, by.down) for by in chosen],
+            [by.places(width, by.right, by.flip) for by in chosen],
+            [by.table() for by in chosen],
+        )
+    )
+    for number, picture in enumerate(pictures):
+        moved = picture.index_select(-2, rows[number]).index_select(-1, columns[number])
+        made[number] = tables[number][moved.long()]
     return made
 
 

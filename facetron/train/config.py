@@ -168,6 +168,15 @@ def facetron_defaults(stage: str, config: SystemConfig) -> TrainConfig:
     return base
 
 
+NOT_IN_PAPER = {
+    "word_loss": "a loss of the word of each frame, from the alignments",
+    "ema": "an average of the weights is what is kept",
+    "speaker_balance": "speakers with few clips are drawn more often",
+    "gender_balance": "women and men are drawn equally often",
+}
+"""Options that add to a training what no paper of the systems here has."""
+
+
 def train_config(
     stage: str,
     size: str | None = None,
@@ -191,6 +200,18 @@ def train_config(
     for values in (written, options.assignments(ours).get(SECTION, {})):
         base = _merged(base, values, stage, tuple(chosen.stages))
     return model, base
+
+
+def additions(system: str, size: str | None, file: Path | None, sets: Sequence[str]) -> list[str]:
+    """Returns what the trainings of a system's stages add with these options, a line each."""
+    stages = systems.get(system).stages
+    trainings = {stage: train_config(stage, size, file, sets, system)[1] for stage in stages}
+    found = []
+    for name, text in NOT_IN_PAPER.items():
+        where = [stage for stage in stages if getattr(trainings[stage], name)]
+        names = [SECTION] if len(where) == len(stages) else [f"{SECTION}.{s}" for s in where]
+        found += [f"{section}.{name}: {text}" for section in names]
+    return found
 
 
 def _merged(base: TrainConfig, values: Any, stage: str, stages: Sequence[str]) -> TrainConfig:

@@ -165,9 +165,10 @@ class Trainer:
         if t.compile:
             compile_parts(stage, t.compile_backend, fabric.device)
         self.networks = [m for m in (stage.generator, stage.critic) if m is not None]
-        self.average = WeightAverage(stage.generator, t.ema) if t.ema else None
         self.optimizers = [self._optimizer(network) for network in self.networks]
         wrapped = [fabric.setup(n, o) for n, o in zip(self.networks, self.optimizers, strict=True)]
+        # After that, for it is kept where the weights are.
+        self.average = WeightAverage(stage.generator, t.ema) if t.ema else None
         self.generator = wrapped[0][0]
         self.critic = wrapped[1][0] if stage.critic is not None else None
         self._stepping = [pair[1] for pair in wrapped]

@@ -78,7 +78,7 @@ def lip_readings(
     walk = _Walk(len(clips), variants, fabric.global_rank, fabric.world_size)
     numbers = {row.clip_id: number for number, row in enumerate(clips.rows)}
     batches = loader(clips, walk, workers, keep=False)
-    with Progress(len(walk), "reading lips", "batch") as bar:
+    with Progress(sum(map(len, walk.batches)), "reading lips", "clip") as bar:
         for keys, batch in zip(walk.batches, batches, strict=True):
             lips = varied_batch({k: v for k, v in batch.items() if "lips" in k}, fabric.device)
             with fabric.autocast():
@@ -87,7 +87,7 @@ def lip_readings(
             for (variant, number), clip, value in zip(keys, batch["clips"], values, strict=True):
                 assert numbers[clip] == number
                 into[number, variant, : len(value)] = value
-            bar.update()
+            bar.update(len(keys))
     into.flush()
     fabric.barrier()
     return Readings(path, shape)

@@ -33,6 +33,8 @@ from facetron.synthesis.base import SpeechSynthesizer, load_synthesizer
 from facetron.synthesis.run import SynthesisOptions, synthesize
 from facetron.systems import System
 from facetron.train.run import create, train
+from gridprep.exporting.run import ExportOptions
+from gridprep.exporting.run import export as export_build
 from manifests import console
 from manifests.errors import BadInput, ManifestError, MissingDependency, SpecMismatch
 from manifests.io import read_manifest, write_jsonl
@@ -158,6 +160,26 @@ def test_its_checkpoints_name_it(system: System, trained: Path) -> None:
         assert info.speakers == ("s3", "s5")
         assert info.model_config() == system.sizes["debug"]
         assert np.isfinite(info.history[-1]["train_loss"])
+
+
+@pytest.fixture(scope="module")
+def shards(build: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("shards") / "webdataset"
+    export_build(ExportOptions(str(build), "webdataset", str(out)))
+    return out
+
+
+def test_it_learns_from_shards_what_it_learns_from_their_build(
+    system: System, shards: Path, trained: Path, tmp_path: Path
+) -> None:
+    sets = (*SETS, "train.epochs=1")
+    train("all", shards, tmp_path, "debug", sets=sets, system=system.name)
+    for stage in system.stages:
+        ours, theirs = (
+            checkpoint.read_info(out / stage / "last.safetensors").metrics
+            for out in (tmp_path, trained)
+        )
+        assert ours == theirs
 
 
 def test_it_is_taken_up_again_to_the_same_loss(

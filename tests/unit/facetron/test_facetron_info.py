@@ -128,6 +128,25 @@ def test_departures_from_the_paper_are_listed_in_one_place() -> None:
     for output in (small, paper):
         assert "one of the 15 stills that a build stores" in output
         assert "Eq. 5 is minimized as 1 − CS(f, p)" in output
+        assert "its ½ before the arg max is left out" in output
+        assert "without its style tokens (prosody.kind=gst)" in output
+        assert 'no criterion "motivated by a perceptual quality metric"' in output
+    read = run("--set", "prosody.kind=gst", "--set", "mel_discriminator.perceptual=true")
+    assert "without its style tokens" not in read
+    assert "no criterion" not in read
+    assert "not in the paper: mel_discriminator.perceptual" in read
     one = run("--size", "debug", "--set", "loss.spectra=1", "--set", "i2i=literal")
     assert "not in the paper: loss.spectra" in one
     assert "i2i: literal, where the paper's model has candidate" in one
+
+
+def test_what_trainings_add_is_listed_with_the_options_of_train(tmp_path: Path) -> None:
+    file = tmp_path / "mine.yaml"
+    file.write_text("size: debug\ntrain: {lip: {word_loss: 0.4}}\n")
+    told = run("--config", str(file), "--set", "train.ema=0.99", "--set", "train.face.epochs=3")
+    assert "not in the paper: train.lip.word_loss: a loss of the word of each frame" in told
+    assert told.count(".ema:") == 1
+    assert "not in the paper: train.ema: an average of the weights" in told
+    assert "train." not in run("--size", "debug")
+    with pytest.raises(BadInput, match=r"there is no option train\.wurds"):
+        run("--set", "train.wurds=1")

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import pickle
 import shutil
 import sys
 import types
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -293,6 +295,36 @@ def test_faults_are_one_line(tmp_path: Path) -> None:
         recognize(tmp_path / "z.pt")
     with pytest.raises(BadInput, match="start from its own options with lip=auto-avsr"):
         model_config(sets=["lip.kind=auto-avsr"])
+
+
+def test_files_that_are_no_weights_are_one_line_and_not_run(tmp_path: Path) -> None:
+    """A page in the place of a download, a program, half a file."""
+    ran = tmp_path / "ran"
+    shell = Call(os.system, f"touch {ran}")
+    whole = {"generator": {"conv_pre.bias": torch.zeros(512)}, "note": shell}
+    torch.save(whole, tmp_path / "zip")
+    torch.save(whole, tmp_path / "old", _use_new_zipfile_serialization=False)
+    torch.jit.save(torch.jit.script(torch.nn.Linear(2, 2)), tmp_path / "script")  # type: ignore[no-untyped-call]
+    (tmp_path / "plain").write_bytes(pickle.dumps(shell))
+    (tmp_path / "page").write_text("hello world, this is the page of an error\n" * 20)
+    (tmp_path / "html").write_text("<!DOCTYPE html><html>Quota exceeded</html>")
+    (tmp_path / "array").write_bytes(b"\x93NUMPY\x01\x00v\x00{'descr': '<f8'}")
+    (tmp_path / "half").write_bytes((tmp_path / "zip").read_bytes()[:300])
+    (tmp_path / "empty").write_bytes(b"")
+    programs = {
+        "zip": "it asks to run posix.system",
+        "old": "it asks to run",
+        "script": "TorchScript",
+    }
+    for path in sorted(tmp_path.iterdir()):
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            with pytest.raises(BadInput) as caught:
+                recognize(path)
+        assert f"{path} is not a checkpoint of plain tensors" in str(caught.value)
+        assert "\n" not in str(caught.value)
+        assert programs.get(path.name, "") in str(caught.value)
+    assert not ran.exists()
 
 
 def test_the_list_and_a_file_by_command(tmp_path: Path) -> None:
