@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from scipy import signal
 
 from evaluation.inputs import pitch
-from evaluation.inputs.pairs import SCORING_RATE_HZ, Pair, Recording, Run, read_run
+from evaluation.inputs.pairs import SCORING_RATE_HZ, Pair, Recording, RunDir, read_run
 from evaluation.metrics import cepstrum
 from evaluation.metrics.base import Metric, select
 from evaluation.mos.columns import listening_tables
@@ -50,7 +50,7 @@ def dull(sound: Sound, _: int) -> Sound:
     return np.asarray(signal.sosfiltfilt(sections, sound))
 
 
-def make_runs(corpus: Path, clips: int, scratch: Path) -> list[Run]:
+def make_runs(corpus: Path, clips: int, scratch: Path) -> list[RunDir]:
     """A build, and two runs over its clips: noise added, and everything above 2 kHz taken away."""
     build = scratch / "scoring-build"
     options = BuildOptions(
@@ -77,7 +77,7 @@ def make_runs(corpus: Path, clips: int, scratch: Path) -> list[Run]:
     return runs
 
 
-def bundled(runs: list[Run]) -> list[Metric]:
+def bundled(runs: list[RunDir]) -> list[Metric]:
     """Returns the metrics that a report computes without weights of the user, as far as they are
     installed."""
     for recognizer in (None, NOBODY):
@@ -96,13 +96,13 @@ def bundled(runs: list[Run]) -> list[Metric]:
     return []
 
 
-def _pair(run: Run, clip: RunClip) -> Pair:
+def _pair(run: RunDir, clip: RunClip) -> Pair:
     reference = run.reference(clip)
     known = Recording(reference) if reference is not None else None
     return Pair(clip, Recording(run.wav(clip)), known, run.root)
 
 
-def report(runs: list[Run], metrics: list[Metric], out: Path) -> float:
+def report(runs: list[RunDir], metrics: list[Metric], out: Path) -> float:
     """Seconds for scores and report in every format."""
     started_s = time.monotonic()
     scored = score_runs(runs, metrics, available_cpus(), progress=False)
@@ -161,7 +161,7 @@ LIBRARIES: dict[str, tuple[str, Reference]] = {
 """Metric → (library, what one would call for one clip)."""
 
 
-def per_metric(run: Run, metrics: list[Metric]) -> list[tuple[str, ...]]:
+def per_metric(run: RunDir, metrics: list[Metric]) -> list[tuple[str, ...]]:
     """(metric, its clips per second of processor time, the library's, ratio): each clip's files are read
     anew."""
     clips = run.clips[:SAMPLE_CLIPS]
@@ -186,7 +186,9 @@ def per_metric(run: Run, metrics: list[Metric]) -> list[tuple[str, ...]]:
     return lines
 
 
-def projected(runs: list[Run], metrics: list[Metric], clips: int = SAMPLE_CLIPS) -> tuple[str, ...]:
+def projected(
+    runs: list[RunDir], metrics: list[Metric], clips: int = SAMPLE_CLIPS
+) -> tuple[str, ...]:
     """(what, wall s of 200 clips of two systems on two cores, CPU s a clip of two systems, bar): from the
     processor time of a few clips in one process, which other processes do not lengthen."""
     labels = [clip.label for clip in runs[0].clips][: clips + 1]

@@ -161,6 +161,7 @@ def agree(report_csv: Path, listeners: Path) -> None:
     """Print how each column of REPORT_CSV (report.csv) orders the systems, beside the listeners."""
     columns: dict[str, dict[str, float]] = {}
     directions: dict[str, str] = {}
+    counts: dict[str, set[str]] = {}
     try:
         with report_csv.open(encoding="utf-8", newline="") as file:
             lines = list(csv.DictReader(file))
@@ -172,6 +173,7 @@ def agree(report_csv: Path, listeners: Path) -> None:
         if line.get("kind") == "model" and line.get("speaker") == "all" and line.get("mean"):
             columns.setdefault(line["metric"], {})[line["system"]] = float(line["mean"])
             directions[line["metric"]] = line["direction"]
+            counts.setdefault(line["metric"], set()).add(line.get("n_ok", ""))
     if not columns:
         raise BadInput(f"{report_csv} holds no score of a model", "pass the report.csv of a report")
     opinions = read_opinions(listeners)
@@ -185,6 +187,13 @@ def agree(report_csv: Path, listeners: Path) -> None:
         for found in agreements(columns, directions, opinions)
     ]
     click.echo(format_table(["Metric", "Order", "Spearman", "Kendall", "Systems"], rows))
+    uneven = [metric for metric, found in counts.items() if len(found) > 1]
+    if uneven:
+        click.echo(
+            f"{', '.join(uneven)}: not all systems have a score of the same number of clips, and each "
+            "mean is over its system's own",
+            err=True,
+        )
 
 
 def read_opinions(path: Path) -> dict[str, float]:

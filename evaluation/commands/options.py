@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import click
 
 from evaluation.inputs.comparable import Common, check_same_clips, common_clips
-from evaluation.inputs.pairs import Run, read_run
+from evaluation.inputs.pairs import RunDir, read_run
 from evaluation.inputs.settings import Settings
 from evaluation.metrics.base import ECAPA, OPTIONAL, REGISTRY, Metric, select
 from evaluation.metrics.protocols import PROTOCOLS, columns_of
@@ -235,7 +235,7 @@ class RunsBeside:
         shared: the clips that all of them hold, where only these are wanted.
     """
 
-    runs: tuple[Run, ...]
+    runs: tuple[RunDir, ...]
     shared: Common | None = None
 
     @property
@@ -271,14 +271,14 @@ def read_beside(paths: Sequence[Path], *, common: bool) -> RunsBeside:
     return RunsBeside(runs)
 
 
-def read_elsewhere(paths: Sequence[Path]) -> tuple[Run, ...]:
+def read_elsewhere(paths: Sequence[Path]) -> tuple[RunDir, ...]:
     """Reads runs of further splits; those of one split must hold the same clips.
 
     Raises:
         BadInput: a path is no run directory, or runs of one split are not comparable.
     """
     runs = tuple(read_run(path) for path in paths)
-    by_clips: dict[tuple[str, str], list[Run]] = {}
+    by_clips: dict[tuple[str, str], list[RunDir]] = {}
     for run in runs:
         by_clips.setdefault((run.info.split, run.info.subset), []).append(run)
     for group in by_clips.values():

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from evaluation.inputs.pairs import Run
+from evaluation.inputs.pairs import RunDir
 from evaluation.inputs.text import WordAlignment, align_words
 from evaluation.metrics.base import Metric, MetricInfo
 from evaluation.scoring.run import ScoredRun
@@ -92,8 +92,8 @@ class Compared:
         notes: notes for the reader beside the numbers.
     """
 
-    a: Run
-    b: Run
+    a: RunDir
+    b: RunDir
     differences: tuple[Difference, ...]
     options: ComparisonOptions
     n_asked: int
@@ -227,7 +227,7 @@ def _words(
 
 
 def _notes(
-    a: Run, b: Run, made: Sequence[Difference], options: ComparisonOptions, n_speakers: int
+    a: RunDir, b: RunDir, made: Sequence[Difference], options: ComparisonOptions, n_speakers: int
 ) -> tuple[str, ...]:
     notes = [
         f"{run.info.name}: {run.n_missing} of {run.info.n_expected} clips are missing."

@@ -12,7 +12,7 @@ from zipfile import BadZipFile
 import numpy as np
 from numpy.typing import NDArray
 
-from evaluation.inputs.pairs import Run, Unscorable
+from evaluation.inputs.pairs import RunDir, Unscorable
 from manifests.corpus_names import LABELS, SYNTHGRID, corpus_of
 from manifests.errors import ManifestError
 from manifests.io import open_jsonl, read_json, read_manifest
@@ -102,7 +102,7 @@ def landmark_points(path: Path) -> NDArray[np.float64]:
     return points
 
 
-def has_landmarks(run: Run) -> bool:
+def has_landmarks(run: RunDir) -> bool:
     """Returns whether the first clip of a run leads to landmarks, which then all should."""
     if not run.clips:
         return False
@@ -130,13 +130,13 @@ def header_of(build: Path) -> dict[str, Any]:
         return {}
 
 
-def build_of(run: Run) -> Path | None:
+def build_of(run: RunDir) -> Path | None:
     """The build in which the first recording of a run lies, as then all should."""
     recording = next(filter(None, map(run.reference, run.clips)), None)
     return None if recording is None else find_build(recording)
 
 
-def corpus_name(run: Run) -> str:
+def corpus_name(run: RunDir) -> str:
     """Returns the corpus of a run's clips, one of `manifests.corpus_names.LABELS`: what the build says in
     which its recordings lie, else what the run says of itself; "" where neither does."""
     build = build_of(run)
@@ -144,7 +144,7 @@ def corpus_name(run: Run) -> str:
     return stated or (run.info.corpus if run.info.corpus in LABELS else "")
 
 
-def of_synthgrid(run: Run) -> bool:
+def of_synthgrid(run: RunDir) -> bool:
     """Returns whether the clips of a run are SynthGRID's."""
     return corpus_name(run) == SYNTHGRID
 

@@ -13,7 +13,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from evaluation.inputs.build_files import corpus_name
-from evaluation.inputs.pairs import Run, check_comparable, check_names
+from evaluation.inputs.pairs import RunDir, check_comparable, check_names
 from manifests.corpus_names import LABELS
 from manifests.errors import BadInput
 from manifests.ordering import natural
@@ -34,12 +34,12 @@ class Common:
         notes: how many there are, and what was left out of which run.
     """
 
-    runs: tuple[Run, ...]
+    runs: tuple[RunDir, ...]
     labels: frozenset[str]
     notes: tuple[str, ...]
 
 
-def check_same_clips(runs: Sequence[Run]) -> None:
+def check_same_clips(runs: Sequence[RunDir]) -> None:
     """Refuses runs that were not asked for the same clips of the same recordings.
 
     A clip that a run was asked for and lacks is missing; that is no difference.
@@ -80,7 +80,7 @@ def check_same_clips(runs: Sequence[Run]) -> None:
         raise BadInput(f"{names} have no clip in common", "compare others")
 
 
-def check_same_corpus(runs: Sequence[Run]) -> None:
+def check_same_corpus(runs: Sequence[RunDir]) -> None:
     """Raises `BadInput` where two runs are known to be of different corpora: GRID and SynthGRID have clips of
     the same names and sentences."""
     known = [(run, corpus) for run in runs if (corpus := corpus_name(run))]
@@ -92,7 +92,7 @@ def check_same_corpus(runs: Sequence[Run]) -> None:
             )
 
 
-def common_clips(runs: Sequence[Run]) -> Common:
+def common_clips(runs: Sequence[RunDir]) -> Common:
     """The clips that all runs hold, of the same words and recordings, whatever else they hold.
 
     Raises:
@@ -125,7 +125,7 @@ def common_clips(runs: Sequence[Run]) -> Common:
     return Common(tuple(restricted(run, labels) for run in runs), labels, tuple(notes))
 
 
-def restricted(run: Run, labels: frozenset[str]) -> Run:
+def restricted(run: RunDir, labels: frozenset[str]) -> RunDir:
     """A run with these clips alone."""
     kept = tuple(clip for clip in run.clips if clip.label in labels)
     return replace(run, clips=kept, info=replace(run.info, n_expected=len(kept)))
@@ -137,11 +137,11 @@ def some(labels: Iterable[str]) -> str:
     return ", ".join(ordered[:SHOWN]) + (", …" if len(ordered) > SHOWN else "")
 
 
-def _by_label(run: Run) -> dict[str, RunClip]:
+def _by_label(run: RunDir) -> dict[str, RunClip]:
     return {clip.label: clip for clip in run.clips}
 
 
-def _difference(label: str, a: tuple[Run, RunClip], b: tuple[Run, RunClip]) -> str:
+def _difference(label: str, a: tuple[RunDir, RunClip], b: tuple[RunDir, RunClip]) -> str:
     """Returns what two runs' lines of one clip disagree on, or ""."""
     (run_a, of_a), (run_b, of_b) = a, b
     if of_a.sentence != of_b.sentence:

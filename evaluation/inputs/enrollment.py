@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evaluation.inputs import speaker_recordings
-from evaluation.inputs.pairs import Recording, Run, Samples, Unscorable, read_run
+from evaluation.inputs.pairs import Recording, RunDir, Samples, Unscorable, read_run
 from evaluation.inputs.run_files import RunFiles
 from evaluation.models.ecapa import active_mel, load_ecapa
 from evaluation.models.ge2e import speech_of
@@ -67,12 +67,12 @@ class Trials:
         return self.target if self.own > self.others[other] else other
 
 
-def recordings(run: Run) -> dict[str, dict[str, Path]]:
+def recordings(run: RunDir) -> dict[str, dict[str, Path]]:
     """Speaker → clip id → recording, at most `CLIPS` of each: the run's own, then its build's."""
     return speaker_recordings.recordings(run, CLIPS)
 
 
-def enrollment_of(run: Run) -> Enrollment:
+def enrollment_of(run: RunDir) -> Enrollment:
     """Hashes what `enrolled` will listen to."""
     return Enrollment.of(run, recordings(run))
 

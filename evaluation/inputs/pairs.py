@@ -361,7 +361,7 @@ def paired(
 
 
 @dataclass(frozen=True)
-class Run:
+class RunDir:
     """A run directory as read.
 
     Attributes:
@@ -395,7 +395,7 @@ class Run:
         return self.root / clip.reference if clip.reference else None
 
 
-def read_run(root: Path) -> Run:
+def read_run(root: Path) -> RunDir:
     """Reads a run directory of speech or of pictures.
 
     Raises:
@@ -412,16 +412,16 @@ def read_run(root: Path) -> Run:
                 f"{root / runs.CLIPS_FILE}: {clip.label} names a wav and a picture",
                 "write a run for the speech and another, of kind faces, for the pictures",
             )
-    return Run(root, info, tuple(clips))
+    return RunDir(root, info, tuple(clips))
 
 
-def read_speech_run(root: Path) -> Run:
+def read_speech_run(root: Path) -> RunDir:
     """Reads a run directory of speech. Raises as `manifests.runs.read_run`, which refuses pictures."""
     info, clips, _ = runs.read_run(root)
-    return Run(root, info, tuple(clips))
+    return RunDir(root, info, tuple(clips))
 
 
-def check_one_kind(given: Sequence[Run]) -> None:
+def check_one_kind(given: Sequence[RunDir]) -> None:
     """Raises `BadInput` where some runs hold speech and others pictures."""
     for run in given[1:]:
         if run.of_faces != given[0].of_faces:
@@ -432,7 +432,7 @@ def check_one_kind(given: Sequence[Run]) -> None:
             )
 
 
-def check_comparable(given: list[Run]) -> None:
+def check_comparable(given: list[RunDir]) -> None:
     """Raises `BadInput` unless all runs were asked for the same clips and have different names."""
     first = given[0]
     check_one_kind(given)
@@ -447,7 +447,7 @@ def check_comparable(given: list[Run]) -> None:
     check_names(given)
 
 
-def check_names(given: list[Run]) -> None:
+def check_names(given: list[RunDir]) -> None:
     """Raises `BadInput` where two runs have one name."""
     names: dict[str, Path] = {}
     for run in given:

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evaluation.inputs.build_files import find_build, row_of, source_of
-from evaluation.inputs.pairs import Run, Unscorable, read_run
+from evaluation.inputs.pairs import RunDir, Unscorable, read_run
 from evaluation.inputs.run_files import RunFiles
 from evaluation.inputs.speaker_recordings import even
 from evaluation.models.face import SIDE_PX, Embeddings, Picture, load_face
@@ -127,7 +127,7 @@ class Known:
         return np.array([name != clip_id for name in self.clips])
 
 
-def stills(run: Run) -> dict[str, dict[str, Path]]:
+def stills(run: RunDir) -> dict[str, dict[str, Path]]:
     """Speaker → clip id → strip of stills, at most `CLIPS` of each speaker."""
     found: dict[str, dict[str, Path]] = {}
     for clip in run.clips:
@@ -137,7 +137,7 @@ def stills(run: Run) -> dict[str, dict[str, Path]]:
     return {speaker: even(found[speaker], CLIPS) for speaker in sorted(found, key=natural)}
 
 
-def gallery_of(run: Run) -> Gallery:
+def gallery_of(run: RunDir) -> Gallery:
     """Hashes what `known` will look at."""
     return Gallery.of(run, stills(run))
 
@@ -191,7 +191,7 @@ class Law:
     tract_place: float
 
 
-def law_path(run: Run) -> Path | None:
+def law_path(run: RunDir) -> Path | None:
     """`speakers.json` of the SynthGRID that a run's stills come from; None for any other corpus, and
     where the corpus is gone."""
     for clip in run.clips:
@@ -222,7 +222,7 @@ def read_law(path: Path) -> dict[str, Law]:
         ) from None
 
 
-def recording_of(run: Run, clip: RunClip) -> Path:
+def recording_of(run: RunDir, clip: RunClip) -> Path:
     """The recording of a clip, found in the build that its stills lie in. Raises `Unscorable`:
     `no_build`, `no_audio`."""
     build, row = row_of(run.reference(clip), clip)
@@ -236,7 +236,7 @@ class Drawn(RunFiles):
     """All the pictures that a run holds, by label."""
 
 
-def drawn_of(run: Run) -> Drawn:
+def drawn_of(run: RunDir) -> Drawn:
     """Hashes what `pictures_of` will look at."""
     return Drawn.of(run, {clip.label: run.made(clip) for clip in run.clips})
 

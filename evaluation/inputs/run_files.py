@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from evaluation.inputs.pairs import Run
+from evaluation.inputs.pairs import RunDir
 from evaluation.models.weights import weights_sha256
 
 FilesT = TypeVar("FilesT", bound="RunFiles")
@@ -28,7 +28,7 @@ class RunFiles:
     sha256: str
 
     @classmethod
-    def of(cls: type[FilesT], run: Run, files: Mapping[str, Any]) -> FilesT:
+    def of(cls: type[FilesT], run: RunDir, files: Mapping[str, Any]) -> FilesT:
         """Hashes files.
 
         Args:

@@ -10,11 +10,11 @@ from pathlib import Path
 import numpy as np
 
 from evaluation.inputs.build_files import find_build, rows_of
-from evaluation.inputs.pairs import Run
+from evaluation.inputs.pairs import RunDir
 from manifests.errors import ManifestError
 
 
-def recordings(run: Run, most: int) -> dict[str, dict[str, Path]]:
+def recordings(run: RunDir, most: int) -> dict[str, dict[str, Path]]:
     """Speaker → clip id → recording, at most `most` of each, evenly over their names. The run's own
     come first; where a speaker has fewer, the build's fill up."""
     found: dict[str, dict[str, Path]] = {}
@@ -39,7 +39,7 @@ def even(clips: dict[str, Path], most: int) -> dict[str, Path]:
     return {names[i]: clips[names[i]] for i in chosen}
 
 
-def _of_build(run: Run, speakers: set[str]) -> dict[str, dict[str, Path]]:
+def _of_build(run: RunDir, speakers: set[str]) -> dict[str, dict[str, Path]]:
     """Speaker → clip id → recording in the build, of these speakers; nothing where there is no build."""
     paths = (run.reference(clip) for clip in run.clips)
     first = next((path for path in paths if path is not None), None)

@@ -29,7 +29,8 @@ LARGEST_BYTES = 100 << 20
 def fetch(recipe: Recipe, out: Path, git: str = "", page: str = "") -> Path:
     """Brings the authors' samples into `out/NAME`, unless they are there; returns their folder.
 
-    A repository is cloned; of a page every sample that it links to is loaded.
+    Of a repository the samples' folder alone is checked out; of a page every sample that it links to is
+    loaded.
 
     Args:
         git: another place of the repository, a copy on this disk for instance.
@@ -51,7 +52,7 @@ def fetch(recipe: Recipe, out: Path, git: str = "", page: str = "") -> Path:
         shutil.rmtree(part, ignore_errors=True)  # of a call that was killed
         try:
             if source:
-                _clone(source, part)
+                _clone(source, part, recipe.folder)
             else:
                 _load_page(address, re.compile(recipe.links), part)
         except ToolkitError:
@@ -67,18 +68,37 @@ def fetch(recipe: Recipe, out: Path, git: str = "", page: str = "") -> Path:
     return folder
 
 
-def _clone(source: str, part: Path) -> None:
+def _clone(source: str, part: Path, folder: str) -> None:
+    """Clones a repository and checks out one folder: demos hold many films besides. A server that knows how
+    sends no others."""
     program = shutil.which("git")
     if program is None:
         raise ToolkitError("git is not installed", f"install it, or clone {source} by hand")
-    done = subprocess.run(
-        [program, "clone", "--quiet", "--depth", "1", "--", source, str(part)],
-        capture_output=True,
-        text=True,
+
+    def git(*arguments: str) -> None:
+        done = subprocess.run([program, *arguments], capture_output=True, text=True)
+        if done.returncode:
+            lines = [line for line in done.stderr.splitlines() if not line.startswith("warning:")]
+            told = " ".join(lines[-1:]) or f"exit code {done.returncode}"
+            raise ToolkitError(
+                f"{source} could not be cloned: {told}", "see whether it is reachable"
+            )
+
+    git(
+        *("clone", "--quiet", "--depth", "1", "--filter=blob:none", "--no-checkout"),
+        *("--", source, str(part)),
     )
-    if done.returncode:
-        told = " ".join(done.stderr.split()) or f"exit code {done.returncode}"
-        raise ToolkitError(f"{source} could not be cloned: {told}", "see whether it is reachable")
+    # A repository without that folder is left empty: `fetch` says so.
+    if has_folder(program, part, folder):
+        git("-C", str(part), "checkout", "--quiet", "HEAD", "--", folder or ".")
+
+
+def has_folder(program: str, part: Path, folder: str) -> bool:
+    """Returns whether the last commit of a clone holds a folder."""
+    shown = subprocess.run(
+        [program, "-C", str(part), "cat-file", "-e", f"HEAD:{folder}"], capture_output=True
+    )
+    return shown.returncode == 0
 
 
 class _Links(HTMLParser):

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evaluation.inputs.comparable import check_same_clips
-from evaluation.inputs.pairs import Run, read_run
+from evaluation.inputs.pairs import RunDir, read_run
 from evaluation.literature.agreement import FEWEST, Agreement, agreements
 from evaluation.literature.recipes import ListeningTest, Recipe, recipes
 from evaluation.metrics.base import Metric, MetricInfo
@@ -108,7 +108,7 @@ class Literature:
         )
 
 
-def read_runs(root: Path) -> list[tuple[Recipe, tuple[Run, ...]]]:
+def read_runs(root: Path) -> list[tuple[Recipe, tuple[RunDir, ...]]]:
     """The runs below `root/RECIPE/SYSTEM`, in the order of the recipes.
 
     Raises:
@@ -235,7 +235,8 @@ def _text(cell: Cell, info: MetricInfo) -> str:
 def judged(
     one: Published, metrics: Sequence[Metric], seed: int = 0
 ) -> list[tuple[ListeningTest | None, list[Agreement]]]:
-    """Each listening test of a recipe with every column's order beside it; (None, orders) without one."""
+    """Each listening test of a recipe with every column's order beside it; (None, orders) without one.
+    A column orders the systems by the clips of which all of them have its score."""
     infos = [metric.info for metric in metrics if metric.info.ranks]
     labels = sorted({clip.label: clip.speaker for item in one.scored for clip in item.run.clips})
     speakers = {clip.label: clip.speaker for item in one.scored for clip in item.run.clips}
@@ -246,11 +247,16 @@ def judged(
     means: dict[str, dict[str, float]] = {}
     drawn: dict[str, dict[str, NDArray[np.float64]]] = {}
     for info in infos:
-        for item in one.scored:
-            values, weights = _values(item, info, labels)
-            if not weights.any():
-                continue
-            system = item.run.info.name
+        found = {item.run.info.name: _values(item, info, labels) for item in one.scored}
+        found = {system: both for system, both in found.items() if both[1].any()}
+        if not found:
+            continue
+        # Failures never help: a clip on which one system fails counts for none.
+        everywhere = np.all([weights > 0 for _, weights in found.values()], axis=0)
+        if not everywhere.any():
+            continue
+        for system, (values, own) in found.items():
+            weights = own * everywhere
             means.setdefault(info.name, {})[system] = float(
                 (values * weights).sum() / weights.sum()
             )
@@ -310,10 +316,11 @@ def orders(report: Literature) -> PrintedTable:
                     )
                 )
     sentences = [
-        "Order: the best first, by the mean over clips. Spearman and Kendall: rank correlation with the "
-        "opinions of listeners over the systems that have one, positive where better scores go with better "
-        "opinions; brackets: 95 % of redrawn speakers and clips, the systems staying as they are; p: of "
-        "Kendall's, two-sided. With so few systems hardly any correlation differs from none."
+        "Order: the best first, by the mean over the clips of which all systems have the score. "
+        "Spearman and Kendall: rank correlation with the opinions of listeners over the systems that have "
+        "one, positive where better scores go with better opinions; brackets: 95 % of redrawn speakers and "
+        "clips, the systems staying as they are; p: of Kendall's, two-sided. With so few systems hardly "
+        "any correlation differs from none."
     ]
     if few:
         sentences.append(

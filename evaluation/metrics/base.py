@@ -16,7 +16,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast
 
-from evaluation.inputs.pairs import Pair, Run, Unscorable
+from evaluation.inputs.pairs import Pair, RunDir, Unscorable
 from evaluation.inputs.settings import Settings
 from evaluation.metrics.protocols import PROTOCOLS, columns_of
 from manifests.errors import BadInput, MissingDependency, ToolkitError
@@ -325,7 +325,7 @@ class Metric:
         """
         return []
 
-    def for_run(self, run: Run) -> Metric:
+    def for_run(self, run: RunDir) -> Metric:
         """Returns this metric bound to the run, for metrics that need the other clips of a run."""
         return self
 
@@ -335,12 +335,12 @@ class Metric:
         other.info = self.info.variant(parameters=parameters)
         return other
 
-    def applies(self, run: Run) -> bool:
+    def applies(self, run: RunDir) -> bool:
         """Returns whether a run holds what this metric measures. Otherwise the run has no scores of
         it, which is no failure: a resynthesis has no lip transcripts."""
         return True
 
-    def refusal(self, run: Run) -> str:
+    def refusal(self, run: RunDir) -> str:
         """Returns one line for the user where the metric does not apply to a run that he may expect it
         for; "" otherwise."""
         return ""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from evaluation.inputs.pairs import Pair, Run, Unscorable
+from evaluation.inputs.pairs import Pair, RunDir, Unscorable
 from evaluation.inputs.versa import FILE, fields_of, read_results, result_of
 from evaluation.metrics.base import EXTERNAL, Direction, Measured, Metric, MetricInfo
 from manifests.records import RunClip
@@ -48,7 +48,7 @@ class VersaScore(Metric):
             needs_reference=False,
         )
 
-    def applies(self, run: Run) -> bool:
+    def applies(self, run: RunDir) -> bool:
         return self.field in fields_of(run.root, run.clips)
 
     def clip_inputs(self, root: Path, clip: RunClip) -> list[Any]:

@@ -9,7 +9,7 @@ from abc import abstractmethod
 from pathlib import Path
 from typing import Any
 
-from evaluation.inputs.pairs import Pair, Run, Unscorable
+from evaluation.inputs.pairs import Pair, RunDir, Unscorable
 from evaluation.inputs.pictures import Law, Seen, law_path, read_law
 from evaluation.inputs.settings import Settings
 from evaluation.metrics.base import Measured, Metric
@@ -35,10 +35,10 @@ class FaceLaw(FaceMetric):
     def wanted(cls, settings: Settings) -> bool:
         return settings.faces is not None and settings.faces.law
 
-    def applies(self, run: Run) -> bool:
+    def applies(self, run: RunDir) -> bool:
         return run.of_faces and law_path(run) is not None
 
-    def for_run(self, run: Run) -> Metric:
+    def for_run(self, run: RunDir) -> Metric:
         bound = super().for_run(run)
         assert isinstance(bound, FaceLaw)
         bound.path = law_path(run) if run.of_faces else None

@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from evaluation.inputs.pairs import Pair, Run, Unscorable
+from evaluation.inputs.pairs import Pair, RunDir, Unscorable
 from evaluation.inputs.pictures import COMPARED_PX, Drawn, Seen, drawn_of, pictures_of, still_at
 from evaluation.inputs.pictures import seen as look_at
 from evaluation.inputs.settings import Settings
@@ -126,10 +126,10 @@ class FaceFrechet(FaceDistance):
     def wanted(cls, settings: Settings) -> bool:
         return settings.faces is not None and settings.faces.pictures >= FRECHET_PICTURES
 
-    def applies(self, run: Run) -> bool:
+    def applies(self, run: RunDir) -> bool:
         return run.of_faces and len(run.clips) >= FRECHET_PICTURES
 
-    def refusal(self, run: Run) -> str:
+    def refusal(self, run: RunDir) -> str:
         if not run.of_faces or self.applies(run):
             return ""
         return (
@@ -194,7 +194,7 @@ class Variety(FaceMetric):
         self.drawn: Drawn | None = None
         self.clips: dict[str, RunClip] = {}
 
-    def for_run(self, run: Run) -> Metric:
+    def for_run(self, run: RunDir) -> Metric:
         bound = super().for_run(run)
         assert isinstance(bound, Variety)
         if run.of_faces:
@@ -287,7 +287,7 @@ class FaceVarietyNoise(Variety):
     def wanted(cls, settings: Settings) -> bool:
         return settings.faces is not None and settings.faces.variants > 1
 
-    def applies(self, run: Run) -> bool:
+    def applies(self, run: RunDir) -> bool:
         return run.of_faces and len({clip.variant for clip in run.clips}) > 1
 
     def look(self, face: Seen, pair: Pair) -> Measured:

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from evaluation.inputs.pairs import Pair, Recording, Run, Unscorable, read_run
+from evaluation.inputs.pairs import Pair, Recording, RunDir, Unscorable, read_run
 from evaluation.inputs.pictures import Seen, recording_of
 from evaluation.inputs.run_files import RunFiles
 from evaluation.inputs.settings import Settings
@@ -31,7 +31,7 @@ class Voices(RunFiles):
     """The recordings that pictures are matched with."""
 
 
-def recordings(run: Run) -> dict[str, dict[str, Path]]:
+def recordings(run: RunDir) -> dict[str, dict[str, Path]]:
     """Speaker → clip id → recording, at most `VOICES` of each speaker."""
     found: dict[str, dict[str, Path]] = {}
     for clip in run.clips:
@@ -42,7 +42,7 @@ def recordings(run: Run) -> dict[str, dict[str, Path]]:
     return {speaker: even(clips, VOICES) for speaker, clips in found.items()}
 
 
-def voices_of(run: Run) -> Voices:
+def voices_of(run: RunDir) -> Voices:
     """Hashes what `heard` will listen to."""
     return Voices.of(run, recordings(run))
 
@@ -88,10 +88,10 @@ class FaceMatch(FaceMetric):
     def wanted(cls, settings: Settings) -> bool:
         return settings.faces is not None and settings.faces.speakers >= cls.k
 
-    def applies(self, run: Run) -> bool:
+    def applies(self, run: RunDir) -> bool:
         return run.of_faces and len({clip.speaker for clip in run.clips}) >= self.k
 
-    def for_run(self, run: Run) -> Metric:
+    def for_run(self, run: RunDir) -> Metric:
         bound = super().for_run(run)
         assert isinstance(bound, FaceMatch)
         if run.of_faces:
@@ -129,7 +129,7 @@ class FaceMatch(FaceMetric):
 
 
 @lru_cache(maxsize=8)
-def _run(root: Path) -> Run:
+def _run(root: Path) -> RunDir:
     return read_run(root)
 
 

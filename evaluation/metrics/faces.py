@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from evaluation.inputs.pairs import Pair, Run, Unscorable
+from evaluation.inputs.pairs import Pair, RunDir, Unscorable
 from evaluation.inputs.pictures import (
     CLIPS,
     Gallery,
@@ -67,10 +67,10 @@ class FaceMetric(Metric):
     def wanted(cls, settings: Settings) -> bool:
         return settings.faces is not None
 
-    def applies(self, run: Run) -> bool:
+    def applies(self, run: RunDir) -> bool:
         return run.of_faces
 
-    def for_run(self, run: Run) -> Metric:
+    def for_run(self, run: RunDir) -> Metric:
         bound = copy.copy(self)
         if run.of_faces:
             bound.gallery = gallery_of(run)
@@ -133,7 +133,7 @@ class Rank(FaceMetric):
     def wanted(cls, settings: Settings) -> bool:
         return settings.faces is not None and settings.faces.speakers > max(cls.best, 1)
 
-    def applies(self, run: Run) -> bool:
+    def applies(self, run: RunDir) -> bool:
         return run.of_faces and len({clip.speaker for clip in run.clips}) > max(self.best, 1)
 
     def embedding(self, face: Seen) -> NDArray[np.float64]:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from evaluation.inputs.pairs import Array, Pair, Recording, Run, Unscorable
+from evaluation.inputs.pairs import Array, Pair, Recording, RunDir, Unscorable
 from evaluation.inputs.pitch import LEAST_VOICED_FRAMES
 from evaluation.inputs.pitch import PARAMETERS as PITCH
 from evaluation.inputs.settings import Settings
@@ -118,7 +118,7 @@ class GenderAgreement(Metric):
     def wanted(cls, settings: Settings) -> bool:
         return True
 
-    def for_run(self, run: Run) -> Metric:
+    def for_run(self, run: RunDir) -> Metric:
         bound = copy.copy(self)
         bound.genders = {c.speaker: c.gender for c in run.clips if c.gender in GENDERS}
         return bound

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from evaluation.inputs import homophones
-from evaluation.inputs.pairs import Array, Pair, Run, Unscorable, paired
+from evaluation.inputs.pairs import Array, Pair, RunDir, Unscorable, paired
 from evaluation.inputs.settings import Settings
 from evaluation.inputs.text import (
     NORMALIZER,
@@ -178,7 +178,7 @@ class Recognition(Metric):
         heard = registry.clip_inputs(stated["name"], root, clip, of_recording=self.of_recording)
         return [clip.sentence, *heard]
 
-    def applies(self, run: Run) -> bool:
+    def applies(self, run: RunDir) -> bool:
         """A recognizer of GRID's words is not asked about a run in which nobody says them."""
         said = _sentences(run)
         return not self._knows_grid_only or not said or any(map(in_vocabulary, said))
@@ -200,7 +200,7 @@ class Recognition(Metric):
         return pair.once(f"comparison {text}", lambda: _compare(pair.clip, text))
 
 
-def _sentences(run: Run) -> list[list[str]]:
+def _sentences(run: RunDir) -> list[list[str]]:
     """The words of every clip that has any, normalized."""
     return [words for clip in run.clips if (words := normalize(clip.sentence).split())]
 
@@ -232,7 +232,7 @@ class WordErrorRate(Recognition):
         libraries=("jiwer",),
     )
 
-    def refusal(self, run: Run) -> str:
+    def refusal(self, run: RunDir) -> str:
         """Names recognizers that suit where this one knows none of the words."""
         if self.applies(run) or self.recognizer is None:
             return ""
@@ -295,12 +295,12 @@ class HomophoneWordErrorRate(WordErrorRate):
     def wanted(cls, settings: Settings) -> bool:
         return settings.recognizer in registry.ENGLISH
 
-    def applies(self, run: Run) -> bool:
+    def applies(self, run: RunDir) -> bool:
         """Other corpora have other words."""
         said = _sentences(run)
         return super().applies(run) and (not said or any(map(in_vocabulary, said)))
 
-    def refusal(self, run: Run) -> str:
+    def refusal(self, run: RunDir) -> str:
         """The WER says it."""
         return ""
 
@@ -372,7 +372,7 @@ class WhisperNormalizedWordErrorRate(WordErrorRate):
         english_normalizer(self.folder)
         super().require()
 
-    def refusal(self, run: Run) -> str:
+    def refusal(self, run: RunDir) -> str:
         """The WER says it."""
         return ""
 
@@ -416,7 +416,7 @@ class GrammarWordErrorRate(WordErrorRate):
     def wanted(cls, settings: Settings) -> bool:
         return settings.recognizer in registry.GRAMMATICAL
 
-    def refusal(self, run: Run) -> str:
+    def refusal(self, run: RunDir) -> str:
         """The WER without a grammar says it."""
         return ""
 
@@ -450,7 +450,7 @@ class Slot(Recognition):
 
     slot: str
 
-    def applies(self, run: Run) -> bool:
+    def applies(self, run: RunDir) -> bool:
         """Slots are only where somebody says a sentence of the grammar."""
         return super().applies(run) and _has_grammar(run)
 
@@ -459,7 +459,7 @@ class Slot(Recognition):
         return Measured(100.0 * (said == heard), details={"said": said, "heard": heard})
 
 
-def _has_grammar(run: Run) -> bool:
+def _has_grammar(run: RunDir) -> bool:
     said = _sentences(run)
     return not said or any(map(fits_grammar, said))
 
@@ -516,7 +516,7 @@ class Keywords(Recognition):
         definition="Percentage of letters and digits recognized: the classical keyword score of GRID.",
     )
 
-    def applies(self, run: Run) -> bool:
+    def applies(self, run: RunDir) -> bool:
         """Returns whether the run's sentences have slots as well."""
         return super().applies(run) and _has_grammar(run)
 
@@ -545,7 +545,7 @@ class LipWordErrorRate(Metric):
     def wanted(cls, settings: Settings) -> bool:
         return settings.lips
 
-    def applies(self, run: Run) -> bool:
+    def applies(self, run: RunDir) -> bool:
         return any(clip.transcript.strip() for clip in run.clips)
 
     def clip_inputs(self, root: Path, clip: RunClip) -> list[Any]:

@@ -23,7 +23,7 @@ from evaluation.inputs.enrollment import (
     enrollment_of,
     trials,
 )
-from evaluation.inputs.pairs import Array, Pair, Recording, Run, Unscorable
+from evaluation.inputs.pairs import Array, Pair, Recording, RunDir, Unscorable
 from evaluation.inputs.settings import Settings
 from evaluation.metrics.base import Measured, Metric, MetricInfo
 from evaluation.models.ecapa import PARAMETERS, WEIGHTS, embedding_of
@@ -186,7 +186,7 @@ class Speaker(Metric):
         """Returns the embeddings of the run's speakers."""
         return enrolled(enrollment)
 
-    def for_run(self, run: Run) -> Metric:
+    def for_run(self, run: RunDir) -> Metric:
         bound = copy.copy(self)
         bound.enrollment = enrollment_of(run)
         return bound

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from evaluation.inputs.pairs import Array, Pair, Recording, Run, Unscorable
+from evaluation.inputs.pairs import Array, Pair, Recording, RunDir, Unscorable
 from evaluation.inputs.pitch import LEAST_VOICED_FRAMES, PARAMETERS, median_f0_hz
 from evaluation.inputs.settings import Settings
 from evaluation.inputs.speaker_recordings import recordings
@@ -148,7 +148,7 @@ def voice_follows(speech: Array, voice: Array, lips: Array, rate_hz: int) -> boo
     return to_voice > to_lips
 
 
-def has_swaps(run: Run) -> bool:
+def has_swaps(run: RunDir) -> bool:
     return any(map(is_swap, run.clips))
 
 
@@ -162,7 +162,7 @@ class SpeakerF0(Metric):
     def wanted(cls, settings: Settings) -> bool:
         return settings.swaps
 
-    def for_run(self, run: Run) -> Metric:
+    def for_run(self, run: RunDir) -> Metric:
         bound = copy.copy(self)
         bound.clips = {
             speaker: tuple((path, weights_sha256(path)) for path in paths.values())
@@ -227,7 +227,7 @@ class F0Follows(SpeakerF0):
         decimals=1,
     )
 
-    def applies(self, run: Run) -> bool:
+    def applies(self, run: RunDir) -> bool:
         return has_swaps(run)
 
     def measure(self, pair: Pair) -> Measured:
@@ -263,7 +263,7 @@ class VoiceFollows(Speaker):
     def wanted(cls, settings: Settings) -> bool:
         return settings.swaps and super().wanted(settings)
 
-    def applies(self, run: Run) -> bool:
+    def applies(self, run: RunDir) -> bool:
         return has_swaps(run)
 
     def measure(self, pair: Pair) -> Measured:

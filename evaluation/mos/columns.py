@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from evaluation.inputs.pairs import Run
+from evaluation.inputs.pairs import RunDir
 from evaluation.metrics.base import MetricInfo
 from evaluation.mos.scales import SCALES
 from evaluation.reporting.bold import COMPETES
@@ -85,10 +85,10 @@ def add_test(root: Path, system: str, test: dict[str, Any]) -> Path:
     return path
 
 
-def listening_tables(runs: Sequence[Run], options: TableOptions) -> tuple[Table, ...]:
+def listening_tables(runs: Sequence[RunDir], options: TableOptions) -> tuple[Table, ...]:
     """Returns one table per listening test: one row per run, then the controls of the test."""
     tests: dict[str, dict[str, Any]] = {}
-    took_part: dict[str, list[Run]] = {}
+    took_part: dict[str, list[RunDir]] = {}
     for run in runs:
         for test in read_tests(run.root)[1]:
             tests[test["design"]] = test

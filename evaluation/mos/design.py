@@ -21,7 +21,7 @@ from pathlib import Path
 
 import numpy as np
 
-from evaluation.inputs.pairs import Run, check_comparable
+from evaluation.inputs.pairs import RunDir, check_comparable
 from evaluation.mos import balance
 from evaluation.mos.audio import Source
 from evaluation.mos.material import Item, Material, gather
@@ -63,7 +63,7 @@ class Design:
         )
 
 
-def make_design(runs: Sequence[Run], options: DesignOptions) -> Design:
+def make_design(runs: Sequence[RunDir], options: DesignOptions) -> Design:
     """Draws a listening test. The same runs, options and seed give the same test.
 
     Raises:

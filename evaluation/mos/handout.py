@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from evaluation.inputs.pairs import Run
+from evaluation.inputs.pairs import RunDir
 from evaluation.mos.audio import identifier, write_sounds
 from evaluation.mos.design import Design
 from evaluation.mos.options import DesignOptions
@@ -33,7 +33,7 @@ from manifests.io import sha256_file
 from manifests.versions import library_version
 
 
-def write_design(design: Design, runs: Sequence[Run], out: Path) -> Key:
+def write_design(design: Design, runs: Sequence[RunDir], out: Path) -> Key:
     """Writes handout and key into `out`; the key is written last and marks the test as complete.
 
     A test that `out` holds already keeps its secret if it was the same one, so that making it

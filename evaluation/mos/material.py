@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from evaluation.inputs.pairs import Run, Unscorable, load_sound
+from evaluation.inputs.pairs import RunDir, Unscorable, load_sound
 from evaluation.mos.options import DesignOptions
 from evaluation.mos.records import Condition
 from evaluation.mos.scales import SCALES
@@ -146,7 +146,7 @@ def pick(paths: Sequence[Path], rng: np.random.Generator) -> Path | None:
     return paths[int(rng.integers(len(paths)))] if paths else None
 
 
-def gather(runs: Sequence[Run], options: DesignOptions) -> Material:
+def gather(runs: Sequence[RunDir], options: DesignOptions) -> Material:
     """Returns the usable clips that every run has, chosen and ordered by `options`.
 
     Raises:

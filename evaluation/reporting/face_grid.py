@@ -8,7 +8,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from evaluation.inputs.pairs import Recording, Run, Unscorable
+from evaluation.inputs.pairs import Recording, RunDir, Unscorable
 from evaluation.inputs.pictures import (
     gallery_of,
     load_picture,
@@ -29,7 +29,7 @@ ROWS = 12
 SHOWN_PX = 128
 
 
-def chosen_clips(run: Run, most: int = ROWS) -> list[RunClip]:
+def chosen_clips(run: RunDir, most: int = ROWS) -> list[RunClip]:
     """Clips of as many speakers as there is room for, one picture of each clip, in the speakers' order."""
     by_speaker: dict[str, list[RunClip]] = {}
     for clip in sorted(run.clips, key=lambda c: (natural(c.speaker), c.stem, c.variant)):
@@ -75,7 +75,7 @@ def face_grid(scored: Sequence[ScoredRun]) -> dict[str, Any] | None:
     return {"heads": [item.run.info.name for item in scored], "rows": rows, "mean_face": nobody}
 
 
-def _cell(run: Run, clip: RunClip) -> list[dict[str, str]]:
+def _cell(run: RunDir, clip: RunClip) -> list[dict[str, str]]:
     """All the pictures that a run has of a clip."""
     mine = sorted((c for c in run.clips if c.clip_id == clip.clip_id), key=lambda c: c.variant)
     found = []
@@ -90,14 +90,14 @@ def _cell(run: Run, clip: RunClip) -> list[dict[str, str]]:
     return found or [{"uri": "", "told": "missing"}]
 
 
-def _sound(run: Run, clip: RunClip) -> str:
+def _sound(run: RunDir, clip: RunClip) -> str:
     try:
         return figures.sound_uri(Recording(recording_of(run, clip)).samples)
     except Unscorable:
         return ""
 
 
-def _truth(run: Run, clip: RunClip) -> dict[str, str]:
+def _truth(run: RunDir, clip: RunClip) -> dict[str, str]:
     path = run.reference(clip)
     if path is None:
         return {"uri": "", "told": "no real stills"}

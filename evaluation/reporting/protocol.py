@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from evaluation.inputs.build_files import build_of, corpus_name, header_of
-from evaluation.inputs.pairs import RULES, Run
+from evaluation.inputs.pairs import RULES, RunDir
 from evaluation.inputs.text import NORMALIZERS
 from evaluation.metrics.base import Metric, MetricInfo
 from evaluation.metrics.protocols import Protocol, protocol_of
@@ -115,7 +115,7 @@ def protocol(
     }
 
 
-def split_sha256(run: Run) -> str:
+def split_sha256(run: RunDir) -> str:
     """SHA-256 of the frozen split behind a run: as its build states it, else that of the split of this
     name, "" where nobody knows it."""
     build = build_of(run)

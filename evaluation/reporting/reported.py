@@ -14,7 +14,7 @@ from functools import lru_cache
 from importlib import resources
 from typing import Any
 
-from evaluation.inputs.pairs import Run
+from evaluation.inputs.pairs import RunDir
 from evaluation.metrics.base import Metric, MetricInfo
 from evaluation.reporting.tables import Cell, Row, Table, TableOptions, system_rows
 from evaluation.scoring.run import ScoredRun
@@ -243,14 +243,14 @@ def _swapped(clip: RunClip) -> bool:
     return bool(clip.voice) and clip.voice != clip.speaker
 
 
-def _seen(run: Run, clip: RunClip) -> bool | None:
+def _seen(run: RunDir, clip: RunClip) -> bool | None:
     """Returns whether the clip's speaker was trained on; None where nobody says."""
     if clip.seen is not None:
         return clip.seen
     return {"large-seen": True, "large-unseen": False}.get(run.info.split)
 
 
-KEEP: dict[str, Callable[[Run, RunClip], bool]] = {
+KEEP: dict[str, Callable[[RunDir, RunClip], bool]] = {
     "all": lambda run, clip: not _swapped(clip),
     "seen": lambda run, clip: not _swapped(clip) and _seen(run, clip) is True,
     "unseen": lambda run, clip: not _swapped(clip) and _seen(run, clip) is False,

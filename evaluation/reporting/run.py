@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from evaluation.embeddings.sets import Set
-from evaluation.inputs.pairs import Run
+from evaluation.inputs.pairs import RunDir
 from evaluation.metrics.base import Metric, MetricInfo
 from evaluation.reporting import printed as printing
 from evaluation.reporting import protocol, tables, writers
@@ -108,7 +108,7 @@ def _warnings(scored: Sequence[ScoredRun]) -> list[str]:
     return notes
 
 
-def default_out(runs: Sequence[Run]) -> Path:
+def default_out(runs: Sequence[RunDir]) -> Path:
     """Returns `RUN_DIR/report` for a single run, else `report` in the working directory."""
     return runs[0].root / "report" if len(runs) == 1 else Path("report")
 

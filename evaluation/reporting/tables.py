@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from evaluation.inputs.pairs import Run
+from evaluation.inputs.pairs import RunDir
 from evaluation.metrics.base import Group, Metric, MetricInfo
 from evaluation.metrics.protocols import BESIDE
 from evaluation.reporting import bold
@@ -175,7 +175,7 @@ def system_rows(
     options: TableOptions,
     *,
     speaker: str | None = None,
-    keep: Callable[[Run, RunClip], bool] | None = None,
+    keep: Callable[[RunDir, RunClip], bool] | None = None,
 ) -> list[Row]:
     """Returns one row per run and one cell per metric, over the clips of one speaker or of `keep`."""
     labels: dict[str, str] = {}

@@ -31,7 +31,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from evaluation.inputs.compiled import prepare_cache
-from evaluation.inputs.pairs import RULES, Pair, Recording, Run
+from evaluation.inputs.pairs import RULES, Pair, Recording, RunDir
 from evaluation.metrics.base import DIED, RAISED, Metric, MetricInfo, column_order, get_metric
 from manifests.console import Progress, warn_once
 from manifests.dask_execution import Shared, create_executor
@@ -61,7 +61,7 @@ class ScoredRun:
         n_new: how many of them were computed now; the others were known.
     """
 
-    run: Run
+    run: RunDir
     scores: dict[tuple[str, str], Score]
     n_new: int
 
@@ -121,7 +121,7 @@ def scores_to_dataframe(scored: Sequence[ScoredRun]) -> pd.DataFrame:
 
 
 def score_runs(
-    runs: Sequence[Run],
+    runs: Sequence[RunDir],
     metrics: Sequence[Metric],
     jobs: int = 0,
     *,
@@ -236,7 +236,7 @@ def score_runs(
     ]
 
 
-def known_scores(run: Run) -> ScoredRun:
+def known_scores(run: RunDir) -> ScoredRun:
     """A run with the scores that its `scores.jsonl` holds, whatever decided them; the later line counts
     where a metric has several of one clip. A line does not say whose voice a clip has, so clips with
     several voices have none. Raises `ManifestError` where the file is damaged."""
@@ -253,14 +253,14 @@ def known_scores(run: Run) -> ScoredRun:
     return ScoredRun(run, scores, 0)
 
 
-def _place(run: Run, shard: Shard | None) -> Path:
+def _place(run: RunDir, shard: Shard | None) -> Path:
     """The folder of scores and journal: the run's, or that of a shard."""
     if shard is None:
         return run.root
     return run.root / SHARDS / f"{shard.number}-of-{shard.count}"
 
 
-def _shard_folders(run: Run) -> Iterator[Path]:
+def _shard_folders(run: RunDir) -> Iterator[Path]:
     """The folders that jobs scoring shards have left in a run."""
     if (run.root / SHARDS).is_dir():
         yield from sorted(p for p in (run.root / SHARDS).iterdir() if (p / SCORES).exists())
@@ -311,11 +311,11 @@ class _Hashes:
                 self._files[path] = f"error {error.errno}"
         return self._files[path]
 
-    def key(self, run: Run, clip: RunClip, metric: Metric) -> str:
+    def key(self, run: RunDir, clip: RunClip, metric: Metric) -> str:
         """The key of one score."""
         return self.keys(run, clip, [metric])[metric.info.name]
 
-    def keys(self, run: Run, clip: RunClip, metrics: Iterable[Metric]) -> dict[str, str]:
+    def keys(self, run: RunDir, clip: RunClip, metrics: Iterable[Metric]) -> dict[str, str]:
         """Metric name → key of its score of a clip."""
         made, reference = self.file(run.made(clip)), self.file(run.reference(clip))
         found = {}
@@ -341,7 +341,9 @@ def says_nothing(score: Score) -> bool:
     return score.status != "ok" and score.reason.split(":")[0] in (RAISED, DIED)
 
 
-def _load(run: Run, hashes: _Hashes, asked: Sequence[Metric], wanted: Set[str]) -> dict[str, Score]:
+def _load(
+    run: RunDir, hashes: _Hashes, asked: Sequence[Metric], wanted: Set[str]
+) -> dict[str, Score]:
     """Known scores by key, journals of interrupted calls and scores of shards included, outdated ones
     dropped.
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from evaluation.inputs.build_files import has_landmarks, of_synthgrid
-from evaluation.inputs.pairs import Run, check_one_kind
+from evaluation.inputs.pairs import RunDir, check_one_kind
 from evaluation.inputs.settings import FaceRuns, Settings
 from evaluation.inputs.versa import fields_of
 from evaluation.models.registry import DEFAULT
@@ -18,7 +18,7 @@ NOBODY = "none"
 
 
 def read_settings(
-    runs: Sequence[Run],
+    runs: Sequence[RunDir],
     *,
     recognizer: str | None = None,
     recognizer_path: Path | None = None,
@@ -73,7 +73,7 @@ def read_settings(
     )
 
 
-def _faces(runs: Sequence[Run]) -> FaceRuns | None:
+def _faces(runs: Sequence[RunDir]) -> FaceRuns | None:
     """Returns what runs of pictures hold; None for runs of speech."""
     if not runs or not runs[0].of_faces:
         return None
@@ -87,7 +87,7 @@ def _faces(runs: Sequence[Run]) -> FaceRuns | None:
     )
 
 
-def _transcripts_by(runs: Sequence[Run]) -> str:
+def _transcripts_by(runs: Sequence[RunDir]) -> str:
     """The recognizer behind the runs' transcripts, "" where there are none."""
     authors: dict[str, Path] = {}
     for run in runs:

@@ -23,7 +23,7 @@ from click.testing import CliRunner
 from numpy.typing import NDArray
 
 from evaluation.cli import cli
-from evaluation.inputs.pairs import Run, read_run
+from evaluation.inputs.pairs import RunDir, read_run
 from evaluation.metrics.base import REGISTRY, Metric, get_metric
 from evaluation.scoring.run import score_runs
 from evaluation.scoring.settings import read_settings
@@ -131,7 +131,7 @@ def invoke(*arguments: object) -> tuple[Any, str]:
     return result.return_value, result.output
 
 
-def usable(run: Run) -> list[Metric]:
+def usable(run: RunDir) -> list[Metric]:
     """Every registered metric whose library and weights are here."""
     options = {"recognizer_path": None, "nisqa_weights": None, "any_nisqa_weights": False}
     settings = read_settings([run], recognizer="transcripts", **options)
@@ -140,7 +140,7 @@ def usable(run: Run) -> list[Metric]:
         metric = get_metric(name, settings)
         try:
             metric.require()
-            score_runs([Run(run.root, run.info, run.clips[:1])], [metric], progress=False)
+            score_runs([RunDir(run.root, run.info, run.clips[:1])], [metric], progress=False)
         except (MissingDependency, BadInput):
             continue
         found.append(metric)

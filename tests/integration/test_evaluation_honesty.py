@@ -22,7 +22,7 @@ import pytest
 import soundfile
 from numpy.typing import NDArray
 
-from evaluation.inputs.pairs import Pair, Recording, Run, read_run
+from evaluation.inputs.pairs import Pair, Recording, RunDir, read_run
 from evaluation.inputs.settings import Settings
 from evaluation.metrics.base import FACES, REGISTRY, WAVLM, Metric, get_metric
 from evaluation.models.registry import DEFAULT
@@ -269,7 +269,7 @@ def scored(runs: dict[str, Path]) -> dict[str, dict[str, ScoredRun]]:
     return found
 
 
-def absence(name: str, run: Run) -> str:
+def absence(name: str, run: RunDir) -> str:
     """Why a metric cannot be computed here, "" where it can."""
     metric = get_metric(name, SETTINGS).for_run(run)
     clip = run.clips[0]

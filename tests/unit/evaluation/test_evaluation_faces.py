@@ -12,7 +12,7 @@ from face_builds import STEMS, still_of, write_build, write_pictures
 from numpy.typing import NDArray
 
 from evaluation.cli import cli
-from evaluation.inputs.pairs import Run, Unscorable, read_run
+from evaluation.inputs.pairs import RunDir, Unscorable, read_run
 from evaluation.inputs.pictures import gallery_of, known, load_picture, mean_face, resized
 from evaluation.metrics.base import FACES, get_metric, select
 from evaluation.metrics.face_looks import pixel_distance, similarity
@@ -43,7 +43,7 @@ def build(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def runs(build: Path) -> dict[str, Run]:
+def runs(build: Path) -> dict[str, RunDir]:
     """Name → run: real stills, those of the next speaker, the mean face, and two variants."""
     root = build.parent
     made = {
@@ -68,7 +68,7 @@ def runs(build: Path) -> dict[str, Run]:
 
 
 @pytest.fixture(scope="module")
-def scored(runs: dict[str, Run]) -> dict[str, ScoredRun]:
+def scored(runs: dict[str, RunDir]) -> dict[str, ScoredRun]:
     found = {}
     for name, run in runs.items():
         metrics, absent = select(None, read_settings([run]))
@@ -162,7 +162,7 @@ def test_variants_are_pictures_of_their_own(scored: dict[str, ScoredRun]) -> Non
 
 
 def test_scores_are_kept_until_a_picture_changes(
-    runs: dict[str, Run], scored: dict[str, ScoredRun]
+    runs: dict[str, RunDir], scored: dict[str, ScoredRun]
 ) -> None:
     run = runs["variants"]
     metrics, _ = select(("face_rank1", "face_variety_noise"), read_settings([run]))
@@ -214,7 +214,7 @@ def invoke(*arguments: object) -> tuple[int, str]:
     return result.return_value or 0, " ".join(result.output.split())
 
 
-def test_report_of_pictures(runs: dict[str, Run], tmp_path: Path) -> None:
+def test_report_of_pictures(runs: dict[str, RunDir], tmp_path: Path) -> None:
     roots = [runs["real"].root, runs["wrong"].root]
     code, said = invoke("report", *roots, "--out", tmp_path, "--jobs", 0, "--resamples", 200)
     assert code in (0, 3), said
@@ -232,7 +232,7 @@ def test_report_of_pictures(runs: dict[str, Run], tmp_path: Path) -> None:
     assert card["reference"]["what"].startswith("real stills")
 
 
-def test_one_line_for_each_fault(runs: dict[str, Run], build: Path, tmp_path: Path) -> None:
+def test_one_line_for_each_fault(runs: dict[str, RunDir], build: Path, tmp_path: Path) -> None:
     faces = runs["real"].root
     speech = tmp_path / "speech"
     clip = {"speaker": "s1", "stem": STEMS[0], "sentence": "bin blue at f two now"}
@@ -400,7 +400,7 @@ def test_pixels_inside_the_oval() -> None:
     assert pixel_distance(still, black) == 0
 
 
-def test_grid_shows_every_speaker_once(runs: dict[str, Run]) -> None:
+def test_grid_shows_every_speaker_once(runs: dict[str, RunDir]) -> None:
     shown = chosen_clips(runs["variants"], most=4)
     assert [clip.speaker for clip in shown] == ["s1", "s2", "s4", "s29"]
     assert [clip.variant for clip in shown] == ["z0"] * 4
@@ -413,7 +413,7 @@ def test_metrics_of_faces_are_known_as_such() -> None:
         select(("face_rank1",))
 
 
-def test_second_opinion(monkeypatch: pytest.MonkeyPatch, runs: dict[str, Run]) -> None:
+def test_second_opinion(monkeypatch: pytest.MonkeyPatch, runs: dict[str, RunDir]) -> None:
     if not dlib_faces.is_installed():
         _, absent = select(("face_rank1_dlib",), read_settings([runs["real"]]))
         assert absent == [

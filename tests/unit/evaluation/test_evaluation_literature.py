@@ -23,7 +23,14 @@ from evaluation.inputs.pairs import read_run
 from evaluation.literature.agreement import agreements
 from evaluation.literature.recipes import recipe, recipes
 from evaluation.literature.samples import fetch, fetched, make_runs
-from evaluation.literature.tables import Published, literature, orders, read_runs, with_listeners
+from evaluation.literature.tables import (
+    Published,
+    judged,
+    literature,
+    orders,
+    read_runs,
+    with_listeners,
+)
 from evaluation.metrics.base import select
 from evaluation.reporting.tables import TableOptions
 from evaluation.scoring.run import score_runs
@@ -80,6 +87,21 @@ def test_fetch_and_runs_of_a_local_repository(tmp_path: Path, repository: Path) 
         reference = run.reference(clip)
         assert reference is not None
         assert reference.is_file()
+
+
+def test_only_the_samples_are_checked_out(tmp_path: Path, repository: Path) -> None:
+    film = repository / "films" / "long.mp4"
+    film.parent.mkdir()
+    film.write_bytes(bytes(1000))
+    who = ("-c", "user.name=A", "-c", "user.email=a@example.org")
+    for line in (["add", "."], [*who, "commit", "-qm", "a film"]):
+        subprocess.run(["git", *line], cwd=repository, check=True, capture_output=True)
+    folder = fetch(recipe("visual-voice-memory"), tmp_path / "published", git=str(repository))
+    there = {path.name for path in (tmp_path / "published/visual-voice-memory").iterdir()}
+    assert there == {".git", "audio-samples"}
+    assert len(list(folder.glob("*/*.wav"))) == 4
+    with pytest.raises(BadInput, match="has no folder"):
+        fetch(recipe("robustl2s"), tmp_path / "published", git=str(repository))
 
 
 def test_what_cannot_be_fetched_says_why(tmp_path: Path) -> None:
@@ -203,6 +225,32 @@ def test_all_that_was_fetched_is_scored_and_printed(tmp_path: Path, make_sound: 
     assert r"\begin{table*}" in (out / "literature.tex").read_text()
 
 
+def test_a_clip_that_one_system_failed_on_orders_none(tmp_path: Path, make_sound: Make) -> None:
+    """A system that fails on the hard clips is not ordered by the easy ones that remain."""
+    folder = tmp_path / "published/visual-voice-memory-multi"
+    rng = np.random.default_rng(0)
+    for i, (clip, noise) in enumerate((("s1_bbbf7s", 0.05), ("s2_brwg8a", 1.0))):
+        (folder / clip).mkdir(parents=True)
+        clean = make_sound(i, 1.0)
+        for name, more in (("ground_truth", 0.0), ("lip2wav", 0.3), ("ours", 0.4)):
+            noisy = clean + more * noise * rng.standard_normal(len(clean))
+            soundfile.write(folder / clip / f"{name}.wav", noisy, 16_000)
+    found = recipe("visual-voice-memory-multi")
+    soundfile.write(folder / "s2_brwg8a/ours.wav", np.zeros(16_000), 16_000)  # a failure
+    make_runs(found, folder, tmp_path / "runs" / found.name)
+    ((read, runs),) = read_runs(tmp_path / "runs")
+    metrics, _ = select(("stoi",), read_settings(runs, recognizer="none"))
+    scored = tuple(score_runs(runs, metrics))
+    means = {
+        item.run.info.name: np.mean([s.value for s in item.scores.values() if s.value is not None])
+        for item in scored
+    }
+    lip2wav, ours = (system.name for system in found.systems)
+    assert means[ours] > means[lip2wav], "each on its own clips"
+    ((_, (agreement,)),) = judged(Published(read, scored, ()), metrics)
+    assert agreement.order == (lip2wav, ours)
+
+
 def test_correlations_need_three_systems(tmp_path: Path, make_sound: Make) -> None:
     folder = tmp_path / "published/visual-voice-memory-multi/s1_bbbf7s"
     folder.mkdir(parents=True)
@@ -269,3 +317,10 @@ def test_agree_reads_a_report(tmp_path: Path) -> None:
     assert result.exit_code == 0, result.output
     assert "B > C > A" in result.output
     assert "-1.00" in result.output
+    assert "own" not in result.stderr
+    counted = [
+        line + ("n_ok" if i == 0 else str(i)) for i, line in enumerate(x + "," for x in lines)
+    ]
+    (tmp_path / "report.csv").write_text("\n".join(counted) + "\n")
+    result = CliRunner().invoke(cli, arguments, standalone_mode=False)
+    assert "wer: not all systems have a score of the same number of clips" in result.stderr

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from evaluation.inputs.pairs import Run
+from evaluation.inputs.pairs import RunDir
 from evaluation.metrics.base import MetricInfo
 from evaluation.reporting import bold
 from evaluation.reporting.bold import best_runs, floor_mean, kind_of
@@ -40,7 +40,7 @@ def system(
         )
         for label, speaker, value in zip(LABELS, SPEAKERS, values, strict=True)
     }
-    return ScoredRun(Run(Path(name), info, tuple(clips)), scores, 0)
+    return ScoredRun(RunDir(Path(name), info, tuple(clips)), scores, 0)
 
 
 def winner(*systems: ScoredRun, info: MetricInfo = HIGH, floor: float | None = None) -> int | None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from evaluation.inputs.build_files import corpus_name
-from evaluation.inputs.pairs import Run, read_run
+from evaluation.inputs.pairs import RunDir, read_run
 from evaluation.metrics.base import select
 from evaluation.models import registry
 from evaluation.models.las_recognizer import heard_in_training as heard_by_las
@@ -57,7 +57,7 @@ def test_the_recognizer_of_the_protocol_heard_nobody_whom_it_keeps() -> None:
     assert registry.GRAMMATICAL["las-unseen"] in registry.GRID_ONLY
 
 
-def scored_of(run: Run, corpus: str, names: Iterable[tuple[str, str]]) -> ScoredRun:
+def scored_of(run: RunDir, corpus: str, names: Iterable[tuple[str, str]]) -> ScoredRun:
     """A run of clips of these names, said to be of a corpus."""
     template = run.clips[0]
     clips = tuple(replace(template, speaker=s, stem=stem) for s, stem in names)

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from evaluation.inputs import enrollment
 from evaluation.inputs.build_files import of_synthgrid
 from evaluation.inputs.enrollment import Enrolled, Trials, trials
-from evaluation.inputs.pairs import Run, Unscorable, read_run
+from evaluation.inputs.pairs import RunDir, Unscorable, read_run
 from evaluation.inputs.settings import Settings
 from evaluation.metrics.base import BY_GE2E, get_metric, select
 from evaluation.metrics.gender import GenderAgreement
@@ -342,7 +342,7 @@ def test_parameters_name_weights_and_features() -> None:
 
 
 def test_a_bound_metric_leaves_the_shared_one_alone(voiced: Callable[..., Path]) -> None:
-    run: Run = read_run(voiced("Run"))
+    run: RunDir = read_run(voiced("Run"))
     metric = SpeakerSimilarity()
     bound = metric.for_run(run)
     assert isinstance(bound, SpeakerSimilarity)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from evaluation.inputs import build_files
 from evaluation.inputs.build_files import landmark_points
-from evaluation.inputs.pairs import Run, Unscorable, read_run
+from evaluation.inputs.pairs import RunDir, Unscorable, read_run
 from evaluation.metrics.base import select
 from evaluation.scoring.run import ScoredRun, score_runs
 from evaluation.scoring.settings import read_settings
@@ -28,7 +28,7 @@ def sounds(make_sound: Make) -> dict[str, NDArray[np.float64]]:
     return {clip: make_sound(k + 1, 3.0) for k, clip in enumerate(CLIPS)}
 
 
-def score(run: Run) -> ScoredRun:
+def score(run: RunDir) -> ScoredRun:
     metrics, absent = select(METRICS)
     assert not absent
     (found,) = score_runs([run], metrics, progress=False)

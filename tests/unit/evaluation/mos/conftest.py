@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from evaluation.inputs.pairs import Run, read_run
+from evaluation.inputs.pairs import RunDir, read_run
 from evaluation.mos.design import Design, make_design
 from evaluation.mos.handout import name_trials
 from evaluation.mos.options import DesignOptions
@@ -83,13 +83,13 @@ def make_runs() -> MakeRuns:
 
 
 @pytest.fixture(scope="session")
-def runs(tmp_path_factory: pytest.TempPathFactory) -> list[Run]:
+def runs(tmp_path_factory: pytest.TempPathFactory) -> list[RunDir]:
     """Two systems, four speakers, five clips each. Nobody may write into them."""
     return [read_run(path) for path in write_runs(tmp_path_factory.mktemp("runs"))]
 
 
 @pytest.fixture(scope="session")
-def many_runs(tmp_path_factory: pytest.TempPathFactory) -> list[Run]:
+def many_runs(tmp_path_factory: pytest.TempPathFactory) -> list[RunDir]:
     """Enough clips for the paper's design. Nobody may write into them."""
     folder = tmp_path_factory.mktemp("many")
     return [read_run(path) for path in write_runs(folder, n_clips=13)]
@@ -107,7 +107,7 @@ def key_of(design: Design) -> Key:
 
 @pytest.fixture(scope="session")
 def make_key() -> Callable[..., Key]:
-    def make(runs: list[Run], **options: object) -> Key:
+    def make(runs: list[RunDir], **options: object) -> Key:
         return key_of(make_design(runs, DesignOptions(**options)))  # type: ignore[arg-type]
 
     return make

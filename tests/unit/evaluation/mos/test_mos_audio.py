@@ -15,7 +15,7 @@ import soundfile
 from scipy import signal
 
 from evaluation.inputs.levels import active_level_dbov, clip_level_dbov, common_level_dbov, gain_for
-from evaluation.inputs.pairs import Run, read_run
+from evaluation.inputs.pairs import RunDir, read_run
 from evaluation.mos.audio import Source, faded, hashed, interrupted, low_anchor, message, tones
 from evaluation.mos.design import make_design
 from evaluation.mos.handout import write_design
@@ -138,7 +138,9 @@ def test_names_depend_on_the_secret_and_on_what_is_heard() -> None:
 
 
 @pytest.fixture(scope="module")
-def written(runs: list[Run], tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Key, Handout]:
+def written(
+    runs: list[RunDir], tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Path, Key, Handout]:
     out = tmp_path_factory.mktemp("test") / "listening"
     key = write_design(make_design(runs, DesignOptions(**OPTIONS)), runs, out)
     return out, key, read_handout(out)[1]
@@ -154,7 +156,7 @@ def test_key_is_apart(written: tuple[Path, Key, Handout]) -> None:
     assert (out / conditions[0].run_dir / "run.json").is_file()
 
 
-def test_handout_says_nothing(written: tuple[Path, Key, Handout], runs: list[Run]) -> None:
+def test_handout_says_nothing(written: tuple[Path, Key, Handout], runs: list[RunDir]) -> None:
     out, key, _ = written
     telling = [key.secret, "Alpha", "Beta", "Recording", "anchor", "trap", "gold", "repeat"]
     telling += [run.root.name for run in runs]
@@ -197,7 +199,7 @@ def test_sounds_are_alike_in_all_but_what_is_heard(written: tuple[Path, Key, Han
 
 
 def test_making_it_again_changes_nothing(
-    written: tuple[Path, Key, Handout], runs: list[Run]
+    written: tuple[Path, Key, Handout], runs: list[RunDir]
 ) -> None:
     out, key, _ = written
     files = [path for path in sorted(out.rglob("*")) if path.is_file()]
@@ -210,7 +212,7 @@ def test_making_it_again_changes_nothing(
 
 
 def test_another_test_is_refused(
-    tmp_path: Path, written: tuple[Path, Key, Handout], runs: list[Run]
+    tmp_path: Path, written: tuple[Path, Key, Handout], runs: list[RunDir]
 ) -> None:
     out, _, _ = written
     other = make_design(runs, DesignOptions(**OPTIONS, seed=5))

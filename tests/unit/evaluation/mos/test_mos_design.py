@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from evaluation.inputs.pairs import Run, read_run
+from evaluation.inputs.pairs import RunDir, read_run
 from evaluation.mos.design import Design, make_design
 from evaluation.mos.options import PRESETS, DesignOptions, from_preset
 from evaluation.mos.stimuli import COUNTERPART, Draft
@@ -25,7 +25,7 @@ SMALL: dict[str, Any] = {
 GENDERS = {"anna": "female", "bert": "male", "cleo": "female", "dirk": "male"}
 
 
-def draw(runs: list[Run], **options: Any) -> Design:
+def draw(runs: list[RunDir], **options: Any) -> Design:
     return make_design(runs, DesignOptions(**{**SMALL, **options}))
 
 
@@ -44,7 +44,7 @@ def spoken_by(draft: Draft, which: str) -> str:
     return sound.path.parent.name
 
 
-def test_paper_preset(many_runs: list[Run]) -> None:
+def test_paper_preset(many_runs: list[RunDir]) -> None:
     design = make_design(many_runs, PRESETS["paper"])
     assert [c.name for c in design.conditions["mos"]] == [
         "Alpha",
@@ -68,7 +68,7 @@ def test_paper_preset(many_runs: list[Run]) -> None:
     assert set(cells.values()) <= {3, 4}, "15 subjects, 4 systems"
 
 
-def test_order_is_balanced(many_runs: list[Run]) -> None:
+def test_order_is_balanced(many_runs: list[RunDir]) -> None:
     design = make_design(many_runs, dataclasses.replace(PRESETS["paper"], subjects=16))
     follows: Counter[tuple[str, str]] = Counter()
     halves: Counter[tuple[str, int]] = Counter()
@@ -82,7 +82,7 @@ def test_order_is_balanced(many_runs: list[Run]) -> None:
     assert set(halves.values()) == {80}
 
 
-def test_same_seed_same_test_and_no_other(runs: list[Run]) -> None:
+def test_same_seed_same_test_and_no_other(runs: list[RunDir]) -> None:
     def facts(seed: int) -> list[tuple[str, ...]]:
         sessions = draw(runs, seed=seed, parts=("mos", "smos_speaker")).sessions
         return [
@@ -95,7 +95,7 @@ def test_same_seed_same_test_and_no_other(runs: list[Run]) -> None:
     assert facts(1) != facts(2)
 
 
-def test_a_subset_for_each(many_runs: list[Run]) -> None:
+def test_a_subset_for_each(many_runs: list[RunDir]) -> None:
     design = make_design(many_runs, DesignOptions(per_subject=12, subjects=12, n_clips=48))
     heard: Counter[str] = Counter()
     for drafts in design.sessions.values():
@@ -107,7 +107,7 @@ def test_a_subset_for_each(many_runs: list[Run]) -> None:
     assert set(heard.values()) == {3}
 
 
-def test_all_blocks_are_the_full_design(runs: list[Run]) -> None:
+def test_all_blocks_are_the_full_design(runs: list[RunDir]) -> None:
     design = draw(runs, blocks=0)
     for drafts in design.sessions.values():
         mine = rated(drafts)
@@ -116,7 +116,7 @@ def test_all_blocks_are_the_full_design(runs: list[Run]) -> None:
             assert len({d.clip for d in mine[start : start + 12]}) == 12, "once in a block"
 
 
-def test_controls(runs: list[Run]) -> None:
+def test_controls(runs: list[RunDir]) -> None:
     design = draw(runs)
     asked: Counter[int] = Counter()
     for drafts in design.sessions.values():
@@ -153,7 +153,7 @@ def test_controls(runs: list[Run]) -> None:
     assert max(asked.values()) - min(asked.values()) <= 1
 
 
-def test_practice_shows_the_whole_range_to_everyone_alike(runs: list[Run]) -> None:
+def test_practice_shows_the_whole_range_to_everyone_alike(runs: list[RunDir]) -> None:
     practice = [
         [(d.condition, d.clip) for d in drafts if d.role == "practice"]
         for drafts in draw(runs).sessions.values()
@@ -162,7 +162,7 @@ def test_practice_shows_the_whole_range_to_everyone_alike(runs: list[Run]) -> No
     assert [condition for condition, _ in practice[0]][:2] == ["Low anchor", "Recording"]
 
 
-def test_headphone_check_asks_for_every_place(runs: list[Run]) -> None:
+def test_headphone_check_asks_for_every_place(runs: list[RunDir]) -> None:
     for drafts in draw(runs).sessions.values():
         tones = [d for d in drafts if d.role == "headphones"]
         assert Counter(d.expected for d in tones) == {(n, n): 2 for n in (1, 2, 3)}
@@ -171,7 +171,7 @@ def test_headphone_check_asks_for_every_place(runs: list[Run]) -> None:
     )
 
 
-def test_pairs_of_the_same_speaker(runs: list[Run]) -> None:
+def test_pairs_of_the_same_speaker(runs: list[RunDir]) -> None:
     design = draw(runs, parts=("smos_speaker",))
     assert [c.name for c in design.conditions["smos_speaker"]][2:] == ["Recording", "Other speaker"]
     coins = set()
@@ -193,7 +193,7 @@ def test_pairs_of_the_same_speaker(runs: list[Run]) -> None:
     assert coins == {True, False}, "A and B are in either order"
 
 
-def test_pairs_of_the_same_gender(runs: list[Run]) -> None:
+def test_pairs_of_the_same_gender(runs: list[RunDir]) -> None:
     design = draw(runs, parts=("smos_gender",))
     for draft in itertools.chain(*design.sessions.values()):
         if draft.part != "smos_gender":
@@ -205,7 +205,7 @@ def test_pairs_of_the_same_gender(runs: list[Run]) -> None:
             assert GENDERS[spoken_by(draft, "judged")] != GENDERS[speaker(draft)]
 
 
-def test_a_stimulus_is_the_same_for_everyone(runs: list[Run]) -> None:
+def test_a_stimulus_is_the_same_for_everyone(runs: list[RunDir]) -> None:
     sounds: dict[tuple[str, str], set[tuple[Any, ...]]] = defaultdict(set)
     for drafts in draw(runs, parts=("smos_speaker",)).sessions.values():
         for draft in rated(drafts, "smos_speaker"):
@@ -293,7 +293,7 @@ def test_one_gender_has_no_gender_anchor(
     assert any("no 'Other gender'" in note for note in design.notes)
 
 
-def test_speakers(runs: list[Run]) -> None:
+def test_speakers(runs: list[RunDir]) -> None:
     named = draw(runs, speakers=("dirk", "anna"))
     assert {speaker(d) for d in rated(named.sessions["S01"])} == {"dirk", "anna"}
     for seed in range(6):
@@ -319,7 +319,9 @@ def test_speakers(runs: list[Run]) -> None:
         ({"traps": -1}, "traps is -1"),
     ],
 )
-def test_what_cannot_be_is_one_line(runs: list[Run], options: dict[str, Any], message: str) -> None:
+def test_what_cannot_be_is_one_line(
+    runs: list[RunDir], options: dict[str, Any], message: str
+) -> None:
     with pytest.raises(BadInput) as error:
         draw(runs, **options)
     assert message in str(error.value)

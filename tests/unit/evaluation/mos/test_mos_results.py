@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from evaluation.inputs.pairs import Run
+from evaluation.inputs.pairs import RunDir
 from evaluation.mos.records import Key
 from evaluation.mos.results import Imported, echo, read_results, result_files
 from manifests.errors import BadInput
@@ -23,7 +23,7 @@ Save = Callable[..., Path]
 
 
 @pytest.fixture(scope="module")
-def key(runs: list[Run], make_key: Callable[..., Key]) -> Key:
+def key(runs: list[RunDir], make_key: Callable[..., Key]) -> Key:
     return make_key(runs, clips_per_speaker=2, subjects=3, practice=1, repeats=1)
 
 

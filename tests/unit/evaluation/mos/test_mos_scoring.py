@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from evaluation.inputs.pairs import Run
+from evaluation.inputs.pairs import RunDir
 from evaluation.mos.records import Key
 from evaluation.mos.results import Imported, Rejection, read_results
 from evaluation.mos.scoring import (
@@ -35,12 +35,12 @@ HOSTILE = "=cmd|'/c calc'!A1 </td><script>alert(1)</script>|`*"
 
 
 @pytest.fixture(scope="module")
-def key(many_runs: list[Run], make_key: Callable[..., Key]) -> Key:
+def key(many_runs: list[RunDir], make_key: Callable[..., Key]) -> Key:
     return make_key(many_runs, n_speakers=4, clips_per_speaker=10, subjects=16)
 
 
 @pytest.fixture(scope="module")
-def pair_key(runs: list[Run], make_key: Callable[..., Key]) -> Key:
+def pair_key(runs: list[RunDir], make_key: Callable[..., Key]) -> Key:
     parts = ("mos", "smos_speaker", "smos_gender")
     return make_key(runs, parts=parts, clips_per_speaker=3, subjects=8, repeats=2)
 
@@ -261,7 +261,7 @@ def test_one_listener_has_scores_without_intervals(
 
 
 def test_full_design_has_intraclass_correlations(
-    runs: list[Run], make_key: Callable[..., Key], tmp_path: Path, listeners: Any
+    runs: list[RunDir], make_key: Callable[..., Key], tmp_path: Path, listeners: Any
 ) -> None:
     key = make_key(runs, clips_per_speaker=2, subjects=6, blocks=0, practice=0)
     score = score_test(key, read_results(listeners(QUALITY).write(tmp_path, key), key), EVERYTHING)
