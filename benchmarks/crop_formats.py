@@ -16,7 +16,7 @@ import numpy as np
 
 from gridprep.corpora.grid import find_clips
 from gridprep.features.crop_store import CODECS, encode, read_pictures, suffix_of
-from gridprep.features.crops import crop_faces, crop_lips, track
+from gridprep.features.crops import crop_clip, track
 from gridprep.landmarks.registry import create
 from gridprep.media.decode import decode
 from gridprep.media.quality import check_video
@@ -65,8 +65,9 @@ def table(corpus: Path, clips: int, scratch: Path) -> str:
             geometry = track(backend.detect(frames, landmark_spec.every), landmark_spec, crop_spec)
         except ClipError:
             continue
-        lips.append(crop_lips(frames, geometry, crop_spec)[0])
-        faces.append(crop_faces(frames, geometry, crop_spec)[0])
+        cut = crop_clip(frames, geometry, crop_spec)
+        lips.append(cut.lips)
+        faces.append(cut.stills)
     texts = []
     for name, pictures in (("lips 144×144×75", lips), ("face 160×160×15", faces)):
         results = {codec: measure(pictures, codec) for codec in CODECS}

@@ -319,18 +319,17 @@ def crop(
         with one_line(video), closing(Footage(video, MAX_VIDEO_S)) as footage:
             found = backend.detect(registry.frames_for(name, footage), every)
             track = crops.track(found, LandmarkSpec(backend=name, every=every), spec)
-            lips, border_px = crops.crop_lips(footage, track, spec)
-            faces, _ = crops.crop_faces(footage, track, spec)
+            cut = crops.crop_clip(footage, track, spec)
     finally:
         backend.close()
     return VideoCrops(
-        lips=lips,
-        faces=faces,
-        face_frames=np.arange(0, len(lips), spec.face_every),
+        lips=cut.lips,
+        faces=cut.stills,
+        face_frames=np.arange(0, len(cut.lips), spec.face_every),
         landmarks=found,
         found_share=track.found_share,
         interpolated_frames=track.interpolated_frames,
-        lips_border_px=border_px,
+        lips_border_px=cut.lips_border_px,
         source_fps=footage.fps,
     )
 

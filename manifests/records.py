@@ -220,6 +220,8 @@ class Landmarks:
         faces: (T,) int16, how many faces the backend saw; the one kept is recorded in `choice`.
         backend: name and version of what found them.
         choice: how the face was chosen: `only`, `tracked`, `central_largest`.
+        certainty: (T,) how sure the backend is of the face in each frame, in its own unit, NaN where
+            it cannot say; None where it never can. It is not stored.
     """
 
     points_px: NDArray[np.float32]
@@ -228,6 +230,7 @@ class Landmarks:
     backend: str
     choice: str = "only"
     names: tuple[str, ...] = POINT_NAMES
+    certainty: NDArray[np.float32] | None = None
 
     def named(self, *names: str) -> NDArray[np.float32]:
         """The points of these names, (T, len(names), 2), in the given order."""

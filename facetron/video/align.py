@@ -129,14 +129,15 @@ class Aligner:
             lips = np.empty((len(footage), self.crop.lips_px, self.crop.lips_px, 3), np.uint8)
             stills, thumbnails = [], []
             wanted = set(still_frames.tolist())
+            of_lips = crops.lip_matrices(track, self.crop)
+            of_faces = crops.face_matrices(track, self.crop)
             for i in range(len(footage)):
                 frame = footage[i]
                 thumbnails.append(thumbnail(frame))
-                lips[i] = crops.cut(frame, crops.lip_matrix(track, i, self.crop), self.crop.lips_px)
+                of_frame: list[crops.Cut] = [(of_lips[i], self.crop.lips_px, lips[i])]
                 if i in wanted:
-                    stills.append(
-                        crops.cut(frame, crops.face_matrix(track, i, self.crop), self.crop.face_px)
-                    )
+                    of_frame.append((of_faces[i], self.crop.face_px, None))
+                stills += crops.cuts(frame, of_frame)[1:]
         notes = (*_notes(footage, found, track), *_cuts(footage.path, scene_cuts(thumbnails)))
         return AlignedVideo(lips, np.stack(stills), still_frames, notes)
 
@@ -153,7 +154,7 @@ class Aligner:
             if not landmarks.found.any():
                 raise ClipError("align", "no_face", f"{path}: no face in the picture")
             track = crops.track(landmarks, self.landmarks, self.crop)
-        still = crops.cut(picture, crops.face_matrix(track, 0, self.crop), self.crop.face_px)
+        still = crops.cut(picture, crops.face_matrices(track, self.crop)[0], self.crop.face_px)
         return still[None], _several(path, landmarks)
 
     def close(self) -> None:

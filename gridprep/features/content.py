@@ -263,11 +263,10 @@ def face_pattern(stills: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """(144,) gray levels of the mean of (N, H, W, 3) uint8 face stills, 12 × 12: enough to tell whose
     recordings a clip belongs to, by face, clothes and background."""
     side = (FACE_SIDE_PX, FACE_SIDE_PX)
-    gray = [
-        cv2.resize(cv2.cvtColor(still, cv2.COLOR_RGB2GRAY), side, interpolation=cv2.INTER_AREA)
-        for still in stills
-    ]
-    return np.asarray(np.mean(gray, axis=0).round(), np.uint8).ravel()
+    strip = cv2.cvtColor(stills.reshape(-1, *stills.shape[2:]), cv2.COLOR_RGB2GRAY)
+    mean = strip.reshape(stills.shape[:3]).sum(0, dtype=np.uint32).astype(np.float32) / len(stills)
+    small = cv2.resize(mean, side, interpolation=cv2.INTER_AREA)
+    return np.asarray(small.round(), np.uint8).ravel()
 
 
 def voice_pattern(mel: NDArray[np.float32], voiced: NDArray[np.bool_]) -> Array | None:

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from manifests.errors import BadInput
-from manifests.io import atomic_path
+from manifests.io import write_bytes
 from manifests.pictures import Pictures, read_pictures
 from manifests.specs import VIDEO_FPS
 
@@ -53,18 +53,20 @@ def suffix_of(codec: str) -> str:
     raise BadInput(f"unknown crop format {codec!r}", f"use one of {', '.join(CODECS)}")
 
 
-def encode(pictures: Pictures, codec: str) -> bytes:
+def encode(pictures: Pictures, codec: str, half_color: bool = False) -> bytes:
     """Encodes the pictures of one clip. The same pictures give the same bytes.
 
     Args:
         pictures: (T, H, W, 3) uint8 RGB with even H and W.
         codec: one of `CODECS`. The picture formats hold the clip as one tall strip.
+        half_color: whether Motion JPEG stores color at half the resolution (4:2:0), for pictures that are
+            enlarged out of such ones.
     """
     suffix_of(codec)
     if codec in _VIDEO:
         return _encode_video(pictures, codec)
     if codec.startswith("mjpeg"):
-        return _encode_mjpeg(pictures, int(codec[5:]))
+        return _encode_mjpeg(pictures, int(codec[5:]), half_color)
     if codec == "npy":
         buffer = io.BytesIO()
         np.save(buffer, pictures)
@@ -82,22 +84,25 @@ def _image(rgb: Pictures, suffix: str, options: list[int]) -> NDArray[np.uint8]:
     return np.asarray(data, np.uint8)
 
 
-def _jpeg(rgb: Pictures, quality: int) -> NDArray[np.uint8]:
-    # 4:4:4, or red lips bleed into skin.
-    sampling = [cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444]
-    return _image(rgb, ".jpg", [cv2.IMWRITE_JPEG_QUALITY, quality, *sampling])
+def _jpeg(rgb: Pictures, quality: int, half_color: bool = False) -> NDArray[np.uint8]:
+    # 4:4:4 as a rule, or red lips bleed into skin.
+    sampling = (
+        cv2.IMWRITE_JPEG_SAMPLING_FACTOR_420 if half_color else cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444
+    )
+    options = [cv2.IMWRITE_JPEG_QUALITY, quality, cv2.IMWRITE_JPEG_SAMPLING_FACTOR, sampling]
+    return _image(rgb, ".jpg", options)
 
 
-def _encode_mjpeg(pictures: Pictures, quality: int) -> bytes:
+def _encode_mjpeg(pictures: Pictures, quality: int, half_color: bool) -> bytes:
     """Motion JPEG in AVI: any player shows it, and libjpeg-turbo (through OpenCV) makes and reads
     its pictures several times faster than FFmpeg's own JPEG or H.264."""
     buffer, per_frame = io.BytesIO(), Fraction(1, VIDEO_FPS)
     with av.open(buffer, "w", format="avi", options={"fflags": "+bitexact"}) as out:
         stream: Any = out.add_stream("mjpeg", rate=VIDEO_FPS)
         stream.height, stream.width = pictures.shape[1:3]
-        stream.pix_fmt = "yuvj444p"
+        stream.pix_fmt = "yuvj420p" if half_color else "yuvj444p"
         for i, picture in enumerate(pictures):
-            packet = av.Packet(_jpeg(picture, quality))
+            packet = av.Packet(_jpeg(picture, quality, half_color))
             packet.stream = stream
             packet.time_base = per_frame
             packet.pts = packet.dts = i
@@ -125,6 +130,4 @@ def _encode_video(pictures: Pictures, codec: str) -> bytes:
 
 def write_pictures(target: str | os.PathLike[str], pictures: Pictures, codec: str) -> None:
     """Atomically writes one clip's pictures."""
-    data = encode(pictures, codec)
-    with atomic_path(target) as temporary:
-        temporary.write_bytes(data)
+    write_bytes(target, encode(pictures, codec))

@@ -139,10 +139,10 @@ def load_view(build: str, row: ManifestRow, specs: BuildSpecs, corpus: str) -> C
         frame_number=number,
         points_px=geometry.points_px[number].astype(np.float64),
         lip_box_px=crops.corners_px(
-            crops.lip_matrix(geometry, number, specs.crop), specs.crop.lips_px
+            crops.lip_matrices(geometry, specs.crop)[number], specs.crop.lips_px
         ),
         face_box_px=crops.corners_px(
-            crops.face_matrix(geometry, number, specs.crop), specs.crop.face_px
+            crops.face_matrices(geometry, specs.crop)[number], specs.crop.face_px
         ),
         lips=lips,
         lip_s=(np.arange(len(lips)) + 0.5) / VIDEO_FPS,

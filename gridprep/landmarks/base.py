@@ -65,7 +65,13 @@ class LandmarkBackend(Protocol):
 
 @runtime_checkable
 class TellsUpright(Protocol):
-    """A backend that can tell whether a face is upright or upside down."""
+    """A backend that can tell whether a face is upright or upside down.
+
+    Attributes:
+        upright_from: median of `Landmarks.certainty` from which a clip's face is upright for sure.
+    """
+
+    upright_from: float
 
     def upright_margin(self, picture: NDArray[np.uint8]) -> float | None:
         """Certainty of the face as it stands minus that of the face turned by 180°: below 0 the

@@ -33,7 +33,7 @@ STAGE_VERSIONS = {
     "alignment": "1",
     "audio": "1",
     "align": "3",
-    "crop": "3",
+    "crop": "4",
     "mels": "1",
     "sync": "2",
     "content": "2",

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import hashlib
 import io
 import os
 import traceback
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
@@ -23,9 +23,9 @@ import soundfile
 from numpy.typing import NDArray
 
 from gridprep.features import content, crops
-from gridprep.features.crop_store import suffix_of, write_pictures
+from gridprep.features.crop_store import encode, suffix_of
 from gridprep.features.prosody import prosody
-from gridprep.landmarks.base import LandmarkBackend, TellsUpright
+from gridprep.landmarks.base import FrameSource, LandmarkBackend, TellsUpright
 from gridprep.landmarks.registry import create, frames_for
 from gridprep.media import quality
 from gridprep.media.decode import Media, decode
@@ -49,9 +49,9 @@ from gridprep.pipeline.state import (
 )
 from manifests.errors import BadInput, ClipError, ToolkitError
 from manifests.features import read_landmarks, read_prosody
-from manifests.io import atomic_path, sha256_file
+from manifests.io import write_bytes
 from manifests.mel import DEFAULT, PRESETS, mel_spectrogram
-from manifests.records import Clip, ClipFailure, Landmarks, WordSpan
+from manifests.records import Clip, ClipFailure, Landmarks, Prosody, WordSpan
 from manifests.specs import VIDEO_FPS, MelSpec
 from manifests.sync import AvOffset, av_offset, lip_height_px, loudness
 
@@ -64,6 +64,11 @@ _FOLDER_ERRNOS = {
 }
 """Error numbers of the file system that concern the build folder as a whole, not one clip."""
 
+
+HALF_COLOR_FROM = 1.3
+"""Crop pixels a source pixel from which lips are stored with half their color in each direction: of video
+that is enlarged so much no more is known, since it stores half itself. (Beside crops whose color comes from
+the planes of eight real clips by cubic interpolation they have 42.3 dB, with all color 42.6.)"""
 
 MOST_MISSING_S = 0.2
 """A video may end this much before the part that is taken of it: people round times."""
@@ -95,10 +100,33 @@ class _Work:
     done: list[str]
     _media: Media | None = None
     _video: quality.CheckedVideo | None = None
+    _sound: NDArray[np.float32] | None = None
+    _prosody: Prosody | None = None
+    _lips_and_loudness: tuple[NDArray[np.float64], NDArray[np.float64]] | None = None
     _default_mel: tuple[NDArray[np.float32], NDArray[np.float32]] | None = None
     _landmarks: Landmarks | None = None
     _geometry: crops.Track | None = None
     _offset: AvOffset | None = None
+
+    @property
+    def sound(self) -> NDArray[np.float32]:
+        """(N,) stored sound, read once, after the stage `audio`."""
+        if self._sound is None:
+            path = self.full(self.state.stages["audio"].files["audio"].path)
+            self._sound = np.asarray(soundfile.read(path, dtype="float32")[0], np.float32)
+        return self._sound
+
+    @property
+    def prosody(self) -> Prosody:
+        """F0 and energy of the stage `mels`, read where an earlier run wrote them."""
+        if self._prosody is None:
+            path = self.full(self.state.stages["mels"].files["prosody"].path)
+            self._prosody = read_prosody(Path(path))
+        return self._prosody
+
+    @prosody.setter
+    def prosody(self, made: Prosody) -> None:
+        self._prosody = made
 
     @property
     def default_sound(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
@@ -106,7 +134,7 @@ class _Work:
         not depend on which preset a build stores. Made once per clip, after the stage `audio`."""
         if self._default_mel is None:
             rate_hz = self.task.recipe.audio.sample_rate_hz
-            samples = quality.to_mono(_read_audio(self), rate_hz, DEFAULT.sample_rate_hz)
+            samples = quality.to_mono(self.sound, rate_hz, DEFAULT.sample_rate_hz)
             self._default_mel = samples, mel_spectrogram(samples, DEFAULT)
         return self._default_mel
 
@@ -125,7 +153,8 @@ class _Work:
 
     @landmarks.setter
     def landmarks(self, found: Landmarks) -> None:
-        self._landmarks, self._geometry, self._offset = found, None, None
+        self._landmarks = found
+        self._geometry, self._offset, self._lips_and_loudness = None, None, None
 
     @property
     def geometry(self) -> crops.Track:
@@ -138,8 +167,10 @@ class _Work:
     @property
     def lips_and_loudness(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Lip height in pixels and loudness of the default mel, both by video frame."""
-        _, mel = self.default_sound
-        return lip_height_px(self.geometry.points_px), loudness(mel)
+        if self._lips_and_loudness is None:
+            _, mel = self.default_sound
+            self._lips_and_loudness = lip_height_px(self.geometry.points_px), loudness(mel)
+        return self._lips_and_loudness
 
     @property
     def offset(self) -> AvOffset:
@@ -178,29 +209,27 @@ class _Work:
     def full(self, relative: str) -> str:
         return os.path.join(self.task.build, relative)
 
-    def finish(self, stage: str, files: dict[str, str], **data: Any) -> None:
-        artifacts = {}
-        for name, path in files.items():
-            full = self.full(path)
-            artifacts[name] = Artifact(path, os.path.getsize(full), sha256_file(full))
+    def write(self, path: str, data: bytes) -> Artifact:
+        """Atomically writes a file of the build."""
+        write_bytes(self.full(path), data)
+        return Artifact(path, len(data), hashlib.sha256(data).hexdigest())
+
+    def finish(self, stage: str, files: dict[str, Artifact], **data: Any) -> None:
+        """Notes that a stage is done, and removes its files of before under other names."""
+        kept = {artifact.path for artifact in files.values()}
         old = self.state.stages.get(stage)
         if old is not None:
             # A changed format leaves a file of another name behind.
             for artifact in old.files.values():
-                if artifact.path not in files.values():
+                if artifact.path not in kept:
                     with contextlib.suppress(FileNotFoundError):
                         os.unlink(self.full(artifact.path))
-        self.state.stages[stage] = StageState(self.keys[stage], artifacts, data)
+        self.state.stages[stage] = StageState(self.keys[stage], files, data)
         self.done.append(stage)
 
 
-def _write(target: str, data: bytes) -> None:
-    """Atomically writes a file at once: NumPy's own writers lose the errno of a full disk."""
-    with atomic_path(target) as temporary:
-        temporary.write_bytes(data)
-
-
 def _npz(arrays: dict[str, Any]) -> bytes:
+    """A file of arrays in memory: NumPy's own writers lose the errno of a full disk."""
     buffer = io.BytesIO()
     np.savez(buffer, **arrays)
     return buffer.getvalue()
@@ -245,13 +274,11 @@ def _audio(work: _Work) -> None:
     spec, expected = work.task.recipe.audio, work.task.recipe.corpus_recipe.expected
     n_frames = 0 if spec.clip_samples else len(work.video.frames)
     sound = quality.check_audio(work.media, spec, expected, n_frames)
-    path = work.path("audio", ".wav")
     buffer = io.BytesIO()
     soundfile.write(buffer, sound.samples, spec.sample_rate_hz, format="WAV", subtype="PCM_16")
-    _write(work.full(path), buffer.getvalue())
     work.finish(
         "audio",
-        {"audio": path},
+        {"audio": work.write(work.path("audio", ".wav"), buffer.getvalue())},
         flags=list(sound.flags),
         qc=sound.qc,
         samples=len(sound.samples),
@@ -259,14 +286,18 @@ def _audio(work: _Work) -> None:
     )
 
 
-def _require_upright(backend: LandmarkBackend, pictures: Sequence[NDArray[np.uint8]]) -> None:
+def _require_upright(backend: LandmarkBackend, landmarks: Landmarks, frames: FrameSource) -> None:
     """Raises `ClipError` for a clip whose pictures are upside down: landmark backends find upright
     faces there all the same, and the lip crops show hair."""
     if not isinstance(backend, TellsUpright):
         return
+    known = np.zeros(0) if landmarks.certainty is None else landmarks.certainty
+    known = known[np.isfinite(known)]
+    if len(known) and float(np.median(known)) >= backend.upright_from:
+        return  # in nearly every clip; the margins below cost as much as four looks for landmarks
     margin: float | None = None
-    for picture in pictures:
-        seen = backend.upright_margin(picture)
+    for i in (len(frames) // 6, 5 * len(frames) // 6):
+        seen = backend.upright_margin(frames[i])
         if seen is not None and seen >= 0:
             return  # one upright picture is enough
         if seen is not None:
@@ -287,8 +318,7 @@ def _align(work: _Work) -> None:
     frames = frames_for(spec.backend, work.video.frames)
     landmarks = work.landmarks = backend.detect(frames, spec.every)
     geometry = work.geometry
-    _require_upright(backend, [frames[i] for i in (len(frames) // 6, 5 * len(frames) // 6)])
-    path = work.path("landmarks", ".npz")
+    _require_upright(backend, landmarks, frames)
     arrays = {
         "points_px": landmarks.points_px,
         "found": landmarks.found,
@@ -297,7 +327,6 @@ def _align(work: _Work) -> None:
         "backend": np.array(landmarks.backend),
         "choice": np.array(landmarks.choice),
     }
-    _write(work.full(path), _npz(arrays))
     flags = []
     if geometry.interpolated_frames:
         flags.append("landmarks_interpolated")
@@ -305,7 +334,7 @@ def _align(work: _Work) -> None:
         flags.append("several_faces")
     work.finish(
         "align",
-        {"landmarks": path},
+        {"landmarks": work.write(work.path("landmarks", ".npz"), _npz(arrays))},
         flags=flags,
         qc={
             "found_share": round(geometry.found_share, 4),
@@ -320,50 +349,46 @@ def _align(work: _Work) -> None:
 def _crop(work: _Work) -> None:
     recipe = work.task.recipe
     geometry = work.geometry
-    frames = work.video.frames
-    lips, lips_border_px = crops.crop_lips(frames, geometry, recipe.crop)
-    faces, face_border_px = crops.crop_faces(frames, geometry, recipe.crop)
-    lips_path = work.path("lips", suffix_of(recipe.crop.lips_codec))
-    face_path = work.path("face", suffix_of(recipe.crop.face_codec))
-    write_pictures(work.full(lips_path), lips, recipe.crop.lips_codec)
-    write_pictures(work.full(face_path), faces, recipe.crop.face_codec)
+    cut = crops.crop_clip(work.video.frames, geometry, recipe.crop)
+    lips_codec, face_codec = recipe.crop.lips_codec, recipe.crop.face_codec
+    scales = np.hypot(*geometry.warps[:, 0, :2].T)
+    lips = encode(cut.lips, lips_codec, half_color=bool(scales.min() >= HALF_COLOR_FROM))
+    files = {
+        "lips": work.write(work.path("lips", suffix_of(lips_codec)), lips),
+        "face": work.write(
+            work.path("face", suffix_of(face_codec)), encode(cut.stills, face_codec)
+        ),
+    }
     off_center = np.linalg.norm(geometry.mouth_px - geometry.lip_centers_px, axis=1)
     flags = [
         name
         for name, overhang in (
-            ("lips_over_border", lips_border_px),
-            ("face_over_border", face_border_px),
+            ("lips_over_border", cut.lips_border_px),
+            ("face_over_border", cut.face_border_px),
         )
         if overhang > 0
     ]
     work.finish(
         "crop",
-        {"lips": lips_path, "face": face_path},
-        video_frames=len(lips),
+        files,
+        video_frames=len(cut.lips),
         flags=flags,
-        lip_motion=content.lip_motion(lips).to_dict(),
-        face_pattern=content.face_pattern(faces).tobytes().hex(),
+        lip_motion=content.lip_motion(cut.lips).to_dict(),
+        face_pattern=content.face_pattern(cut.stills).tobytes().hex(),
         qc={
-            "lips_border_px": round(lips_border_px, 2),
-            "face_border_px": round(face_border_px, 2),
+            "lips_border_px": round(cut.lips_border_px, 2),
+            "face_border_px": round(cut.face_border_px, 2),
             "mouth_off_center_px": round(float(off_center.max()), 3),
             "mouth_off_center_over_2px": int((off_center > 2).sum()),
-            "scale": round(float(np.hypot(*geometry.warps[:, 0, :2].T).mean()), 4),
+            "scale": round(float(scales.mean()), 4),
         },
     )
 
 
-def _read_audio(work: _Work) -> NDArray[np.float32]:
-    samples, _ = soundfile.read(
-        work.full(work.state.stages["audio"].files["audio"].path), dtype="float32"
-    )
-    return np.asarray(samples, np.float32)
-
-
 def _mels(work: _Work) -> None:
     recipe = work.task.recipe
-    samples = _read_audio(work)
-    files: dict[str, str] = {}
+    samples = work.sound
+    files: dict[str, Artifact] = {}
     frames = 0
     for i, name in enumerate(recipe.mels):
         spec = PRESETS[name]
@@ -373,13 +398,11 @@ def _mels(work: _Work) -> None:
             audio = quality.to_mono(samples, recipe.audio.sample_rate_hz, spec.sample_rate_hz)
             mel = mel_spectrogram(audio, spec)
         artifact, folder = ("mel", "mel") if i == 0 else (f"mel:{name}", f"mel-{name}")
-        files[artifact] = work.path(folder, ".npy")
-        _write(work.full(files[artifact]), _npy(mel))
+        files[artifact] = work.write(work.path(folder, ".npy"), _npy(mel))
         if i == 0:
             frames = int(mel.shape[-1])
-    pitch = prosody(samples, _prosody_grid(recipe), recipe.prosody)
-    files["prosody"] = work.path("prosody", ".npz")
-    _write(work.full(files["prosody"]), _npz(pitch.to_arrays()))
+    pitch = work.prosody = prosody(samples, _prosody_grid(recipe), recipe.prosody)
+    files["prosody"] = work.write(work.path("prosody", ".npz"), _npz(pitch.to_arrays()))
     voiced = pitch.f0_hz[pitch.voiced]
     work.finish(
         "mels",
@@ -420,7 +443,6 @@ def _content(work: _Work) -> None:
     cropped = stages["crop"].data
     motion = content.LipMotion.from_dict(cropped["lip_motion"])
     found = work.landmarks.found
-    pitch = read_prosody(Path(work.full(stages["mels"].files["prosody"].path)))
     words = [WordSpan.from_dict(word) for word in stages["alignment"].data["words"]]
     samples, mel = work.default_sound
     wanted = recipe.corpus_recipe.checks
@@ -434,7 +456,7 @@ def _content(work: _Work) -> None:
     reports = [
         content.checked(check, recipe.content) for name, check in checks.items() if name in wanted
     ]
-    voice = content.voice_pattern(mel, pitch.voiced)
+    voice = content.voice_pattern(mel, work.prosody.voiced)
     work.finish(
         "content",
         {},

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import av
@@ -42,6 +43,22 @@ def clip(frames: int = 9, side: int = 64) -> np.ndarray:
 
 def psnr_db(a: np.ndarray, b: np.ndarray) -> float:
     return float(10 * np.log10(255**2 / np.mean((a.astype(float) - b) ** 2)))
+
+
+@pytest.mark.parametrize(
+    ("half_color", "pixels", "least_db"), [(False, "yuvj444p", 42.0), (True, "yuvj420p", 41.0)]
+)
+def test_motion_jpeg_holds_all_color_or_half(
+    half_color: bool, pixels: str, least_db: float, tmp_path: Path
+) -> None:
+    pictures = clip()
+    target = tmp_path / "lips.avi"
+    target.write_bytes(encode(pictures, "mjpeg90", half_color))
+    with av.open(str(target)) as container:
+        formats = {frame.format.name for frame in container.decode(video=0)}
+    assert formats == {pixels}
+    assert psnr_db(read_pictures(target), pictures) > least_db
+    assert (len(target.read_bytes()) < 0.95 * len(encode(pictures, "mjpeg90"))) == half_color
 
 
 def test_every_format_is_tested() -> None:
@@ -143,7 +160,7 @@ def test_a_failed_write_leaves_the_old_file(
     def full(*_: object) -> int:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(Path, "write_bytes", full)
+    monkeypatch.setattr(os, "write", full)
     with pytest.raises(OSError, match="No space"):
         write_pictures(path, clip(5), "npy")
     assert path.read_bytes() == before

@@ -116,15 +116,15 @@ def test_the_lip_crop_is_centered_on_the_mouth() -> None:
     points[:, LIPS, 1] += 3 * np.sin(np.arange(75) / 3)[:, None]  # the jaw goes up and down
     geometry = track(found_everywhere(points), EVERY_FRAME, SPEC)
     for i in range(75):
-        matrix = crops.lip_matrix(geometry, i, SPEC)
+        matrix = crops.lip_matrices(geometry, SPEC)[i]
         mouth = place(matrix, points[i, LIPS]).mean(0)
         assert mouth == pytest.approx([SPEC.lips_px / 2] * 2, abs=2)
     exact = track(found_everywhere(points), EVERY_FRAME, replace(SPEC, mouth_sigma_frames=0))
-    mouth = place(crops.lip_matrix(exact, 40, SPEC), points[40, LIPS]).mean(0)
+    mouth = place(crops.lip_matrices(exact, SPEC)[40], points[40, LIPS]).mean(0)
     assert mouth == pytest.approx([72, 72], abs=1e-4)
 
 
-@pytest.mark.parametrize("scale", [1.35, 1.7, 2.4])
+@pytest.mark.parametrize("scale", [0.85, 1.35, 1.7, 2.4])
 @pytest.mark.parametrize("corner_px", [(-40.0, 20.0), (150.0, 120.0), (310.0, 230.0)])
 def test_an_enlarged_crop_is_a_cubic_warp(scale: float, corner_px: tuple[float, float]) -> None:
     rng = np.random.default_rng(4)
@@ -137,7 +137,7 @@ def test_an_enlarged_crop_is_a_cubic_warp(scale: float, corner_px: tuple[float, 
     )
     off = np.abs(crops.cut(picture, matrix, 144).astype(int) - exact)
     assert (off <= 2).mean() > 0.95  # the rest lies along the picture's border
-    assert off.mean() < 0.8
+    assert off.mean() < 0.9
     outside = pose(1.7, 0, 5000, 5000)
     assert (crops.cut(picture, outside, 144) == picture[0, 0]).all()
 
@@ -148,7 +148,7 @@ def test_a_crop_is_put_where_it_is_wanted(scale: float) -> None:
     picture = np.random.default_rng(1).integers(0, 256, (200, 240, 3)).astype(np.uint8)
     matrix = np.array([[scale, 0.02, 3.3], [-0.02, scale, -2.7]])
     crops_ = np.zeros((3, 96, 96, 3), np.uint8)
-    crops.cut(picture, matrix, 96, crops_[1])
+    crops.cuts(picture, [(matrix, 96, crops_[1])])
     np.testing.assert_array_equal(crops_[1], crops.cut(picture, matrix, 96))
     assert crops_[1].std() > 5
     assert not crops_[[0, 2]].any()
@@ -163,19 +163,18 @@ def test_pictures_agree_with_the_geometry() -> None:
         at = (round(x * 16), round(y * 16))
         cv2.circle(frame, at, 3 * 16, (255, 255, 255), -1, cv2.LINE_AA, 4)
     geometry = track(found_everywhere(points), STEADY, replace(SPEC, mouth_sigma_frames=0))
-    lips, overhang = crops.crop_lips(frames, geometry, SPEC)
-    assert lips.shape == (6, 144, 144, 3)
-    assert overhang == 0
+    cut = crops.crop_clip(frames, geometry, replace(SPEC, face_every=2))
+    assert cut.lips.shape == (6, 144, 144, 3)
+    assert cut.lips_border_px == 0
     y, x = np.mgrid[0:144, 0:144]
-    for crop in lips[..., 0].astype(float) - 40:
+    for crop in cut.lips[..., 0].astype(float) - 40:
         assert (crop * x).sum() / crop.sum() == pytest.approx(72, abs=0.6)
         assert (crop * y).sum() / crop.sum() == pytest.approx(72, abs=0.6)
-    faces, _ = crops.crop_faces(frames, geometry, replace(SPEC, face_every=2))
-    assert faces.shape == (3, 160, 160, 3)
+    assert cut.stills.shape == (3, 160, 160, 3)
     zoom = 160 / FACE_BOX_384[2]
     expected = (mean_face().points_px[LIPS].mean(0) - FACE_BOX_384[:2]) * zoom + 80
     y, x = np.mgrid[0:160, 0:160]
-    for crop in faces[..., 0].astype(float) - 40:
+    for crop in cut.stills[..., 0].astype(float) - 40:
         assert (crop * x).sum() / crop.sum() == pytest.approx(expected[0], abs=1)
         assert (crop * y).sum() / crop.sum() == pytest.approx(expected[1], abs=1)
 
@@ -191,11 +190,11 @@ def test_the_field_of_view_scales_with_the_reference(side_px: int) -> None:
     geometry = track(found_everywhere(points), STEADY, spec)
     reference = track(found_everywhere(points), STEADY, SPEC)
     for i in range(3):
-        assert crops.corners_px(crops.lip_matrix(geometry, i, spec), lips_px) == pytest.approx(
-            crops.corners_px(crops.lip_matrix(reference, i, SPEC), 144), abs=1e-3
+        assert crops.corners_px(crops.lip_matrices(geometry, spec)[i], lips_px) == pytest.approx(
+            crops.corners_px(crops.lip_matrices(reference, SPEC)[i], 144), abs=1e-3
         )
-        assert crops.corners_px(crops.face_matrix(geometry, i, spec), 160) == pytest.approx(
-            crops.corners_px(crops.face_matrix(reference, i, SPEC), 160), abs=1e-3
+        assert crops.corners_px(crops.face_matrices(geometry, spec)[i], 160) == pytest.approx(
+            crops.corners_px(crops.face_matrices(reference, SPEC)[i], 160), abs=1e-3
         )
 
 
@@ -217,8 +216,8 @@ def test_overhang_is_measured_in_source_pixels(
     still = np.repeat(matrix[None], 4, axis=0)
     centers = np.full((4, 2), 72.0)
     geometry = Track(np.zeros((4, 20, 2), np.float32), still, centers, centers, 0, 1.0, 0.0)
-    _, overhang = crops.crop_lips(np.zeros((4, 108, 144, 3), np.uint8), geometry, SPEC)
-    assert overhang == pytest.approx(expected_px, abs=1e-9)
+    cut = crops.crop_clip(np.zeros((4, 108, 144, 3), np.uint8), geometry, SPEC)
+    assert cut.lips_border_px == pytest.approx(expected_px, abs=1e-9)
 
 
 def test_beyond_the_border_its_pixels_repeat() -> None:
@@ -226,9 +225,9 @@ def test_beyond_the_border_its_pixels_repeat() -> None:
     frames[:, :, 0] = (200, 10, 30)
     points = head(1) - [110, 0]
     geometry = track(found_everywhere(points), STEADY, SPEC)
-    faces, overhang = crops.crop_faces(frames, geometry, SPEC)
-    assert overhang > 5
-    assert faces[0, 80, 0] == pytest.approx([200, 10, 30], abs=1)  # and no black
+    cut = crops.crop_clip(frames, geometry, SPEC)
+    assert cut.face_border_px > 5
+    assert cut.stills[0, 80, 0] == pytest.approx([200, 10, 30], abs=1)  # and no black
 
 
 def test_gaps_are_filled_and_counted() -> None:

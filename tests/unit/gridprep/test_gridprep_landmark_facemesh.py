@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from gridprep.landmarks import blazeface
 from gridprep.landmarks.base import checked_who, choose_face, nearest_face
 from gridprep.landmarks.facemesh import AWAY_FRAMES, FacemeshBackend
+from gridprep.pipeline.stages import _require_upright
 from manifests.errors import BadInput, ClipError, MissingDependency
 from manifests.records import POINT_NAMES
 
@@ -255,3 +256,30 @@ def test_a_head_that_stands_on_its_head_is_told(backend: FacemeshBackend) -> Non
         assert margin is not None
         assert least < margin < most
     assert backend.upright_margin(np.full((288, 360, 3), 128, np.uint8)) is None
+
+
+def test_a_clip_that_is_surely_upright_is_not_asked_again(
+    backend: FacemeshBackend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clip = np.stack([scene((360, 288), (40, 20, 250))] * 8)
+    asked: list[int] = []
+    margin = backend.upright_margin
+
+    def counted(picture: np.ndarray) -> float | None:
+        asked.append(1)
+        return margin(picture)
+
+    monkeypatch.setattr(backend, "upright_margin", counted)
+    for frames, refused in ((clip, False), (clip[:, ::-1].copy(), True)):
+        asked.clear()
+        found = backend.detect(frames, 1)
+        assert found.certainty is not None
+        known = found.certainty[np.isfinite(found.certainty)]
+        assert len(known) >= 3
+        assert (np.median(known) < backend.upright_from) == refused
+        if refused:
+            with pytest.raises(ClipError, match="upside down"):
+                _require_upright(backend, found, frames)
+        else:
+            _require_upright(backend, found, frames)
+        assert len(asked) == 2 * refused

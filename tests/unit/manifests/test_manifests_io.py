@@ -27,6 +27,7 @@ from manifests.io import (
     read_manifest,
     sha256_file,
     validate,
+    write_bytes,
     write_json,
     write_jsonl,
 )
@@ -91,6 +92,45 @@ def test_a_full_disk_names_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         write_json(tmp_path / "a.json", 1)
     assert caught.value.filename == str(tmp_path / "a.json")
     assert names(tmp_path) == []
+
+
+def test_bytes_are_written_whole_or_not_at_all(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target = tmp_path / "new ä" / "folder" / "clip.avi"
+    write_bytes(target, b"first")
+    replaced, seen = os.replace, []
+    real_write = os.write
+
+    def few(descriptor: int, data: memoryview) -> int:
+        return real_write(descriptor, data[:3])  # as a system may that is short of room
+
+    def told(old: str, new: str) -> None:
+        seen.append((Path(old).name, Path(old).read_bytes(), Path(new).read_bytes()))
+        replaced(old, new)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(io.os, "write", few)
+        patch.setattr(io.os, "replace", told)
+        write_bytes(target, b"second one")
+    ((temporary, new, old),) = seen
+    assert temporary.startswith(".tmp-")
+    assert temporary.endswith(".avi")
+    assert (new, old) == (b"second one", b"first")
+    assert target.read_bytes() == b"second one"
+
+    def full(*_: object) -> int:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(io.os, "write", full)
+    with pytest.raises(OSError, match="No space left") as caught:
+        write_bytes(target, b"third")
+    assert caught.value.filename == str(target)
+    assert target.read_bytes() == b"second one"
+    assert names(target.parent) == ["clip.avi"]
+    with pytest.raises(NotADirectoryError) as caught:
+        write_bytes(target / "a.npy", b"")
+    assert caught.value.filename == str(target / "a.npy")
 
 
 def test_a_folder_that_is_a_file_names_the_target(tmp_path: Path) -> None:
