@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import pairwise
 from typing import ClassVar
 
@@ -33,6 +34,7 @@ from facetron.baselines.eyes import (
 from facetron.inventory import ModuleEntry
 from facetron.model.config import LipConfig
 from facetron.model.losses import spectral_loss
+from facetron.model.padding import inside
 from facetron.model.sizes import SMALL as FACETRON_SMALL
 from facetron.options import presets_of
 from facetron.synthesis.base import Spoken
@@ -41,7 +43,8 @@ from facetron.train import augment
 from facetron.train.config import TrainConfig
 from facetron.train.critics import WassersteinCritics
 from facetron.train.dataset import Batch
-from facetron.train.stage import Made, Pairs
+from facetron.train.lengths import averaged, wave_lengths
+from facetron.train.stage import Made, Pairs, with_lengths
 from facetron.train.vocoder import wave_mel_loss
 from manifests.errors import BadInput
 from manifests.mel import mel_spectrogram
@@ -144,10 +147,20 @@ class Waves(nn.Module):
             codes: Tensor = torch.relu(self.code(hidden))
             return codes
 
-    def stretches(self, codes: Tensor) -> Tensor:
-        """(B, T, decoder[0]) → (B, T, 2 · hop), faded in and out so that neighbors add up to one."""
-        made: Tensor = self.frame(codes.flatten(0, 1)).float() * self.window
-        return made.reshape(*codes.shape[:2], -1)
+    def stretches(self, codes: Tensor, own: Tensor | None = None) -> Tensor:
+        """(B, T, decoder[0]) → (B, T, 2 · hop), faded in and out so that neighbors add up to one.
+
+        Args:
+            own: (B, T) which of the codes are a clip's own. Others give silence, and no batch norm sees
+                them; None is all.
+        """
+        if own is None:
+            whole: Tensor = self.frame(codes.flatten(0, 1)).float() * self.window
+            return whole.reshape(*codes.shape[:2], -1)
+        said: Tensor = self.frame(codes[own]).float() * self.window
+        made: Tensor = said.new_zeros(*own.shape, said.shape[-1])
+        made[own] = said
+        return made
 
 
 def overlapped(stretches: Tensor) -> Tensor:
@@ -210,10 +223,11 @@ class Gan(BaselineModel):
         first = start // hop - 1
         count = samples // hop + 3
         pictures = first[:, None] + torch.arange(count, device=start.device)
-        inside = (pictures >= 0) & (pictures < codes.shape[1])
+        lengths = batch["lengths"][:, None] if "lengths" in batch else codes.shape[1]
+        own = (pictures >= 0) & (pictures < lengths)
         at = pictures.clamp(0, codes.shape[1] - 1)
         picked = codes.gather(1, at[..., None].expand(-1, -1, codes.shape[2]))
-        sound = overlapped(self.waves.stretches(picked) * inside[..., None])[:, 0]
+        sound = overlapped(self.waves.stretches(picked, own))[:, 0]
         ahead = (start - first * hop)[:, None] + torch.arange(samples, device=start.device)
         return {"wave": sound.gather(1, ahead)[:, None]}
 
@@ -242,14 +256,21 @@ class GanStage(BaselineStage[GanConfig, Gan]):
         return round(self.config.mel_spec.frame_rate_hz)
 
     def pairs(self, made: Made, batch: Batch) -> Pairs:
-        return {"waves": (batch["wave"], made["wave"])} if self.critic is not None else {}
+        if self.critic is None:
+            return {}
+        return with_lengths("waves", (batch["wave"], made["wave"]), self._lengths(batch))
+
+    def _lengths(self, batch: Batch) -> Tensor | None:
+        """(B,) samples of each clip's segment; None where none is padded."""
+        return wave_lengths(batch, self.config.mel_spec.hop_samples)
 
     def losses(self, made: Made, batch: Batch, pairs: Pairs) -> dict[str, Tensor]:
         config, wave, real = self.config, made["wave"], batch["wave"]
+        lengths = self._lengths(batch)
         members = {
-            "absolute": functional.l1_loss(wave, real),
-            "variation": (wave[..., 1:] - wave[..., :-1]).abs().mean(),
-            "spectra": spectral_loss(wave, real),
+            "absolute": averaged(functional.l1_loss, lengths, wave, real),
+            "variation": averaged(lambda x: (x[..., 1:] - x[..., :-1]).abs().mean(), lengths, wave),
+            "spectra": averaged(spectral_loss, lengths, wave, real),
         }
         loss = (
             config.absolute * members["absolute"]
@@ -257,15 +278,21 @@ class GanStage(BaselineStage[GanConfig, Gan]):
             + config.spectra * members["spectra"]
         )
         if self.critics is not None:
-            members["adversarial"] = self.critics.score("waves", wave)
+            members["adversarial"] = self.critics.score("waves", wave, lengths)
             loss = loss + config.adversarial * members["adversarial"]
-        said, meant = (
-            sound.float().square().mean((1, 2)).clamp(min=1e-6) for sound in (wave, real)
-        )
+        said, meant = (_power(sound, lengths).clamp(min=1e-6) for sound in (wave, real))
         members["level"] = 0.5 * (said / meant).log().abs().mean()
         loss = loss + config.level * members["level"]
         members["level_db"] = 10 * (said.mean() / meant.mean()).log10()
-        return {"loss": loss, "mel": wave_mel_loss(wave, real, config.mel_spec), **members}
+        by_mels = partial(wave_mel_loss, spec=config.mel_spec)
+        return {"loss": loss, "mel": averaged(by_mels, lengths, wave, real), **members}
+
+
+def _power(sound: Tensor, lengths: Tensor | None) -> Tensor:
+    """(B,) mean squares of (B, 1, samples), of each clip's own samples."""
+    square = sound.float().square()[:, 0]
+    own = inside(lengths, square)
+    return (square * own).sum(1) / own.sum(1)
 
 
 class GanSynthesizer(BaselineSynthesizer):

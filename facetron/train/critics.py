@@ -4,12 +4,14 @@ penalty, and critics that are told the condition of what they judge."""
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 
 import torch
 from torch import Tensor, nn
 
 from facetron.model.losses import adversarial_loss, discriminator_loss, feature_loss
-from facetron.train.stage import Critics, Pairs
+from facetron.train.lengths import LENGTHS, averaged
+from facetron.train.stage import Critics, Pairs, lengths_of
 from manifests.precision import full_precision
 from manifests.specs import MelSpec
 
@@ -57,21 +59,32 @@ class WassersteinCritics(Critics):
         self.penalty = penalty
 
     def forward(self, pairs: Pairs) -> Tensor:
-        """Returns the sum over the critics of score of made − score of real + penalty, in float32."""
+        """Returns the sum over the critics of score of made − score of real + penalty, in float32; of
+        padded clips what is their own is judged (`LENGTHS`)."""
         losses = []
         for name, (real, made) in pairs.items():
-            critic = self.critics[name]
-            with full_precision(real.device), torch.enable_grad():
-                real, made = real.float(), made.detach().float()
-                apart = critic(made).mean() - critic(real).mean()
-                losses.append(apart + self.penalty * gradient_penalty(critic, real, made))
+            if not name.endswith(LENGTHS):
+                with full_precision(real.device), torch.enable_grad():
+                    told = partial(self._apart, name)
+                    samples = real.float(), made.detach().float()
+                    losses.append(averaged(told, lengths_of(name, pairs), *samples))
         return torch.stack(losses).sum()
 
-    def score(self, name: str, made: Tensor) -> Tensor:
-        """The generator's side for one critic, a loss to minimize: minus the mean score of `made`."""
+    def _apart(self, name: str, real: Tensor, made: Tensor) -> Tensor:
+        critic = self.critics[name]
+        apart: Tensor = critic(made).mean() - critic(real).mean()
+        return apart + self.penalty * gradient_penalty(critic, real, made)
+
+    def score(self, name: str, made: Tensor, lengths: Tensor | None = None) -> Tensor:
+        """The generator's side for one critic, a loss to minimize: minus the mean score of `made`, of
+        which the first `lengths` (B,) samples count; None is all."""
+
+        def scored(made: Tensor) -> Tensor:
+            scores: Tensor = self.critics[name](made)
+            return -scores.mean()
+
         with full_precision(made.device):
-            scored: Tensor = self.critics[name](made.float())
-            return -scored.mean()
+            return averaged(scored, lengths, made.float())
 
 
 class ConditionalCritics(Critics):

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from facetron.baselines import lip2wav, vcvts, voc
+from facetron.baselines import gan, lip2wav, vcvts, voc
 from facetron.model.config import ModelConfig
 from facetron.model.ctc import CLASSES
 from facetron.model.sizes import model_config
@@ -110,6 +110,63 @@ def test_a_batch_is_the_mean_of_its_clips(make: Make) -> None:
             batch, made = batch_of([one])
             alone.append(stage.critic(stage.pairs(made, batch)))
         assert float(judged) == pytest.approx(float(torch.stack(alone).mean()), rel=1e-4)
+
+
+def test_sound_made_by_gan_is_judged_to_the_end_of_each_clip() -> None:
+    """Clips shorter than the second that it trains on: their padding is neither compared nor judged."""
+    torch.manual_seed(0)
+    options = gan.DEBUG
+    stage = gan.GanStage(options, gan.defaults("waves", options))
+    stage.generator.eval()
+    spec = options.mel_spec
+    clips = [clip(n, i, spec.n_mels, spec.hop_samples) for i, n in enumerate((30, 50, 30, 22))]
+    whole = losses(stage, clips)
+    own = [losses(stage, [one]) for one in clips]
+    for name in whole.keys() - {"level_db"}:  # the level of all of a batch
+        mean = torch.stack([one[name] for one in own]).mean()
+        # The two of 30 frames are compared by one norm of their spectra.
+        assert float(whole[name]) == pytest.approx(float(mean), rel=0.02), name
+    for name, value in losses(stage, clips, fill=7.0).items():
+        assert float(value) == pytest.approx(float(whole[name]), rel=1e-5), name
+    judged = []
+    for fill in (0.0, 7.0):
+        torch.manual_seed(1)
+        batch, made = batch_of(clips, fill)
+        assert stage.critic is not None
+        judged.append(float(stage.critic(stage.pairs(made, batch))))
+    assert judged[0] == pytest.approx(judged[1], rel=1e-5)
+
+
+def test_gan_makes_no_sound_of_padded_pictures() -> None:
+    torch.manual_seed(0)
+    model = gan.Gan(gan.DEBUG).eval()
+    hop, mels = model.waves.hop, gan.DEBUG.mel_spec.n_mels
+    codes = torch.rand(1, 20, gan.DEBUG.decoder[0])
+    model.waves.codes = lambda lips, face: codes  # type: ignore[method-assign]
+    model.eyes.see = lambda batch: (codes, codes)  # type: ignore[method-assign]
+    batch: Batch = {
+        "wave": torch.zeros(1, 1, 20 * hop),
+        "mel": torch.zeros(1, mels, 40),
+        "wave_start": torch.tensor([0]),
+        "lengths": torch.tensor([12]),
+    }
+    with torch.no_grad():
+        said = model(batch)["wave"]
+        alone = gan.overlapped(model.waves.stretches(codes[:, :12]))
+    torch.testing.assert_close(said[..., : 12 * hop], alone, rtol=1e-4, atol=1e-6)
+    assert not said[..., 12 * hop + hop // 2 :].any()
+
+    def statistics(padding: float) -> dict[str, Tensor]:
+        torch.manual_seed(2)
+        learning = gan.Gan(gan.DEBUG).train()
+        own = torch.arange(20)[None] < 12
+        learning.waves.stretches(codes.where(own[..., None], torch.tensor(padding)), own)
+        return {name: b for name, b in learning.waves.named_buffers() if "running" in name}
+
+    found = [statistics(padding) for padding in (0.0, 50.0)]
+    assert found[0]
+    for name, value in found[0].items():
+        torch.testing.assert_close(value, found[1][name])
 
 
 def test_clips_of_one_length_have_no_lengths() -> None:
