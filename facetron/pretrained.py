@@ -11,21 +11,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facetron.synthesis.base import Decoding, SpeechSynthesizer, load_synthesizer
-from facetron.synthesis.confidence import ReadingCheck, face_notes, reading_note
+from facetron.synthesis.confidence import ReadingCheck, domain, notes_of
 from facetron.video.speak import choose_still, fitted, say
 from facetron.vocoders.registry import AUTO
 from manifests.errors import BadInput
-from manifests.grammar import VOCABULARY, WORDS
-from manifests.ordering import natural
+from manifests.grammar import VOCABULARY
 
 if TYPE_CHECKING:
     from facetron.video.align import Aligner
 
 Pictures = NDArray[np.uint8]
 Float = NDArray[np.float32]
-
-NAMED_SPEAKERS = 8
-"""So many speakers of a checkpoint are named in a warning."""
 
 
 @dataclass(frozen=True)
@@ -159,11 +155,13 @@ class PretrainedModel:
         spoken = self.synthesizer.speak(lips, voice)
         wave = fitted(spoken.wave, len(lips), self.sample_rate_hz)
         notes = self._warnings(spoken.text)
-        if spoken.check is not None and (warning := reading_note(spoken.check)):
-            notes += (warning,)
-        calibration = self.synthesizer.calibration
-        if calibration is not None:
-            notes += face_notes(voice, calibration, other=False)
+        notes += notes_of(
+            spoken.check,
+            self.synthesizer.calibration,
+            voice,
+            sees_faces=self.synthesizer.face_size > 0,
+            other=False,
+        )
         return Speech(
             wave,
             self.sample_rate_hz,
@@ -182,11 +180,9 @@ class PretrainedModel:
 
     def _warnings(self, text: str) -> tuple[str, ...]:
         """Returns warnings about the limits of the weights, in general and for this text."""
-        known = sorted(self.speakers, key=natural)
-        named = ", ".join(known[:NAMED_SPEAKERS]) + (", …" if len(known) > NAMED_SPEAKERS else "")
         found = [
-            f"the weights were trained on {len(known)} speakers ({named}) saying GRID's {len(WORDS)} "
-            "words: other people and other words are read with more mistakes"
+            f"the weights were trained on {domain(self.synthesizer.info)}: other people and other words "
+            "are read with more mistakes"
         ]
         words = text.split()
         if not words:

@@ -240,6 +240,16 @@ class Manifest(Sequence[FeatureRow]):
         made._rows = rows
         return made
 
+    def require_files(self) -> None:
+        """Raises `BadInput` for shards, whose features are no files of their own: for what reads files."""
+        from manifests import webdataset
+
+        if self.path.name == webdataset.EXPORT:
+            raise BadInput(
+                f"{self.root} holds shards, from which `facetron train` and `embed` alone read",
+                "give the folder of the build that was exported",
+            )
+
     @property
     def split(self) -> str:
         """Name of the split by which the rows have their subsets; "" where the header names none."""

@@ -104,6 +104,7 @@ def _lines(request: SpeakRequest, outcome: SpeakOutcome) -> list[str]:
     check = outcome.check
     trust = "" if check is None else f" (confidence {check.confidence:.0%})"
     return [
+        f"weights: trained on {outcome.domain}",
         f"read: {outcome.text or '(nothing)'}{trust}",
         f"voice: from {outcome.face}",
         f"wrote {' and '.join(written)}: {outcome.speech_s:.2f} s of speech in "

@@ -94,6 +94,7 @@ def draw(options: DrawOptions) -> DrawReport:
     """
     painter = load_painter(options.checkpoint, options.device, options.seed, options.dropout)
     built = Manifest(options.manifest)
+    built.require_files()
     rows = select(list(built), options.subset, options.limit, built.path)
     painter.require(rows, built.path)
     tasks = _tasks(rows, options)

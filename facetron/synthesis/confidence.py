@@ -20,9 +20,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facetron.checkpoints import checkpoint
+from facetron.checkpoints.checkpoint import CheckpointInfo
 from facetron.model import ctc
 from manifests.errors import BadInput, ManifestError
+from manifests.grammar import WORDS
 from manifests.io import read_json, sha256_file, write_json
+from manifests.ordering import natural
 from manifests.records import Record
 
 Float = NDArray[np.floating[Any]]
@@ -242,6 +245,55 @@ def _means(voices: tuple[tuple[float, ...], ...]) -> NDArray[np.float64]:
     return np.asarray(means / np.linalg.norm(means, axis=1, keepdims=True))
 
 
+NAMED_SPEAKERS = 8
+"""Speakers that `domain` names, of more than these the first."""
+
+UNMEASURED = (
+    "how far the text read can be trusted, and whether the voice follows the face, was not measured for "
+    "these weights (`facetron calibrate` does it for Facetron's)"
+)
+NO_FACE = "these weights see no face: the voice is the same with every face"
+
+
+def domain(info: CheckpointInfo) -> str:
+    """Returns what weights were trained on, in words: how many speakers, and which words."""
+    speakers = sorted(info.speakers, key=natural)
+    named = ", ".join(speakers[:NAMED_SPEAKERS]) + (", …" if len(speakers) > NAMED_SPEAKERS else "")
+    words = {word for sentence in info.sentences for word in sentence.split()}
+    # Older weights do not say what they were trained on; all of them were on GRID's words.
+    said = (
+        f"GRID's {len(WORDS)} words" if words <= set(WORDS) else "words of other corpora than GRID"
+    )
+    plural = "" if len(speakers) == 1 else "s"
+    return f"{len(speakers)} speaker{plural} ({named}) saying {said}"
+
+
+def notes_of(
+    check: ReadingCheck | None,
+    calibration: Calibration | None,
+    face: Float,
+    sees_faces: bool,
+    other: bool,
+) -> tuple[str, ...]:
+    """Returns what there is to know about a clip that was spoken, a sentence each.
+
+    Args:
+        check: of its reading; None for weights that are not calibrated or read no text.
+        calibration: of the weights, None where there is none.
+        face: (E,) embedding that gave the voice.
+        sees_faces: whether the weights take a face.
+        other: whether the face was given in place of the clip's own.
+    """
+    notes = [] if calibration is not None else [UNMEASURED]
+    if check is not None and (warning := reading_note(check)):
+        notes.append(warning)
+    if calibration is not None and sees_faces:
+        notes += face_notes(face, calibration)
+    if other and (ignored := faces_ignored(calibration, sees_faces)):
+        notes.append(ignored)
+    return tuple(notes)
+
+
 def reading_note(check: ReadingCheck) -> str:
     """Returns a warning about lips that do not speak GRID, "" for those that do."""
     if check.is_grid:
@@ -252,14 +304,8 @@ def reading_note(check: ReadingCheck) -> str:
     )
 
 
-def face_notes(face: Float, calibration: Calibration, other: bool) -> tuple[str, ...]:
-    """Returns what there is to know about a face: whether its speaker is known to the weights, and
-    where it is the face of another person than the lips', how far voices follow faces.
-
-    Args:
-        face: (E,) embedding.
-        other: whether the face was given in place of the video's own.
-    """
+def face_notes(face: Float, calibration: Calibration) -> tuple[str, ...]:
+    """Returns whether the speaker of a face, an embedding (E,), is known to the weights."""
     name, cosine = nearest_voice(face, calibration)
     notes = []
     if name and cosine >= calibration.same_voice:
@@ -271,10 +317,17 @@ def face_notes(face: Float, calibration: Calibration, other: bool) -> tuple[str,
             f"the face is unlike all {len(calibration.voices)} speakers that the weights know (nearest "
             f"{name}, cosine {cosine:.2f}): an unseen speaker, whose voice is a guess"
         )
-    near = calibration.swap.get("swap_near")
-    if other and near is not None and near < 0.5:
-        notes.append(
-            "the voice of these weights hardly follows the face: with other people's faces "
-            f"{near:.0%} of the voices came within 200 cents of their owner's median pitch"
-        )
     return tuple(notes)
+
+
+def faces_ignored(calibration: Calibration | None, sees_faces: bool) -> str:
+    """Returns a warning about weights whose voice follows no face or hardly any, "" for others."""
+    if not sees_faces:
+        return NO_FACE
+    near = None if calibration is None else calibration.swap.get("swap_near")
+    if near is None or near >= 0.5:
+        return ""
+    return (
+        "the voice of these weights hardly follows the face: with other people's faces "
+        f"{near:.0%} of the voices came within 200 cents of their owner's median pitch"
+    )

@@ -80,6 +80,7 @@ def resynthesize(options: ResynthOptions) -> RunReport:
         SpecMismatch: a row's mel was not made with the spec that the manifest states.
     """
     built = Manifest(options.manifest)
+    built.require_files()
     rows = select(built, options.subset, options.limit, built.path)
     spec = required_mel_spec(built, rows)
     vocoder = create(options.vocoder, spec, **dict(options.vocoder_options))

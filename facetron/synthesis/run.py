@@ -17,6 +17,7 @@ from facetron.synthesis.base import (
     TextFrom,
     load_synthesizer,
 )
+from facetron.synthesis.confidence import UNMEASURED, domain, faces_ignored
 from facetron.synthesis.files import ClipFiles
 from facetron.synthesis.stills import IMAGE, RULES, SPEAKER, Face, Faces
 from facetron.synthesis.swaps import FILE, Pair, draw_pairs, read_pairs, write_pairs
@@ -136,6 +137,7 @@ def synthesize(options: SynthesisOptions) -> SynthesisReport:
         options.vocoder_checkpoint,
     ).told(options.text, options.durations, options.reader)
     built = Manifest(options.manifest)
+    built.require_files()
     manifest, header, rows = built.path, built.header, list(built)
     tasks = _tasks(options, voice, rows, manifest)
     voice.require([task.row for task in tasks], manifest)
@@ -175,8 +177,21 @@ def synthesize(options: SynthesisOptions) -> SynthesisReport:
         speakers,
         confidence=sum(trusts) / len(trusts) if trusts else None,
         foreign=tuple(clip.clip_id for clip in clips if clip.in_domain is False),
-        notes=(ALONE,) if faces.alone else (),
+        notes=_notes(options, voice, faces),
     )
+
+
+def _notes(options: SynthesisOptions, voice: SpeechSynthesizer, faces: Faces) -> tuple[str, ...]:
+    """What the user should know of a run beside its clips."""
+    found = [f"weights: trained on {domain(voice.info)}"]
+    if voice.calibration is None:
+        found.append(UNMEASURED)
+    other = bool(options.swap) or options.face not in RULES
+    if other and (ignored := faces_ignored(voice.calibration, voice.face_size > 0)):
+        found.append(ignored)
+    if faces.alone:
+        found.append(ALONE)
+    return tuple(found)
 
 
 def _check(options: SynthesisOptions) -> None:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from facetron.checkpoints.checkpoint import require_features
 from facetron.model import i2i
 from facetron.synthesis.base import SpeechSynthesizer
-from facetron.synthesis.confidence import ReadingCheck, face_notes, reading_note
+from facetron.synthesis.confidence import ReadingCheck, domain, notes_of
 from facetron.video import mux
 from facetron.video.align import Aligner, Footage, open_video, takes_crops
 from manifests.audio import write_wav
@@ -56,6 +56,7 @@ class SpeakOutcome:
         took_s: seconds by step, in order.
         notes: what the user should know.
         check: how far the text can be trusted; None where the weights are not calibrated.
+        domain: what the weights were trained on, in words.
     """
 
     text: str
@@ -65,6 +66,7 @@ class SpeakOutcome:
     took_s: dict[str, float]
     notes: tuple[str, ...]
     check: ReadingCheck | None = None
+    domain: str = ""
 
 
 def check(request: SpeakRequest) -> None:
@@ -108,6 +110,7 @@ def speak(request: SpeakRequest, synthesizer: SpeechSynthesizer, aligner: Aligne
         steps.took_s,
         said.notes,
         said.check,
+        domain(synthesizer.info),
     )
 
 
@@ -175,10 +178,13 @@ def say(
         if face is not None
         else (f"frame {aligned.still_frames[chosen]} of {footage.path}")
     )
-    if spoken.check is not None and (warning := reading_note(spoken.check)):
-        notes += (warning,)
-    if synthesizer.calibration is not None:
-        notes += face_notes(voice, synthesizer.calibration, other=face is not None)
+    notes += notes_of(
+        spoken.check,
+        synthesizer.calibration,
+        voice,
+        sees_faces=synthesizer.face_size > 0,
+        other=face is not None,
+    )
     return Said(
         wave,
         synthesizer.sample_rate_hz,

@@ -13,6 +13,7 @@ from facetron_videos import to_and_fro, write_h264
 
 import facetron
 from facetron.pretrained import PretrainedModel
+from facetron.synthesis.confidence import UNMEASURED
 from facetron.synthesis.synthesizer import Spoken, Synthesizer
 from gridprep.media.decode import decode
 from manifests.errors import BadInput
@@ -41,8 +42,9 @@ def test_a_video_is_said_with_all_that_belongs_to_it(model: PretrainedModel, cli
     assert (speech.rate_hz, speech.mel.shape) == (16_000, (80, 150))
     assert speech.still is not None
     assert speech.still.shape == (160, 160, 3)
-    assert "trained on 2 speakers (s3, s4) saying GRID's 51 words" in speech.warnings[0]
-    assert f"{speech.text!r}, is not a sentence of GRID's grammar" in speech.warnings[1]
+    assert speech.warnings[0] == UNMEASURED
+    assert "trained on 2 speakers (s3, s4) saying GRID's 51 words" in speech.warnings[1]
+    assert f"{speech.text!r}, is not a sentence of GRID's grammar" in speech.warnings[2]
 
 
 def test_arrays_say_what_the_video_says(model: PretrainedModel, clip: Path) -> None:
@@ -87,7 +89,9 @@ def test_a_sentence_of_the_grammar_is_not_warned_of(
         ("", 2),
     ):
         read(text)
-        assert len(model.synthesize(lips, voice).warnings) == warnings, text
+        told = model.synthesize(lips, voice).warnings
+        assert len(told) == warnings + 1, text
+        assert told[-1] == UNMEASURED
 
 
 def test_what_cannot_be_said_is_one_line(model: PretrainedModel, tmp_path: Path) -> None:

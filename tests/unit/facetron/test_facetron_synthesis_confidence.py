@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 
@@ -9,6 +10,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from facetron.checkpoints import bundled
+from facetron.checkpoints.checkpoint import read_info
 from facetron.model import ctc
 from facetron.synthesis import confidence
 from facetron.synthesis.confidence import Calibration, check_readings
@@ -88,13 +91,37 @@ def test_grid_speech_needs_no_warning() -> None:
 
 
 def test_known_and_unknown_faces() -> None:
-    known = confidence.face_notes(np.array([0.0, 0.5, 0.05]), CALIBRATION, other=False)
+    known = confidence.face_notes(np.array([0.0, 0.5, 0.05]), CALIBRATION)
     assert len(known) == 1
     assert "like that of s4" in known[0]
-    unknown = confidence.face_notes(np.array([1.0, 1.0, 1.0]), CALIBRATION, other=True)
+    unknown = confidence.face_notes(np.array([1.0, 1.0, 1.0]), CALIBRATION)
+    assert len(unknown) == 1
     assert "unlike all 2 speakers" in unknown[0]
-    assert "hardly follows the face" in unknown[1]
-    assert "20%" in unknown[1]
+
+
+def test_what_is_told_of_a_clip() -> None:
+    face, calibrated = np.array([1.0, 1.0, 1.0]), CALIBRATION
+    check = check_readings([spelt("")], CALIBRATION)[0]
+    told = confidence.notes_of(check, calibrated, face, sees_faces=True, other=True)
+    assert "does not look like GRID speech" in told[0]
+    assert "unlike all 2 speakers" in told[1]
+    assert "hardly follows the face" in told[2]
+    assert "20%" in told[2]
+    own = confidence.notes_of(check, calibrated, face, sees_faces=True, other=False)
+    assert own == told[:2]
+    follows = dataclasses.replace(CALIBRATION, swap={"swap_near": 0.8})
+    assert confidence.faces_ignored(follows, sees_faces=True) == ""
+    blind = confidence.notes_of(None, None, face, sees_faces=False, other=True)
+    assert blind == (confidence.UNMEASURED, confidence.NO_FACE)
+    assert confidence.notes_of(None, None, face, sees_faces=False, other=False) == blind[:1]
+
+
+def test_the_domain_of_weights() -> None:
+    info = read_info(bundled.resolve("grid-s1"))
+    told = confidence.domain(info)
+    assert told == "10 speakers (s1, s2, s3, s4, s5, s30, s31, s32, …) saying GRID's 51 words"
+    other = dataclasses.replace(info, speakers=("a",), sentences=("hello world", "bin blue"))
+    assert confidence.domain(other) == "1 speaker (a) saying words of other corpora than GRID"
 
 
 def test_a_calibration_is_used_as_it_is_read() -> None:

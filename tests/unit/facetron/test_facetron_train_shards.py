@@ -8,9 +8,11 @@ from pathlib import Path
 import pytest
 import torch
 from facetron_build import make_build
+from facetron_trained import make_checkpoint
 
 from facetron.checkpoints import checkpoint
 from facetron.model.sizes import DEBUG
+from facetron.synthesis.run import SynthesisOptions, synthesize
 from facetron.train import augment
 from facetron.train.batches import Batches, loader
 from facetron.train.dataset import ClipDataset
@@ -97,3 +99,12 @@ def test_damaged_shards_are_named(shards: Path, tmp_path: Path) -> None:
     (copy / "export.json").write_text('{"layout": "kaldi"}')
     with pytest.raises(ManifestError, match=r"manifest\.jsonl"):
         Manifest(copy)
+
+
+def test_what_reads_files_refuses_shards_in_one_line(shards: Path, tmp_path: Path) -> None:
+    asked = SynthesisOptions(
+        shards, str(make_checkpoint(tmp_path / "x.safetensors")), tmp_path / "run"
+    )
+    with pytest.raises(BadInput, match=f"{shards} holds shards, from which `facetron train`"):
+        synthesize(asked)
+    assert not (tmp_path / "run").exists()

@@ -24,6 +24,7 @@ from facetron.checkpoints import checkpoint
 from facetron.checkpoints.checkpoint import CheckpointInfo
 from facetron.cli import cli
 from facetron.model.i2i import select
+from facetron.synthesis.confidence import UNMEASURED, domain
 from facetron.synthesis.synthesizer import Spoken, Synthesizer
 from facetron.video import speak as speaking
 from facetron.video.align import Aligner, open_video
@@ -71,12 +72,15 @@ def facetron(*arguments: str | Path) -> tuple[int, str, str]:
 
 
 def speak(video: Path, out: Path, weights: Path, *more: str | Path) -> list[str]:
-    """Lines on standard output of a run that went well and had nothing to say on the other."""
+    """Lines on standard output, but for the first, of a run that went well and had nothing to say on
+    the other but what is said of all weights that are not calibrated."""
     code, printed, error = facetron(
         "speak", video, "--out", out, "--checkpoint", weights, "--device", "cpu", *more
     )
-    assert (code, error) == (0, "")
-    return printed.splitlines()
+    assert (code, error) == (0, f"{UNMEASURED}\n")
+    known, *lines = printed.splitlines()
+    assert known == f"weights: trained on {domain(checkpoint.read_info(weights))}"
+    return lines
 
 
 def test_a_clip_of_grid_talks(clip: Path, weights: Path, tmp_path: Path) -> None:
@@ -113,6 +117,7 @@ class Listener:
     path: Path = Path("none")
     sample_rate_hz: int = 16_000
     calibration: None = None
+    face_size: int = 3
     stills: list[NDArray[np.uint8]] = field(default_factory=list)
     spoken: list[tuple[NDArray[np.uint8], NDArray[np.float32]]] = field(default_factory=list)
 
@@ -201,9 +206,9 @@ def test_two_faces_are_said_on_standard_error(
     assert code == 0
     assert error == (
         f"{video} shows 2 faces: took the most central and large one; "
-        "--who left|right|largest|N takes another\n"
+        f"--who left|right|largest|N takes another\n{UNMEASURED}\n"
     )
-    assert len(printed.splitlines()) == 3
+    assert len(printed.splitlines()) == 4
 
 
 CASES: dict[str, tuple[tuple[str, ...], str]] = {
