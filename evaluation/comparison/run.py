@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from evaluation.inputs import copies
 from evaluation.inputs.pairs import RunDir
 from evaluation.inputs.text import WordAlignment, align_words
 from evaluation.metrics.base import Metric, MetricInfo
@@ -144,6 +145,9 @@ def compare(
         toward_b = 1.0 if metric.info.direction == "higher" else -1.0
         larger, smaller = means.larger[j], means.smaller[j]
         effect = _known(means.effect[j])
+        winner = _winner(means.low[j], means.high[j], toward_b, corrected[j])
+        if winner and (a if winner == "a" else b).copies:
+            winner = ""
         made.append(
             Difference(
                 metric.info,
@@ -157,7 +161,7 @@ def compare(
                 options.method,
                 raw[j],
                 corrected[j],
-                _winner(means.low[j], means.high[j], toward_b, corrected[j]),
+                winner,
                 int(means.n[j]),
                 asked - int(np.isfinite(values_a[:, j]).sum()),
                 asked - int(np.isfinite(values_b[:, j]).sum()),
@@ -165,7 +169,11 @@ def compare(
             )
         )
     shared = {c.speaker for c in a.run.clips} & {c.speaker for c in b.run.clips}
-    told = (*notes, *_notes(a.run, b.run, made, options, len(shared)))
+    told = (
+        *notes,
+        *(copies.told(item.run, item.copies) for item in (a, b) if item.copies),
+        *_notes(a.run, b.run, made, options, len(shared)),
+    )
     return Compared(a.run, b.run, tuple(made), options, asked, len(shared), told)
 
 

@@ -7,6 +7,7 @@ differ in a header's timestamp.
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -151,7 +152,8 @@ def _difference(label: str, a: tuple[RunDir, RunClip], b: tuple[RunDir, RunClip]
     first, second = run_a.reference(of_a), run_b.reference(of_b)
     if first is None or second is None or same_sound(first, second):
         return ""
-    return f"the recordings of {label} differ: {first} and {second}"
+    here, there = map(os.path.normpath, (first, second))
+    return f"the recordings of {label} differ: {here} and {there}"
 
 
 def same_sound(first: Path, second: Path) -> bool:

@@ -5,7 +5,8 @@ that compete, on the clips that all of them have a score of, where the differenc
 others leaves zero out of its interval (paired, by speaker), and where it is not better than the same
 metric on the recordings. Where a table tells speakers by GE2E and by ECAPA, only that one decides which
 errs less on such a corpus. Controls, resyntheses and recordings never compete: they have seen the answer
-or were denied it. Failures never help: a clip that one system failed on counts for none of them.
+or were denied it. Nor does a system of whose clips any is the recording itself. Failures never help: a
+clip that one system failed on counts for none of them.
 """
 
 from __future__ import annotations
@@ -28,8 +29,8 @@ COMPETES = "model"
 
 
 def competes(item: ScoredRun) -> bool:
-    """Returns whether a run's numbers may be bold."""
-    return kind_of(item) == COMPETES
+    """Returns whether a run's numbers may be bold: a model's whose speech is its own."""
+    return kind_of(item) == COMPETES and not item.copies
 
 
 def kind_of(item: ScoredRun) -> str:

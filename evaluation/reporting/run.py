@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from evaluation.embeddings.sets import Set
+from evaluation.inputs.copies import told
 from evaluation.inputs.pairs import RunDir
 from evaluation.metrics.base import Metric, MetricInfo
 from evaluation.reporting import printed as printing
@@ -17,6 +18,7 @@ from evaluation.reporting.heard import heard_in_training
 from evaluation.reporting.printed import printed, printed_cell, text_table
 from evaluation.reporting.reported import paper_tables
 from evaluation.reporting.tables import Table, TableOptions
+from evaluation.reporting.uneven import on_shared_clips
 from evaluation.reporting.writers import EvaluationReport
 from evaluation.scoring.run import ScoredRun
 from evaluation.stats import intervals as statistics
@@ -74,6 +76,7 @@ def build_report(
             *notes,
             *(heard.sentence for heard in heard_in_training(scored, metrics)),
             *_warnings(scored),
+            *on_shared_clips(scored, [metric.info for metric in metrics]),
         ),
     )
 
@@ -93,6 +96,8 @@ def _warnings(scored: Sequence[ScoredRun]) -> list[str]:
             notes.append(
                 f"{info.name}: {item.run.n_missing} of {info.n_expected} clips are missing."
             )
+        if item.copies:
+            notes.append(told(item.run, item.copies))
         rates = {
             int(score.value)
             for (_, metric), score in item.scores.items()

@@ -31,6 +31,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from evaluation.inputs.compiled import prepare_cache
+from evaluation.inputs.copies import copied
 from evaluation.inputs.pairs import RULES, Pair, Recording, RunDir
 from evaluation.metrics.base import DIED, RAISED, Metric, MetricInfo, column_order, get_metric
 from manifests.console import Progress, warn_once
@@ -59,11 +60,13 @@ class ScoredRun:
         run: as read.
         scores: (clip label, metric name) → score, for every clip and every requested metric.
         n_new: how many of them were computed now; the others were known.
+        copies: labels of the clips whose speech is the recording itself (`inputs.copies`).
     """
 
     run: RunDir
     scores: dict[tuple[str, str], Score]
     n_new: int
+    copies: tuple[str, ...] = ()
 
     @property
     def n_failed(self) -> int:
@@ -231,6 +234,7 @@ def score_runs(
                 if only is None or place[0] in only
             },
             n_new[index],
+            copied(run),
         )
         for index, run in enumerate(runs)
     ]

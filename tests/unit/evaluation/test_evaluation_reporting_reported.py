@@ -95,9 +95,9 @@ def test_columns_are_known_metrics_where_there_are_any() -> None:
 
 
 def test_measured_rows_stand_above_and_compete_alone(
-    tmp_path: Path, make_run: Callable[..., Path]
+    tmp_path: Path, make_run: Callable[..., Path], add_noise: Callable[..., object]
 ) -> None:
-    how = {"split": "small", "stems": ("bbaf2n", "lgbf6s", "pwij3p")}
+    how = {"split": "small", "stems": ("bbaf2n", "lgbf6s", "pwij3p"), "change": add_noise}
     good = scored_run(make_run(tmp_path / "a", name="Good", **how), "bin blue at f two now")
     poor = scored_run(make_run(tmp_path / "b", name="Facetron", **how))
     (table,) = tables_of("small", good, poor)
