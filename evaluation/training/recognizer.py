@@ -216,17 +216,20 @@ def quick_rates(model: Las, clips: Sequence[Clip], batch: int = 16) -> dict[str,
 
 
 def train(
-    out: Path, material: Material, options: RecognizerTrainingOptions
+    out: Path, material: Material, options: RecognizerTrainingOptions, start: Las | None = None
 ) -> tuple[Las, list[tuple[int, dict[str, Any]]]]:
     """Trains, or takes up the training in `out`.
 
     Writes `state.pt` and `log.jsonl` (a line an epoch) after every epoch.
 
+    Args:
+        start: network to go on from, in the place of random weights; it is not changed.
+
     Returns:
         The averaged network, and the options with the step from which each of them held.
     """
     torch.manual_seed(options.seed)
-    model = Las(LasSpec())
+    model = Las(LasSpec()) if start is None else copy.deepcopy(start)
     averaged = copy.deepcopy(model)
     optimizer = torch.optim.AdamW(model.parameters(), lr=options.peak, weight_decay=0.01)
     step, trained_s = 0, 0.0

@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from evaluation.inputs.text import compare
-from evaluation.models.las import Las, LasSpec
+from evaluation.models.las import WEIGHTS, Las, LasSpec
 from evaluation.models.las_features import BLANK, EOS, features, tokens_of
 from evaluation.training import recognizer as training
 from evaluation.training import recognizer_command
@@ -295,6 +295,65 @@ def test_a_killed_training_ends_like_any_other(
     log = (tmp_path / "parts" / "log.jsonl").read_text().splitlines()
     assert len(log) == 2
     assert '"ctc_cer"' in log[0]
+
+
+def test_a_training_goes_on_from_weights_and_leaves_them_as_they_are(tmp_path: Path) -> None:
+    small = LasSpec(cnn_channels=(2, 2), rnn_units=8, states=8, attention=8, embedding=4)
+    start = Las(small)
+    before = {name: value.clone() for name, value in start.state_dict().items()}
+    spoken = espeak_clips(1, 2, np.random.default_rng(0), ())
+    material = Material({"espeak/0": spoken}, frozenset(), {})
+    options = RecognizerTrainingOptions(steps=1, batch=2, epoch_steps=1, peak=1e-6)
+    trained, _ = train(tmp_path, material, options, start)
+    assert trained.spec == small
+    for name, value in trained.named_parameters():
+        assert torch.allclose(value, before[name], atol=1e-4), "it began with those weights"
+    assert all(torch.equal(v, before[name]) for name, v in start.state_dict().items())
+
+
+def test_the_card_of_a_training_that_went_on_counts_both() -> None:
+    material = Material({"real/s2": [replace(ONE, speaker="real/s2")]}, frozenset(), {})
+    before = {
+        "trained_on": ["917 recordings"],
+        "heard": {"real": {"s1": "bbaf3s bbaf2n", "s2": "srwz9s"}},
+        "recipes": [{"from_step": 0, "steps": 2900}],
+    }
+    small = Las(
+        LasSpec(cnn_channels=(2, 2), rnn_units=8, states=8, attention=8, embedding=4)
+    ).eval()
+    card = recognizer_command.card_of(
+        small,
+        material,
+        {"one": [TWO]},
+        [(0, {"steps": 100}), (50, {"steps": 90})],
+        recognizer_command.PROTOCOLS["seen"],
+        before,
+    )
+    assert card["heard"]["real"] == {"s1": "bbaf2n bbaf3s", "s2": "bbaf2n srwz9s"}
+    assert card["trained_on"][0] == "917 recordings"
+    assert card["trained_on"][1].startswith("then 1 recordings of GRID")
+    assert [(r["from_step"], r["steps"]) for r in card["recipes"]] == [
+        (0, 2900),
+        (2900, 3000),
+        (2950, 2990),
+    ]
+
+
+def test_clips_that_the_weights_heard_are_not_measured_on() -> None:
+    told = {"real": {"s1": stem_of(ONE.sentence)}}
+    sets = {"both": [ONE, TWO], "heard": [ONE], "another": [replace(ONE, speaker="synth/s1")]}
+    kept = recognizer_command.without_heard(sets, told)
+    assert kept == {"both": [TWO], "another": sets["another"]}
+
+
+def test_weights_that_heard_whom_the_protocol_keeps_are_refused(tmp_path: Path) -> None:
+    from click.testing import CliRunner
+
+    told = ["--real", tmp_path, "--synthetic", tmp_path, "--out", tmp_path / "out"]
+    asked = ["--protocol", "large-unseen", "--from", WEIGHTS]
+    done = CliRunner().invoke(recognizer_command.main, [str(a) for a in (*told, *asked)])
+    assert done.exit_code != 0
+    assert "was trained on s1, s2, s4" in str(done.exception) + done.output
 
 
 def test_the_loss_falls_on_sentences_that_are_repeated() -> None:
