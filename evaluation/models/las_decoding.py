@@ -35,13 +35,12 @@ LONGEST = 44
 FORBIDDEN = -1e20
 HEARD = -0.6
 """Logarithm of the probability that CTC gives each character, on the mean of the whole text: below this
-the sound is not GRID's speech, whatever the speller makes of it. The worst of 143 recordings of 13 speakers
-that were not trained on has -0.36; white and colored noise, silence and hum lie below, and 20 of 25 cuts of
-other English."""
+the sound is not GRID's speech, whatever the speller makes of it. Set with earlier weights: the worst of 143
+recordings of 13 speakers that were not trained on had -0.36; white and colored noise, silence and hum lay
+below, and 20 of 25 cuts of other English. The card of the weights says what holds with them."""
 WORD_HEARD = -2.0
 """A word is left out where CTC finds the text without it this much likelier, as a logarithm. Of the 858
-words of those recordings that takes one, which was wrong; with the letter muted in 30 of them, three are not
-read at all, and of the others 24 lose the letter."""
+words of those recordings that took one, which was wrong."""
 
 Tokens = tuple[int, ...]
 

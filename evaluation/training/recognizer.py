@@ -57,6 +57,7 @@ class RecognizerTrainingOptions:
         shares: how often each source is drawn.
         balanced: share of the sentences whose letter is drawn first and whose speaker is one of those
             who said it: letters are what is misheard most.
+        edged: share of the sentences that begin or end where the sound does.
         reach: how far voices, paces and pitches are varied; 1 is that of `vary`.
         bf16: half precision where it is safe; quicker on CPUs that have it.
     """
@@ -81,6 +82,7 @@ class RecognizerTrainingOptions:
     )
     balanced: float = 0.0
     reach: float = 1.0
+    edged: float = 0.25
     seed: int = 0
     bf16: bool = False
 
@@ -142,7 +144,13 @@ class Sampler:
         for _ in range(self.options.batch):
             spoken = self.sentence(rng)
             samples, hearing = vary(
-                spoken, frames, rng, lambda: self.babble(rng), strength, self.options.reach
+                spoken,
+                frames,
+                rng,
+                lambda: self.babble(rng),
+                strength,
+                self.options.reach,
+                self.options.edged,
             )
             heard.append(mask(features(samples, hearing), rng))
             sentences.append(spoken.sentence)

@@ -18,6 +18,7 @@ from manifests.mel import DEFAULT, mel_basis
 Float = NDArray[np.float32]
 N_BINS = SPEC.n_fft // 2 + 1
 MARGIN_SAMPLES = 400
+SHORTEST_HOP_SAMPLES = 150
 
 
 def faster(spoken: Spliced, factor: float) -> Spliced:
@@ -105,14 +106,27 @@ def channel(rng: np.random.Generator) -> Float:
 
 
 def placed(
-    spoken: Spliced, frames: int, hop: int, rng: np.random.Generator
+    spoken: Spliced, frames: int, hop: int, rng: np.random.Generator, edged: float = 0.0
 ) -> tuple[Float, int, slice]:
     """A window of `frames` hops with all words somewhere inside, the hop (longer where they would not
-    fit), and where the words are."""
-    needed = spoken.end - spoken.start + 2 * MARGIN_SAMPLES
+    fit), and where the words are.
+
+    Args:
+        edged: share of the windows that begin or end with the words, or both where that takes no hop
+            below `SHORTEST_HOP_SAMPLES`, as recordings do that were cut to their words.
+    """
+    said = spoken.end - spoken.start
+    needed = said + 2 * MARGIN_SAMPLES
     hop = max(hop, -(-needed // (frames - 1)))
     length = (frames - 1) * hop
     lead = int(rng.integers(0, length - needed + 1)) + MARGIN_SAMPLES
+    if edged and rng.random() < edged:
+        close = int(rng.integers(0, MARGIN_SAMPLES + 1))
+        cut = -(-(said + 2 * close) // (frames - 1))
+        which = rng.integers(3)
+        if which == 0 and SHORTEST_HOP_SAMPLES <= cut <= hop:
+            hop, length = cut, (frames - 1) * cut
+        lead = length - said - close if which == 1 else close
     start = spoken.start - lead
     window = np.zeros(length, dtype=np.float32)
     a, b = max(start, 0), min(start + length, len(spoken.samples))
@@ -127,6 +141,7 @@ def vary(
     babble: Callable[[], Float],
     strength: float = 1.0,
     reach: float = 1.0,
+    edged: float = 0.0,
 ) -> tuple[Float, Hearing]:
     """Samples and how to hear them, such that exactly `frames` frames come out and all words lie
     within them.
@@ -135,9 +150,10 @@ def vary(
         babble: gives the sound of somebody else.
         strength: share of the sentences that are varied at all, but for where they lie.
         reach: exponent of the factors of speed, pace and vocal tract.
+        edged: share of the sentences at the edge of the window (`placed`).
     """
     if rng.random() >= strength:
-        window, hop, _ = placed(spoken, frames, SPEC.hop_samples, rng)
+        window, hop, _ = placed(spoken, frames, SPEC.hop_samples, rng, edged)
         return window, Hearing(hop)
     spoken = faster(spoken, float(np.exp(reach * rng.uniform(np.log(0.88), np.log(1.14)))))
     samples = spoken.samples
@@ -146,7 +162,7 @@ def vary(
     spoken = Spliced(samples, spoken.sentence, spoken.start, spoken.end)
     stretch = float(np.exp(reach * rng.uniform(np.log(0.82), np.log(1.18))))
     hop = round(SPEC.hop_samples * stretch)
-    window, hop, words = placed(spoken, frames, hop, rng)
+    window, hop, words = placed(spoken, frames, hop, rng, edged)
     if rng.random() < 0.15:
         window = in_room(window, rng)
     length = len(window)

@@ -184,6 +184,23 @@ def test_all_words_lie_in_the_window() -> None:
         assert float((window != 0).sum()) == 6 * WORD, "nothing of the words is cut off"
 
 
+def test_words_lie_at_the_edges_where_that_is_asked_for() -> None:
+    rng = np.random.default_rng(1)
+    spoken = join([ONE] * 6)
+    start = end = both = 0
+    for _ in range(200):
+        window, used, words = placed(spoken, 60, 200, rng, edged=1.0)
+        assert len(window) == 59 * used
+        assert np.allclose(window[words], 0.25, atol=1e-3)
+        assert float((window != 0).sum()) == 6 * WORD, "nothing of the words is cut off"
+        first, last = words.start <= 400, len(window) - words.stop <= 459
+        start, end, both = start + first, end + last, both + (first and last)
+        assert first or last
+    assert min(start - both, end - both, both) > 40
+    inside = [placed(spoken, 60, 200, rng)[2].start >= 400 for _ in range(50)]
+    assert all(inside), "none by default"
+
+
 def test_varied_sentences_have_the_frames_that_were_asked_for() -> None:
     rng = np.random.default_rng(2)
     spoken = espeak_clips(1, 1, rng, ())[0]
