@@ -14,6 +14,7 @@ from lightning_fabric import Fabric
 from facetron import systems
 from facetron.checkpoints import checkpoint
 from facetron.checkpoints.checkpoint import CheckpointInfo
+from facetron.model.config import ModelConfig
 from facetron.published import families
 from facetron.published.read import is_foreign
 from facetron.systems import SystemConfig
@@ -66,6 +67,13 @@ def train(
     data = open_training_set(manifest, model.mel_spec)
     if stage == "lip":
         require_text(data)
+        assert isinstance(model, ModelConfig)
+        spelled, language = model.lip.language, data.manifest.language
+        if language != spelled:
+            report(
+                f"lip: the sentences of {manifest} are {language}, they are spelled by the letters of "
+                f"{spelled}; --set lip.language={language} takes its own"
+            )
     made = create(stage, model, training, system)
     fabric = launched(training)
     with alone(out, fabric):

@@ -62,8 +62,8 @@ def test_crops_are_those_of_the_build_but_for_jpeg(build: Path, real_grid: Path)
         stills = read_pictures(build / row.paths["face"])
         assert aligned.lips.shape == lips.shape
         assert aligned.stills.shape == stills.shape
-        # Storing them costs 45 and 42 dB (docs/formats.md); a pixel off they are at 36.
-        assert psnr_db(aligned.lips, lips) > 43
+        # Storing them leaves 43 dB (with half the color; 45 with all) and 42; a pixel off they are at 36.
+        assert psnr_db(aligned.lips, lips) > 42
         assert psnr_db(aligned.stills, stills) > 38
         assert psnr_db(aligned.lips[:, 1:], lips[:, :-1]) < 40
     aligner.close()

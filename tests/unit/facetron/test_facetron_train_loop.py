@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -71,6 +73,22 @@ def test_a_checkpoint_names_the_sentences_of_its_training(build: Path, whole: Pa
     kept = loop.spread(many)
     assert (len(kept), kept[0], kept[-1] > "03990") == (1500, "00000", True)
     assert loop.spread(many[:1501]) == tuple(many[:1500])
+
+
+def test_letters_of_another_language_than_the_corpus_are_told(build: Path, tmp_path: Path) -> None:
+    english = tmp_path / "english"
+    shutil.copytree(build, english)
+    header, rows = (english / "manifest.jsonl").read_text(encoding="utf-8").split("\n", 1)
+    header = json.dumps({**json.loads(header), "language": "english"})
+    (english / "manifest.jsonl").write_text(f"{header}\n{rows}", encoding="utf-8")
+    for corpus, sets, expected in (
+        (build, (), 0),
+        (english, (), 1),
+        (english, ("lip.language=english",), 0),
+    ):
+        told: list[str] = []
+        run(corpus, tmp_path / "out", 1, *sets, report=told.append, restart=True)
+        assert sum("--set lip.language=english" in line for line in told) == expected
 
 
 def test_a_killed_run_goes_on_to_the_same_curve(
