@@ -74,6 +74,9 @@ PRESETS: dict[str, MelSpec] = {
     ),
 }
 
+BLOCK_FRAMES = 25
+"""So many frames are transformed at a time: what is made of them on the way stays in the processor's
+cache."""
 HIGHPASS_ORDER = 7
 LOUDEST = 8.0
 """Float audio above this is PCM that nobody divided by 32768."""
@@ -261,11 +264,16 @@ def _numpy_mel(audio: NDArray[Any], spec: MelSpec) -> NDArray[np.float32]:
     pad = padding_samples(spec)
     x = np.pad(x, [(0, 0)] * (x.ndim - 1) + [(pad, pad)], mode="reflect")
     frames = np.lib.stride_tricks.sliding_window_view(x, spec.n_fft, axis=-1)
-    spectrum = np.fft.rfft(frames[..., :: spec.hop_samples, :] * window(spec), axis=-1)
-    power = spectrum.real**2
-    power += spectrum.imag**2
-    power += spec.magnitude_eps
-    mel = mel_basis(spec) @ np.swapaxes(np.sqrt(power, out=power), -1, -2)
+    frames = frames[..., :: spec.hop_samples, :]
+    magnitude = np.empty((*frames.shape[:-1], spec.n_fft // 2 + 1))
+    for start in range(0, frames.shape[-2], BLOCK_FRAMES):
+        block = np.s_[..., start : start + BLOCK_FRAMES, :]
+        spectrum = np.fft.rfft(frames[block] * window(spec), axis=-1)
+        power = np.square(spectrum.real, out=magnitude[block])
+        power += spectrum.imag**2
+        power += spec.magnitude_eps
+        np.sqrt(power, out=power)
+    mel = mel_basis(spec) @ np.swapaxes(magnitude, -1, -2)
 
     np.maximum(mel, spec.floor, out=mel)
     mel = np.log(mel, out=mel) if spec.log == "ln" else 20 * np.log10(mel, out=mel)
