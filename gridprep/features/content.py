@@ -10,7 +10,6 @@ the table.
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
@@ -91,17 +90,24 @@ def lip_motion(lips: NDArray[np.uint8]) -> LipMotion:
     """Measures (T, H, W, 3) uint8 RGB lip crops by three numbers a frame: the contrast (standard
     deviation of the gray levels), the change from the crop before (mean absolute difference) and the
     grain (mean absolute Laplacian: fine detail, and noise above all)."""
-    gray = [cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) for frame in lips]
-    pixels = gray[0].size
-    contrast = np.array([float(cv2.meanStdDev(each)[1][0, 0]) for each in gray])
-    change = np.array([cv2.norm(a, b, cv2.NORM_L1) for a, b in itertools.pairwise(gray)]) / pixels
-    detail = [cv2.norm(cv2.Laplacian(each, cv2.CV_16S), cv2.NORM_L1) / pixels for each in gray]
-    grain = np.array(detail) / max(float(np.median(detail)), 1e-9)
+    pixels = lips.shape[1] * lips.shape[2]
+    deviations, changes, details = [], [], []
+    before = None
+    for frame in lips:  # all of a frame while it is in the processor's cache
+        gray = cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY)
+        deviations.append(float(cv2.meanStdDev(gray)[1][0, 0]))
+        details.append(cv2.norm(cv2.Laplacian(gray, cv2.CV_16S), cv2.NORM_L1))
+        if before is not None:
+            changes.append(cv2.norm(before, gray, cv2.NORM_L1))
+        before = gray
+    contrast, change, detail = (np.array(each) for each in (deviations, changes, details))
+    change, detail = change / pixels, detail / pixels
+    grain = detail / max(float(np.median(detail)), 1e-9)
     noise = grain > NOISE_GRAIN
     hidden = contrast < max(HIDDEN_CONTRAST, HIDDEN_SHARE * float(np.median(contrast)))
     start, still = longest_run(change < FROZEN_CHANGE)
     return LipMotion(
-        frames=len(gray),
+        frames=len(lips),
         noise_frames=int(noise.sum()),
         noise_from=int(noise.argmax()),
         hidden_frames=int(hidden.sum()),
