@@ -390,7 +390,7 @@ class Metric:
             speaker=pair.clip.speaker,
             stem=pair.clip.stem,
             metric=self.info.name,
-            # Nine digits: below them lie the rounding of FFTs and ESTOI's random dither (1e-16).
+            # Nine digits: below them lie the rounding of FFTs and ESTOI's dither (1e-16).
             value=float(f"{value:.9g}"),
             status="ok",
             unit=self.info.unit,

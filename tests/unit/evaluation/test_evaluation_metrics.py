@@ -5,7 +5,9 @@ from __future__ import annotations
 import sys
 import types
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -236,3 +238,15 @@ def test_what_goes_wrong_is_a_failed_score(
     score = Broken(answer).score(make_pair(tmp_path, np.zeros(10), np.zeros(10)))
     assert (score.status, score.value) == ("failed", None)
     assert score.reason.startswith(reason)
+
+
+def test_digital_silence_has_the_same_estoi_each_time(make_sound: Make) -> None:
+    """ESTOI compares there what pystoi adds at random."""
+    speech = make_sound(0, 2.0)
+    holes = np.where(np.arange(len(speech)) < len(speech) // 2, 0.0, speech)
+    state = np.random.get_state()[1].tolist()  # noqa: NPY002
+    found = {intelligibility.estoi(speech, holes, RATE_HZ) for _ in range(3)}
+    assert len(found) == 1
+    assert np.random.get_state()[1].tolist() == state, "nobody else's draws change"  # noqa: NPY002
+    with mock.patch.object(intelligibility, "same_dither", nullcontext):
+        assert np.ptp([intelligibility.estoi(speech, holes, RATE_HZ) for _ in range(3)]) > 1e-5
