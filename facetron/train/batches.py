@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,7 +39,9 @@ class Batches(Sampler[list[tuple[int, int]]]):
         rank, world: index of this process and number of processes.
         seed: seed of the order; None keeps the order of the clips, with a smaller last batch, and
             deals whole batches to the processes.
-        expected: (n_clips,) how often an epoch draws each clip on average, `shares`; None is once.
+        expected: (n_clips,) how often a pass draws each clip on average, `shares`; None is once.
+        passes: how often an epoch goes through the clips. The batches name the passes, counted over
+            all epochs, in the place of the epoch, so that each varies its clips in its own way.
     """
 
     def __init__(
@@ -49,9 +52,10 @@ class Batches(Sampler[list[tuple[int, int]]]):
         world: int = 1,
         seed: int | None = None,
         expected: NDArray[np.float64] | None = None,
+        passes: int = 1,
     ) -> None:
         self.n_clips, self.rank, self.world, self.seed = n_clips, rank, world, seed
-        self.expected = expected
+        self.expected, self.passes = expected, passes
         size = min(batch_size, n_clips)
         self.batch_size = size if seed is None else size - size % world
         if seed is not None and not self.batch_size:
@@ -82,22 +86,22 @@ class Batches(Sampler[list[tuple[int, int]]]):
         """Number of batches of an epoch. Clips that do not fill a batch are left to other epochs."""
         if self.seed is None:
             return len(self._starts())
-        return self.n_clips // self.batch_size
+        return self.n_clips * self.passes // self.batch_size
 
     def __iter__(self) -> Iterator[list[tuple[int, int]]]:
         if self.seed is None:
             for start in self._starts():
-                order = self._walk[start : start + self.batch_size]
-                yield [(self.epoch, int(i)) for i in order]
+                walked = self._walk[start : start + self.batch_size]
+                yield [(self.epoch, int(i)) for i in walked]
             return
         rng = np.random.default_rng([self.seed, self.epoch])
-        if self.expected is None:
-            order = rng.permutation(self.n_clips)
-        else:
-            order = rng.permutation(drawn(self.expected, rng))
+        order: list[tuple[int, int]] = []
+        for number in range(self.epoch * self.passes, (self.epoch + 1) * self.passes):
+            once: Any = self.n_clips if self.expected is None else drawn(self.expected, rng)
+            order += [(number, int(i)) for i in rng.permutation(once)]
         for number in range(self.first_batch, len(self)):
             whole = order[number * self.batch_size : (number + 1) * self.batch_size]
-            yield [(self.epoch, int(i)) for i in whole[self.rank :: self.world]]
+            yield whole[self.rank :: self.world]
 
 
 class SpeakerBatches(Batches):
@@ -114,6 +118,7 @@ class SpeakerBatches(Batches):
             as fit, or all there are.
         rank, world: index of this process and number of processes.
         seed: seed of the order.
+        passes: how often an epoch goes through as many clips as there are.
 
     Raises:
         BadInput: fewer than two speakers for each process.
@@ -127,6 +132,7 @@ class SpeakerBatches(Batches):
         rank: int = 0,
         world: int = 1,
         seed: int = 0,
+        passes: int = 1,
     ) -> None:
         names = sorted(set(speakers))
         each = min(batch_size // clips_each, len(names)) // world
@@ -143,6 +149,7 @@ class SpeakerBatches(Batches):
             rank,
             world,
             seed,
+            passes=passes,
         )
         self._of = [
             np.array([at for at, speaker in enumerate(speakers) if speaker == name])

@@ -21,6 +21,9 @@ class TrainConfig:
     """Options of the training of a stage; `ModelConfig` has those of the model."""
 
     epochs: int = 100
+    passes: int = 1
+    """Times that an epoch goes through the clips. Validating and saving come once an epoch: with few
+    clips and quick steps they would take longer than the steps."""
     batch_size: int = 16
     """Clips per step, of all processes together."""
     accumulate: int = 1
@@ -92,9 +95,11 @@ class TrainConfig:
     augment: Augmentation = field(default_factory=Augmentation)
 
     def __post_init__(self) -> None:
-        if min(self.epochs, self.batch_size, self.segment_frames) < 1 or self.seed < 0:
+        least = (self.epochs, self.passes, self.batch_size, self.segment_frames)
+        if min(least) < 1 or self.seed < 0:
             raise BadInput(
-                f"train: {self.epochs} epochs, batches of {self.batch_size}, seed {self.seed}",
+                f"train: {self.epochs} epochs of {self.passes} passes, batches of {self.batch_size}, "
+                f"seed {self.seed}",
                 "give at least 1, and a seed of 0 or more",
             )
         if not 0 <= self.speaker_balance <= 1:
@@ -109,8 +114,10 @@ class TrainConfig:
             )
         if self.critic_steps < 1:
             raise BadInput(f"train.critic_steps is {self.critic_steps}", "give 1 or more")
-        least = (self.accumulate, self.keep_best)
-        if min(least) < 1 or min(self.save_every_steps, self.validate_clips, self.skip_limit) < 0:
+        if (
+            min(self.accumulate, self.keep_best) < 1
+            or min(self.save_every_steps, self.validate_clips, self.skip_limit) < 0
+        ):
             raise BadInput(
                 f"train: accumulate {self.accumulate}, keep_best {self.keep_best}, save_every_steps "
                 f"{self.save_every_steps}, validate_clips {self.validate_clips}, skip_limit "

@@ -193,14 +193,14 @@ class Trainer:
         t, clips, each = self.training, self.data.train, self.stage.clips_per_speaker
         expected = shares(clips, t.speaker_balance, t.gender_balance)
         if not each:
-            return Batches(len(clips), t.batch_size, rank, world, t.seed, expected)
+            return Batches(len(clips), t.batch_size, rank, world, t.seed, expected, t.passes)
         if expected is not None:
             raise BadInput(
                 f"the stage {self.stage.name} draws all speakers equally often",
                 "leave out train.speaker_balance and train.gender_balance",
             )
         owners = [row.speaker for row in clips]
-        return SpeakerBatches(owners, each, t.batch_size, rank, world, t.seed)
+        return SpeakerBatches(owners, each, t.batch_size, rank, world, t.seed, t.passes)
 
     def _clips(
         self, fields: Sequence[Field], room_bytes: int, read: Readings | None, fixed: bool = False
@@ -670,8 +670,11 @@ class Trainer:
     def _identity(self) -> str:
         """Returns a hash of everything that determines the results of the training."""
         training = {k: v for k, v in asdict(self.training).items() if k not in FREE}
+        # Runs of before these options can be taken up again.
         if not self.training.critic_learning_rate:
-            del training["critic_learning_rate"]  # runs of before the option can be taken up again
+            del training["critic_learning_rate"]
+        if self.training.passes == 1:
+            del training["passes"]
         clips = [(row.clip_id, row.source_sha256) for row in (*self.data.train, *self.data.val)]
         told = [
             self.stage.system,

@@ -52,6 +52,27 @@ def test_processes_share_each_global_batch() -> None:
         Batches(1, 1, 0, 2, seed=1)
 
 
+def test_an_epoch_of_several_passes_varies_each() -> None:
+    once, thrice = Batches(7, 2, seed=9), Batches(7, 2, seed=9, passes=3)
+    assert (len(once), len(thrice)) == (3, 10)
+    thrice.start(2)
+    keys = [key for batch in thrice for key in batch]
+    assert len(set(keys)) == len(keys) == 20
+    for number in (6, 7):
+        assert sorted(clip for at, clip in keys if at == number) == list(range(7))
+    assert sum(at == 8 for at, _ in keys) == 6
+    thrice.start(2, first_batch=4)
+    assert [key for batch in thrice for key in batch] == keys[8:]
+    one = Batches(7, 2, seed=9, passes=1)
+    for epoch in range(3):
+        once.start(epoch)
+        one.start(epoch)
+        assert list(one) == list(once)
+        assert {at for batch in one for at, _ in batch} == {epoch}
+    speakers = SpeakerBatches(["s1", "s2"] * 4, 2, 4, seed=1, passes=3)
+    assert len(list(speakers)) == 6
+
+
 def test_validation_goes_through_every_clip_once() -> None:
     batches = list(Batches(7, 3))
     assert [len(batch) for batch in batches] == [3, 3, 1]
