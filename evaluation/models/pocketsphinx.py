@@ -24,8 +24,9 @@ from manifests.versions import library_version
 
 PRONOUNCED = {"a": ("EY",), "z": ("Z IY", "Z EH D")}
 """Words whose pronunciation as a letter is not the dictionary's."""
-LONGEST_S = 60.0
-"""Longer sound is no sentence, and its search takes minutes."""
+LONGEST_S = 10.0
+"""Longer sound is no sentence of GRID, which last 3 s: of a sentence that is said twenty times the grammar
+would hear one, and hide the rest."""
 
 
 class PocketSphinx(AcousticRecognizer):
@@ -38,6 +39,7 @@ class PocketSphinx(AcousticRecognizer):
         self.label = "pocketsphinx (en-US), along GRID's grammar"
         self.parameters: dict[str, Any] = {
             "decoding": "GRID's grammar, letters by their names, z as zee or zed",
+            "longest_s": LONGEST_S,
             "versions": {"pocketsphinx": library_version("pocketsphinx")},
         }
 
