@@ -53,7 +53,7 @@ from facetron.train.observed import Observed
 from facetron.train.stage import Made, Pairs, Stage
 from manifests.errors import BadInput
 from manifests.mel import mel_spectrogram
-from manifests.precision import full_precision
+from manifests.precision import full_precision, product
 from manifests.specs import CLIP_SECONDS, MelSpec
 
 MATCHES = (2, 4, 10)
@@ -203,7 +203,7 @@ def matching_loss(voice: Tensor, face: Tensor, scale: Tensor, speakers: Sequence
         >>> float(matching_loss(same, same, torch.tensor(100.0), ["s1", "s2"])) < 1e-6
         True
     """
-    logits = scale * voice @ face.T
+    logits = scale * product(voice, face.T)
     own = torch.eye(len(speakers), dtype=torch.bool, device=logits.device)
     logits = logits.masked_fill(_same(speakers).to(logits.device) & ~own, -torch.inf)
     truth = torch.arange(len(speakers), device=logits.device)

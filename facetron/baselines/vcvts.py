@@ -50,7 +50,7 @@ from facetron.train.pictures import Exhibit, mels_shown
 from facetron.train.stage import Made, Pairs, Stage
 from manifests.errors import BadInput
 from manifests.manifest import Manifest
-from manifests.precision import full_precision
+from manifests.precision import full_precision, product
 from manifests.specs import CLIP_FRAMES
 
 COLLAPSED = 15.0
@@ -179,7 +179,7 @@ class Codebook(nn.Module):
     def nearest(self, made: Tensor) -> Tensor:
         """(B, T, code_size) → (B, T) the nearest codes."""
         flat = made.flatten(0, 1)
-        far = (self.table**2).sum(1) - 2 * flat @ self.table.T
+        far = (self.table**2).sum(1) - 2 * product(flat, self.table.T)
         return far.argmin(dim=1).view(made.shape[:2])
 
     def forward(self, made: Tensor, lengths: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:

@@ -17,7 +17,7 @@ from torch.nn import functional
 
 from facetron.baselines.eyes import Scale
 from manifests.errors import BadInput
-from manifests.precision import full_precision
+from manifests.precision import full_precision, product
 
 
 @dataclass(frozen=True)
@@ -103,8 +103,8 @@ def ge2e_loss(
     owner = torch.tensor([names.index(speaker) for speaker in speakers], device=found.device)
     unit = found.float()
     members = functional.one_hot(owner, len(names)).float()  # (B, speakers)
-    sums = members.T @ unit
-    cosine = unit @ functional.normalize(sums, dim=-1).T
+    sums = product(members.T, unit)
+    cosine = product(unit, functional.normalize(sums, dim=-1).T)
     if leave_out:
         others = functional.cosine_similarity(unit, sums[owner] - unit, dim=-1)
         several = members.sum(0)[owner] > 1
@@ -123,5 +123,5 @@ def fixed_centroid_loss(
         owner: (B,) rows of `centroids`.
         centroids: (speakers, E), each the mean of all embeddings of a speaker's speech.
     """
-    cosine = found.float() @ functional.normalize(centroids, dim=-1).T
+    cosine = product(found, functional.normalize(centroids, dim=-1).T)
     return functional.cross_entropy(similarity(cosine), owner)

@@ -15,6 +15,7 @@ from torch.nn import functional
 from facetron.model.ctc import BLANK
 from facetron.model.discriminators import Judgment
 from manifests.errors import BadInput
+from manifests.precision import product
 
 MASKED = -1e9
 """In place of minus infinity, whose gradient is no number where all of a row is masked."""
@@ -64,7 +65,7 @@ def contrastive_loss(
     """
     a = functional.normalize(found.float(), dim=-1)
     b = functional.normalize(wanted.detach().float(), dim=-1)
-    log_p = (a @ b.T / temperature).log_softmax(dim=1)
+    log_p = (product(a, b.T) / temperature).log_softmax(dim=1)
     return _away_from_positives(log_p, _same(found_speakers, wanted_speakers, found.device))
 
 
@@ -74,7 +75,7 @@ def speaker_contrast(found: Tensor, speakers: Sequence[str], temperature: float 
     comes pretrained on many speakers; an embedding alone of its speaker counts 0."""
     unit = functional.normalize(found.float(), dim=-1)
     itself = torch.eye(len(unit), dtype=torch.bool, device=unit.device)
-    log_p = (unit @ unit.T / temperature).masked_fill(itself, MASKED).log_softmax(dim=1)
+    log_p = (product(unit, unit.T) / temperature).masked_fill(itself, MASKED).log_softmax(dim=1)
     return _away_from_positives(log_p, _same(speakers, speakers, unit.device) & ~itself)
 
 

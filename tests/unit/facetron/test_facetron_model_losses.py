@@ -2,14 +2,19 @@
 
 import itertools
 import math
+from collections.abc import Callable
 
 import pytest
 import torch
 from torch import Tensor
 
+from facetron.baselines import vcvts
+from facetron.baselines.choi import matching_loss
+from facetron.baselines.voices import Similarity, ge2e_loss
 from facetron.model.discriminators import Judgment
 from facetron.model.losses import (
     adversarial_loss,
+    contrastive_loss,
     cosine_loss,
     ctc_loss,
     discriminator_loss,
@@ -17,6 +22,7 @@ from facetron.model.losses import (
     mel_loss,
     perceptual_discriminator_loss,
     perceptual_loss,
+    speaker_contrast,
     total_loss,
 )
 from manifests.errors import BadInput
@@ -117,3 +123,26 @@ def test_perceptual_losses_by_hand() -> None:
     made, measured, real = (torch.full((4,), x) for x in (0.5, 0.7, 0.9))
     assert float(perceptual_discriminator_loss(made, measured, real)) == pytest.approx(0.05)
     assert float(perceptual_loss(made)) == pytest.approx(0.25)
+
+
+def test_likenesses_are_exact_where_autocast_is_on() -> None:
+    """Embeddings close together, as those of faces are: bf16 cannot tell their cosines apart."""
+    speakers = ["s1", "s1", "s2", "s2"]
+    generator = torch.Generator().manual_seed(0)
+    close = 1 + 0.02 * torch.randn(4, 64, generator=generator)
+    other = 1 + 0.02 * torch.randn(4, 64, generator=generator)
+    unit = torch.nn.functional.normalize(close, dim=-1)
+    book = vcvts.Codebook(vcvts.DEBUG)
+    codes = book.table[:4].clone()[None] + 1e-4
+    losses: dict[str, Callable[[], torch.Tensor]] = {
+        "contrastive": lambda: contrastive_loss(close, other, speakers, speakers, 0.1),
+        "speakers": lambda: speaker_contrast(close, speakers, 0.1),
+        "ge2e": lambda: ge2e_loss(unit, speakers, Similarity(), leave_out=True),
+        "matching": lambda: matching_loss(unit, unit, torch.tensor(100.0), speakers),
+        "codes": lambda: book.nearest(codes),
+    }
+    for name, loss in losses.items():
+        exact = loss()
+        with torch.autocast("cpu", torch.bfloat16):
+            assert torch.equal(loss(), exact), name
+    assert book.nearest(codes).tolist() == [[0, 1, 2, 3]]
