@@ -18,6 +18,7 @@ from typing import NamedTuple
 
 import psutil
 
+from benchmarks.children import peak_mb
 from gridprep.landmarks.registry import create
 from gridprep.media.decode import decode
 from gridprep.pipeline import stages as stage_module
@@ -303,7 +304,7 @@ def idle(folder: str) -> None:
     report = run(options)
     wall_s = time.perf_counter() - started_s
     used = resource.getrusage(resource.RUSAGE_SELF)
-    print(wall_s, used.ru_utime + used.ru_stime, used.ru_maxrss / 1e3, report.reused)
+    print(wall_s, used.ru_utime + used.ru_stime, peak_mb(), report.reused)
 
 
 def _timed_run(options: BuildOptions) -> float:

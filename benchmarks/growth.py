@@ -8,7 +8,6 @@ straight line through the sizes says what more clips need.
 from __future__ import annotations
 
 import json
-import resource
 import shutil
 import subprocess
 import sys
@@ -17,6 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
+from benchmarks.children import peak_mb
 from gridprep.pipeline.merge import merge as merge_shards
 from gridprep.pipeline.recipe import ALL_STAGES, Recipe, expected_keys
 from gridprep.pipeline.run import plan, write_manifest
@@ -109,7 +109,7 @@ def measured(step: str, folder: str, count: int) -> None:
     used_s = time.process_time() - before_s
     if found != count:
         raise RuntimeError(f"{step}: {found} of {count} clips")
-    print(json.dumps([used_s, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3]))
+    print(json.dumps([used_s, peak_mb()]))
 
 
 def _options(folder: Path, out: str, shard: str = "") -> BuildOptions:
