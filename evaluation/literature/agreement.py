@@ -12,6 +12,8 @@ from scipy import stats
 
 FEWEST = 3
 """Systems below which two orders say nothing."""
+DECIMALS = 6
+"""Of means that are compared: sums of rounded thirds differ in the ninth where the systems are equal."""
 Array = NDArray[np.float64]
 Bounds = tuple[float, float]
 
@@ -71,10 +73,11 @@ def agreements(
         (('A', 'B', 'C'), 1.0, 3)
     """
     found = []
-    for name, means in columns.items():
+    for name, exact in columns.items():
         direction = directions.get(name, "none")
         if direction not in ("higher", "lower"):
             continue
+        means = {system: round(mean, DECIMALS) for system, mean in exact.items()}
         sign = 1.0 if direction == "higher" else -1.0
         order = tuple(sorted(means, key=lambda system: (-sign * means[system], system)))
         both = [system for system in means if system in listeners]
@@ -84,10 +87,10 @@ def agreements(
         drawn = (redrawn or {}).get(name, {})
         bounds: tuple[Bounds | None, Bounds | None] = (None, None)
         if spearman is not None and all(system in drawn for system in both):
-            bounds = _bounds(sign * np.stack([drawn[system] for system in both]), b)
+            stacked = np.stack([drawn[system] for system in both]).round(DECIMALS)
+            bounds = _bounds(sign * stacked, b)
         tied = tuple(
-            k > 0 and abs(means[system] - means[order[k - 1]]) < 1e-9
-            for k, system in enumerate(order)
+            k > 0 and means[system] == means[order[k - 1]] for k, system in enumerate(order)
         )
         found.append(Agreement(name, order, spearman, kendall, len(both), tied, *bounds, p))
     return found

@@ -306,6 +306,17 @@ def test_agreement_turns_errors_around_and_counts_systems() -> None:
     assert (few.spearman, few.kendall, few.n) == (None, None, 2)
 
 
+def test_means_that_differ_by_rounding_alone_are_tied() -> None:
+    heard = {"A": 1.0, "B": 2.0, "C": 3.0}
+    means = {"A": (16.66666667 * 2 + 50.0) / 3, "B": (33.33333333 * 2 + 16.66666667) / 3, "C": 40.0}
+    assert means["A"] != means["B"]
+    drawn = {s: np.full(3, value) for s, value in means.items()}
+    (found,) = agreements({"wer": means}, {"wer": "lower"}, heard, {"wer": drawn})
+    assert found.written == "A = B > C"
+    assert found.spearman == pytest.approx(-0.866, abs=1e-3)
+    assert found.spearman_interval == pytest.approx((-0.866, -0.866), abs=1e-3)
+
+
 def test_agree_reads_a_report(tmp_path: Path) -> None:
     lines = ["system,kind,speaker,metric,direction,mean"]
     lines += [f"{s},model,all,wer,lower,{v}" for s, v in (("A", 9), ("B", 5), ("C", 7))]
