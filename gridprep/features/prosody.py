@@ -17,15 +17,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from manifests.errors import BadInput
-from manifests.mel import DEFAULT, frame_centers_samples
+from manifests.mel import BLOCK_FRAMES, DEFAULT, frame_centers_samples
 from manifests.records import Prosody
 from manifests.specs import MelSpec, Spec
 
 FloatArray = NDArray[np.float64]
-
-BLOCK_FRAMES = 25
-"""So many frames are transformed at a time: what is made of them on the way stays in the processor's
-cache, which halves the time."""
 
 
 @dataclass(frozen=True)
