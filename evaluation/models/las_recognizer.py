@@ -4,7 +4,7 @@ network trained without the speakers of the large-unseen protocol (`evaluation/w
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -104,15 +104,20 @@ ON_CARDS = {"real": GRID, "synth": SYNTHGRID}
 """Corpora as the cards name them."""
 
 
+def clips_told(stems_by_speaker: Mapping[str, str]) -> frozenset[tuple[str, str]]:
+    """(speaker, stem) of what a card tells of one corpus: speaker → stems with spaces between them."""
+    return frozenset(
+        (who, stem) for who, stems in stems_by_speaker.items() for stem in stems.split()
+    )
+
+
 def heard_in_training(weights_sha256: str) -> Training | None:
     """What the shipped weights were trained on, by their cards; None for others."""
     for path in (WEIGHTS, UNSEEN_WEIGHTS):
         card = read_json(card_of(path))
         if card["sha256"] == weights_sha256:
             return {
-                corpus: None
-                if (told := card["heard"].get(name)) is None
-                else frozenset((who, stem) for who, stems in told.items() for stem in stems.split())
+                corpus: None if (told := card["heard"].get(name)) is None else clips_told(told)
                 for name, corpus in ON_CARDS.items()
             }
     return None

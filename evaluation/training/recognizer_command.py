@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from evaluation.models.las import Las, load_las, save_las
+from evaluation.models.las_recognizer import clips_told
 from evaluation.models.shipped import open_shipped
 from evaluation.training.common import (
     UNSEEN,
@@ -204,18 +205,15 @@ def heard(material: Material) -> dict[str, dict[str, str]]:
 def heard_by_either(
     one: Mapping[str, Mapping[str, str]], other: Mapping[str, Mapping[str, str]]
 ) -> dict[str, dict[str, str]]:
-    """What `heard` tells of a training and of the one before it, as one."""
-    both: dict[str, dict[str, str]] = {}
-    for corpus in sorted({*one, *other}):
-        speakers = sorted({*one.get(corpus, {}), *other.get(corpus, {})})
-        both[corpus] = {
-            speaker: " ".join(
-                sorted(
-                    {s for of in (one, other) for s in of.get(corpus, {}).get(speaker, "").split()}
-                )
-            )
-            for speaker in speakers
-        }
+    """What `heard` tells of a training and of the one before it, as one; without a corpus of which either
+    does not tell, for then nobody knows which of its clips were heard."""
+    both = {}
+    for corpus in sorted({*one} & {*other}):
+        clips = sorted(clips_told(one[corpus]) | clips_told(other[corpus]))
+        stems: dict[str, list[str]] = {}
+        for speaker, stem in clips:
+            stems.setdefault(speaker, []).append(stem)
+        both[corpus] = {speaker: " ".join(own) for speaker, own in stems.items()}
     return both
 
 
@@ -223,16 +221,14 @@ def without_heard(
     sets: Mapping[str, Sequence[Clip]], told: Mapping[str, Mapping[str, str]]
 ) -> dict[str, list[Clip]]:
     """The held-out sets without the clips that are told as heard; sets of which nothing is left go."""
-    kept = {}
-    for name, clips in sets.items():
-        own = []
-        for clip in clips:
-            source, _, speaker = clip.speaker.partition("/")
-            if stem_of(clip.sentence) not in told.get(source, {}).get(speaker, "").split():
-                own.append(clip)
-        if own:
-            kept[name] = own
-    return kept
+    heard_of = {corpus: clips_told(stems) for corpus, stems in told.items()}
+
+    def is_heard(clip: Clip) -> bool:
+        source, _, speaker = clip.speaker.partition("/")
+        return (speaker, stem_of(clip.sentence)) in heard_of.get(source, ())
+
+    kept = {name: [clip for clip in clips if not is_heard(clip)] for name, clips in sets.items()}
+    return {name: clips for name, clips in kept.items() if clips}
 
 
 def card_of(
@@ -273,7 +269,7 @@ def card_of(
     }
 
 
-def _require_unheard(protocol: Protocol, before: Mapping[str, Any], path: Path | None) -> None:
+def _require_unheard(protocol: Protocol, before: Mapping[str, Any], path: Path) -> None:
     """Raises `BadInput` where the weights heard speakers of whom the protocol lets nothing be heard."""
     left_out_of = {"real": protocol.left_out_real, "synth": protocol.left_out_synthetic}
     for corpus, speakers in left_out_of.items():
@@ -327,18 +323,11 @@ def main(
     protocol = PROTOCOLS[protocol_name]
     torch.set_num_threads(threads)
     out.mkdir(parents=True, exist_ok=True)
-    options = RecognizerTrainingOptions(
-        **{
-            "steps": steps,
-            "bf16": bf16,
-            "seed": seed,
-            **(protocol.options if from_path is None else protocol.further),
-        }
-    )
-    start = None if from_path is None else load_las(from_path)
-    before = None if from_path is None else open_shipped(from_path).card
-    if before is not None:
+    start, before, chosen = None, None, protocol.options
+    if from_path is not None:
+        start, before, chosen = load_las(from_path), open_shipped(from_path).card, protocol.further
         _require_unheard(protocol, before, from_path)
+    options = RecognizerTrainingOptions(**{"steps": steps, "bf16": bf16, "seed": seed, **chosen})
     material, sets = read_material(real, synthetic, seed, protocol)
     if before is not None:
         sets = without_heard(sets, before["heard"])

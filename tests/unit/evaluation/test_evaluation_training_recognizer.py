@@ -347,6 +347,7 @@ def test_the_card_of_a_training_that_went_on_counts_both() -> None:
         before,
     )
     assert card["heard"]["real"] == {"s1": "bbaf2n bbaf3s", "s2": "bbaf2n srwz9s"}
+    assert "synth" not in card["heard"], "the card of before does not tell, so nobody knows"
     assert card["trained_on"][0] == "917 recordings"
     assert card["trained_on"][1].startswith("then 1 recordings of GRID")
     assert [(r["from_step"], r["steps"]) for r in card["recipes"]] == [
