@@ -32,7 +32,7 @@ def _one_line(path: Path, remedy: str = REMEDY) -> Iterator[None]:
         yield
     except FileNotFoundError:
         raise BadInput(f"{os.fspath(path)} does not exist", remedy) from None
-    except (OSError, EOFError, KeyError, ValueError, RuntimeError, zipfile.BadZipFile) as error:
+    except (OSError, EOFError, LookupError, ValueError, RuntimeError, zipfile.BadZipFile) as error:
         raise BadInput(f"{os.fspath(path)} cannot be read ({error})", remedy) from None
 
 
@@ -79,13 +79,31 @@ def read_mel(path: Path, content: bytes | None = None) -> NDArray[np.floating[An
     return mel
 
 
+@contextlib.contextmanager
+def open_arrays(
+    path: Path, remedy: str = REMEDY, content: bytes | None = None
+) -> Iterator[np.lib.npyio.NpzFile]:
+    """An .npz whose arrays are read as they are asked for, without unpickling anything; `content` as in
+    `read_sound`.
+
+    Raises:
+        BadInput: absent, damaged, no .npz, or without an array that is asked for.
+    """
+    with _one_line(path, remedy):
+        stored = np.load(_source(path, content), allow_pickle=False)
+        if not isinstance(stored, np.lib.npyio.NpzFile):
+            raise ValueError("one array, no .npz")
+        with stored:
+            yield stored
+
+
 def read_prosody(path: Path, content: bytes | None = None) -> Prosody:
     """F0 and energy of a clip, frame by frame with its mel; `content` as in `read_sound`.
 
     Raises:
         BadInput: absent, damaged, or an archive of something else.
     """
-    with _one_line(path), np.load(_source(path, content), allow_pickle=False) as stored:
+    with open_arrays(path, content=content) as stored:
         return Prosody(stored["f0_hz"], stored["voiced"], stored["energy"])
 
 
@@ -95,7 +113,7 @@ def read_landmarks(path: Path, content: bytes | None = None) -> Landmarks:
     Raises:
         BadInput: absent, damaged, or an archive of something else.
     """
-    with _one_line(path), np.load(_source(path, content), allow_pickle=False) as stored:
+    with open_arrays(path, content=content) as stored:
         return Landmarks(
             points_px=stored["points_px"],
             found=stored["found"],

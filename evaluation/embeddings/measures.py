@@ -8,7 +8,6 @@ to tell apart than thirty. Distances are cosine distances: the CS loss (paper, I
 from __future__ import annotations
 
 import json
-import zipfile
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from manifests.errors import BadInput, in_short
+from manifests.features import open_arrays
 from manifests.ordering import natural
 
 Array = NDArray[np.float64]
@@ -85,13 +85,8 @@ def read_embeddings(path: Path) -> Embeddings:
     Raises:
         BadInput: no such file, or one that cannot be used; nothing in it is unpickled.
     """
-    try:
-        with np.load(path, allow_pickle=False) as stored:
-            found = {name: stored[name] for name in stored.files}
-    except FileNotFoundError:
-        raise BadInput(f"{path} does not exist", MAKE) from None
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile, AttributeError, TypeError) as error:
-        raise BadInput(f"{path} is no .npz of embeddings ({in_short(error, 120)})", MAKE) from None
+    with open_arrays(path, MAKE) as stored:
+        found = {name: stored[name] for name in stored.files}
     lacking = [name for name in ("face", "speaker", "stem") if name not in found]
     if lacking:
         raise BadInput(f"{path} lacks {', '.join(lacking)}", MAKE)

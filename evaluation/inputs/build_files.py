@@ -7,14 +7,14 @@ from __future__ import annotations
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
 
 from evaluation.inputs.pairs import RunDir, Unscorable
 from manifests.corpus_names import LABELS, SYNTHGRID, corpus_of
-from manifests.errors import ManifestError
+from manifests.errors import BadInput, ManifestError
+from manifests.features import open_arrays
 from manifests.io import open_jsonl, read_json, read_manifest
 from manifests.records import POINT_NAMES, ManifestRow, RunClip
 
@@ -82,13 +82,12 @@ def landmark_points(path: Path) -> NDArray[np.float64]:
     from scipy.interpolate import PchipInterpolator
 
     try:
-        with np.load(path, allow_pickle=False) as stored:
-            points = np.asarray(stored["points_px"], np.float64)
+        with open_arrays(path) as stored:
             names = stored["names"].tolist()
-        points = points[:, [names.index(name) for name in POINT_NAMES]]
-    except (OSError, KeyError, ValueError, EOFError, IndexError, BadZipFile) as error:
-        detail = f"{path.name} cannot be read ({' '.join(str(error).split())[:80]})"
-        raise Unscorable("no_landmarks", detail) from None
+            order = [names.index(name) for name in POINT_NAMES]
+            points = np.asarray(stored["points_px"], np.float64)[:, order]
+    except BadInput as error:
+        raise Unscorable("no_landmarks", error.problem) from None
     times = np.arange(len(points))
     for k in range(points.shape[1]):
         known = np.flatnonzero(np.isfinite(points[:, k]).all(axis=1))

@@ -7,7 +7,6 @@ the fingerprint of everything that decides them. The library is the extra `world
 from __future__ import annotations
 
 import importlib
-import zipfile
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, version
@@ -18,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from manifests.errors import BadInput
+from manifests.features import open_arrays
 from manifests.io import atomic_path
 from manifests.manifest import FeatureRow
 from manifests.specs import Spec
@@ -161,11 +161,8 @@ def cached(row: FeatureRow, spec: WorldSpec) -> Float:
     """
     path: Path = row.root / "world" / spec.fingerprint() / row.speaker / f"{row.stem}.npz"
     if path.is_file():
-        try:
-            with np.load(path) as held:
-                found: Float = held["features"]
-        except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
-            raise BadInput(f"{path} cannot be read ({error})", "delete it") from None
+        with open_arrays(path, "delete it") as held:
+            found: Float = held["features"]
         return found
     wave, rate_hz = row.audio()
     if rate_hz != spec.sample_rate_hz:

@@ -10,7 +10,6 @@ of its clip is replaced, so a run killed at any moment never leaves files that d
 
 from __future__ import annotations
 
-import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -21,6 +20,8 @@ from facetron.synthesis.base import SpeechSynthesizer, Spoken
 from facetron.synthesis.stills import Face
 from facetron.synthesis.tasks import SynthesisTask
 from manifests.audio import wav_key, write_wav
+from manifests.errors import BadInput
+from manifests.features import open_arrays
 from manifests.io import atomic_path, sha256_file
 from manifests.records import RunClip
 from manifests.runs import content_key, run_clip
@@ -67,11 +68,11 @@ class ClipFiles:
         if not (self.root / task.path("mels", ".npy")).is_file():
             return None
         try:
-            with np.load(self.root / task.path("embeddings", ".npz"), allow_pickle=False) as file:
+            with open_arrays(self.root / task.path("embeddings", ".npz")) as file:
                 if str(file["key"]) != key:
                     return None
                 text, check = str(file["text"]), _check(file)
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+        except BadInput:
             return None
         return self._clip(task, text, *check)
 

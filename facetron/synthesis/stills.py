@@ -7,7 +7,6 @@ unseen speaker it is chosen for each clip, from the clip's own stills.
 from __future__ import annotations
 
 import contextlib
-import zipfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +21,7 @@ from facetron.model import i2i
 from facetron.synthesis.base import SpeechSynthesizer
 from facetron.synthesis.tasks import SynthesisTask
 from manifests.errors import BadInput, ToolkitError
+from manifests.features import open_arrays
 from manifests.io import atomic_path, sha256_file
 from manifests.pictures import read_pictures
 from manifests.records import ManifestRow
@@ -106,8 +106,8 @@ class StillEmbeddings:
             self._held[speaker] = {}
             if self._folder is not None:
                 with (
-                    contextlib.suppress(OSError, ValueError, EOFError, zipfile.BadZipFile),
-                    np.load(self._folder / f"{speaker}.npz") as file,
+                    contextlib.suppress(BadInput),
+                    open_arrays(self._folder / f"{speaker}.npz") as file,
                 ):
                     self._held[speaker] = {name: file[name] for name in file.files}
         return self._held[speaker]

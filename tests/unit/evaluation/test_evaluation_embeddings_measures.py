@@ -153,7 +153,7 @@ def test_thinned_keeps_every_speaker(make_file: Make) -> None:
         ({"face": np.ones((30, 16), np.int64)}, "int64"),
         ({"seen": np.ones(4, np.bool_)}, "seen is"),
         ({"info": np.array("{")}, "no JSON"),
-        ({"speaker": np.array([object()] * 30)}, "no .npz of embeddings"),
+        ({"speaker": np.array([object()] * 30)}, "cannot be read (Object arrays"),
     ],
 )
 def test_bad_files(make_file: Make, change: dict[str, Any], message: str) -> None:

@@ -87,7 +87,7 @@ def test_a_build_without_landmarks_or_without_the_clip(
     with pytest.raises(Unscorable, match="no_landmarks: build holds no landmarks of this clip"):
         build_files.artifact(run.reference(first), first, "landmarks")
     (build / "landmarks" / "s1" / "lgbf6s.npz").write_bytes(b"PK")
-    with pytest.raises(Unscorable, match=r"no_landmarks: lgbf6s\.npz cannot be read"):
+    with pytest.raises(Unscorable, match=r"no_landmarks: .*lgbf6s\.npz cannot be read"):
         landmark_points(build_files.artifact(run.reference(second), second, "landmarks"))
     stranger = type(third)(**{**third.to_dict(), "stem": "pwij3p"})
     with pytest.raises(Unscorable, match="no_build: build has no row of this clip"):

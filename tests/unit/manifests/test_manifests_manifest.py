@@ -250,6 +250,17 @@ def test_an_absent_or_damaged_file_is_named(
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize("feature", ["prosody", "landmarks"])
+def test_one_array_is_no_archive(tmp_path: Path, feature: str) -> None:
+    clip = FeatureRow.of(replace(row(), paths=PATHS), tmp_path)
+    path = tmp_path / PATHS[feature]
+    path.parent.mkdir(parents=True)
+    with path.open("wb") as file:
+        np.save(file, np.zeros(3))
+    with pytest.raises(BadInput, match=rf"{path.name} cannot be read \(one array, no .npz\); run"):
+        getattr(clip, feature)()
+
+
 def test_a_mel_spec_that_is_not_stated_is_asked_for(tmp_path: Path) -> None:
     write_jsonl(tmp_path / "manifest.jsonl", "manifest", rows())
     with pytest.raises(ManifestError, match="states no mel spec"):
