@@ -40,40 +40,23 @@ def atomic_path(target: str | os.PathLike[str]) -> Iterator[Path]:
     The temporary name keeps the suffix, since encoders choose a container by it. A file left by
     kill -9 starts with `.tmp-` and is swept by the next build.
     """
-    target = Path(target)
-    temporary = None
+    path, temporary = os.fspath(target), ""
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        temporary = _new_file(target.parent, target.suffix)
-        yield temporary
-        os.replace(temporary, target)
+        temporary, descriptor = _new_file(path)
+        os.close(descriptor)
+        yield Path(temporary)
+        os.replace(temporary, path)
     except BaseException as error:
-        if temporary is not None:
-            with contextlib.suppress(OSError):
-                temporary.unlink()
-        _name_target(error, str(target))
+        _clean_up(temporary, path, error)
         raise
 
 
 def write_bytes(target: str | os.PathLike[str], data: bytes) -> None:
     """Atomically writes a file at once, as `atomic_path` does with less to do: six small files a clip are
     felt."""
-    path = os.fspath(target)
-    folder, name = os.path.split(path)
-    temporary = ""
-    flags = os.O_CREAT | os.O_EXCL | os.O_WRONLY | getattr(os, "O_BINARY", 0)
+    path, temporary = os.fspath(target), ""
     try:
-        while True:
-            new = f"{TEMPORARY}{secrets.token_hex(6)}{os.path.splitext(name)[1]}"
-            try:
-                descriptor = os.open(os.path.join(folder, new), flags, 0o666)
-            except FileExistsError:
-                continue
-            except FileNotFoundError:
-                os.makedirs(folder, exist_ok=True)
-                continue
-            temporary = os.path.join(folder, new)
-            break
+        temporary, descriptor = _new_file(path)
         try:
             left = memoryview(data)
             while left:
@@ -82,48 +65,54 @@ def write_bytes(target: str | os.PathLike[str], data: bytes) -> None:
             os.close(descriptor)
         os.replace(temporary, path)
     except BaseException as error:
-        if temporary:
-            with contextlib.suppress(OSError):
-                os.unlink(temporary)
-        _name_target(error, path)
+        _clean_up(temporary, path, error)
         raise
 
 
-def _name_target(error: BaseException, target: str) -> None:
-    """Has an error of the system name the file that was to be written: a full disk names none, and nobody
-    knows the temporary one."""
+def _clean_up(temporary: str, target: str, error: BaseException) -> None:
+    """Removes the temporary file, and has an error of the system name the file that was to be written: a full
+    disk names none, and nobody knows the temporary one."""
+    if temporary:
+        with contextlib.suppress(OSError):
+            os.unlink(temporary)
     if isinstance(error, OSError) and (
         error.filename is None or TEMPORARY in os.fspath(error.filename)
     ):
         error.filename = target
 
 
-def _new_file(folder: Path, suffix: str) -> Path:
-    """Makes an empty file that nobody else has, readable by whom the umask lets read it.
+def _new_file(target: str) -> tuple[str, int]:
+    """Makes an empty file beside `target` that nobody else has, readable by whom the umask lets read it, and
+    their folder where there is none: (its path, a descriptor to write to it).
 
     `tempfile.mkstemp` makes 0600, which wants a `chmod` afterwards that some network file systems
     refuse.
     """
+    folder, name = os.path.split(target)
+    suffix = os.path.splitext(name)[1]
+    flags = os.O_CREAT | os.O_EXCL | os.O_WRONLY | getattr(os, "O_BINARY", 0)
     while True:
-        path = folder / f"{TEMPORARY}{secrets.token_hex(6)}{suffix}"
+        path = os.path.join(folder, f"{TEMPORARY}{secrets.token_hex(6)}{suffix}")
         try:
-            os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o666))
+            return path, os.open(path, flags, 0o666)
         except FileExistsError:
             continue
-        return path
+        except FileNotFoundError:  # asked for only then: it costs as much as the file
+            os.makedirs(folder, exist_ok=True)
 
 
 def check_writable(target: str | os.PathLike[str]) -> None:
     """Raises `OSError` naming `target` where it could not be written: its folder cannot be made,
     takes no new file or lets none be renamed. Leaves nothing behind but the folder."""
-    target = Path(target)
+    path = os.fspath(target)
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        first, second = (_new_file(target.parent, target.suffix) for _ in range(2))
+        (first, a), (second, b) = _new_file(path), _new_file(path)
+        os.close(a)
+        os.close(b)
         os.replace(first, second)
-        second.unlink()
+        os.unlink(second)
     except OSError as error:
-        error.filename = str(target)  # nobody knows the temporary names
+        error.filename = path  # nobody knows the temporary names
         raise
 
 

@@ -237,7 +237,7 @@ CASES: dict[str, tuple[tuple[str, ...], str]] = {
     "out is the face": (("{clip}", "--face", "{h264}", "--out", "{h264}"), "in.mp4 itself; choose"),
     "wav is the video": (("{clip}", "--wav", "{clip}"), "itself; choose another --wav"),
     "wav is out": (("{clip}", "--out", "x.mp4", "--wav", "x.mp4"), "is --out x.mp4 as well"),
-    "no folder": (("{clip}", "--out", "{text}/x.mp4"), "x.mp4: File exists; choose another path"),
+    "no folder": (("{clip}", "--out", "{text}/x.mp4"), "x.mp4: Not a directory; check the path"),
 }
 
 

@@ -135,8 +135,11 @@ def test_bytes_are_written_whole_or_not_at_all(
 
 def test_a_folder_that_is_a_file_names_the_target(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(FileExistsError):
-        write_json(tmp_path / "file" / "a.json", 1)
+    target = tmp_path / "file" / "a.json"
+    for write in (lambda: write_json(target, 1), lambda: check_writable(target)):
+        with pytest.raises(OSError, match=r"Not a directory|exists") as caught:
+            write()
+        assert caught.value.filename == str(target)
 
 
 def test_a_file_system_without_chmod_or_flushing_is_no_obstacle(
