@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import math
 import os
 import stat
 import threading
@@ -197,10 +198,29 @@ def shown_size(
     return max(round(wide * zoom), 1), max(round(high * zoom), 1)
 
 
-def turns_of(frame: Any) -> int:
-    """Quarter turns, counter-clockwise, that make a frame upright: telephones film lying on their
-    side and write down how to turn the picture."""
-    return round(getattr(frame, "rotation", 0) / 90) % 4
+def way_up(frame: Any) -> tuple[int, bool]:
+    """How a stored picture is to be shown, as its file says: telephones film lying on their side, and
+    front cameras mirrored, and write down what players are to do about it.
+
+    Returns: quarter turns, counter-clockwise, that make it upright; and whether left and right are
+    exchanged before that.
+    """
+    stated = frame.side_data.get("DISPLAYMATRIX")
+    if stated is None:
+        return 0, False
+    matrix = np.frombuffer(bytes(stated)[:36], np.int32).astype(np.float64)
+    across, down = (matrix[0], matrix[1]), (matrix[3], matrix[4])
+    mirrored = across[0] * down[1] < across[1] * down[0]
+    turn = math.atan2(across[1], -across[0]) if mirrored else math.atan2(-across[1], across[0])
+    return round(turn / (math.pi / 2)) % 4, bool(mirrored)
+
+
+def _shown(rgb: NDArray[np.uint8], frame: Any) -> NDArray[np.uint8]:
+    """A view of a frame's picture (H, W, 3), turned and mirrored as `way_up` says."""
+    turns, mirrored = way_up(frame)
+    if mirrored:
+        rgb = rgb[:, ::-1]
+    return np.rot90(rgb, turns) if turns else rgb
 
 
 _of_thread = threading.local()
@@ -220,10 +240,7 @@ def converted(frame: Any, **how: Any) -> Any:
 
     if not hasattr(_of_thread, "converter"):
         _of_thread.converter = VideoReformatter()
-    try:
-        return _of_thread.converter.reformat(frame, threads=1, **how)
-    except TypeError:  # older releases of PyAV have no such option, and no threads there
-        return _of_thread.converter.reformat(frame, **how)
+    return _of_thread.converter.reformat(frame, threads=1, **how)
 
 
 def rgb_of(frame: Any) -> NDArray[np.uint8]:
@@ -254,22 +271,23 @@ def upright_view(frame: Any, aspect: Fraction = Fraction(1)) -> NDArray[np.uint8
         rgb = converted(
             frame, width=width, height=height, format="rgb24", interpolation=how
         ).to_ndarray()
-    turns = turns_of(frame)
-    return np.rot90(rgb, turns) if turns else rgb
+    return _shown(rgb, frame)
 
 
 def as_shown(frame: Any, aspect: Fraction = Fraction(1)) -> Any:
     """A decoded frame (PyAV's) turned upright and with square pixels, however large; itself where it
     is so already."""
-    size = shown_size(frame.width, frame.height, aspect, 1 << 20)
-    if size != (frame.width, frame.height):
-        turns, (width, height) = turns_of(frame), size
-        frame = converted(frame, width=width, height=height, interpolation="BICUBIC")
-    else:
-        turns = turns_of(frame)
-    if not turns:
-        return frame
+    width, height = shown_size(frame.width, frame.height, aspect, 1 << 20)
+    square = frame
+    if (width, height) != (frame.width, frame.height):
+        square = converted(frame, width=width, height=height, interpolation="BICUBIC")
+    if way_up(frame) == (0, False):
+        return square
     import av
 
-    turned = np.ascontiguousarray(np.rot90(rgb_of(frame), turns))
-    return av.VideoFrame.from_ndarray(turned, format="rgb24")
+    rgb = np.ascontiguousarray(_shown(rgb_of(square), frame))
+    shown: Any = av.VideoFrame.from_ndarray(rgb, format="rgb24")
+    # Whoever encodes it goes back by the matrix that its colors came from.
+    shown.colorspace, shown.color_trc = frame.colorspace, frame.color_trc
+    shown.color_primaries = frame.color_primaries
+    return shown

@@ -6,6 +6,7 @@ Import as `from odd_media import …`; it lies beside `clips.py`.
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -120,13 +121,19 @@ def squeezed(frames: NDArray[np.uint8], width: int) -> NDArray[np.uint8]:
     )
 
 
-def turned_in_the_header(path: Path, degrees: int) -> Path:
-    """Writes into an .mp4 that players are to turn its pictures by 90° or −90°, counter-clockwise."""
+def turned_in_the_header(path: Path, degrees: int, mirrored: bool = False) -> Path:
+    """Writes into an .mp4 that players are to turn its pictures by so many degrees, counter-clockwise, and
+    before that to exchange left and right."""
     data = bytearray(path.read_bytes())
-    one, minus, zero = b"\0\1\0\0", b"\xff\xff\0\0", b"\0\0\0\0"
-    upright = one + zero * 3 + one + zero * 3 + b"\x40\0\0\0"
-    b, c = (minus, one) if degrees == 90 else (one, minus)
+    upright = _matrix(1, 0, 0, 1)
+    turn = np.rint([np.cos(np.radians(degrees)), np.sin(np.radians(degrees))])
+    (x, y), left = turn.astype(int).tolist(), -1 if mirrored else 1
     at = data.index(upright, data.index(b"tkhd"))
-    data[at : at + 36] = zero + b + zero + c + zero * 4 + b"\x40\0\0\0"
+    data[at : at + 36] = _matrix(left * x, -left * y, y, x)
     path.write_bytes(data)
     return path
+
+
+def _matrix(a: int, b: int, c: int, d: int) -> bytes:
+    """The matrix of a track as MP4 has it."""
+    return struct.pack(">9i", a << 16, b << 16, 0, c << 16, d << 16, 0, 0, 0, 1 << 30)

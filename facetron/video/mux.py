@@ -34,6 +34,9 @@ CLOCK_HZ = 90_000
 MAX_REORDERED = 16
 """Pictures that H.264 may hold back at most."""
 SOUND_PIECE_SAMPLES = 8192
+LIMITED_RANGE = 1
+"""FFmpeg's number for brightness from 16 to 235, which every player takes H.264 to have; JPEG's and many
+telephones' goes from 0 to 255."""
 COMMENT = "The speech is synthetic: made by facetron from the silent picture."
 
 
@@ -201,7 +204,9 @@ class _Encode:
                 stream.codec_context.sample_aspect_ratio = Fraction(1)
                 stream.codec_context.time_base = Fraction(1, CLOCK_HZ)
                 _same_colors(stream.codec_context, frame)
-            frame = frame.reformat(stream.width, stream.height, "yuv420p")
+            frame = frame.reformat(
+                stream.width, stream.height, "yuv420p", dst_color_range=LIMITED_RANGE
+            )
             frame.pict_type = 0  # or the source's key frames would be the encoder's
             frame.pts, frame.time_base = round(time_s * CLOCK_HZ), Fraction(1, CLOCK_HZ)
             yield from self._timed(stream.encode(frame), time_s)
@@ -220,6 +225,7 @@ def _size(frame: Any) -> tuple[int, int]:
 def _same_colors(context: Any, frame: Any) -> None:
     """Tells players what the numbers of the pictures mean, or they would guess, and show those of
     telephones (BT.2020) pale."""
+    context.color_range = LIMITED_RANGE
     context.color_primaries = frame.color_primaries
     context.color_trc = frame.color_trc
     context.colorspace = frame.colorspace

@@ -20,7 +20,7 @@ from gridprep.media.frames import Shown, VideoReader, check_size, thinned
 from gridprep.media.opening import decoded, opened
 from gridprep.media.window import Window, WindowReader
 from manifests.errors import ClipError
-from manifests.mediafile import best_stream, pixel_aspect, streams_of, turns_of, upright_view
+from manifests.mediafile import best_stream, pixel_aspect, streams_of, upright_view, way_up
 from manifests.specs import CLIP_FRAMES
 
 VIDEO_SUFFIXES = (".mpg", ".mpeg", ".mp4", ".mkv", ".avi", ".mov")
@@ -63,6 +63,7 @@ class Media:
         undecodable: kinds (`video`, `audio`) that have streams, but none that FFmpeg can decode.
         pixel_aspect: width of a stored pixel over its height; 1 where pixels are square.
         quarter_turns: counter-clockwise, by which the stored pictures were turned upright.
+        mirrored: whether left and right were exchanged before that, as the file says.
         audio_delay_samples: samples of codec delay (silence) that were cut off before `audio`.
     """
 
@@ -81,6 +82,7 @@ class Media:
     undecodable: tuple[str, ...] = ()
     pixel_aspect: Fraction = Fraction(1)
     quarter_turns: int = 0
+    mirrored: bool = False
     audio_delay_samples: int = 0
 
 
@@ -194,7 +196,7 @@ class _Pictures:
         self.reader = VideoReader(path, window=window)
         self.times_s: list[float] = []
         self.damaged = 0
-        self.turns = 0
+        self.way_up = 0, False
         self._size: tuple[int, int] = (0, 0)
         self._whole: NDArray[np.uint8] | None = None
         self._too_large = False
@@ -204,7 +206,7 @@ class _Pictures:
         """Takes the next frame (PyAV's)."""
         number = len(self.times_s)
         if number == 0:
-            self._size, self.turns = (frame.width, frame.height), turns_of(frame)
+            self._size, self.way_up = (frame.width, frame.height), way_up(frame)
         check_size(self.reader.path, self._size, frame)
         self.times_s.append(frame.time if frame.time is not None else np.nan)
         self.damaged += bool(frame.is_corrupt)
@@ -324,6 +326,7 @@ def _decode(
             if streams[kind] is None and streams_of(container, kind)
         ),
         pixel_aspect=pixel_aspect(video_stream) if video_stream is not None else Fraction(1),
-        quarter_turns=pictures.turns,
+        quarter_turns=pictures.way_up[0],
+        mirrored=pictures.way_up[1],
         audio_delay_samples=delay,
     )

@@ -155,9 +155,11 @@ def check_video(media: Media, expected: ClipExpectation = GRID_CLIP) -> CheckedV
     if media.pixel_aspect != 1:
         flags.append("pixels_squared")
         qc["pixel_aspect"] = round(float(media.pixel_aspect), 4)
-    if media.quarter_turns:
+    if media.quarter_turns or media.mirrored:
         flags.append("picture_turned")
         qc["turned_degrees"] = 90 * media.quarter_turns
+        if media.mirrored:
+            qc["mirrored"] = True
     frames, rate_flags = _to_25_fps(media, qc, expected)
     flags += rate_flags
     if media.decode_errors or media.damaged_frames:

@@ -247,13 +247,17 @@ def test_pixels_are_made_square(tmp_path: Path, stored_width: int, aspect: Fract
     assert [place_of(frame[:: height // 288]) for frame in clip.frames] == list(range(10))
 
 
-@pytest.mark.parametrize("degrees", [90, -90])
-def test_pictures_lying_on_their_side_are_turned(tmp_path: Path, degrees: int) -> None:
+@pytest.mark.parametrize("mirrored", [False, True])
+@pytest.mark.parametrize("degrees", [0, 90, 180, -90])
+def test_pictures_are_turned_and_mirrored_as_their_file_says(
+    tmp_path: Path, degrees: int, mirrored: bool
+) -> None:
     lying = np.rot90(pictures(10), -degrees // 90, axes=(1, 2))
-    path = turned_in_the_header(write(tmp_path / "x.mp4", Pictures(lying)), degrees)
-    clip = decode(path)
+    stored = lying[:, :, ::-1] if mirrored else lying
+    path = write(tmp_path / "x.mp4", Pictures(stored))
+    clip = decode(turned_in_the_header(path, degrees, mirrored))
     assert clip.frames.shape == (10, 288, 360, 3)
-    assert clip.quarter_turns in (1, 3)
+    assert (clip.quarter_turns, clip.mirrored) == (degrees // 90 % 4, mirrored)
     assert [place_of(frame) for frame in clip.frames] == list(range(10))
 
 
@@ -263,7 +267,14 @@ def test_turned_and_oblong_clips_are_flagged(tmp_path: Path) -> None:
     checked = check_video(decode(turned_in_the_header(path, 90)))
     assert checked.flags == ("pixels_squared", "picture_turned")
     assert checked.frames.shape == (75, 288, 360, 3)
-    assert (checked.qc["pixel_aspect"], checked.qc["turned_degrees"]) in ((2.0, 90), (2.0, 270))
+    assert (checked.qc["pixel_aspect"], checked.qc["turned_degrees"]) == (2.0, 90)
+
+
+def test_mirrored_clips_are_flagged(tmp_path: Path) -> None:
+    path = write(tmp_path / "x.mp4", Pictures(pictures(75)[:, :, ::-1]))
+    checked = check_video(decode(turned_in_the_header(path, 0, mirrored=True)))
+    assert checked.flags == ("picture_turned",)
+    assert (checked.qc["turned_degrees"], checked.qc["mirrored"]) == (0, True)
 
 
 def test_the_sound_of_the_default_track_is_heard(tmp_path: Path) -> None:
