@@ -24,6 +24,7 @@ from facetron.baselines.wav2pix import (
     FACES,
     FaceGenerator,
     FaceTrunk,
+    HeardConfig,
     WaveEncoder,
     mean_features,
     others,
@@ -40,7 +41,7 @@ from facetron.drawing.base import (
 )
 from facetron.inventory import ModuleEntry
 from facetron.model import encoders
-from facetron.model.config import FaceConfig, ProsodyConfig, mel_spec
+from facetron.model.config import FaceConfig, ProsodyConfig
 from facetron.model.discriminators import Judgment
 from facetron.options import presets_of
 from facetron.systems import System, SystemConfig
@@ -54,7 +55,7 @@ from facetron.train.stage import Made, Pairs, Stage
 from manifests.errors import BadInput
 from manifests.mel import mel_spectrogram
 from manifests.precision import full_precision, product
-from manifests.specs import CLIP_SECONDS, MelSpec
+from manifests.specs import CLIP_SECONDS
 
 MATCHES = (2, 4, 10)
 """Faces to choose from in the measures of a validation."""
@@ -65,7 +66,7 @@ DRAWN = 3
 
 
 @dataclass(frozen=True)
-class ChoiConfig:
+class ChoiConfig(HeardConfig):
     """Options of Choi et al.; where the paper could not be read they are choices."""
 
     size: str = "paper"
@@ -123,19 +124,6 @@ class ChoiConfig:
                 "a weight below 0, a scale of 0, no noise, or speech of another length than a clip has",
                 f"give weights of 0 or more, noise of 1 or more, and up to {CLIP_SECONDS:g} s",
             )
-
-    @property
-    def mel_spec(self) -> MelSpec:
-        return mel_spec(self.mel)
-
-    @property
-    def heard_frames(self) -> int:
-        """Mel frames of the speech heard."""
-        return round(self.heard_s * self.mel_spec.frame_rate_hz)
-
-    @property
-    def heard_samples(self) -> int:
-        return self.heard_frames * self.mel_spec.hop_samples
 
     @property
     def picture_px(self) -> int:
@@ -431,7 +419,6 @@ class GenerationStage(Stage[ChoiConfig]):
     needs = ("speech", "face")
     takes = ("generator", "critic")
     monitor = "mismatch"
-
     clips_per_speaker = 1
 
     def __init__(self, config: ChoiConfig, training: TrainConfig) -> None:

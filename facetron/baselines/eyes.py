@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from facetron.checkpoints.checkpoint import unfilled
 from facetron.inventory import ModuleEntry
 from facetron.model import encoders
-from facetron.model.config import FaceConfig, LipConfig, mel_spec
+from facetron.model.config import FaceConfig, LipConfig, mel_spec, mels_per_picture
 from facetron.synthesis.base import (
     Decoding,
     Float,
@@ -42,7 +42,7 @@ from facetron.train.stage import Stage
 from facetron.vocoders.registry import AUTO
 from manifests.errors import BadInput
 from manifests.manifest import Manifest
-from manifests.specs import CLIP_FRAMES, VIDEO_FPS, MelSpec
+from manifests.specs import CLIP_FRAMES, MelSpec
 
 Front = Literal["own", "lip"]
 Speaker = Literal["none", "face"]
@@ -67,12 +67,7 @@ class BaselineConfig:
     face: FaceConfig = field(default_factory=FaceConfig)
 
     def __post_init__(self) -> None:
-        rate_hz = self.mel_spec.frame_rate_hz
-        if rate_hz % VIDEO_FPS:
-            raise BadInput(
-                f"the mel {self.mel} has {rate_hz:g} frames per second, no multiple of {VIDEO_FPS}",
-                "choose a mel with a whole number of frames per picture, such as facetron",
-            )
+        mels_per_picture(self.mel)
 
     @property
     def mel_spec(self) -> MelSpec:
@@ -81,7 +76,7 @@ class BaselineConfig:
     @property
     def mels_per_picture(self) -> int:
         """Mel frames of a video frame."""
-        return round(self.mel_spec.frame_rate_hz / VIDEO_FPS)
+        return mels_per_picture(self.mel)
 
     @property
     def face_size(self) -> int:
@@ -305,16 +300,12 @@ SynthesizerT = TypeVar("SynthesizerT", bound="BaselineSynthesizer")
 @dataclass(frozen=True)
 class BaselineSynthesizer(SpeechSynthesizer):
     """A trained `BaselineModel` ready to speak; make it with `load`. A subclass names its `system` and
-    the class of its model, `network`, and turns what that makes into sound."""
+    the class of its model, `network`, and turns what that makes into sound where it is no mel."""
 
     network: ClassVar[type[BaselineModel]]
 
     config: BaselineConfig
     model: BaselineModel
-
-    @abstractmethod
-    def spoken(self, frames: Tensor) -> list[Spoken]:
-        """(B, T, K) of `BaselineModel.frames` → speech, clips of one length."""
 
     @classmethod
     def load(
@@ -334,8 +325,9 @@ class BaselineSynthesizer(SpeechSynthesizer):
         voice = choose_vocoder(checkpoint, weights, vocoder)
         return cls(*identity(weights), voice, decoding, seed, weights.config, model)
 
-    def said(self, frames: Tensor) -> list[Spoken]:
-        """(B, T, per picture · n_mels) log mels, in the order of time → speech by the vocoder."""
+    def spoken(self, frames: Tensor) -> list[Spoken]:
+        """(B, T, K) of `BaselineModel.frames`, clips of one length → speech. Here they are log mels, in the
+        order of time (K = mels_per_picture · n_mels), and the vocoder says them."""
         per, bands = self.config.mels_per_picture, self.config.mel_spec.n_mels
         mels = frames.reshape(len(frames), -1, bands).transpose(1, 2).numpy()
         assert mels.shape[2] == frames.shape[1] * per

@@ -32,7 +32,7 @@ from facetron.baselines.voices import (
 from facetron.checkpoints.checkpoint import unfilled
 from facetron.inventory import ModuleEntry
 from facetron.model import encoders
-from facetron.model.config import FaceConfig, mel_spec
+from facetron.model.config import FaceConfig, mel_spec, mels_per_picture
 from facetron.model.face import FaceEncoder
 from facetron.model.padding import embedded
 from facetron.model.sizes import SMALL as FACETRON_SMALL
@@ -53,7 +53,6 @@ from facetron.synthesis.synthesizer import Synthesizer
 from facetron.systems import System, SystemConfig
 from facetron.train import augment
 from facetron.train.batches import to_model
-from facetron.train.collapse import Embeddings
 from facetron.train.config import TrainConfig
 from facetron.train.dataset import Batch
 from facetron.train.lengths import mel_lengths
@@ -64,7 +63,7 @@ from manifests.errors import BadInput
 from manifests.manifest import Manifest
 from manifests.precision import full_precision
 from manifests.records import ManifestRow
-from manifests.specs import CLIP_FRAMES, VIDEO_FPS, MelSpec
+from manifests.specs import CLIP_FRAMES, MelSpec
 
 PLACES = 5
 """Numbers of a mel frame beside its phoneme's: its place in the phoneme from both ends, the phoneme's
@@ -132,12 +131,7 @@ class Face2SpeechConfig:
             )
         if self.utterances < 1:
             raise BadInput(f"utterances is {self.utterances}", "give 1 or more")
-        if self.mel_spec.frame_rate_hz % VIDEO_FPS:
-            raise BadInput(
-                f"the mel {self.mel} has {self.mel_spec.frame_rate_hz:g} frames per second, no multiple "
-                f"of {VIDEO_FPS}",
-                "choose a mel with a whole number of frames per picture, such as facetron",
-            )
+        mels_per_picture(self.mel)
 
     @property
     def mel_spec(self) -> MelSpec:
@@ -319,7 +313,7 @@ class Hearing(nn.Module):
 
     def forward(self, batch: Batch) -> Made:
         mel = batch["mel"]
-        return {"voice": self.voice.drawn(mel) if self.training else self.voice(mel)}
+        return {"prosody": self.voice.drawn(mel) if self.training else self.voice(mel)}
 
 
 class VoiceStage(Stage[Face2SpeechConfig]):
@@ -328,12 +322,12 @@ class VoiceStage(Stage[Face2SpeechConfig]):
     name = "ge2e"
     fields = ("mel",)
     takes = ("prosody",)
+    watched = "prosody"
 
     def __init__(self, config: Face2SpeechConfig, training: TrainConfig) -> None:
         super().__init__(config, training)
         self.model = Hearing(config)
         self.generator, self.parts = self.model, {"prosody": self.model.voice}
-        self._seen = Embeddings("prosody")
 
     @property
     def clips_per_speaker(self) -> int:
@@ -344,14 +338,8 @@ class VoiceStage(Stage[Face2SpeechConfig]):
 
     def losses(self, made: Made, batch: Batch, pairs: Pairs) -> dict[str, Tensor]:
         similarity = self.model.similarity
-        loss = ge2e_loss(made["voice"], batch["speakers"], similarity, self.config.leave_out)
+        loss = ge2e_loss(made["prosody"], batch["speakers"], similarity, self.config.leave_out)
         return {"loss": loss}
-
-    def observe(self, made: Made, batch: Batch) -> None:
-        self._seen.add(made["voice"], batch["speakers"])
-
-    def metrics(self) -> dict[str, float | None]:
-        return self._seen.metrics()
 
 
 class FrozenVoice(nn.Module):
@@ -431,10 +419,8 @@ class TtsStage(Stage[Face2SpeechConfig]):
         return {"loss": loss, "mel": absolute * scale.deviation, "duration": away}
 
     def show(self, made: Made, batch: Batch, which: Sequence[int]) -> list[Exhibit]:
-        picked = list(which)
-        mel = self.model.tts.scale.back(made["mel"][picked])
-        clips = [batch["clips"][i] for i in picked]
-        return mels_shown(clips, batch["mel"][picked], mel, None, self.config.mel_spec)
+        mel = self.model.tts.scale.back(made["mel"][list(which)])
+        return mels_shown(batch, which, mel, self.config.mel_spec)
 
 
 class Seeing(nn.Module):
@@ -463,6 +449,7 @@ class FaceStage(Stage[Face2SpeechConfig]):
     fields = ("face",)
     needs = ("prosody",)
     takes = ("face",)
+    watched = "face"
 
     def __init__(self, config: Face2SpeechConfig, training: TrainConfig) -> None:
         super().__init__(config, training)
@@ -470,7 +457,6 @@ class FaceStage(Stage[Face2SpeechConfig]):
         self.generator = self.model
         self.parts = {"prosody": self.model.teacher.voice, "face": self.model.face}
         self._names: tuple[str, ...] = ()
-        self._seen = Embeddings("face")
 
     @property
     def clips_per_speaker(self) -> int:
@@ -502,12 +488,6 @@ class FaceStage(Stage[Face2SpeechConfig]):
         loss = fixed_centroid_loss(face, owner, model.centroids, model.similarity)
         nearest = (face @ model.centroids.T).argmax(dim=1)
         return {"loss": loss, "nearest": (nearest == owner).float().mean()}
-
-    def observe(self, made: Made, batch: Batch) -> None:
-        self._seen.add(made["face"], batch["speakers"])
-
-    def metrics(self) -> dict[str, float | None]:
-        return self._seen.metrics()
 
 
 # --- synthesis -------------------------------------------------------------------------------------
@@ -684,7 +664,7 @@ class Face2SpeechSynthesizer(SpeechSynthesizer):
     ) -> list[Spoken]:
         """Says sentences in the voices of faces, in clips of so many video frames: each with its
         durations, where they are known, and the text that was read."""
-        frames = pictures * round(self.config.mel_spec.frame_rate_hz / VIDEO_FPS)
+        frames = pictures * mels_per_picture(self.config.mel)
         mels: list[Float] = []
         for (said, durations, _), face in zip(told, faces, strict=True):
             voice = torch.from_numpy(np.asarray(face, np.float32)).to(self.device)
@@ -762,10 +742,7 @@ def speech_encoder(config: Face2SpeechConfig) -> nn.Module:
 
 def modules(config: Face2SpeechConfig) -> dict[str, ModuleEntry]:
     """Lists the modules for `facetron info`."""
-    mels, bands = (
-        CLIP_FRAMES * round(config.mel_spec.frame_rate_hz / VIDEO_FPS),
-        config.mel_spec.n_mels,
-    )
+    mels, bands = CLIP_FRAMES * mels_per_picture(config.mel), config.mel_spec.n_mels
     size, px = config.prosody.embedding_size, config.face.input_px
     phones = len(phonemes.utterance(["place", "white", "with", "x", "seven", "please"]).phones)
     return {

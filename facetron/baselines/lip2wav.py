@@ -36,7 +36,6 @@ from facetron.model.losses import mel_loss
 from facetron.model.padding import of_each_length
 from facetron.model.sizes import SMALL as FACETRON_SMALL
 from facetron.options import presets_of
-from facetron.synthesis.base import Spoken
 from facetron.systems import System, SystemConfig
 from facetron.train import augment
 from facetron.train.config import TrainConfig
@@ -386,18 +385,13 @@ class Lip2WavStage(BaselineStage[Lip2WavConfig, Lip2Wav]):
         ]
 
     def show(self, made: Made, batch: Batch, which: Sequence[int]) -> list[Exhibit]:
-        picked = list(which)
-        mel = self.model.decoder.scale.back(made["after"][picked])
-        clips = [batch["clips"][i] for i in picked]
-        return mels_shown(clips, batch["mel"][picked], mel, None, self.config.mel_spec)
+        mel = self.model.decoder.scale.back(made["after"][list(which)])
+        return mels_shown(batch, which, mel, self.config.mel_spec)
 
 
 class Lip2WavSynthesizer(BaselineSynthesizer):
     system: ClassVar[str] = "lip2wav"
     network = Lip2Wav
-
-    def spoken(self, frames: Tensor) -> list[Spoken]:
-        return self.said(frames)
 
 
 PAPER = Lip2WavConfig()

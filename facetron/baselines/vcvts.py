@@ -37,11 +37,9 @@ from facetron.model.losses import mel_loss
 from facetron.model.padding import embedded, inside
 from facetron.model.sizes import SMALL as FACETRON_SMALL
 from facetron.options import presets_of
-from facetron.synthesis.base import Spoken
 from facetron.systems import System, SystemConfig
 from facetron.train import augment
 from facetron.train.batches import to_model
-from facetron.train.collapse import Embeddings
 from facetron.train.config import TrainConfig
 from facetron.train.dataset import Batch, Field
 from facetron.train.lengths import averaged, mel_lengths
@@ -383,6 +381,7 @@ class ConversionStage(Stage[VcvtsConfig]):
     name = "conversion"
     fields: tuple[Field, ...] = ("mel", "other")
     takes = ("content", "reference", "speech")
+    watched = "voice"
     monitor = "mel"
 
     def __init__(self, config: VcvtsConfig, training: TrainConfig) -> None:
@@ -397,7 +396,6 @@ class ConversionStage(Stage[VcvtsConfig]):
         if config.pitch:
             self.fields = ("mel", "other", "pitch")
         self._codes: Observed[Tensor] = Observed()
-        self._voices = Embeddings("voice")
 
     @property
     def segment_frames(self) -> int:
@@ -442,7 +440,7 @@ class ConversionStage(Stage[VcvtsConfig]):
     def observe(self, made: Made, batch: Batch) -> None:
         own = inside(mel_lengths(batch), made["codes"])
         self._codes.notes.append(made["codes"][own].cpu())
-        self._voices.add(made["voice"], batch["speakers"])
+        super().observe(made, batch)
 
     def metrics(self) -> dict[str, float | None]:
         """`perplexity` of the codebook, near 1 where it has collapsed, None before it is in use."""
@@ -450,7 +448,7 @@ class ConversionStage(Stage[VcvtsConfig]):
         used = perplexity(torch.cat(codes), self.config.codes) if codes else None
         if not self.model.speech.codebook.quantizes:
             used = None
-        return {"perplexity": used, **self._voices.metrics()}
+        return {"perplexity": used, **super().metrics()}
 
     def warnings(self, line: Mapping[str, Any]) -> list[str]:
         """A codebook of which a few units say everything."""
@@ -464,10 +462,8 @@ class ConversionStage(Stage[VcvtsConfig]):
         ]
 
     def show(self, made: Made, batch: Batch, which: Sequence[int]) -> list[Exhibit]:
-        picked = list(which)
-        mel = self.model.speech.scale.back(made["after"][picked])
-        clips = [batch["clips"][i] for i in picked]
-        return mels_shown(clips, batch["mel"][picked], mel, None, self.config.mel_spec)
+        mel = self.model.speech.scale.back(made["after"][list(which)])
+        return mels_shown(batch, which, mel, self.config.mel_spec)
 
 
 def sum_of_distances(made: Tensor, wanted: Tensor) -> Tensor:
@@ -505,13 +501,13 @@ class FaceStage(Stage[VcvtsConfig]):
     fields = ("face", "mel")
     needs = ("reference",)
     takes = ("face",)
+    watched = "face"
 
     def __init__(self, config: VcvtsConfig, training: TrainConfig) -> None:
         super().__init__(config, training)
         self.model = Naming(config)
         self.generator = self.model
         self.parts = {"face": self.model.face, "reference": self.model.reference}
-        self._seen = Embeddings("face")
 
     def survey(self, clips: Manifest) -> None:
         self.model.scale.survey(clips)
@@ -519,12 +515,6 @@ class FaceStage(Stage[VcvtsConfig]):
     def losses(self, made: Made, batch: Batch, pairs: Pairs) -> dict[str, Tensor]:
         cosine = functional.cosine_similarity(made["face"].float(), made["voice"], dim=-1)
         return {"loss": (1 - cosine).mean()}
-
-    def observe(self, made: Made, batch: Batch) -> None:
-        self._seen.add(made["face"], batch["speakers"])
-
-    def metrics(self) -> dict[str, float | None]:
-        return self._seen.metrics()
 
 
 class Reading(Vcvts):
@@ -583,18 +573,12 @@ class UnitsStage(BaselineStage[VcvtsConfig, Reading]):
         return {"loss": loss, **members}
 
     def show(self, made: Made, batch: Batch, which: Sequence[int]) -> list[Exhibit]:
-        picked = list(which)
-        clips = [batch["clips"][i] for i in picked]
-        real, mel = batch["mel"][picked], made["mel"][picked]
-        return mels_shown(clips, real, mel, None, self.config.mel_spec)
+        return mels_shown(batch, which, made["mel"][list(which)], self.config.mel_spec)
 
 
 class VcvtsSynthesizer(BaselineSynthesizer):
     system: ClassVar[str] = "vcvts"
     network = Vcvts
-
-    def spoken(self, frames: Tensor) -> list[Spoken]:
-        return self.said(frames)
 
 
 PAPER = VcvtsConfig()

@@ -51,8 +51,28 @@ REAL = 0.9
 """What the critic is to say of a real face with its own speech."""
 
 
+class HeardConfig:
+    """What the options of a system that draws say of the speech that it hears."""
+
+    mel: str
+    heard_s: float
+
+    @property
+    def mel_spec(self) -> MelSpec:
+        return mel_spec(self.mel)
+
+    @property
+    def heard_frames(self) -> int:
+        """Mel frames of the speech heard."""
+        return round(self.heard_s * self.mel_spec.frame_rate_hz)
+
+    @property
+    def heard_samples(self) -> int:
+        return self.heard_frames * self.mel_spec.hop_samples
+
+
 @dataclass(frozen=True)
-class Wav2PixConfig:
+class Wav2PixConfig(HeardConfig):
     """Options of Wav2Pix; the defaults are those of the published code at 128²."""
 
     size: str = "paper"
@@ -101,19 +121,6 @@ class Wav2PixConfig:
                 f"heard_s {self.heard_s:g}, dropout {self.dropout:g}, speakers {self.speakers}",
                 f"give up to {CLIP_SECONDS:g} s, 0 to below 1, and 2 or more",
             )
-
-    @property
-    def mel_spec(self) -> MelSpec:
-        return mel_spec(self.mel)
-
-    @property
-    def heard_frames(self) -> int:
-        """Mel frames of the speech heard."""
-        return round(self.heard_s * self.mel_spec.frame_rate_hz)
-
-    @property
-    def heard_samples(self) -> int:
-        return self.heard_frames * self.mel_spec.hop_samples
 
     @property
     def picture_px(self) -> int:

@@ -370,6 +370,17 @@ class ModelConfig:
         return self.lip.embedding_size + self.face.embedding_size
 
 
+def mels_per_picture(name: str) -> int:
+    """Mel frames of a video frame, of a mel preset. Raises `BadInput` where they are no whole number."""
+    rate_hz = mel_spec(name).frame_rate_hz
+    if rate_hz % VIDEO_FPS:
+        raise BadInput(
+            f"the mel {name} has {rate_hz:g} frames per second, no multiple of {VIDEO_FPS}",
+            "choose a mel with a whole number of frames per picture, such as facetron",
+        )
+    return round(rate_hz / VIDEO_FPS)
+
+
 def mel_spec(name: str) -> MelSpec:
     """The spec of a mel preset. Raises `BadInput` for an unknown name."""
     if name not in MELS:

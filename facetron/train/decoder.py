@@ -202,7 +202,4 @@ class DecoderStage(VoiceStage):
 
     def show(self, made: Made, batch: Batch, which: Sequence[int]) -> list[Exhibit]:
         """Returns the mels, with waveforms by Griffin-Lim, since there is no vocoder yet."""
-        picked = list(which)
-        clips = [batch["clips"][i] for i in picked]
-        real, mel = batch["mel"][picked], made["mel"][picked]
-        return mels_shown(clips, real, mel, None, self.config.mel_spec)
+        return mels_shown(batch, which, made["mel"][list(which)], self.config.mel_spec)

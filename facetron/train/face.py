@@ -13,7 +13,6 @@ from facetron.model.losses import contrastive_loss, cosine_loss
 from facetron.model.padding import embedded
 from facetron.model.prosody import ProsodyEncoder
 from facetron.train.batches import to_model
-from facetron.train.collapse import Embeddings
 from facetron.train.config import TrainConfig
 from facetron.train.dataset import Batch
 from facetron.train.lengths import mel_lengths
@@ -80,20 +79,14 @@ class FaceStage(FacetronStage):
     fields = ("face", "mel")
     needs = ("prosody",)
     takes = ("face",)
+    watched = "face"
 
     def __init__(self, config: ModelConfig, training: TrainConfig) -> None:
         super().__init__(config, training)
         model = FaceAndProsody(config)
         self.generator = model
         self.parts = {"face": model.face, "prosody": model.teacher.prosody}
-        self._seen = Embeddings("face")
 
     def losses(self, made: Made, batch: Batch, pairs: Pairs) -> dict[str, Tensor]:
         loss, members = face_losses(made, batch, self.config.loss)
         return {"loss": loss, **members}
-
-    def observe(self, made: Made, batch: Batch) -> None:
-        self._seen.add(made["face"], batch["speakers"])
-
-    def metrics(self) -> dict[str, float | None]:
-        return self._seen.metrics()

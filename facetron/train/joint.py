@@ -121,8 +121,5 @@ class JointStage(VoiceStage):
 
     def show(self, made: Made, batch: Batch, which: Sequence[int]) -> list[Exhibit]:
         """Returns the decoder's mels, and the vocoder's waveforms of whole clips."""
-        picked = list(which)
-        clips = [batch["clips"][i] for i in picked]
-        mel = made["mel"][picked].float()
-        waves = self.parts["vocoder"](mel)
-        return mels_shown(clips, batch["mel"][picked], mel, waves, self.config.mel_spec)
+        mel = made["mel"][list(which)].float()
+        return mels_shown(batch, which, mel, self.config.mel_spec, self.parts["vocoder"](mel))

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
+from facetron.train.dataset import Batch
 from facetron.train.mel_picture import Picture, above
 from facetron.vocoders.griffin_lim import GriffinLim
 from manifests.manifest import FeatureRow, select
@@ -64,16 +65,17 @@ def recordings(rows: Sequence[FeatureRow], rate_hz: int) -> list[Exhibit]:
 
 
 def mels_shown(
-    clips: Sequence[str], real: Tensor, made: Tensor, waves: Tensor | None, spec: MelSpec
+    batch: Batch, which: Sequence[int], made: Tensor, spec: MelSpec, waves: Tensor | None = None
 ) -> list[Exhibit]:
-    """Real and made mels with the sound of the made ones.
+    """Real and made mels of some clips of a batch, with the sound of the made ones.
 
     Args:
-        clips: B names.
-        real, made: (B, n_mels, T).
-        waves: (B, 1, samples) of a vocoder; None lets Griffin-Lim say them.
+        which: n indices.
+        made: (n, n_mels, T).
+        waves: (n, 1, samples) of a vocoder; None lets Griffin-Lim say the mels.
     """
-    wanted, found = _numbers(real), _numbers(made)
+    picked = list(which)
+    wanted, found = _numbers(batch["mel"][picked]), _numbers(made)
     if waves is None:
         vocoder, rng = GriffinLim(spec, ROUNDS), np.random.default_rng(0)
         sounds = [vocoder(mel, rng) if np.isfinite(mel).all() else None for mel in found]
@@ -81,7 +83,9 @@ def mels_shown(
         sounds = list(_numbers(waves)[:, 0])
     return [
         Exhibit(clip, mels=above(a, b), made=sound)
-        for clip, a, b, sound in zip(clips, wanted, found, sounds, strict=True)
+        for clip, a, b, sound in zip(
+            (batch["clips"][i] for i in picked), wanted, found, sounds, strict=True
+        )
     ]
 
 

@@ -17,7 +17,6 @@ from facetron.model.decoder import Decoder
 from facetron.model.facetron import concatenate
 from facetron.model.losses import mel_loss, speaker_contrast
 from facetron.model.prosody import ProsodyEncoder
-from facetron.train.collapse import Embeddings
 from facetron.train.config import TrainConfig
 from facetron.train.dataset import WORD_CLASS, Batch
 from facetron.train.lengths import averaged, mel_lengths
@@ -46,12 +45,12 @@ class ProsodyStage(FacetronStage):
     name = "prosody"
     fields = ("mel",)
     takes = ("prosody",)
+    watched = "prosody"
 
     def __init__(self, config: ModelConfig, training: TrainConfig) -> None:
         super().__init__(config, training)
         model = Retelling(config)
         self.generator, self.parts = model, {"prosody": model.prosody}
-        self._seen = Embeddings("prosody")
 
     def losses(self, made: Made, batch: Batch, pairs: Pairs) -> dict[str, Tensor]:
         weights = self.config.loss
@@ -61,9 +60,3 @@ class ProsodyStage(FacetronStage):
         p, speakers = made["prosody"], batch["speakers"]
         contrast = speaker_contrast(p, speakers, weights.temperature)
         return {"loss": mel + weights.contrastive * contrast, "mel": mel, "contrastive": contrast}
-
-    def observe(self, made: Made, batch: Batch) -> None:
-        self._seen.add(made["prosody"], batch["speakers"])
-
-    def metrics(self) -> dict[str, float | None]:
-        return self._seen.metrics()

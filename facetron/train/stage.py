@@ -21,6 +21,7 @@ from facetron.model.losses import (
     perceptual_loss,
 )
 from facetron.systems import SystemConfig
+from facetron.train.collapse import Embeddings
 from facetron.train.config import TrainConfig
 from facetron.train.dataset import Batch, Field
 from facetron.train.lengths import LENGTHS, averaged
@@ -126,6 +127,9 @@ class Stage(ABC, Generic[ConfigT]):
     monitor: str = "loss"
     """The validation metric, smaller is better, that the best checkpoint is chosen by."""
 
+    watched: ClassVar[str] = ""
+    """Embeddings in `Made` whose collapse a validation measures (`facetron.train.collapse`)."""
+
     borrows: Mapping[str, str] = {}
     """Parts that may also come from a checkpoint of another system: part → its system."""
 
@@ -136,6 +140,7 @@ class Stage(ABC, Generic[ConfigT]):
         self.parts: dict[str, nn.Module] = {}
         self.given: frozenset[str] = frozenset()
         """Parts that came from a checkpoint, set by `start_from`."""
+        self._embeddings = Embeddings(self.watched) if self.watched else None
 
     def start_from(self, given: frozenset[str]) -> None:
         """Takes note of the parts that came from checkpoints. Teachers that did not are no parts of
@@ -178,11 +183,13 @@ class Stage(ABC, Generic[ConfigT]):
 
     def observe(self, made: Made, batch: Batch) -> None:
         """Sees every batch of a validation, for `metrics`."""
+        if self._embeddings is not None:
+            self._embeddings.add(made[self.watched], batch["speakers"])
 
     def metrics(self) -> dict[str, float | None]:
         """Returns the metrics of all batches observed since the last call; None marks a value
         that cannot be known."""
-        return {}
+        return {} if self._embeddings is None else self._embeddings.metrics()
 
     def warnings(self, line: Mapping[str, Any]) -> list[str]:
         """Returns what has gone wrong although the loss need not show it, a sentence each.

@@ -122,8 +122,7 @@ class VocoderStage(FacetronStage):
 
     def show(self, made: Made, batch: Batch, which: Sequence[int]) -> list[Exhibit]:
         """Whole clips, where training hears segments; their mels are those of the sound made."""
-        picked, spec = list(which), self.config.mel_spec
-        clips = [batch["clips"][i] for i in picked]
-        waves = self.parts["vocoder"](batch["mel"][picked])
+        spec = self.config.mel_spec
+        waves = self.parts["vocoder"](batch["mel"][list(which)])
         mels = mel_spectrogram(waves.float().squeeze(1), spec)
-        return mels_shown(clips, batch["mel"][picked], mels, waves, spec)
+        return mels_shown(batch, which, mels, spec, waves)

@@ -153,7 +153,9 @@ def test_showing_changes_no_number(build: Path, told: dict[str, list[Any]], tmp_
 
 def test_a_mel_without_numbers_is_drawn_and_not_said() -> None:
     real = torch.zeros(1, 80, 40)
-    (exhibit,) = mels_shown(["s1/a"], real, torch.full_like(real, torch.nan), None, DEFAULT)
+    batch = {"clips": ["s1/b", "s1/a"], "mel": torch.cat([real - 5, real])}
+    (exhibit,) = mels_shown(batch, [1], torch.full_like(real, torch.nan), DEFAULT)
+    assert exhibit.clip == "s1/a"
     assert exhibit.made is None
     assert exhibit.mels is not None
     np.testing.assert_array_equal(exhibit.mels, above(real[0].numpy(), real[0].numpy() - 1))
