@@ -72,9 +72,7 @@ class Stimuli:
     def possible(self, condition: Condition, item: Item) -> bool:
         return self._path(condition, item) is not None
 
-    def sounds(
-        self, condition: Condition, item: Item, *, trap: int = 0, copy: int = 0
-    ) -> tuple[Source, ...]:
+    def sounds(self, condition: Condition, item: Item, *, trap: int = 0) -> tuple[Source, ...]:
         """One sound, or two in an order that is fixed at random for each stimulus."""
         path = self._path(condition, item)
         degraded = condition.kind == "anchor" and self.part == "mos"
@@ -85,12 +83,11 @@ class Stimuli:
             clip=item.label,
             path=path,
             detail=(trap,) if trap else (),
-            copy=copy,
         )
         if not SCALES[self.part].pair:
             return (judged,)
         beside = self.material.counterpart(self.part, item, self.seed)
-        other = Source("plain", self.part, COUNTERPART, item.label, beside, copy=copy)
+        other = Source("plain", self.part, COUNTERPART, item.label, beside)
         if trap:  # the message comes last, or it would be forgotten
             return (other, judged)
         coin = zlib.crc32(f"{self.seed}|{self.part}|{condition.name}|{item.label}".encode()) & 1

@@ -64,8 +64,8 @@ def source_of(info: CheckpointInfo, part: str) -> str:
     return info.borrowed.get(part, "").partition(":")[0]
 
 
-def fetched(info: CheckpointInfo, path: Path, wanted: str = "") -> dict[str, Tensor]:
-    """The tensors of all borrowed parts that are bound to a digest, or of the one `wanted`.
+def fetched(info: CheckpointInfo, path: Path) -> dict[str, Tensor]:
+    """The tensors of all borrowed parts that are bound to a digest.
 
     Raises:
         BadInput: this installation has no such weights, or others than those that were borrowed.
@@ -73,7 +73,7 @@ def fetched(info: CheckpointInfo, path: Path, wanted: str = "") -> dict[str, Ten
     found: dict[str, Tensor] = {}
     for part, note in info.borrowed.items():
         name, _, known = note.partition(":")
-        if known == ANY and part != wanted:
+        if known == ANY:
             continue
         if name not in bundled.names():
             raise BadInput(
@@ -81,7 +81,7 @@ def fetched(info: CheckpointInfo, path: Path, wanted: str = "") -> dict[str, Ten
                 "install the version that it came with",
             )
         _, theirs = checkpoint.load(bundled.resolve(name))
-        if known != ANY and digest(part, theirs) != known:
+        if digest(part, theirs) != known:
             raise BadInput(
                 f"{path} borrows its {part} from the weights {name}, which have another one now",
                 "use the version that it came with",

@@ -15,7 +15,6 @@ import stat
 import unicodedata
 import zipfile
 import zlib
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -157,7 +156,6 @@ def unpack(
     workspace: Path,
     source: dict[str, object] | None = None,
     limits: Limits | None = None,
-    on_file: Callable[[], None] = lambda: None,
 ) -> int:
     """Unpacks `archive` into the new folder `target`; returns the number of files.
 
@@ -167,7 +165,6 @@ def unpack(
     Args:
         workspace: folder on the same disk where the content grows.
         source: what the archive is, for the marker.
-        on_file: called after each file.
 
     Raises `BadInput` for an archive that is hostile or damaged, for too little space and for a
     target that exists. Then nothing is left behind.
@@ -192,7 +189,6 @@ def unpack(
                 )
             for member in members:
                 _write(opened, member, growing)
-                on_file()
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, UnicodeError) as error:
         _remove(growing)
         raise _refuse(archive, f"damaged ({error or type(error).__name__})") from None

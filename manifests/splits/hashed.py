@@ -89,9 +89,7 @@ def _hash(key: str, name: str) -> str:
     return hashlib.sha256(f"{key}\n{name}".encode("utf-8", "surrogateescape")).hexdigest()
 
 
-def freeze(
-    target: Path, subsets: dict[tuple[str, str], str], origin: str, rule: str, force: bool = False
-) -> Split:
+def freeze(target: Path, subsets: dict[tuple[str, str], str], origin: str, rule: str) -> Split:
     """Writes a split file and its description, and reads them back.
 
     Args:
@@ -110,7 +108,7 @@ def freeze(
     order = sorted(subsets, key=lambda c: (natural(c[0]), c[0], natural(c[1]), c[1]))
     writer.writerows((*clip, subsets[clip]) for clip in order)
     text = out.getvalue().encode("utf-8", "surrogateescape")
-    if target.exists() and target.read_bytes() != text and not force:
+    if target.exists() and target.read_bytes() != text:
         raise BadInput(
             f"{target} is frozen already, with other clips",
             "choose another name; results of two splits do not compare",

@@ -3,7 +3,6 @@ library. Only what tests of pages need."""
 
 from __future__ import annotations
 
-import base64
 import contextlib
 import fcntl
 import json
@@ -187,10 +186,6 @@ class Browser:
             mobile=mobile,
         )
         self.send("Emulation.setTouchEmulationEnabled", enabled=mobile)
-
-    def screenshot(self, path: Path) -> None:
-        data = self.send("Page.captureScreenshot", format="png")["data"]
-        path.write_bytes(base64.b64decode(data))
 
     def downloads_to(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
