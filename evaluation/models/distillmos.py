@@ -8,7 +8,6 @@ names are those of its weights.
 
 from __future__ import annotations
 
-import io
 import math
 from functools import lru_cache
 from pathlib import Path
@@ -19,7 +18,7 @@ from torch import Tensor, nn
 
 from evaluation.inputs.pairs import SCORING_RATE_HZ, Samples
 from evaluation.models.judges import DISTILLMOS, DISTILLMOS_WEIGHTS
-from manifests.errors import BadInput, in_short
+from evaluation.models.weights import loaded
 
 PIECE_SAMPLES = 122_880
 HOP_SAMPLES = SCORING_RATE_HZ
@@ -195,13 +194,10 @@ def _network() -> DistillMosNet:
 
 def load_distillmos(path: Path) -> DistillMosNet:
     """Raises `BadInput` where the file holds other weights."""
-    network = DistillMosNet()
-    try:
-        saved = torch.load(io.BytesIO(path.read_bytes()), map_location="cpu", weights_only=True)
-        network.load_state_dict(saved["model"])
-    except Exception as error:  # whatever torch raises for a file that is not its own
-        raise BadInput(
-            f"{path} does not hold the weights of DistillMOS ({in_short(error)})",
-            f"delete it and run {DISTILLMOS.wheel.fetch}",
-        ) from None
-    return network.eval().requires_grad_(False)
+    return loaded(
+        DistillMosNet(),
+        path,
+        "does not hold the weights of DistillMOS",
+        f"delete it and run {DISTILLMOS.wheel.fetch}",
+        "model",
+    )

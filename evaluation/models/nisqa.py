@@ -9,9 +9,7 @@ sequence, and a linear layer on its last step of both directions.
 
 from __future__ import annotations
 
-import pickle
 import warnings
-import zipfile
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, cast
@@ -22,7 +20,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from evaluation.inputs.compiled import import_librosa
-from manifests.errors import BadInput, in_short
+from evaluation.models.weights import loaded
 
 N_FFT, HOP_S, WIN_S, N_MELS, FMAX_HZ = 4096, 0.01, 0.02, 48, 8000.0
 AMIN, TOP_DB = 1e-4, 80.0
@@ -148,17 +146,10 @@ def load_nisqa(path: Path) -> NisqaTts:
     Raises:
         BadInput: no checkpoint, or one of another network.
     """
-    try:
-        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
-        weights = checkpoint["model_state_dict"]
-        network = NisqaTts()
-        network.load_state_dict(weights, strict=True)
-    except (
-        OSError, EOFError, KeyError, TypeError, AttributeError, RuntimeError,
-        pickle.UnpicklingError, zipfile.BadZipFile,
-    ) as error:  # fmt: skip
-        raise BadInput(
-            f"{path} is no checkpoint of NISQA-TTS ({in_short(error)})",
-            "give the official nisqa_tts.tar",
-        ) from None
-    return network.eval()
+    return loaded(
+        NisqaTts(),
+        path,
+        "is no checkpoint of NISQA-TTS",
+        "give the official nisqa_tts.tar",
+        "model_state_dict",
+    )

@@ -9,13 +9,11 @@ of GRID; here no clip is too long or too short but one of under 6 frames.
 
 from __future__ import annotations
 
-import pickle
-import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 import numpy as np
 import torch
@@ -23,7 +21,7 @@ from numpy.typing import NDArray
 from scipy import fft
 from torch import Tensor, nn
 
-from manifests.errors import BadInput, in_short
+from evaluation.models.weights import loaded
 
 SIDE_PX, WINDOW_FRAMES, FEATURES = 224, 5, 1024
 RATE_HZ, SAMPLES_A_FRAME, CEPSTRA_A_FRAME = 16_000, 640, 4
@@ -193,19 +191,4 @@ def load_syncnet(path: Path) -> SyncNet:
     Raises:
         BadInput: no state dict of this network.
     """
-    try:
-        stored: Any = torch.load(path, map_location="cpu", weights_only=True)
-        network = SyncNet()
-        missing, unexpected = network.load_state_dict(stored, strict=False)
-        # Files of the time before it existed lack this counter, which scoring does not use.
-        missing = [name for name in missing if not name.endswith("num_batches_tracked")]
-        if missing or unexpected:
-            raise KeyError(f"lacks {missing[:2]}, has {unexpected[:2]} besides")
-    except (
-        OSError, EOFError, KeyError, TypeError, AttributeError, RuntimeError, ValueError,
-        pickle.UnpicklingError, zipfile.BadZipFile,
-    ) as error:  # fmt: skip
-        raise BadInput(
-            f"{path} is no SyncNet ({in_short(error)})", "give the public syncnet_v2.model"
-        ) from None
-    return network.eval()
+    return loaded(SyncNet(), path, "is no SyncNet", "give the public syncnet_v2.model")

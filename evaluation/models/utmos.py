@@ -9,7 +9,6 @@ layers give every frame an opinion, and their mean is that of the clip.
 
 from __future__ import annotations
 
-import io
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -19,7 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from evaluation.inputs.pairs import Samples
-from manifests.errors import BadInput
+from evaluation.models.weights import loaded
 
 CONVOLUTIONS = ((10, 5), *[(3, 2)] * 4, *[(2, 2)] * 2)
 """(kernel, stride) of the layers that turn samples into frames of 20 ms."""
@@ -195,14 +194,9 @@ def load_utmos(path: Path, size: UtmosSize = UtmosSize()) -> Utmos:
     Raises:
         BadInput: no such file, or not the weights of this network.
     """
-    network = Utmos(size)
-    try:
-        saved = torch.load(io.BytesIO(path.read_bytes()), map_location="cpu", weights_only=True)
-        network.load_state_dict(saved)
-    except Exception as error:  # whatever torch raises for a file that is not its own
-        line = " ".join(str(error).split())[:160]
-        raise BadInput(
-            f"{path} does not hold the weights of UTMOS's strong learner ({line})",
-            "give SpeechMOS's utmos22_strong_step7459_v1.pt",
-        ) from None
-    return network.eval().requires_grad_(False)
+    return loaded(
+        Utmos(size),
+        path,
+        "does not hold the weights of UTMOS's strong learner",
+        "give SpeechMOS's utmos22_strong_step7459_v1.pt",
+    )
