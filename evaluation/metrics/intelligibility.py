@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 import numpy as np
 
-from evaluation.inputs.pairs import SCORING_RATE_HZ, Array, Pair, Samples, Unscorable, paired
+from evaluation.inputs.pairs import SCORING_RATE_HZ, Array, Pair, Unscorable, paired
 from evaluation.metrics import offset
 from evaluation.metrics.base import Metric, MetricInfo
 
@@ -57,20 +57,19 @@ def estoi(reference: Array, degraded: Array, rate_hz: int, *, aligned: bool = Fa
 def _measured(
     reference: Array, degraded: Array, rate_hz: int, *, extended: bool, aligned: bool
 ) -> float:
-    pair = paired(reference, degraded, rate_hz)
-    both = offset.aligned(pair) if aligned else pair.trimmed()
-    return _pystoi(*both, SCORING_RATE_HZ, extended=extended)
+    return _pystoi(paired(reference, degraded, rate_hz), extended=extended, aligned=aligned)
 
 
-def _pystoi(reference: Samples, degraded: Samples, sample_rate_hz: int, *, extended: bool) -> float:
+def _pystoi(pair: Pair, *, extended: bool, aligned: bool) -> float:
     import pystoi
 
+    both = offset.aligned(pair) if aligned else pair.trimmed()
     # All its warnings mean that there is no value; whoever calls us may have silenced them.
     with warnings.catch_warnings():
         warnings.simplefilter("error", RuntimeWarning)
         try:
             with same_dither():
-                return float(pystoi.stoi(reference, degraded, sample_rate_hz, extended=extended))
+                return float(pystoi.stoi(*both, SCORING_RATE_HZ, extended=extended))
         except RuntimeWarning as warning:
             if "Not enough STFT frames" in str(warning):
                 raise Unscorable(
@@ -95,6 +94,7 @@ def same_dither() -> Iterator[None]:
 
 
 class Stoi(Metric):
+    extended = aligned = False
     info = MetricInfo(
         name="stoi",
         label="STOI",
@@ -111,10 +111,11 @@ class Stoi(Metric):
     )
 
     def value(self, pair: Pair) -> float:
-        return _pystoi(*pair.trimmed(), SCORING_RATE_HZ, extended=False)
+        return _pystoi(pair, extended=self.extended, aligned=self.aligned)
 
 
-class Estoi(Metric):
+class Estoi(Stoi):
+    extended = True
     info = Stoi.info.variant(
         name="estoi",
         label="ESTOI",
@@ -123,14 +124,12 @@ class Estoi(Metric):
         revision=2,  # 1 drew another dither each time
     )
 
-    def value(self, pair: Pair) -> float:
-        return _pystoi(*pair.trimmed(), SCORING_RATE_HZ, extended=True)
-
 
 ALIGNED_PARAMETERS = {"sample_rate_hz": SCORING_RATE_HZ, "aligned": True, **offset.PARAMETERS}
 
 
-class StoiAligned(Metric):
+class StoiAligned(Stoi):
+    aligned = True
     info = Stoi.info.variant(
         name="stoi_aligned",
         label="STOI, aligned",
@@ -139,11 +138,9 @@ class StoiAligned(Metric):
         group="aligned",
     )
 
-    def value(self, pair: Pair) -> float:
-        return _pystoi(*offset.aligned(pair), SCORING_RATE_HZ, extended=False)
 
-
-class EstoiAligned(Metric):
+class EstoiAligned(Estoi):
+    aligned = True
     info = Estoi.info.variant(
         name="estoi_aligned",
         label="ESTOI, aligned",
@@ -151,6 +148,3 @@ class EstoiAligned(Metric):
         parameters=ALIGNED_PARAMETERS,
         group="aligned",
     )
-
-    def value(self, pair: Pair) -> float:
-        return _pystoi(*offset.aligned(pair), SCORING_RATE_HZ, extended=True)

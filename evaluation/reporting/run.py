@@ -41,13 +41,14 @@ def build_report(
     embeddings: Sequence[Set] = (),
     elsewhere: Sequence[ScoredRun] = (),
 ) -> EvaluationReport:
-    """Returns the report that the writers print. The runs must be comparable (`inputs.check_comparable`).
+    """Returns the report that the writers print. The runs must be comparable
+    (`evaluation.inputs.pairs.check_comparable`).
 
     Args:
         paper: table of the paper to add, one of `reported.CHOICES`, or "".
         listening: tables of listening tests, one row per system; their columns `mos`, `smos_speaker` and
             `smos_gender_share` fill the paper's tables.
-        embeddings: for Figure 2 in the page (`embedding_sets.read_sets`).
+        embeddings: for Figure 2 in the page (`evaluation.embeddings.sets.read_sets`).
         elsewhere: runs of other clips, for the sections of the paper's tables that `scored` has no clips
             of (Table II has one of seen and one of unseen speakers).
     """

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import ast
 import re
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from tracked_files import tracked
 
 ROOT = Path(__file__).parents[2]
 
@@ -227,20 +227,9 @@ def sources() -> dict[str, str]:
 
 def texts() -> dict[str, str]:
     """Path → text of every file that git tracks or would track."""
-    try:
-        listing = subprocess.run(
-            ["git", "ls-files", "-co", "--exclude-standard"],
-            cwd=ROOT,
-            capture_output=True,
-            text=True,
-            check=True,
-        ).stdout.splitlines()
-    except (OSError, subprocess.CalledProcessError):
-        pytest.skip("no git here: tracked files are not known")
     found = {}
-    for name in listing:
-        file = ROOT / name
-        data = file.read_bytes() if file.is_file() else b"\0"
+    for name in tracked():
+        data = (ROOT / name).read_bytes()
         if b"\0" not in data:
             found[name] = data.decode("utf-8", errors="replace")
     return found

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import ast
 import re
-import subprocess
 import sys
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 import pytest
 import yaml
+from tracked_files import tracked
 
 from manifests.libraries import EXTRA_OF_PROGRAM, EXTRAS, PROJECT, REQUIRED, install_line
 
@@ -46,20 +46,6 @@ UNDECLARED = {
 @pytest.fixture(scope="module")
 def project() -> dict[str, Any]:
     return tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
-
-
-def tracked(folder: str) -> list[str]:
-    try:
-        listing = subprocess.run(
-            ["git", "ls-files", "-co", "--exclude-standard", folder],
-            cwd=ROOT,
-            capture_output=True,
-            text=True,
-            check=True,
-        )
-    except (OSError, subprocess.CalledProcessError):
-        pytest.skip("no git here: tracked files are not known")
-    return [name for name in listing.stdout.splitlines() if (ROOT / name).is_file()]
 
 
 def distribution_of(library: str) -> str:

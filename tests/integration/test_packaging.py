@@ -19,6 +19,7 @@ import builds
 import numpy as np
 import pytest
 import soundfile
+from tracked_files import tracked
 
 from manifests.libraries import EXTRAS
 
@@ -28,20 +29,6 @@ PROGRAMS = {"gridprep": "gridprep", "facetron": "facetron", "facetron-eval": "ev
 BUILD = "from setuptools import build_meta; import sys; print(build_meta.{hook}(sys.argv[1]))"
 
 pytestmark = pytest.mark.timeout(900)
-
-
-def tracked() -> list[str]:
-    try:
-        listing = subprocess.run(
-            ["git", "ls-files", "-co", "--exclude-standard"],
-            cwd=ROOT,
-            capture_output=True,
-            text=True,
-            check=True,
-        )
-    except (OSError, subprocess.CalledProcessError):
-        pytest.skip("no git here: tracked files are not known")
-    return [name for name in listing.stdout.splitlines() if (ROOT / name).is_file()]
 
 
 def ran(
