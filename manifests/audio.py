@@ -1,9 +1,10 @@
-"""Sound files that the programs write, and the key that they carry."""
+"""Sound files that the programs write, and the key that they carry; several channels as one."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Generic, Literal, TypeVar
 
 import numpy as np
 import soundfile
@@ -14,6 +15,59 @@ from manifests.io import atomic_path
 
 ADD_PEAK_CHUNK = 0x1050
 """libsndfile's SFC_SET_ADD_PEAK_CHUNK."""
+
+SILENT_CHANNEL_DBFS = -70.0
+"""A channel below this carries nothing."""
+CANCELLED_DB = -20.0
+"""A mean of channels that is this much below them: they are one sound and its negative."""
+
+FloatT = TypeVar("FloatT", bound=np.floating[Any])
+
+
+@dataclass(frozen=True)
+class Mono(Generic[FloatT]):
+    """Several channels as one.
+
+    Attributes:
+        samples: (n,), of the channels' type.
+        channels: how many there were.
+        kept: how many of them `samples` is the mean of.
+        cancelled: whether the others were left out because the mean of all would be next to nothing.
+    """
+
+    samples: NDArray[FloatT]
+    channels: int
+    kept: int
+    cancelled: bool = False
+
+
+def to_mono(sound: NDArray[FloatT]) -> Mono[FloatT]:
+    """Averages the channels that carry sound.
+
+    A silent channel (of a stereo file with one side, or of 5.1 with a voice in the middle) is left out:
+    averaged in, it would only lower the level. Of channels that cancel each other, as a balanced line
+    into a stereo input does, the loudest one is taken. NaN counts as sound, so that it is seen.
+
+    Args:
+        sound: (n, channels).
+    """
+    channels = sound.shape[1]
+    if channels == 1:
+        return Mono(sound[:, 0], 1, 1)
+    with np.errstate(invalid="ignore", over="ignore"):
+        power = np.square(sound, dtype=np.float64).mean(axis=0)
+        sounding = ~(power < 10 ** (SILENT_CHANNEL_DBFS / 10))
+        kept = sound[:, sounding] if sounding.any() else sound
+        if kept.shape[1] == 2:
+            # A sum of two columns: a mean over pairs takes twenty times as long, to the same values.
+            mean = kept[:, 0] + kept[:, 1]
+            mean *= sound.dtype.type(0.5)
+        else:
+            mean = kept.mean(axis=1, dtype=sound.dtype)
+        level = np.square(mean, dtype=np.float64).mean()
+        if sounding.any() and level < 10 ** (CANCELLED_DB / 10) * power[sounding].mean():
+            return Mono(sound[:, int(power.argmax())].copy(), channels, 1, cancelled=True)
+    return Mono(mean, channels, kept.shape[1])
 
 
 def write_wav(

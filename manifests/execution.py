@@ -13,6 +13,7 @@ import os
 import signal
 import threading
 import time
+import warnings
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
@@ -100,6 +101,8 @@ class LocalExecutor:
         limit_threads()
         # loky would print pages of stacks of a worker that crashes; one clip's failure is a line.
         os.environ.setdefault("PYTHONFAULTHANDLER", "")
+        # Nor is a worker that is replaced for its memory's sake a sign of a fault.
+        warnings.filterwarnings("ignore", "A worker stopped while some jobs", UserWarning)
         waiting = deque(items)
         stillborn = 0
         while waiting:

@@ -15,8 +15,6 @@ from manifests.mediafile import UnreadableMedia, best_stream, kind_of_file, open
 
 LONGEST_S = 60.0
 """A longer file is no clip of one sentence."""
-SILENT_DBFS = -70.0
-"""A channel below this carries nothing."""
 EXACT_AS_PCM16 = ("PCM_16", "PCM_U8", "PCM_S8", "ULAW", "ALAW")
 INTEGER_SCALES = {"u8": 1 << 7, "s16": 1 << 15, "s32": 1 << 31, "s64": 1 << 63}
 
@@ -155,28 +153,3 @@ def _samples(frame: Any) -> NDArray[np.float64]:
     if values.dtype == np.uint8:
         floats -= scale
     return np.asarray(floats.T / scale)
-
-
-def to_mono(samples: NDArray[np.float64]) -> tuple[NDArray[np.float64], tuple[str, ...]]:
-    """Returns the mean of the channels that carry sound, and a note on the mixing.
-
-    Args:
-        samples: (n, channels).
-
-    A silent channel (of a stereo file with one side, or one that only the container claims) is left
-    out: averaged in, it would only lower the level, on which predictors of quality depend.
-    """
-    channels = samples.shape[1]
-    if channels == 1:
-        return samples[:, 0], ()
-    with np.errstate(invalid="ignore", over="ignore"):
-        rms = np.sqrt(np.mean(samples**2, axis=0))
-    sounding = ~(rms < 10 ** (SILENT_DBFS / 20))  # NaN counts as sounding: scoring must see it
-    if not sounding.any():
-        return samples.mean(axis=1), (f"mean of {channels} channels, all silent",)
-    kept = samples[:, sounding]
-    if kept.shape[1] < channels:
-        return kept.mean(axis=1), (f"{int(sounding.sum())} of {channels} channels carry sound",)
-    if (kept == kept[:, :1]).all():
-        return kept[:, 0], (f"{channels} equal channels",)
-    return kept.mean(axis=1), (f"mean of {channels} channels",)

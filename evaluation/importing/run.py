@@ -19,7 +19,7 @@ from pathlib import Path
 
 import numpy as np
 
-from evaluation.importing.audio import Decoded, Undecodable, decode, to_mono
+from evaluation.importing.audio import Decoded, Undecodable, decode
 from evaluation.importing.matching import (
     OUTCOMES,
     Asked,
@@ -31,7 +31,7 @@ from evaluation.importing.matching import (
     path_of,
 )
 from evaluation.inputs.pairs import LENGTH_TOLERANCE_S
-from manifests.audio import write_wav
+from manifests.audio import Mono, to_mono, write_wav
 from manifests.console import Progress
 from manifests.errors import BadInput
 from manifests.io import read_json, sha256_file, write_json, write_jsonl
@@ -206,7 +206,8 @@ def convert(source: Path, target: Path, file: str, clip: RunClip) -> ImportedFil
         return ImportedFile(
             file, "failed", label, detail=f"undecodable: {type(error).__name__}: {told}"
         )
-    mono, mixed = to_mono(found.samples)
+    mixed = to_mono(found.samples)
+    mono = mixed.samples
     # A mean of channels has values between the steps of 16 bits; one channel alone has none.
     pcm16 = found.exact_as_pcm16 and (found.samples == mono[:, None]).all(axis=0).any()
     write_wav(target, mono, found.rate_hz, encoding="PCM_16" if pcm16 else "FLOAT")
@@ -220,9 +221,23 @@ def convert(source: Path, target: Path, file: str, clip: RunClip) -> ImportedFil
         samples=len(mono),
         duration_s=round(len(mono) / found.rate_hz, 4),
         stored="PCM_16" if pcm16 else "FLOAT",
-        done=(*found.notes, *mixed, *_oddities(found)),
+        done=(*found.notes, *_mixing(found, mixed), *_oddities(found)),
         sha256=sha256,
     )
+
+
+def _mixing(found: Decoded, mixed: Mono[np.float64]) -> list[str]:
+    """Returns a note on how several channels became one."""
+    channels = mixed.channels
+    if channels == 1:
+        return []
+    if mixed.cancelled:
+        return [f"the loudest of {channels} channels, which cancel each other"]
+    if mixed.kept < channels:
+        return [f"{mixed.kept} of {channels} channels carry sound"]
+    if (found.samples == found.samples[:, :1]).all():
+        return [f"{channels} equal channels"]
+    return [f"mean of {channels} channels"]
 
 
 def _oddities(found: Decoded) -> list[str]:

@@ -21,6 +21,7 @@ from gridprep.media.decode import Media
 from gridprep.media.expectation import GRID_CLIP, ClipExpectation
 from gridprep.media.frames import Shown, select
 from gridprep.media.scenes import scene_cuts, thumbnail
+from manifests.audio import to_mono
 from manifests.errors import ClipError
 from manifests.specs import VIDEO_FPS, AudioSpec
 
@@ -300,15 +301,8 @@ def _more_than_25_fps(times_s: NDArray[np.float64]) -> bool:
     return bool(len(times_s) > regular + TOLERATED_FRAMES)
 
 
-def to_mono(audio: NDArray[np.float32], source_hz: int, target_hz: int) -> NDArray[np.float32]:
-    """Averages (N, C) channels and resamples with soxr's high quality."""
-    mono = audio
-    if audio.ndim == 2 and audio.shape[1] == 2:
-        # A sum of two columns: a mean over pairs takes twenty times as long, to the same values.
-        mono = audio[:, 0] + audio[:, 1]
-        mono *= np.float32(0.5)
-    elif audio.ndim == 2:
-        mono = audio.mean(axis=1, dtype=np.float32)
+def resampled(mono: NDArray[np.float32], source_hz: int, target_hz: int) -> NDArray[np.float32]:
+    """(n,) samples at another rate, by soxr's high quality."""
     if source_hz == target_hz:
         return np.ascontiguousarray(mono, np.float32)
     return np.asarray(soxr.resample(mono, source_hz, target_hz, quality="HQ"), np.float32)
@@ -345,8 +339,11 @@ def check_audio(
             f"the sound begins {media.audio_start_s:.2f} s after the picture",
             evidence,
         )
-    samples = to_mono(media.audio, rate, spec.sample_rate_hz)
+    mixed = to_mono(media.audio)
+    samples = resampled(mixed.samples, rate, spec.sample_rate_hz)
     flags: list[str] = []
+    if mixed.kept < mixed.channels:
+        flags.append("channels_cancel" if mixed.cancelled else "channel_silent")
     if rate < spec.sample_rate_hz:
         flags.append("audio_upsampled")
     shift = round(media.audio_start_s * spec.sample_rate_hz)

@@ -134,7 +134,7 @@ class _Work:
         not depend on which preset a build stores. Made once per clip, after the stage `audio`."""
         if self._default_mel is None:
             rate_hz = self.task.recipe.audio.sample_rate_hz
-            samples = quality.to_mono(self.sound, rate_hz, DEFAULT.sample_rate_hz)
+            samples = quality.resampled(self.sound, rate_hz, DEFAULT.sample_rate_hz)
             self._default_mel = samples, mel_spectrogram(samples, DEFAULT)
         return self._default_mel
 
@@ -395,7 +395,7 @@ def _mels(work: _Work) -> None:
         if spec == DEFAULT:
             _, mel = work.default_sound
         else:
-            audio = quality.to_mono(samples, recipe.audio.sample_rate_hz, spec.sample_rate_hz)
+            audio = quality.resampled(samples, recipe.audio.sample_rate_hz, spec.sample_rate_hz)
             mel = mel_spectrogram(audio, spec)
         artifact, folder = ("mel", "mel") if i == 0 else (f"mel:{name}", f"mel-{name}")
         files[artifact] = work.write(work.path(folder, ".npy"), _npy(mel))

@@ -130,3 +130,22 @@ def test_closing_early_stops_the_work(executor: Executor, tmp_path: Path) -> Non
     assert 1 <= done < 20
     time.sleep(0.5)
     assert len(list(tmp_path.iterdir())) == done
+
+
+KEPT: list[bytes] = []
+
+
+def swell(n: int) -> tuple[int, int]:
+    """Keeps 350 MB more than before, and takes longer than the time between two looks at the memory."""
+    KEPT.append(b"\1" * 350_000_000)
+    time.sleep(1.1)
+    return n, os.getpid()
+
+
+def test_a_worker_that_is_replaced_for_its_memory_is_nothing_to_warn_of(
+    recwarn: pytest.WarningsRecorder,
+) -> None:
+    found = list(create_executor("local", jobs=1).map(swell, range(4)))
+    assert sorted(n for n, _ in found) == [0, 1, 2, 3]
+    assert len({process for _, process in found}) > 1
+    assert [str(warning.message) for warning in recwarn] == []

@@ -18,7 +18,7 @@ from odd_media import Sound as Track
 from odd_media import renamed_codec, write
 
 from evaluation.cli import cli
-from evaluation.importing.audio import decode, to_mono
+from evaluation.importing.audio import decode
 from evaluation.importing.matching import ImportedFile
 from evaluation.inputs.pairs import load_sound, read_run
 from manifests.errors import BadInput, TooManyFailures
@@ -160,18 +160,19 @@ def _encode_s16(path: Path, sound: Any, rate_hz: int, codec: str, layout: str) -
         container.mux(stream.encode(None))
 
 
-def test_channels_are_averaged_where_they_sound() -> None:
-    left, right = np.array([0.5, -0.5, 0.25]), np.array([0.1, 0.1, -0.1])
-    mono, done = to_mono(np.stack([left, right], axis=1))
-    np.testing.assert_allclose(mono, (left + right) / 2)
-    assert done == ("mean of 2 channels",)
-    mono, done = to_mono(np.stack([0 * left, right], axis=1))
-    np.testing.assert_array_equal(mono, right)
-    assert done == ("1 of 2 channels carry sound",)
-    mono, done = to_mono(np.zeros((3, 2)))
-    assert (mono == 0).all()
-    assert done == ("mean of 2 channels, all silent",)
-    assert np.isnan(to_mono(np.stack([left, np.full(3, np.nan)], axis=1))[0]).all()
+def test_channels_that_cancel_each_other_are_told(tmp_path: Path, sound: Sound) -> None:
+    path = tmp_path / "in" / "s1" / "bbaf2n.wav"
+    path.parent.mkdir(parents=True)
+    soundfile.write(path, np.stack([sound, -0.5 * sound], axis=1), 16_000)
+    assert bring(tmp_path / "in", tmp_path / "run").exit_code == 0
+    line = lines_of(tmp_path / "run")["s1/bbaf2n.wav"]
+    assert line.done[0] == "mean of 2 channels"
+    soundfile.write(path, np.stack([sound, -sound], axis=1), 16_000)
+    assert bring(tmp_path / "in", tmp_path / "again").exit_code == 0
+    line = lines_of(tmp_path / "again")["s1/bbaf2n.wav"]
+    assert line.done[0] == "the loudest of 2 channels, which cancel each other"
+    made, _ = soundfile.read(tmp_path / "again" / clips_of(tmp_path / "again")[0].wav)
+    assert level(made) == pytest.approx(level(sound), rel=0.01)
 
 
 def test_bad_files_are_failures_that_count_as_missing(tmp_path: Path, sound: Sound) -> None:

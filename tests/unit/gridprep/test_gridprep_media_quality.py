@@ -11,7 +11,7 @@ from clips import pictures, place_of, tone
 from numpy.typing import NDArray
 
 from gridprep.media.decode import Media
-from gridprep.media.quality import check_audio, check_video, plain_frames, to_mono
+from gridprep.media.quality import check_audio, check_video, plain_frames, resampled
 from manifests.errors import ClipError
 from manifests.specs import AudioSpec
 
@@ -217,24 +217,27 @@ def test_sound_of_a_grid_clip_is_padded() -> None:
     assert checked.qc["source_rate_hz"] == 44_100
 
 
-def test_channels_are_averaged() -> None:
-    left = np.stack([np.ones(10), np.zeros(10)], axis=1).astype(np.float32)
-    assert (to_mono(left, 16_000, 16_000) == 0.5).all()
-
-
-@pytest.mark.parametrize("channels", [1, 2, 3, 6])
-def test_an_average_of_channels_is_numpys_to_the_bit(channels: int) -> None:
-    sound = np.random.default_rng(channels).normal(0, 0.3, (5000, channels)).astype(np.float32)
-    expected = sound.mean(axis=1, dtype=np.float32)
-    np.testing.assert_array_equal(to_mono(sound, 16_000, 16_000), expected)
-    np.testing.assert_array_equal(to_mono(sound[:, 0], 16_000, 16_000), sound[:, 0])
+@pytest.mark.parametrize(
+    ("gains", "flags"),
+    [
+        ((1, 1), ()),
+        ((1, 0), ("channel_silent",)),
+        ((0, 0, 1, 0, 0, 0), ("channel_silent",)),
+        ((1, -0.98), ("channels_cancel",)),
+    ],
+)
+def test_no_channel_lowers_the_level(gains: tuple[float, ...], flags: tuple[str, ...]) -> None:
+    voice = tone()[:, :1].astype(np.float32)
+    checked = check_audio(media(audio=voice * np.array(gains, np.float32)), SPEC)
+    np.testing.assert_allclose(checked.samples, check_audio(media(audio=voice), SPEC).samples)
+    assert checked.flags == flags
 
 
 def test_resampling_keeps_time_and_level() -> None:
     wave = np.sin(2 * np.pi * 200 * np.arange(44_100) / 44_100).astype(np.float32)[:, None]
-    resampled = to_mono(wave, 44_100, 16_000)
+    found = resampled(wave[:, 0], 44_100, 16_000)
     expected = np.sin(2 * np.pi * 200 * np.arange(16_000) / 16_000)
-    assert np.abs(resampled[500:-500] - expected[500:-500]).max() < 1e-3
+    assert np.abs(found[500:-500] - expected[500:-500]).max() < 1e-3
 
 
 def test_long_sound_is_cut() -> None:

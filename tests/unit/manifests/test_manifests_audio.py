@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from manifests.audio import write_wav
+from manifests.audio import to_mono, write_wav
 
 
 @pytest.mark.parametrize("encoding", ["PCM_16", "FLOAT"])
@@ -22,3 +22,32 @@ def test_equal_sound_is_equal_bytes_without_a_time_of_writing(
     assert b"PEAK" not in content
     assert len(content) < 1600 * (2 if encoding == "PCM_16" else 4) + 100
     np.testing.assert_allclose(soundfile.read(tmp_path / "a.wav")[0], sound, atol=1e-4)
+
+
+def test_channels_are_averaged_where_they_sound() -> None:
+    left, right = np.array([0.5, -0.5, 0.25]), np.array([0.1, 0.1, -0.1])
+    both = to_mono(np.stack([left, right], axis=1))
+    np.testing.assert_allclose(both.samples, (left + right) / 2)
+    assert (both.channels, both.kept, both.cancelled) == (2, 2, False)
+    one = to_mono(np.stack([0 * left, right], axis=1))
+    np.testing.assert_array_equal(one.samples, right)
+    assert (one.channels, one.kept, one.cancelled) == (2, 1, False)
+    none = to_mono(np.zeros((3, 2)))
+    assert (none.samples == 0).all()
+    assert none.kept == 2
+    assert np.isnan(to_mono(np.stack([left, np.full(3, np.nan)], axis=1)).samples).all()
+
+
+def test_of_channels_that_cancel_each_other_the_loudest_is_taken() -> None:
+    sound = np.random.default_rng(0).normal(0, 0.1, 5000)
+    found = to_mono(np.stack([0 * sound, -0.9 * sound, sound], axis=1))
+    np.testing.assert_array_equal(found.samples, sound)
+    assert (found.channels, found.kept, found.cancelled) == (3, 1, True)
+    opposite = to_mono(np.stack([sound, -0.5 * sound], axis=1))
+    np.testing.assert_allclose(opposite.samples, sound / 4)
+
+
+@pytest.mark.parametrize("channels", [1, 2, 3, 6])
+def test_an_average_of_channels_is_numpys_to_the_bit(channels: int) -> None:
+    sound = np.random.default_rng(channels).normal(0, 0.3, (5000, channels)).astype(np.float32)
+    np.testing.assert_array_equal(to_mono(sound).samples, sound.mean(axis=1, dtype=np.float32))
