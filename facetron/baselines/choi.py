@@ -3,7 +3,7 @@ Face from Speech", ICLR 2020. Networks that learn which voice and face are one p
 generator that is told the voice and draws the rest.
 
 There is no code, and beside its introduction the paper could not be read: what stands in `departures`
-as a choice is one. The generator is that of `facetron.baselines.wav2pix`.
+as a choice is one. The generator is Wav2Pix's.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.utils.parametrizations import spectral_norm
 
-from facetron.baselines.wav2pix import (
+from facetron.baselines.faces import (
     FACES,
     FaceGenerator,
     FaceTrunk,

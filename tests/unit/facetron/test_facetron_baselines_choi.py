@@ -35,7 +35,7 @@ from facetron.baselines.choi import (
     speech_encoder,
 )
 from facetron.baselines.choi import told as told_voice
-from facetron.baselines.wav2pix import FACES, WaveEncoder
+from facetron.baselines.faces import FACES, WaveEncoder
 from facetron.checkpoints import checkpoint
 from facetron.checkpoints.export import export
 from facetron.model.prosody import ProsodyEncoder

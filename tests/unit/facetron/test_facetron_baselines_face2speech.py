@@ -16,20 +16,17 @@ from facetron import options
 from facetron.baselines import phonemes
 from facetron.baselines.face2speech import (
     DEBUG,
-    PLACES,
     SMALL,
-    DurationModel,
     Face2SpeechConfig,
     Face2SpeechSynthesizer,
     FaceStage,
-    TextToSpeech,
-    TtsConfig,
     TtsStage,
     VoiceStage,
     defaults,
     face_encoder,
-    spread,
+    text_to_speech,
 )
+from facetron.baselines.text_to_speech import PLACES, DurationModel, TtsConfig, spread
 from facetron.checkpoints import checkpoint
 from facetron.checkpoints.checkpoint import CheckpointInfo
 from facetron.cli import cli
@@ -53,7 +50,7 @@ def build(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Untrained weights, as if they had learned from s3 and s5."""
     torch.manual_seed(0)
-    parts = {"face": face_encoder(DEBUG), "tts": TextToSpeech(DEBUG)}
+    parts = {"face": face_encoder(DEBUG), "tts": text_to_speech(DEBUG)}
     info = CheckpointInfo(
         "export", options.to_dict(DEBUG), tuple(parts), DEFAULT.fingerprint(), "0123456789abcdef",
         ("s3", "s5"), system="face2speech",
@@ -275,6 +272,6 @@ def test_options_that_cannot_be_are_refused() -> None:
         Face2SpeechConfig(mel="hifigan-22k")
     with pytest.raises(BadInput, match="give an odd kernel"):
         TtsConfig(kernel=4)
-    parts = [face_encoder(SMALL), TextToSpeech(SMALL)]
+    parts = [face_encoder(SMALL), text_to_speech(SMALL)]
     numbers = sum(p.numel() for part in parts for p in part.parameters())
     assert numbers < 1_600_000  # with the speech encoder under 4 MB in half precision

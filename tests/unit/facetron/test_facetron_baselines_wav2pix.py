@@ -11,24 +11,20 @@ import torch
 from facetron_build import make_build
 
 from facetron import systems
+from facetron.baselines.faces import FACES, FaceGenerator, WaveEncoder, mean_features, others
 from facetron.baselines.wav2pix import (
     CONDITION,
     DEBUG,
-    FACES,
     PAPER,
     REAL,
     SMALL,
     WRONG,
     FaceCritics,
-    FaceGenerator,
     PaintingStage,
     Wav2Pix,
     Wav2PixPainter,
-    WaveEncoder,
     defaults,
     departures,
-    mean_features,
-    others,
     speech_encoder,
 )
 from facetron.checkpoints import checkpoint
