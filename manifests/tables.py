@@ -148,6 +148,8 @@ def parse_table(content: bytes, required: Sequence[str], optional: Sequence[str]
 
 
 def _told(required: Sequence[str], optional: Sequence[str]) -> str:
+    if not required:
+        return f"its columns may be {', '.join(optional)}"
     more = f" [, {', '.join(optional)}]" if optional else ""
     return f"its columns must be {', '.join(required)}{more}"
 

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
-from dataclasses import asdict
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar, get_args
 
 import click
@@ -20,11 +19,12 @@ from gridprep.commands.options import (
 )
 from gridprep.landmarks.registry import BACKENDS, DEFAULT
 from gridprep.pipeline.recipe import ALL_STAGES, DEFAULT_MEL, ContentPolicy
-from gridprep.pipeline.run import BuildReport, estimate, run
+from gridprep.pipeline.run import BuildReport, Estimate, estimate, run
 from gridprep.pipeline.selection import CORPUS_SPLIT, BuildOptions
 from manifests.console import pairs_of, print_json
 from manifests.mel import PRESETS
 from manifests.outputs import Command
+from manifests.records import ClipFailure
 from manifests.specs import CropSpec, LandmarkSpec
 
 CommandT = TypeVar("CommandT", bound=Callable[..., Any])
@@ -163,6 +163,34 @@ def _options(targets: tuple[str, ...], given: dict[str, Any]) -> BuildOptions:
     )
 
 
+def _tell_estimate(expected: Estimate, jobs: int, as_json: bool) -> None:
+    """Prints the outcome of a dry run."""
+    known = len(expected.failures)
+    if as_json:
+        told = {
+            k: v for k, v in vars(expected).items() if k not in ("failures", "sampled_failures")
+        }
+        tried = len(expected.sampled_failures)
+        print_json(told | {"failures_known": known, "sampled_failures": tried})
+        return
+    _tell_reasons(expected.failures)
+    click.echo(
+        f"{expected.clips} clips, {expected.to_do} to work on, {known} known failures; about "
+        f"{_size(expected.size_bytes)} and {_time(expected.wall_s)} with {jobs} jobs (from "
+        f"{expected.sampled} clips tried in a temporary folder)"
+    )
+    if expected.sampled_failures:
+        click.echo(f"of the {expected.sampled} clips tried:")
+        _tell_reasons(expected.sampled_failures)
+
+
+def _tell_reasons(failures: Sequence[ClipFailure]) -> None:
+    """Prints a line for each reason, with an example."""
+    for reason, count in Counter(f.reason for f in failures).most_common():
+        example = next(f for f in failures if f.reason == reason)
+        click.echo(f"  {count} × {reason}: e.g. {example.clip_id}: {example.detail}")
+
+
 def tell(
     report: BuildReport, what: str, max_failures: int, failures_at: str, as_json: bool = False
 ) -> int:
@@ -171,9 +199,7 @@ def tell(
     if as_json:
         print_json(_summary(report, code))
         return code
-    for reason, count in Counter(f.reason for f in report.failures).most_common():
-        example = next(f for f in report.failures if f.reason == reason)
-        click.echo(f"  {count} × {reason}: e.g. {example.clip_id}: {example.detail}")
+    _tell_reasons(report.failures)
     handled = report.processed or report.clips
     click.echo(
         f"{report.rows} {what} + {len(report.failures)} failures = {report.clips} clips"
@@ -282,15 +308,7 @@ def build(dry_run: bool, as_json: bool, **given: Any) -> int:
     """
     options = _options(ALL_STAGES, given)
     if dry_run:
-        expected = estimate(options)
-        if as_json:
-            print_json(asdict(expected))
-            return 0
-        click.echo(
-            f"{expected.clips} clips, {expected.to_do} to work on, {expected.failures_known} known "
-            f"failures; about {_size(expected.size_bytes)} and {_time(expected.wall_s)} with "
-            f"{options.jobs} jobs (from {expected.sampled} clips tried in a temporary folder)"
-        )
+        _tell_estimate(estimate(options), options.jobs, as_json)
         return 0
     report = run(options)
     why = f"why: {given['out']}/failures.jsonl"

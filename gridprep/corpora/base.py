@@ -334,7 +334,8 @@ def sample(root: str) -> tuple[str, ...]:
 def require_folder(root: str, what: str) -> None:
     """Raises `BadInput` unless `root` is a folder."""
     if not os.path.isdir(root):
-        raise BadInput(f"{root} is not a folder", f"give the folder that holds {what}")
+        problem = "is not a folder" if os.path.exists(root) else "does not exist"
+        raise BadInput(f"{root} {problem}", f"give the folder that holds {what}")
 
 
 def no_video(root: str, archives: Sequence[str], suffixes: Sequence[str]) -> BadInput:

@@ -141,6 +141,7 @@ def _listed(root: str, path: str, look_around: bool) -> Corpus:
     clips: list[Clip] = []
     failures: list[ClipFailure] = []
     named: set[str] = set()
+    lines: dict[str, int] = {}
     for row in _rows(path):
         video = os.path.normpath(os.path.join(root, row["video"]))
         named.add(os.path.realpath(video))
@@ -157,6 +158,11 @@ def _listed(root: str, path: str, look_around: bool) -> Corpus:
             failures.append(failed(clip, "absent", f"{where} does not exist"))
         elif kind := kind_of_file(video):
             failures.append(failed(clip, "not_a_file", f"{where} is {kind}"))
+        elif (first := lines.setdefault(clip.clip_id, row.number)) != row.number:
+            detail = (
+                f"{where} is {clip.clip_id}, as line {first} is: leave one of them out, or name "
+            )
+            failures.append(failed(clip, "same_name", detail + "another speaker or start_s"))
         else:
             clips.append(clip)
     if not clips and not failures:

@@ -23,6 +23,7 @@ from gridprep.corpora.base import (
     Corpus,
     FolderClaim,
     no_video,
+    require_folder,
     walk,
 )
 from gridprep.media.decode import VIDEO_SUFFIXES
@@ -34,7 +35,6 @@ from manifests.corpus_lists import (
     parse_speakers,
     speaker_of,
 )
-from manifests.errors import BadInput
 from manifests.grammar import sentence_of, stem_in
 from manifests.language import GRID as GRID_LANGUAGE
 from manifests.ordering import natural
@@ -90,8 +90,7 @@ def find_clips(corpus: str | os.PathLike[str]) -> Corpus:
     absent or holds no video at all (where it holds archives, the message says how to unpack them).
     """
     root = os.path.abspath(os.fspath(corpus))
-    if not os.path.isdir(root):
-        raise BadInput(f"{root} is not a folder", "give the folder that holds GRID")
+    require_folder(root, "GRID")
     videos: dict[str, list[tuple[str, str]]] = {}
     alignments: dict[str, list[tuple[str, str]]] = {}
     failures: list[ClipFailure] = []

@@ -90,14 +90,23 @@ class BuildReport:
 
 @dataclass(frozen=True)
 class Estimate:
-    """The result of `--dry-run`: clips, expected size and expected time of a build."""
+    """The result of `--dry-run`: clips, expected size and expected time of a build.
+
+    Attributes:
+        clips: number of all, those included that cannot be clips.
+        to_do: number of clips to work on.
+        failures: known already: of earlier builds, and of finding the clips.
+        sampled: number of clips that were tried.
+        sampled_failures: of those.
+    """
 
     clips: int
     to_do: int
-    failures_known: int
+    failures: tuple[ClipFailure, ...]
     size_bytes: float
     wall_s: float
     sampled: int
+    sampled_failures: tuple[ClipFailure, ...]
 
 
 @dataclass(frozen=True)
@@ -562,6 +571,7 @@ def estimate(options: BuildOptions, sample: int = 4) -> Estimate:
     planned = _planned_without_writing(options, selection.clips)
     tasks = planned.tasks
     size = wall_s = 0.0
+    sampled_failures: list[ClipFailure] = []
     chosen = tasks[:: max(1, len(tasks) // sample)][:sample]
     with tempfile.TemporaryDirectory() as folder:
         for i, task in enumerate([*chosen[:1], *chosen]):
@@ -570,6 +580,8 @@ def estimate(options: BuildOptions, sample: int = 4) -> Estimate:
             result: ClipResult = process_clip(scratch)
             if i:  # the first run loads libraries and models
                 wall_s += time.monotonic() - started_s
+                if failure := failure_among(result.state, task.targets):
+                    sampled_failures.append(failure)
                 size += sum(
                     file.size
                     for stage in result.state.stages.values()
@@ -577,10 +589,11 @@ def estimate(options: BuildOptions, sample: int = 4) -> Estimate:
                 )
     share = len(tasks) / max(len(chosen), 1)
     return Estimate(
-        clips=len(selection.clips),
+        clips=len(selection.clips) + len(selection.find_failures),
         to_do=len(tasks),
-        failures_known=len(planned.failures),
+        failures=(*selection.find_failures, *planned.failures),
         size_bytes=size * share,
         wall_s=wall_s * share / options.jobs,
         sampled=len(chosen),
+        sampled_failures=tuple(sampled_failures),
     )

@@ -161,7 +161,7 @@ def select(options: BuildOptions) -> Selection:
         failures = []
     if options.limit:
         clips = dealt(clips, options.limit)
-        failures = []
+        failures = failures[: options.limit] if not clips else []
     if not clips and not failures:
         found = ", ".join(sorted({c.speaker for c in corpus.clips}, key=natural)) or "none"
         raise BadInput(

@@ -115,6 +115,7 @@ def test_a_bad_row_is_a_failure_with_its_line(
         ),
         ("a.csv", "video,text\nx.mp4,a,b\n", "a.csv, line 2 has 3 cells, the first line 2"),
         ("a.csv", "video\n", "a.csv lists no video"),
+        ("a.csv", "", "a.csv is empty; its columns may be video, file_name, speaker,"),
         ("a.jsonl", '{"video": "x.mp4"}\n{"video":\n', "a.jsonl, line 2 is no JSON object"),
         ("a.jsonl", "[1]\n", "a.jsonl, line 1 is no JSON object .not an object."),
         ("a.mp4", "", "a.mp4 is neither a folder nor a list of videos"),
@@ -136,6 +137,24 @@ def test_two_clips_of_one_name_are_one_clip_and_a_failure(tmp_path: Path) -> Non
     (failure,) = found.failures
     assert failure.reason == "same_name"
     assert failure.detail == "anna/x.mp4: anna/x.mov is anna/x too; rename one of them"
+
+
+def test_a_clip_that_is_listed_twice_is_told_by_its_lines(tmp_path: Path) -> None:
+    touch(tmp_path, "x.mp4", "x.mov")
+    (tmp_path / "clips.csv").write_text("video,speaker\nx.mp4,a\nx.mp4,b\nx.mp4,a\nx.mov,a\n")
+    found = FOLDER.find(str(tmp_path))
+    assert [(clip.clip_id, Path(clip.video).name) for clip in found.clips] == [
+        ("a/x", "x.mp4"),
+        ("b/x", "x.mp4"),
+    ]
+    assert [(failure.reason, failure.detail) for failure in found.failures] == [
+        (
+            "same_name",
+            f"clips.csv, line {line}: {video} is a/x, as line 2 is: leave one of them out, or name "
+            "another speaker or start_s",
+        )
+        for line, video in ((4, "x.mp4"), (5, "x.mov"))
+    ]
 
 
 def test_ten_thousand_files_in_one_folder(tmp_path: Path) -> None:

@@ -255,7 +255,7 @@ def test_a_folder_goes_by_its_own_name_where_a_link_leads_to_it_too(make: Make) 
 
 
 def test_no_folder(tmp_path: Path) -> None:
-    with pytest.raises(BadInput, match="is not a folder"):
+    with pytest.raises(BadInput, match="nowhere does not exist"):
         find_clips(tmp_path / "nowhere")
     (tmp_path / "file").write_text("x")
     with pytest.raises(BadInput, match="is not a folder"):

@@ -170,7 +170,7 @@ def test_folders_that_cannot_be_are_one_line(corpus: Path, tmp_path: Path) -> No
         (
             tmp_path / "absent",
             "out",
-            "absent is not a folder; give the folder that holds your videos",
+            "absent does not exist; give the folder that holds your videos",
         ),
         (tmp_path / "empty", "out", "empty holds no video file"),
         (corpus, "file", "file is not a folder; choose an empty folder"),
@@ -219,6 +219,28 @@ def test_a_dry_run_estimates_and_writes_nothing(corpus: Path, stub: str) -> None
     assert (expected.clips, expected.to_do, expected.sampled) == (2, 2, 2)
     assert 1e6 < expected.size_bytes < 4e6  # noisy pictures
     assert 0 < expected.wall_s < 60
+
+
+def test_a_dry_run_tells_what_is_no_clip(corpus: Path, stub: str) -> None:
+    out = corpus.parent / "out"
+    (corpus / "list.csv").write_text(f"video\ngone.mp4\ns1/{STEMS['s1'][0]}.mpg\nbad.mpg\n")
+    (corpus / "bad.mpg").write_bytes(b"x")
+    arguments = ("build", "--corpus", corpus / "list.csv", "--out", out, "--landmarks", stub)
+    code, printed, _ = gridprep(*arguments, "--dry-run")
+    assert code == 0
+    absent, balance, tried, bad = printed.splitlines()
+    assert absent == "  1 × absent: e.g. corpus/gone: list.csv, line 2: gone.mp4 does not exist"
+    assert balance.startswith("3 clips, 2 to work on, 1 known failures; about ")
+    assert tried == "of the 2 clips tried:"
+    assert bad.startswith("  1 × not_media: e.g. corpus/bad: ")
+    code, printed, _ = gridprep(*arguments, "--dry-run", "--json")
+    told = json.loads(printed)
+    assert (told["clips"], told["failures_known"], told["sampled_failures"]) == (3, 1, 1)
+    # Nor does a limit leave nothing to say of a list of which nothing is there.
+    (corpus / "list.csv").write_text("video\ngone.mp4\n")
+    code, printed, _ = gridprep(*arguments, "--limit", "5")
+    assert code == 6
+    assert "gone.mp4 does not exist" in printed
 
 
 # -- a run ------------------------------------------------------------------------------------------
