@@ -19,7 +19,16 @@ def safe_name(text: str) -> str:
     """
     text = "".join(f"%{ord(c) & 0xFF:02X}" if 0xDC80 <= ord(c) <= 0xDCFF else c for c in text)
     text = _FORBIDDEN.sub("_", unicodedata.normalize("NFC", text)).strip("._ ")
-    if len(text.encode()) > LONGEST:
-        digest = hashlib.sha256(text.encode()).hexdigest()[:8]
-        text = text.encode()[: LONGEST - 9].decode("utf-8", "ignore") + "_" + digest
-    return text or "_"
+    return shortened(text, LONGEST) or "_"
+
+
+def shortened(text: str, most_bytes: int) -> str:
+    """A text of at most so many bytes of UTF-8; one that must be cut ends in a hash of the whole.
+
+    >>> shortened("short", 12), shortened("a very long name", 12)
+    ('short', 'a v_4e54041b')
+    """
+    if len(text.encode()) <= most_bytes:
+        return text
+    digest = hashlib.sha256(text.encode()).hexdigest()[:8]
+    return text.encode()[: most_bytes - 9].decode("utf-8", "ignore") + "_" + digest

@@ -9,6 +9,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TypeVar
 
+from gridprep.corpora.names import shortened
 from gridprep.exporting.sinks import Sink
 from manifests.console import Progress
 from manifests.errors import BadInput
@@ -83,12 +84,16 @@ class ExportJob:
 
 
 def ids(
-    rows: Iterable[FeatureRow], forbidden: str = UNSAFE, separator: str = "-"
+    rows: Iterable[FeatureRow],
+    forbidden: str = UNSAFE,
+    separator: str = "-",
+    most_bytes: int = 255,
 ) -> dict[str, str]:
     """Clip id → its name in a layout: speaker, separator, stem, with `_` for signs that it cannot hold.
 
     Args:
         forbidden: what a name must not hold, as the inside of a regular expression's brackets.
+        most_bytes: the longest name, in UTF-8.
 
     Raises:
         BadInput: two clips would get one name.
@@ -96,7 +101,7 @@ def ids(
     names: dict[str, str] = {}
     taken: dict[str, str] = {}
     for row in rows:
-        name = re.sub(f"[{forbidden}]", "_", f"{row.speaker}{separator}{row.stem}")
+        name = shortened(safe(f"{row.speaker}{separator}{row.stem}", forbidden), most_bytes)
         if name in taken:
             raise BadInput(
                 f"{taken[name]} and {row.clip_id} would both be {name}", "rename one of the clips"

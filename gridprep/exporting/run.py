@@ -99,6 +99,7 @@ def export(options: ExportOptions) -> ExportReport:
     if not is_remote(options.out):
         _check_apart(manifest.root, local_path(options.out))
     _check_present(clips, layout.features)
+    _check_name(options)
     name = safe(options.name or _corpus_name(manifest.root), r"\s,/\\")
     record = {
         "schema": "export",
@@ -135,6 +136,18 @@ def export(options: ExportOptions) -> ExportReport:
 def _check_apart(build: Path, out: Path) -> None:
     if os.path.realpath(build) == os.path.realpath(out):
         raise BadInput(f"--out {out} is the build", "choose a folder of its own for the export")
+
+
+def _check_name(options: ExportOptions) -> None:
+    """Raises `BadInput` where lists could not name the files of the export."""
+    where = options.seen_as or os.path.abspath(options.out)
+    try:
+        where.encode()
+    except UnicodeEncodeError:
+        raise BadInput(
+            f"--out {options.out} is not UTF-8, and lists name files by it",
+            "choose another one, or name the place that readers will see with --seen-as",
+        ) from None
 
 
 def _check_present(clips: Manifest, features: tuple[str, ...]) -> None:

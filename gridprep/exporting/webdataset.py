@@ -24,10 +24,13 @@ from manifests.console import Progress
 from manifests.manifest import FeatureRow
 from manifests.webdataset import HEADER, UNNAMED
 
+LONGEST_KEY = 80
+"""A tar file of the plain kind, which every reader knows, holds names of up to 100 bytes, suffix included."""
+
 
 def write(job: ExportJob) -> None:
     """Writes the layout, shard by shard, with nothing in memory but a file's buffer."""
-    names = ids(job.clips, UNSAFE + ".")
+    names = ids(job.clips, UNSAFE + ".", most_bytes=LONGEST_KEY)
     write_file(job.sink, HEADER, json.dumps(job.manifest.header, ensure_ascii=False, indent=2))
     per_shard = whole_number(job.options, "clips_per_shard", 1000)
     with Progress(len(job.clips), "export") as progress:
@@ -77,8 +80,9 @@ def _shard(
             values = row.to_dict()
             for field in ("paths", "extra_mels", "sha256"):
                 values.pop(field)
-            text = json.dumps(values, ensure_ascii=False).encode()
-            shard.addfile(_member(f"{key}.json", len(text)), io.BytesIO(text))
+            text = json.dumps(values, ensure_ascii=False)
+            content = text.encode("utf-8", "backslashreplace")  # a source's name need not be UTF-8
+            shard.addfile(_member(f"{key}.json", len(content)), io.BytesIO(content))
             for feature in sorted(row.paths):
                 path = row.path(feature)
                 # As readers of speech expect: `KEY.wav`.

@@ -55,6 +55,15 @@ def test_options_are_checked_before_anything_is_written(build: Path, tmp_path: P
     assert sorted(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("layout", ["kaldi", "lhotse"])
+def test_a_place_that_no_list_can_name_is_refused(build: Path, tmp_path: Path, layout: str) -> None:
+    out = tmp_path / "out\udcff"
+    assert "is not UTF-8, and lists name" in refused(build, "--layout", layout, "--out", out)
+    assert not out.exists()
+    arguments = ("export", build, "--layout", layout, "--out", out, "--seen-as", "/mnt/grid")
+    assert gridprep(*arguments)[0] == 0
+
+
 def test_a_folder_with_another_export_is_refused(build: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     assert gridprep("export", build, "--layout", "textgrid", "--out", out)[0] == 0

@@ -192,6 +192,24 @@ def test_shards_are_the_same_bytes_again(build: Path, tmp_path: Path) -> None:
         assert {(m.mtime, m.uid, m.uname) for m in shard} == {(0, 0, "")}
 
 
+def test_shards_take_long_names_and_sources_that_are_not_utf_8(tmp_path: Path) -> None:
+    long = "x" * 91 + "_01234567"
+    build = write_build(
+        tmp_path / "features", tuple(Said(long, f"{long}{n}", "train") for n in "ab")
+    )
+    text = (build / "manifest.jsonl").read_text().replace('a.mp4"', '\\udcff.mp4"')
+    (build / "manifest.jsonl").write_text(text)
+    out = exported(build, "webdataset", tmp_path / "wds")
+    with tarfile.open(out / "train-000000.tar") as shard:
+        keys = [member.name.partition(".")[0] for member in shard]
+        assert all(member.type == tarfile.REGTYPE for member in shard)
+    assert len(set(keys)) == 2
+    assert max(map(len, keys)) <= 80
+    found = {clip.clip_id: clip.source_path for clip in Manifest(out)}
+    assert found == {clip.clip_id: clip.source_path for clip in Manifest(build)}
+    assert sum("\udcff" in path for path in found.values()) == 1
+
+
 # --- auto-avsr -----------------------------------------------------------------------------------
 
 
