@@ -206,7 +206,6 @@ class MetricInfo:
             mean.
         note: sentence for captions on this configuration (the recognizer, the weights).
         libraries: distributions whose versions may change the value.
-        extra: pip extra that installs them, "" where the toolkit itself does.
         revision: raised when our code changes the value.
     """
 
@@ -228,7 +227,6 @@ class MetricInfo:
     pool: str = ""
     note: str = ""
     libraries: tuple[str, ...] = ()
-    extra: str = ""
     revision: int = 1
 
     @property

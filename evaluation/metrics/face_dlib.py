@@ -20,7 +20,6 @@ SOURCE: dict[str, Any] = {
     "citation": "King, dlib 19.3, 2017",
     "license": "BSL-1.0 (dlib), CC0 (weights)",
     "libraries": ("dlib",),
-    "extra": "dlib",
 }
 
 

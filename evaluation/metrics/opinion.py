@@ -90,7 +90,6 @@ class Dnsmos(Opinion):
         needs_reference=False,
         has_floor=True,
         libraries=("onnxruntime",),
-        extra="judges",
     )
 
     def of_sound(self, samples: Samples) -> Measured:

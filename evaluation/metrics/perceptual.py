@@ -73,7 +73,6 @@ class PesqWideBand(Metric):
         parameters={"mode": "wb", "sample_rate_hz": SCORING_RATE_HZ},
         decimals=2,
         libraries=("pesq",),
-        extra="pesq",
     )
 
     @classmethod

@@ -37,7 +37,6 @@ class SecondWordErrorRate(WordErrorRate):
         citation="Huggins-Daines et al. (PocketSphinx), ICASSP 2006",
         license="BSD-2-Clause (pocketsphinx, code and model)",
         libraries=("jiwer", "pocketsphinx"),
-        extra="judges",
     )
 
     @classmethod
@@ -76,7 +75,6 @@ class RecognizerAgreement(Recognition):
         ),
         group="recognition",
         libraries=("pocketsphinx",),
-        extra="judges",
     )
 
     def __init__(self, recognizer: Recognizer | None = None) -> None:
