@@ -58,6 +58,35 @@ def test_named_things_are_in_the_named_files(page: str) -> None:
     assert pairs or page != "CONTRIBUTING.md"
 
 
+def pages(*patterns: str) -> list[str]:
+    found = [path for pattern in patterns for path in ROOT.glob(pattern)]
+    return sorted(path.relative_to(ROOT).as_posix() for path in found)
+
+
+def anchors(page: Path) -> set[str]:
+    """Anchors that the headings of a page have on the usual hosts of repositories."""
+    headings = re.findall(r"^#+ (.*)$", page.read_text(encoding="utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", head.lower()).strip().replace(" ", "-") for head in headings}
+
+
+@pytest.mark.parametrize("page", pages("*.md", "docs/*.md", "*/weights/*.md", "*/weights/*/*.md"))
+def test_links_lead_somewhere(page: str) -> None:
+    broken = []
+    for link in re.findall(r"\]\(([^)\s]+)\)", text_of(page)):
+        name, _, anchor = link.partition("#")
+        target = (ROOT / page).parent / name if name else ROOT / page
+        found = target.exists() and (not anchor or anchor in anchors(target))
+        if not found and "://" not in link:
+            broken.append(link)
+    assert not broken
+
+
+def test_every_page_is_linked_from_the_readme() -> None:
+    readme = text_of("README.md")
+    assert pages("docs/*.md")
+    assert [page for page in pages("docs/*.md") if f"]({page})" not in readme] == []
+
+
 def test_rooms_of_the_architecture_name_modules() -> None:
     """What stands in a room is there. (A new module may wait for its line.)"""
     rooms = re.findall(
