@@ -12,9 +12,12 @@ def t_quantile(p: float, freedom: int) -> float:
     return float(special.stdtrit(freedom, p))
 
 
-def t_tail(value: float, freedom: int) -> float:
-    """The probability that Student's t exceeds a value."""
-    return float(special.stdtr(freedom, -value))
+def t_two_sided(difference: float, error: float, freedom: int) -> float:
+    """Two-sided p of a difference by its standard error; 1 where both are nothing, 0 where only the error
+    is."""
+    if error > 1e-12:
+        return 2 * float(special.stdtr(freedom, -abs(difference) / error))
+    return 1.0 if abs(difference) < 1e-12 else 0.0
 
 
 def normal_tail(value: float) -> float:

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evaluation.stats import intervals as statistics
-from evaluation.stats.distributions import t_quantile, t_tail
+from evaluation.stats.distributions import t_quantile, t_two_sided
 
 Array = NDArray[np.float64]
 
@@ -175,9 +175,5 @@ def _student(
             continue
         reach = (found.high[column] - found.low[column]) / 2
         error = reach / t_quantile(0.5 + confidence / 2, freedom)
-        mean = float(found.mean[column])
-        if error > 1e-12:
-            p[column] = 2 * t_tail(abs(mean) / error, freedom)
-        else:
-            p[column] = 1.0 if abs(mean) < 1e-12 else 0.0
+        p[column] = t_two_sided(float(found.mean[column]), error, freedom)
     return found.low, found.high, p

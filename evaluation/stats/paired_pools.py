@@ -11,7 +11,7 @@ from dataclasses import replace
 import numpy as np
 
 from evaluation.stats import intervals as statistics
-from evaluation.stats.distributions import t_quantile, t_tail
+from evaluation.stats.distributions import t_quantile, t_two_sided
 from evaluation.stats.paired import FEWEST_CLIPS, PairedMeans, inverted
 from evaluation.stats.pooling import POOLS, Estimator, jackknife, redrawn
 from manifests.records import Score
@@ -73,8 +73,4 @@ def _student(
     if np.isnan(error):
         return error, error, error
     reach = t_quantile(0.5 + confidence / 2, n - 1) * error
-    if error > 1e-12:
-        p = 2 * t_tail(abs(difference) / error, n - 1)
-    else:
-        p = 1.0 if abs(difference) < 1e-12 else 0.0
-    return difference - reach, difference + reach, p
+    return difference - reach, difference + reach, t_two_sided(difference, error, n - 1)

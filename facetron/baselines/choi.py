@@ -43,6 +43,7 @@ from facetron.inventory import ModuleEntry
 from facetron.model import encoders
 from facetron.model.config import FaceConfig, ProsodyConfig
 from facetron.model.discriminators import Judgment
+from facetron.model.losses import same_names
 from facetron.options import presets_of
 from facetron.systems import System, SystemConfig
 from facetron.train import augment
@@ -193,16 +194,10 @@ def matching_loss(voice: Tensor, face: Tensor, scale: Tensor, speakers: Sequence
     """
     logits = scale * product(voice, face.T)
     own = torch.eye(len(speakers), dtype=torch.bool, device=logits.device)
-    logits = logits.masked_fill(_same(speakers).to(logits.device) & ~own, -torch.inf)
+    logits = logits.masked_fill(same_names(speakers, speakers, logits.device) & ~own, -torch.inf)
     truth = torch.arange(len(speakers), device=logits.device)
     both = functional.cross_entropy(logits, truth) + functional.cross_entropy(logits.T, truth)
     return both / 2
-
-
-def _same(speakers: Sequence[str]) -> Tensor:
-    """(B, B) whether two clips have one speaker."""
-    numbers = torch.tensor([sorted(set(speakers)).index(name) for name in speakers])
-    return numbers[:, None] == numbers
 
 
 def k_way(likeness: Tensor, speakers: Sequence[str], k: int) -> float | None:
@@ -222,7 +217,7 @@ def k_way(likeness: Tensor, speakers: Sequence[str], k: int) -> float | None:
         0.5
     """
     likeness = likeness.double()
-    other = ~_same(speakers)
+    other = ~same_names(speakers, speakers, likeness.device)
     pool = int(other.sum(dim=1).min())
     if pool < k - 1:
         return None

@@ -14,6 +14,7 @@ from torch.nn.utils.parametrizations import spectral_norm
 
 from facetron.model.config import mel_spec
 from facetron.model.discriminators import Judgment
+from facetron.train.swap import partners
 from manifests.specs import MelSpec
 
 FACES = "faces"
@@ -157,10 +158,4 @@ def mean_features(real: Judgment, made: Judgment) -> Tensor:
 
 def others(speakers: Sequence[str]) -> list[int] | None:
     """Returns for each clip of a batch the next one of another speaker; None where all have one speaker."""
-    if len(set(speakers)) < 2:
-        return None
-    n = len(speakers)
-    return [
-        next(at % n for at in range(i + 1, i + n) if speakers[at % n] != speakers[i])
-        for i in range(n)
-    ]
+    return partners(speakers) if len(set(speakers)) > 1 else None

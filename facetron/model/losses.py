@@ -66,7 +66,7 @@ def contrastive_loss(
     a = functional.normalize(found.float(), dim=-1)
     b = functional.normalize(wanted.detach().float(), dim=-1)
     log_p = (product(a, b.T) / temperature).log_softmax(dim=1)
-    return _away_from_positives(log_p, _same(found_speakers, wanted_speakers, found.device))
+    return _away_from_positives(log_p, same_names(found_speakers, wanted_speakers, found.device))
 
 
 def speaker_contrast(found: Tensor, speakers: Sequence[str], temperature: float = 0.1) -> Tensor:
@@ -76,10 +76,10 @@ def speaker_contrast(found: Tensor, speakers: Sequence[str], temperature: float 
     unit = functional.normalize(found.float(), dim=-1)
     itself = torch.eye(len(unit), dtype=torch.bool, device=unit.device)
     log_p = (product(unit, unit.T) / temperature).masked_fill(itself, MASKED).log_softmax(dim=1)
-    return _away_from_positives(log_p, _same(speakers, speakers, unit.device) & ~itself)
+    return _away_from_positives(log_p, same_names(speakers, speakers, unit.device) & ~itself)
 
 
-def _same(these: Sequence[str], those: Sequence[str], device: torch.device) -> Tensor:
+def same_names(these: Sequence[str], those: Sequence[str], device: torch.device) -> Tensor:
     """(B, N) bool: whether two names are equal."""
     return torch.tensor([[x == y for y in those] for x in these], device=device)
 
