@@ -91,14 +91,18 @@ def _new_file(target: str) -> tuple[str, int]:
     folder, name = os.path.split(target)
     suffix = os.path.splitext(name)[1]
     flags = os.O_CREAT | os.O_EXCL | os.O_WRONLY | getattr(os, "O_BINARY", 0)
+    folder_made = False
     while True:
         path = os.path.join(folder, f"{TEMPORARY}{secrets.token_hex(6)}{suffix}")
         try:
             return path, os.open(path, flags, 0o666)
         except FileExistsError:
             continue
-        except FileNotFoundError:  # asked for only then: it costs as much as the file
+        except FileNotFoundError:
+            if folder_made:  # by a file system that takes no such name
+                raise
             os.makedirs(folder, exist_ok=True)
+            folder_made = True
 
 
 def check_writable(target: str | os.PathLike[str]) -> None:

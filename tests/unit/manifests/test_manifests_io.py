@@ -133,6 +133,18 @@ def test_bytes_are_written_whole_or_not_at_all(
     assert caught.value.filename == str(target / "a.npy")
 
 
+def test_a_file_system_that_takes_no_such_name_is_not_asked_for_ever(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(*_: object) -> int:
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
+
+    monkeypatch.setattr(os, "open", refused)
+    with pytest.raises(FileNotFoundError) as caught:
+        io.write_bytes(tmp_path / "new" / "a.npz", b"x")
+    assert caught.value.filename == str(tmp_path / "new" / "a.npz")
+
+
 def test_a_folder_that_is_a_file_names_the_target(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     target = tmp_path / "file" / "a.json"
