@@ -12,8 +12,7 @@ from evaluation.inputs.pairs import Pair, Samples
 from evaluation.models.las import UNSEEN_WEIGHTS, WEIGHTS, load_las
 from evaluation.models.las_decoding import BEAM, CTC_WEIGHT, HEARD, decode
 from evaluation.models.las_features import SPEC, features
-from evaluation.models.recognizer import AcousticRecognizer
-from evaluation.models.registry import Training
+from evaluation.models.recognizer import AcousticRecognizer, Training
 from evaluation.models.shipped import card_of
 from evaluation.models.weights import weights_sha256
 from manifests.corpus_names import GRID, SYNTHGRID

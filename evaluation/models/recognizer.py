@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
 from evaluation.inputs.pairs import Pair, Samples
 from manifests.records import RunClip
+
+Training = Mapping[str, frozenset[tuple[str, str]] | None]
+"""Corpus (`manifests.corpus_names`) → (speaker, stem) of its recordings that were trained on, None where
+nobody recorded which; nothing was heard of a corpus that is not named."""
 
 
 class Recognizer(Protocol):

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-from evaluation.models.recognizer import Recognizer
+from evaluation.models.recognizer import Recognizer, Training
 from manifests.errors import BadInput
 from manifests.records import RunClip
 
@@ -69,11 +69,6 @@ def clip_inputs(name: str, root: Path, clip: RunClip, *, of_recording: bool) -> 
     if name not in RECOGNIZERS:
         return [f"unknown recognizer {name}"]
     return _of_name(name).clip_inputs(root, clip, of_recording=of_recording)
-
-
-Training = Mapping[str, frozenset[tuple[str, str]] | None]
-"""Corpus (`manifests.corpus_names`) → (speaker, stem) of its recordings that were trained on, None where
-nobody recorded which; nothing was heard of a corpus that is not named."""
 
 
 def heard_in_training(name: str, parameters: dict[str, Any]) -> Training | None:

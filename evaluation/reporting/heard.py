@@ -12,6 +12,7 @@ from typing import Any
 from evaluation.inputs.build_files import corpus_name
 from evaluation.metrics.base import Metric
 from evaluation.models import registry
+from evaluation.models.recognizer import Training
 from evaluation.scoring.run import ScoredRun
 from manifests.corpus_names import GRID, LABELS
 from manifests.ordering import natural
@@ -97,7 +98,7 @@ def clips_by_corpus(scored: Sequence[ScoredRun]) -> dict[str, Clips]:
     }
 
 
-def _heard(name: str, training: registry.Training, corpus: str, clips: Clips) -> Heard:
+def _heard(name: str, training: Training, corpus: str, clips: Clips) -> Heard:
     meant = corpus or GRID
     recordings = training.get(meant, frozenset())
     if recordings is None:
