@@ -205,7 +205,10 @@ def way_up(frame: Any) -> tuple[int, bool]:
     Returns: quarter turns, counter-clockwise, that make it upright; and whether left and right are
     exchanged before that.
     """
-    stated = frame.side_data.get("DISPLAYMATRIX")
+    try:
+        stated = frame.side_data.get("DISPLAYMATRIX")
+    except ValueError:  # PyAV 18 does not know all kinds, such as the EXIF of cameras' JPEGs
+        return round(frame.rotation / 90) % 4, False
     if stated is None:
         return 0, False
     matrix = np.frombuffer(bytes(stated)[:36], np.int32).astype(np.float64)

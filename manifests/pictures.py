@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import io
 import os
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -128,30 +129,18 @@ def read_picture(path: str | os.PathLike[str]) -> Pictures | None:
     Returns: None where the file is no picture, or a moving one.
 
     Raises:
-        BadInput: the file is absent, is no regular file, cannot be read, or is a picture that nobody
-            here can decode.
+        BadInput: the file is absent, is no regular file, cannot be read, is cut off, or is a picture that
+            nobody here can decode.
     """
     path = os.fspath(path)
     try:
         if kind := kind_of_file(path):
             raise BadInput(f"{path} is {kind}, not a file", "give a file")
         heif = is_heif(path)
-        with open(path, "rb") as file:
-            # OpenCV 5 takes the first picture of a moving GIF for a still one.
-            gif = file.read(4) == b"GIF8"
     except FileNotFoundError:
         raise BadInput(f"{path} does not exist", "check the path") from None
     except OSError as error:
         raise BadInput(f"{path} cannot be read ({error.strerror})", "check the file") from None
-    import cv2
-
-    bgr = None if heif or gif else cv2.imread(path, cv2.IMREAD_COLOR)
-    if bgr is not None:
-        return np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB), np.uint8)
-    return _read_by_pillow(path, heif)
-
-
-def _read_by_pillow(path: str, heif: bool) -> Pictures | None:
     from PIL import Image, ImageOps, UnidentifiedImageError
 
     if heif:
@@ -160,17 +149,38 @@ def _read_by_pillow(path: str, heif: bool) -> Pictures | None:
 
             register_heif_opener()
     try:
-        with Image.open(path) as image:
-            if not heif and getattr(image, "n_frames", 1) > 1:
+        with warnings.catch_warnings(), Image.open(path) as image:
+            # Large pictures are welcome; those that are too large for it are left to OpenCV.
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            if image.format == "GIF" and getattr(image, "n_frames", 1) > 1:
                 return None
-            return np.asarray(ImageOps.exif_transpose(image).convert("RGB"), np.uint8)
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        if heif:
-            why = f"{path} is a HEIC or AVIF picture that cannot be read here"
-            raise BadInput(why, WITH_HEIF) from None
-        if isinstance(error, UnidentifiedImageError):
-            return None
-        raise BadInput(f"{path} is a picture that cannot be read ({error})", CONVERT) from None
+            if image.mode in EIGHT_BITS:
+                return np.asarray(ImageOps.exif_transpose(image).convert("RGB"), np.uint8)
+    except (UnidentifiedImageError, Image.DecompressionBombError):
+        pass
+    except (OSError, ValueError, SyntaxError) as error:
+        if not heif:
+            why = f"{path} is a picture that cannot be read ({error})"
+            raise BadInput(why, f"fetch it again, or {CONVERT}") from None
+    if heif:
+        raise BadInput(f"{path} is a HEIC or AVIF picture that cannot be read here", WITH_HEIF)
+    return _read_by_opencv(path)
+
+
+EIGHT_BITS = frozenset(
+    {"1", "L", "LA", "La", "P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr"}
+)
+"""Modes of Pillow that it turns into RGB as they look; of others it would cut off what is bright."""
+
+
+def _read_by_opencv(path: str) -> Pictures | None:
+    import cv2
+
+    try:
+        bgr = cv2.imread(path, cv2.IMREAD_COLOR)
+    except cv2.error:  # of more than 2³⁰ pixels
+        bgr = None
+    return None if bgr is None else np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB), np.uint8)
 
 
 KEY = "Comment"

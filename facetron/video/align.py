@@ -59,8 +59,8 @@ class AlignedVideo:
 
 
 @contextmanager
-def open_video(path: str | os.PathLike[str]) -> Iterator[Footage]:
-    """The pictures of a file. Raises `BadInput` naming it: no video, damaged, under 0.2 s, over ten
+def open_video(path: str | os.PathLike[str], least_frames: int = MIN_FRAMES) -> Iterator[Footage]:
+    """The pictures of a file. Raises `BadInput` naming it: no video, damaged, too short, over ten
     minutes."""
     with one_line(path):
         if os.path.isfile(path) and os.access(path, os.R_OK) and is_heif(path):
@@ -69,10 +69,10 @@ def open_video(path: str | os.PathLike[str]) -> Iterator[Footage]:
             )
         footage = Footage(path, MAX_S)
         try:
-            if len(footage) < MIN_FRAMES:
+            if len(footage) < least_frames:
                 raise BadInput(
                     f"{path} lasts {len(footage) / VIDEO_FPS:.2f} s",
-                    f"give {MIN_FRAMES / VIDEO_FPS} s or more",
+                    f"give {least_frames / VIDEO_FPS} s or more",
                 )
             yield footage
         finally:
@@ -145,7 +145,7 @@ class Aligner:
         """Stills of a picture (1) or a video (K): (K, 160, 160, 3), and notes. Raises `BadInput`."""
         picture = read_picture(path)
         if picture is None:
-            with open_video(path) as footage:
+            with open_video(path, least_frames=1) as footage:
                 found = self._aligned(footage, self._backend)
             return found.stills, found.notes
         picture = _bounded(picture)

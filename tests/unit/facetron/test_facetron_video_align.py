@@ -294,6 +294,12 @@ def test_stills_of_pictures_and_videos(
         assert still.shape == (1, 160, 160, 3)
         assert notes == ()
         assert np.abs(still[0].astype(int) - aligned.stills[0]).mean() < 8, name
+    # A face need not last: a video of one frame, and a picture that FFmpeg alone can read.
+    write_h264(tmp_path / "one.mp4", face[:1])
+    cv2.imwrite(str(tmp_path / "float.tiff"), face[0][..., ::-1].astype(np.float32) / 255)
+    for name in ("one.mp4", "float.tiff"):
+        still, _ = aligner.stills(tmp_path / name)
+        assert np.abs(still[0].astype(int) - aligned.stills[0]).mean() < 8, name
 
 
 def test_pictures_without_a_face_are_refused(tmp_path: Path, aligner: Aligner) -> None:

@@ -22,6 +22,7 @@ from manifests.mediafile import (
     shown_size,
     streams_of,
     upright,
+    way_up,
 )
 
 LOUD, SOFT = tone()[:, 0], 0.1 * tone()[:, 0]
@@ -133,3 +134,17 @@ def test_pictures_of_one_converter_are_those_of_one_for_every_frame(tmp_path: Pa
         assert np.array_equal(picture, other)
     stretched = frames[2][3].reformat(128, 48, format="rgb24", interpolation="BICUBIC")
     assert np.array_equal(upright(frames[2][3], Fraction(2)), stretched.to_ndarray())
+
+
+def test_what_a_camera_says_of_its_pictures_is_no_hindrance(tmp_path: Path) -> None:
+    """The EXIF of JPEGs, also of those in a video, is side data that PyAV 18 has no name for."""
+    from PIL import Image
+
+    picture = Image.fromarray(np.rot90(pictures(1)[0]))
+    said = picture.getexif()
+    said[0x0112] = 6  # a quarter turn clockwise
+    picture.save(tmp_path / "x.jpg", exif=said)
+    with opened(tmp_path / "x.jpg") as container:
+        frame = next(container.decode(video=0))
+    assert upright(frame).shape == (288, 360, 3)
+    assert way_up(frame) == (3, False)

@@ -41,18 +41,26 @@ def test_every_common_format_is_read(tmp_path: Path, suffix: str) -> None:
     assert off(read_picture(path)) < (4 if suffix != "gif" else 10)  # 256 colors
 
 
-def test_pictures_lying_on_their_side_are_turned(tmp_path: Path) -> None:
+def test_pictures_lying_on_their_side_are_turned(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
     lying = Image.fromarray(np.ascontiguousarray(np.rot90(PICTURE)))
     turned = lying.getexif()
     turned[0x0112] = 6  # a quarter turn clockwise
     for suffix in ("jpg", "png", "tiff"):
         lying.save(tmp_path / f"x.{suffix}", exif=turned)
         assert off(read_picture(tmp_path / f"x.{suffix}")) < 4
+    assert capfd.readouterr() == ("", "")  # OpenCV complains of the last one, and then reads it
 
 
 def test_sixteen_bits_and_transparency(tmp_path: Path) -> None:
     cv2.imwrite(str(tmp_path / "x.png"), PICTURE[..., ::-1].astype(np.uint16) * 257)
     assert off(read_picture(tmp_path / "x.png")) < 1
+    gray = cv2.cvtColor(PICTURE, cv2.COLOR_RGB2GRAY).astype(np.uint16) * 257
+    cv2.imwrite(str(tmp_path / "gray.png"), gray)
+    found = read_picture(tmp_path / "gray.png")
+    assert found is not None
+    assert np.abs(found - gray[..., None] / 257.0).max() < 2
     Image.fromarray(PICTURE).convert("RGBA").save(tmp_path / "y.png")
     assert off(read_picture(tmp_path / "y.png")) < 1
 
@@ -101,6 +109,11 @@ def test_what_cannot_be_read_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "cut.gif").write_bytes(data[: len(data) // 3])
     with pytest.raises(BadInput, match=r"cut\.gif is a picture that cannot be read"):
         read_picture(tmp_path / "cut.gif")
+    Image.fromarray(PICTURE).save(tmp_path / "cut.jpg")  # OpenCV fills the rest with gray
+    data = (tmp_path / "cut.jpg").read_bytes()
+    (tmp_path / "cut.jpg").write_bytes(data[: len(data) // 2])
+    with pytest.raises(BadInput, match=r"cut\.jpg is a picture that .*truncated.*; fetch it again"):
+        read_picture(tmp_path / "cut.jpg")
 
 
 def test_a_written_picture_carries_its_key(tmp_path: Path) -> None:
