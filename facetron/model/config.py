@@ -343,7 +343,8 @@ class ModelConfig:
     vocoder: VocoderConfig = field(default_factory=VocoderConfig)
     loss: LossConfig = field(default_factory=LossConfig)
     i2i: Literal["candidate", "literal", "mean", "random"] = "candidate"
-    """Choice of a face embedding, Eq. 6 (`facetron.model.i2i`)."""
+    """Nothing depends on it: synthesis chooses the face (`--face`, `facetron.model.i2i`). It stays because
+    the options of checkpoints, and the identity of trainings that are taken up again, have it."""
 
     def __post_init__(self) -> None:
         if self.prosody.embedding_size != self.face.embedding_size:
