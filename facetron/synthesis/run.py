@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from facetron import systems
 from facetron.synthesis.base import (
@@ -31,7 +31,6 @@ from facetron.synthesis.tasks import (
 )
 from facetron.vocoders.registry import AUTO
 from manifests.console import Progress
-from manifests.corpus_names import corpus_of
 from manifests.errors import BadInput, ToolkitError
 from manifests.io import sha256_file
 from manifests.manifest import Manifest, select
@@ -138,22 +137,20 @@ def synthesize(options: SynthesisOptions) -> SynthesisReport:
     ).told(options.text, options.durations, options.reader)
     built = Manifest(options.manifest)
     built.require_files()
-    manifest, header, rows = built.path, built.header, list(built)
-    tasks = _tasks(options, voice, rows, manifest)
-    voice.require([task.row for task in tasks], manifest)
+    rows = list(built)
+    tasks = _tasks(options, voice, rows, built.path)
+    voice.require([task.row for task in tasks], built.path)
     rule = "i2i" if options.face.startswith(SPEAKER) else options.face
-    faces = Faces(
-        voice, manifest.parent, rows, options.subset, rule, options.seed, options.face_clips
-    )
-    speakers = _speakers(voice, tasks, header.get("held_out_speakers") or ())
-    info = _info(options, voice, header, manifest, tasks, speakers)
+    faces = Faces(voice, built.root, rows, options.subset, rule, options.seed, options.face_clips)
+    speakers = _speakers(voice, tasks, built.held_out_speakers)
+    info = _info(options, voice, built, tasks, speakers)
     clips: list[RunClip] = []
     failures: list[ClipFailure] = []
     kept = 0
     with running(options.out, info):
         if options.swap:
             write_pairs(options.out / FILE, _pairs_of(tasks))
-        files = ClipFiles(options.out, manifest.parent, voice)
+        files = ClipFiles(options.out, built.root, voice)
         with Progress(len(tasks), "synthesize") as progress:
             # Batches are cut before it is known what is there already: a run taken up again computes
             # with the same companions, and so to the same bits.
@@ -255,19 +252,18 @@ def _speakers(
 def _info(
     options: SynthesisOptions,
     voice: SpeechSynthesizer,
-    header: dict[str, Any],
-    manifest: Path,
+    built: Manifest,
     tasks: Sequence[SynthesisTask],
     speakers: Sequence[Speaker],
 ) -> RunInfo:
     return RunInfo(
         name=options.name or _name(options, systems.get(voice.info.system).label, voice.notes),
         kind="control" if options.shuffle_lips else "model",
-        split=str(header.get("split", "")),
+        split=built.split,
         subset=options.subset,
         sample_rate_hz=voice.sample_rate_hz,
         n_expected=len(tasks),
-        manifest_sha256=sha256_file(manifest),
+        manifest_sha256=sha256_file(built.path),
         parameters={
             **voice.parameters(options.checkpoint, {item.name: item.seen for item in speakers}),
             "face": options.face,
@@ -282,7 +278,7 @@ def _info(
             "device": voice.device.type,
         },
         versions=versions("numpy", "torch"),
-        corpus=corpus_of(header),
+        corpus=built.corpus,
     )
 
 
