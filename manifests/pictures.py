@@ -156,10 +156,9 @@ def read_picture(path: str | os.PathLike[str]) -> Pictures | None:
                 return None
             if image.mode in EIGHT_BITS:
                 return np.asarray(ImageOps.exif_transpose(image).convert("RGB"), np.uint8)
-    except (UnidentifiedImageError, Image.DecompressionBombError):
-        pass
-    except (OSError, ValueError, SyntaxError) as error:
-        if not heif:
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        unknown = isinstance(error, (UnidentifiedImageError, Image.DecompressionBombError))
+        if not (heif or unknown):
             why = f"{path} is a picture that cannot be read ({error})"
             raise BadInput(why, f"fetch it again, or {CONVERT}") from None
     if heif:

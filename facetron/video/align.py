@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from gridprep.features import crops
 from gridprep.features.crop_store import CODECS
 from gridprep.landmarks import registry
-from gridprep.landmarks.base import WHO, LandmarkBackend
+from gridprep.landmarks.base import WHO, LandmarkBackend, require_upright
 from gridprep.media.footage import Footage as Footage
 from gridprep.media.footage import one_line
 from gridprep.media.scenes import scene_cuts, thumbnail
@@ -124,6 +124,7 @@ class Aligner:
         with one_line(footage.path):
             frames = registry.frames_for(self.landmarks.backend, footage)
             found = backend.detect(frames, self.landmarks.every)
+            require_upright(backend, found, frames)
             track = crops.track(found, self.landmarks, self.crop)
             still_frames = spread(len(footage), self.crop.face_every, MAX_STILLS)
             lips = np.empty((len(footage), self.crop.lips_px, self.crop.lips_px, 3), np.uint8)
@@ -153,6 +154,7 @@ class Aligner:
             landmarks = self._backend.detect(picture[None], 1)
             if not landmarks.found.any():
                 raise ClipError("align", "no_face", f"{path}: no face in the picture")
+            require_upright(self._backend, landmarks, picture[None])
             track = crops.track(landmarks, self.landmarks, self.crop)
         still = crops.cut(picture, crops.face_matrices(track, self.crop)[0], self.crop.face_px)
         return still[None], _several(path, landmarks)

@@ -11,7 +11,7 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
-from manifests.errors import BadInput
+from manifests.errors import BadInput, ClipError
 from manifests.records import POINT_NAMES, Landmarks
 
 Frames = NDArray[np.uint8]
@@ -77,6 +77,31 @@ class TellsUpright(Protocol):
         """Certainty of the face as it stands minus that of the face turned by 180°: below 0 the
         (H, W, 3) picture is upside down. None where no face is seen."""
         ...
+
+
+def require_upright(backend: LandmarkBackend, landmarks: Landmarks, frames: FrameSource) -> None:
+    """Raises `ClipError` (`align`, `upside_down`) for a clip whose pictures are upside down: landmark
+    backends find upright faces there all the same, and the lip crops show hair."""
+    if not isinstance(backend, TellsUpright):
+        return
+    known = np.zeros(0) if landmarks.certainty is None else landmarks.certainty
+    known = known[np.isfinite(known)]
+    if len(known) and float(np.median(known)) >= backend.upright_from:
+        return  # in nearly every clip; the margins below cost as much as four looks for landmarks
+    margin: float | None = None
+    for i in (len(frames) // 6, 5 * len(frames) // 6):
+        seen = backend.upright_margin(frames[i])
+        if seen is not None and seen >= 0:
+            return  # one upright picture is enough
+        if seen is not None:
+            margin = seen if margin is None else max(margin, seen)
+    if margin is not None:
+        raise ClipError(
+            "align",
+            "upside_down",
+            "the face is upside down",
+            {"upright_margin": round(margin, 2)},
+        )
 
 
 def looked_at(n_frames: int, every: int) -> NDArray[np.intp]:

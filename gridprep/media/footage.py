@@ -27,6 +27,7 @@ MAX_FPS = 240.0
 REMEDIES = {
     "no_face": "give one in which a face is seen from the front, a twentieth of the picture high or more",
     "face_lost": "cut it to where the face is seen",
+    "upside_down": "turn it (ffmpeg -i IN -vf hflip,vflip OUT)",
     "too_long": "cut it into parts",
     "too_large": "cut it into parts, or choose another backend with --landmarks",
     "size_changes": "encode it again at one size (ffmpeg -i IN -vf scale=1280:720 OUT.mp4), or cut it "

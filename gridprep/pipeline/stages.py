@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from gridprep.features import content, crops
 from gridprep.features.crop_store import encode, suffix_of
 from gridprep.features.prosody import prosody
-from gridprep.landmarks.base import FrameSource, LandmarkBackend, TellsUpright
+from gridprep.landmarks.base import LandmarkBackend, require_upright
 from gridprep.landmarks.registry import create, frames_for
 from gridprep.media import quality
 from gridprep.media.decode import Media, decode
@@ -286,31 +286,6 @@ def _audio(work: _Work) -> None:
     )
 
 
-def _require_upright(backend: LandmarkBackend, landmarks: Landmarks, frames: FrameSource) -> None:
-    """Raises `ClipError` for a clip whose pictures are upside down: landmark backends find upright
-    faces there all the same, and the lip crops show hair."""
-    if not isinstance(backend, TellsUpright):
-        return
-    known = np.zeros(0) if landmarks.certainty is None else landmarks.certainty
-    known = known[np.isfinite(known)]
-    if len(known) and float(np.median(known)) >= backend.upright_from:
-        return  # in nearly every clip; the margins below cost as much as four looks for landmarks
-    margin: float | None = None
-    for i in (len(frames) // 6, 5 * len(frames) // 6):
-        seen = backend.upright_margin(frames[i])
-        if seen is not None and seen >= 0:
-            return  # one upright picture is enough
-        if seen is not None:
-            margin = seen if margin is None else max(margin, seen)
-    if margin is not None:
-        raise ClipError(
-            "align",
-            "upside_down",
-            "the face is upside down",
-            {"upright_margin": round(margin, 2)},
-        )
-
-
 def _align(work: _Work) -> None:
     recipe = work.task.recipe
     spec = recipe.landmarks
@@ -318,7 +293,7 @@ def _align(work: _Work) -> None:
     frames = frames_for(spec.backend, work.video.frames)
     landmarks = work.landmarks = backend.detect(frames, spec.every)
     geometry = work.geometry
-    _require_upright(backend, landmarks, frames)
+    require_upright(backend, landmarks, frames)
     arrays = {
         "points_px": landmarks.points_px,
         "found": landmarks.found,

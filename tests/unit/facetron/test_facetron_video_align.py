@@ -223,6 +223,18 @@ def test_a_codec_without_decoder_has_a_remedy(tmp_path: Path, aligner: Aligner) 
         aligned_of(aligner, path)
 
 
+def test_a_face_on_its_head_is_refused_as_by_a_build(
+    tmp_path: Path, face: NDArray[np.uint8], aligner: Aligner
+) -> None:
+    """A face is found there all the same, and its hair would be read for lips."""
+    source = write_h264(tmp_path / "turned.mp4", face[:20, ::-1, ::-1])
+    with pytest.raises(BadInput, match=r"turned\.mp4: the face is upside down; turn it"):
+        aligned_of(aligner, source)
+    cv2.imwrite(str(tmp_path / "turned.png"), face[0, ::-1, ::-1, ::-1])
+    with pytest.raises(BadInput, match=r"turned\.png: the face is upside down; turn it"):
+        aligner.stills(tmp_path / "turned.png")
+
+
 def test_a_picture_is_no_video(tmp_path: Path, aligner: Aligner) -> None:
     path = tmp_path / "IMG_1234.HEIC"
     path.write_bytes(b"\x00\x00\x00\x1cftypheic\x00\x00\x00\x00mif1heicmiaf" + bytes(99))

@@ -14,9 +14,8 @@ import pytest
 from numpy.typing import NDArray
 
 from gridprep.landmarks import blazeface
-from gridprep.landmarks.base import checked_who, choose_face, nearest_face
+from gridprep.landmarks.base import checked_who, choose_face, nearest_face, require_upright
 from gridprep.landmarks.facemesh import AWAY_FRAMES, FacemeshBackend
-from gridprep.pipeline.stages import _require_upright
 from manifests.errors import BadInput, ClipError, MissingDependency
 from manifests.records import POINT_NAMES
 
@@ -279,7 +278,7 @@ def test_a_clip_that_is_surely_upright_is_not_asked_again(
         assert (np.median(known) < backend.upright_from) == refused
         if refused:
             with pytest.raises(ClipError, match="upside down"):
-                _require_upright(backend, found, frames)
+                require_upright(backend, found, frames)
         else:
-            _require_upright(backend, found, frames)
+            require_upright(backend, found, frames)
         assert len(asked) == 2 * refused
