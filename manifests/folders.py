@@ -1,9 +1,10 @@
-"""Check of an output folder: a command writes only into a new, an empty or its own folder."""
+"""Checks of an output folder: a command writes only into a new, an empty or its own folder, or next to the
+files of others."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from manifests.errors import BadInput
@@ -47,3 +48,27 @@ def check_own(
                 raise BadInput(
                     f"{root} is not empty ({entry.name}) and was not made as {what}", remedy
                 )
+
+
+def check_free(
+    folder: str | os.PathLike[str], names: Iterable[str], marks: Sequence[str], what: str
+) -> None:
+    """Refuses to overwrite files of others in a folder that may hold anything; writes nothing.
+
+    Args:
+        folder: the folder that the command will write into.
+        names: of the files that it will write.
+        marks: names of files that are all there where an earlier call of the command wrote them.
+        what: what the command makes, with its article, for messages: `a report`.
+
+    Raises:
+        BadInput: the folder is a file; or one of the files is there, and not all of the marks.
+    """
+    root, remedy = Path(folder), "choose another --out"
+    if os.path.lexists(root) and not root.is_dir():
+        raise BadInput(f"{root} is not a folder", remedy)
+    if all((root / mark).is_file() for mark in marks):
+        return
+    for name in names:
+        if os.path.lexists(root / name):
+            raise BadInput(f"{root / name} is there already, and not of {what}", remedy)

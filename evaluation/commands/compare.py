@@ -28,6 +28,7 @@ from evaluation.scoring.settings import read_settings
 from evaluation.stats import intervals as statistics
 from evaluation.stats import paired
 from manifests.errors import BadInput, MissingDependency
+from manifests.io import check_writable
 from manifests.outputs import Command
 
 
@@ -62,6 +63,7 @@ def compare(
     chosen, absent = select_told(metrics, read_settings(beside.runs, **models))
     if not any(m.info.ranks for m in chosen):
         raise BadInput("none of the chosen metrics ranks systems", "name others with --metrics")
+    check_writable(out / "compare.json")
     scored = beside.score(chosen, jobs)
     options = comparing.ComparisonOptions(interval, resamples, seed=seed)
     first, second = scored

@@ -120,6 +120,8 @@ def report(
     if not chosen:
         return MissingDependency.exit_code
     ranking = reports.ranking_metric(rank_by, chosen)
+    out = out or reports.default_out(runs)
+    reports.check_out(out, formats)
     scored = beside.score(chosen, jobs)
     options = TableOptions(interval, resamples, seed=seed)
     made = reports.build_report(
@@ -132,9 +134,7 @@ def report(
         sets,
         score_runs(others, chosen, jobs) if others else (),
     )
-    paths = reports.write_report(
-        made, out or reports.default_out(runs), formats, rank_by=ranking, n_clips=clips
-    )
+    paths = reports.write_report(made, out, formats, rank_by=ranking, n_clips=clips)
     if as_json:
         told = {
             "runs": [summary(item) for item in scored],

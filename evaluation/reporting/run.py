@@ -23,10 +23,18 @@ from evaluation.reporting.writers import EvaluationReport
 from evaluation.scoring.run import ScoredRun
 from evaluation.stats import intervals as statistics
 from manifests.errors import BadInput
-from manifests.io import write_json
+from manifests.folders import check_free
+from manifests.io import check_writable, write_json
 from manifests.versions import library_version
 
-FORMATS = ("md", "latex", "csv", "html")
+FILES = {
+    "md": ("report.md",),
+    "latex": ("report.tex",),
+    "csv": ("report.csv", "report_clips.csv"),
+    "html": ("report.html",),
+}
+"""Format → the files of a report."""
+FORMATS = tuple(FILES)
 RANKING = ("estoi", "stoi", "mcd")
 """Which metric chooses the clips to show, the first of these that was computed."""
 
@@ -135,6 +143,14 @@ def ranking_metric(name: str | None, metrics: Sequence[Metric]) -> MetricInfo:
     return metrics[0].info
 
 
+def check_out(out: Path, formats: Sequence[str]) -> None:
+    """Raises `BadInput` where a report would overwrite files of others, `OSError` where it could not be
+    written. Costs nothing, so it comes before the scoring."""
+    names = (name for form in formats for name in FILES[form])
+    check_free(out, (writers.DEFINITIONS, *names), (protocol.FILE,), "a report")
+    check_writable(out / protocol.FILE)
+
+
 def write_report(
     report: EvaluationReport,
     out: Path,
@@ -143,26 +159,27 @@ def write_report(
     rank_by: MetricInfo,
     n_clips: int,
 ) -> list[Path]:
-    """Writes `definitions.md`, `protocol.json`, `report.md`, `.tex`, `.csv` (and `report_clips.csv`) and
-    `.html`; returns their paths."""
+    """Writes `protocol.json`, by which the folder is known, `definitions.md` and `FILES` of the formats;
+    returns their paths."""
     paths = [out / writers.DEFINITIONS, out / protocol.FILE]
-    writers.write_definitions(paths[0], report)
     write_json(paths[1], report.protocol)
-    if "md" in formats:
-        paths.append(out / "report.md")
-        writers.write_markdown(paths[-1], report)
-    if "latex" in formats:
-        paths.append(out / "report.tex")
-        writers.write_latex(paths[-1], report)
-    if "csv" in formats:
-        paths += [out / "report.csv", out / "report_clips.csv"]
-        writers.write_summary_csv(paths[-2], report)
-        writers.write_clips_csv(paths[-1], report)
-    if "html" in formats:
-        from evaluation.reporting.page import write_page
+    writers.write_definitions(paths[0], report)
+    for form in FILES:
+        made = [out / name for name in FILES[form]] if form in formats else []
+        paths += made
+        if not made:
+            continue
+        if form == "md":
+            writers.write_markdown(made[0], report)
+        elif form == "latex":
+            writers.write_latex(made[0], report)
+        elif form == "csv":
+            writers.write_summary_csv(made[0], report)
+            writers.write_clips_csv(made[1], report)
+        else:
+            from evaluation.reporting.page import write_page
 
-        paths.append(out / "report.html")
-        write_page(paths[-1], report, rank_by=rank_by, n_clips=n_clips)
+            write_page(made[0], report, rank_by=rank_by, n_clips=n_clips)
     return paths
 
 

@@ -365,6 +365,24 @@ def test_command_options(two_systems: list[Path], tmp_path: Path) -> None:
         assert message in str(result.exception)
 
 
+def test_a_report_overwrites_no_file_of_others(two_systems: list[Path], tmp_path: Path) -> None:
+    out = tmp_path / "thesis"
+    out.mkdir()
+    (out / "report.tex").write_text("My thesis")
+    (out / "notes.md").write_text("Mine")
+    arguments = ("report", two_systems[1], "--metrics", "stoi", "--jobs", 0, "--out", out)
+
+    refused = run_cli(*arguments)
+    assert isinstance(refused.exception, BadInput)
+    assert "report.tex is there already, and not of a report" in str(refused.exception)
+    assert (out / "report.tex").read_text() == "My thesis"
+    assert not (two_systems[1] / "scores.jsonl").exists(), "known before the scoring"
+    assert sorted(path.name for path in out.iterdir()) == ["notes.md", "report.tex"]
+    assert run_cli(*arguments, "--format", "md,csv").exit_code == 0
+    assert run_cli(*arguments, "--format", "md,csv").exit_code == 0  # its own are overwritten
+    assert (out / "notes.md").read_text() == "Mine"
+
+
 def test_score_command_prints_counts(tmp_path: Path, make_run: Callable[..., Path]) -> None:
     root = make_run(tmp_path / "run", n_expected=5)
     (root / "wavs" / "s1_bbaf2n.wav").unlink()
