@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, Literal, TypeVar
@@ -11,7 +12,7 @@ import soundfile
 from numpy.typing import NDArray
 
 from manifests.errors import BadInput
-from manifests.io import atomic_path
+from manifests.io import write_bytes
 
 ADD_PEAK_CHUNK = 0x1050
 """libsndfile's SFC_SET_ADD_PEAK_CHUNK."""
@@ -98,15 +99,14 @@ def write_wav(
         # By hand: libsndfile scales floats by 32767, which changes samples that were 16 bit.
         scaled = np.rint(sound.astype(np.float64) * 32768)
         stored = np.clip(scaled, -32768, 32767).astype(np.int16)
-    with (
-        atomic_path(path) as temporary,
-        soundfile.SoundFile(temporary, "w", rate_hz, 1, encoding, format="WAV") as file,
-    ):
+    memory = io.BytesIO()  # libsndfile tells nothing of what is wrong with a disk
+    with soundfile.SoundFile(memory, "w", rate_hz, 1, encoding, format="WAV") as file:
         # libsndfile's chunk of peaks holds the time of writing: equal sound would be other bytes.
         soundfile._snd.sf_command(file._file, ADD_PEAK_CHUNK, soundfile._ffi.NULL, 0)
         if key:
             file.comment = key
         file.write(stored)
+    write_bytes(path, memory.getvalue())
 
 
 def wav_key(path: Path, n_samples: int) -> str:

@@ -1,5 +1,5 @@
 """Reads the stored features of a clip: sound, mel, F0 and energy, landmarks. Pictures are read by
-`manifests.pictures`.
+`manifests.pictures`. Makes the files of arrays.
 
 Every reader raises `BadInput` in one line that names the file, where it is absent, damaged or holds
 something else.
@@ -11,7 +11,7 @@ import contextlib
 import io
 import os
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -95,6 +95,21 @@ def open_arrays(
             raise ValueError("one array, no .npz")
         with stored:
             yield stored
+
+
+def npz(arrays: Mapping[str, Any]) -> bytes:
+    """An .npz in memory, for `manifests.io.write_bytes`: NumPy's own writers lose the errno of a full
+    disk."""
+    buffer = io.BytesIO()
+    np.savez(buffer, **arrays)
+    return buffer.getvalue()
+
+
+def npy(array: NDArray[Any]) -> bytes:
+    """A .npy in memory, as `npz`."""
+    buffer = io.BytesIO()
+    np.save(buffer, array)
+    return buffer.getvalue()
 
 
 def read_prosody(path: Path, content: bytes | None = None) -> Prosody:

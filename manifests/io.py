@@ -78,7 +78,10 @@ def _clean_up(temporary: str, target: str, error: BaseException) -> None:
     if isinstance(error, OSError) and (
         error.filename is None or TEMPORARY in os.fspath(error.filename)
     ):
-        error.filename = target
+        try:
+            error.filename = target
+        except AttributeError:  # PyAV's errors cannot be changed
+            raise OSError(error.errno, error.strerror, target) from None
 
 
 def _new_file(target: str) -> tuple[str, int]:

@@ -17,8 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from manifests.errors import BadInput
-from manifests.features import open_arrays
-from manifests.io import atomic_path
+from manifests.features import npz, open_arrays
+from manifests.io import write_bytes
 from manifests.manifest import FeatureRow
 from manifests.specs import Spec
 
@@ -172,9 +172,7 @@ def cached(row: FeatureRow, spec: WorldSpec) -> Float:
         )
     made = analyze(wave, spec)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with atomic_path(path) as temporary, temporary.open("wb") as file:
-            np.savez(file, features=made)
+        write_bytes(path, npz({"features": made}))
     except OSError as error:
         raise BadInput(
             f"{path} cannot be written ({error}): features of WORLD are kept beside the clips",

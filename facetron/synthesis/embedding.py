@@ -25,7 +25,8 @@ from facetron.checkpoints.checkpoint import CheckpointInfo
 from facetron.train.collapse import collapse_metrics
 from manifests.console import Progress
 from manifests.errors import BadInput
-from manifests.io import atomic_path, sha256_file
+from manifests.features import npz
+from manifests.io import sha256_file, write_bytes
 from manifests.manifest import FeatureRow, Manifest, select
 from manifests.records import ManifestRow
 from manifests.tables import write_csv
@@ -126,8 +127,7 @@ def write_npz(path: Path, embeddings: Embeddings) -> None:
         arrays[name] = np.array([getattr(row, name) for row in embeddings.rows], np.str_)
     arrays["seen"] = embeddings.seen
     arrays["info"] = np.array(json.dumps(embeddings.info, ensure_ascii=False), np.str_)
-    with atomic_path(path) as temporary, open(temporary, "wb") as file:
-        np.savez(file, **arrays)  # type: ignore[arg-type]
+    write_bytes(path, npz(arrays))
 
 
 def write_table(path: Path, embeddings: Embeddings) -> None:

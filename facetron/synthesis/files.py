@@ -21,8 +21,8 @@ from facetron.synthesis.stills import Face
 from facetron.synthesis.tasks import SynthesisTask
 from manifests.audio import wav_key, write_wav
 from manifests.errors import BadInput
-from manifests.features import open_arrays
-from manifests.io import atomic_path, sha256_file
+from manifests.features import npy, npz, open_arrays
+from manifests.io import sha256_file, write_bytes
 from manifests.records import RunClip
 from manifests.runs import content_key, run_clip
 
@@ -82,8 +82,7 @@ class ClipFiles:
         wav = self.root / task.path("wavs", ".wav")
         wav.unlink(missing_ok=True)
         assert task.lips is not None
-        with atomic_path(self.root / task.path("mels", ".npy")) as temporary:
-            np.save(temporary, spoken.mel)
+        write_bytes(self.root / task.path("mels", ".npy"), npy(spoken.mel))
         facts: dict[str, Any] = {
             "face": face.embedding,
             "voice": task.voice,
@@ -96,8 +95,7 @@ class ClipFiles:
         }
         if spoken.check is not None:
             facts |= {"confidence": spoken.check.confidence, "in_domain": spoken.check.is_grid}
-        with atomic_path(self.root / task.path("embeddings", ".npz")) as temporary:
-            np.savez(temporary, **facts)
+        write_bytes(self.root / task.path("embeddings", ".npz"), npz(facts))
         n_samples = self.samples(task)
         sound = np.pad(spoken.wave[:n_samples], (0, max(0, n_samples - len(spoken.wave))))
         write_wav(wav, sound, self.synthesizer.sample_rate_hz, key)

@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 
 from manifests.console import Progress
 from manifests.errors import BadInput
-from manifests.io import atomic_path, read_jsonl, write_jsonl
+from manifests.features import npy
+from manifests.io import read_jsonl, write_bytes, write_jsonl
 from manifests.mel import mel_spectrogram
 from manifests.records import ManifestRow
 from manifests.specs import VIDEO_FPS, MelSpec
@@ -112,8 +113,7 @@ def _rows_of(path: Path, folder: Path, speaker: str, out: Path, spec: MelSpec) -
         stem = f"{path.stem}-{digest[:8]}-{number:03d}"
         mel = mel_spectrogram(piece, spec)
         stored = f"mel/{speaker}/{stem}.npy"
-        with atomic_path(out / stored) as temporary:
-            np.save(temporary, mel)
+        write_bytes(out / stored, npy(mel))
         rows.append(
             ManifestRow(
                 speaker=speaker, gender="", stem=stem, sentence="", subset=subset, words=(),

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from manifests.errors import BadInput
+from manifests.features import npy
 from manifests.io import write_bytes
 from manifests.pictures import Pictures, read_pictures
 from manifests.specs import VIDEO_FPS
@@ -68,9 +69,7 @@ def encode(pictures: Pictures, codec: str, half_color: bool = False) -> bytes:
     if codec.startswith("mjpeg"):
         return _encode_mjpeg(pictures, int(codec[5:]), half_color)
     if codec == "npy":
-        buffer = io.BytesIO()
-        np.save(buffer, pictures)
-        return buffer.getvalue()
+        return npy(pictures)
     strip = pictures.reshape(-1, *pictures.shape[2:])
     image = _jpeg(strip, int(codec[4:])) if codec != "png" else _image(strip, ".png", [])
     return image.tobytes()

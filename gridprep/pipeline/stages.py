@@ -48,7 +48,7 @@ from gridprep.pipeline.state import (
     stamp,
 )
 from manifests.errors import BadInput, ClipError, ToolkitError
-from manifests.features import read_landmarks, read_prosody
+from manifests.features import npy, npz, read_landmarks, read_prosody
 from manifests.io import write_bytes
 from manifests.mel import DEFAULT, PRESETS, mel_spectrogram
 from manifests.records import Clip, ClipFailure, Landmarks, Prosody, WordSpan
@@ -228,19 +228,6 @@ class _Work:
         self.done.append(stage)
 
 
-def _npz(arrays: dict[str, Any]) -> bytes:
-    """A file of arrays in memory: NumPy's own writers lose the errno of a full disk."""
-    buffer = io.BytesIO()
-    np.savez(buffer, **arrays)
-    return buffer.getvalue()
-
-
-def _npy(array: NDArray[Any]) -> bytes:
-    buffer = io.BytesIO()
-    np.save(buffer, array)
-    return buffer.getvalue()
-
-
 def _decode(work: _Work) -> None:
     work.finish("decode", {}, flags=list(work.video.flags), qc=work.video.qc)
 
@@ -309,7 +296,7 @@ def _align(work: _Work) -> None:
         flags.append("several_faces")
     work.finish(
         "align",
-        {"landmarks": work.write(work.path("landmarks", ".npz"), _npz(arrays))},
+        {"landmarks": work.write(work.path("landmarks", ".npz"), npz(arrays))},
         flags=flags,
         qc={
             "found_share": round(geometry.found_share, 4),
@@ -373,11 +360,11 @@ def _mels(work: _Work) -> None:
             audio = quality.resampled(samples, recipe.audio.sample_rate_hz, spec.sample_rate_hz)
             mel = mel_spectrogram(audio, spec)
         artifact, folder = ("mel", "mel") if i == 0 else (f"mel:{name}", f"mel-{name}")
-        files[artifact] = work.write(work.path(folder, ".npy"), _npy(mel))
+        files[artifact] = work.write(work.path(folder, ".npy"), npy(mel))
         if i == 0:
             frames = int(mel.shape[-1])
     pitch = work.prosody = prosody(samples, _prosody_grid(recipe), recipe.prosody)
-    files["prosody"] = work.write(work.path("prosody", ".npz"), _npz(pitch.to_arrays()))
+    files["prosody"] = work.write(work.path("prosody", ".npz"), npz(pitch.to_arrays()))
     voiced = pitch.f0_hz[pitch.voiced]
     work.finish(
         "mels",

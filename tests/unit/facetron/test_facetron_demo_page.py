@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import re
+import resource
 from dataclasses import replace
 from pathlib import Path
 
@@ -264,3 +266,19 @@ def test_a_mel_picture_is_low_at_the_bottom() -> None:
     assert (both[4:6] == 255).all()
     with pytest.raises(BadInput, match="a mel of shape"):
         mel_picture(np.zeros((3, 0), np.float32), (0, 1))
+
+
+@pytest.mark.parametrize("n_bytes", [0, 2_000, 20_000])
+def test_a_full_disk_is_told_by_the_name_of_the_video(tmp_path: Path, n_bytes: int) -> None:
+    """FFmpeg's own error names nothing, or the temporary file, and cannot be changed."""
+    film = encoded(np.random.default_rng(0).integers(0, 255, (25, 64, 64, 3), np.uint8))
+    out = tmp_path / "001.mp4"
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (n_bytes, hard))
+    try:
+        with pytest.raises(OSError, match="too large") as caught:
+            write_mp4(out, film, np.zeros(16_000, np.float32), 16_000)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert (caught.value.errno, caught.value.filename) == (errno.EFBIG, str(out))
+    assert list(tmp_path.iterdir()) == []

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import resource
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +12,8 @@ import pytest
 import soundfile
 
 from manifests.audio import to_mono, write_wav
+from manifests.features import npy, npz
+from manifests.io import write_bytes
 
 
 @pytest.mark.parametrize("encoding", ["PCM_16", "FLOAT"])
@@ -51,3 +55,26 @@ def test_of_channels_that_cancel_each_other_the_loudest_is_taken() -> None:
 def test_an_average_of_channels_is_numpys_to_the_bit(channels: int) -> None:
     sound = np.random.default_rng(channels).normal(0, 0.3, (5000, channels)).astype(np.float32)
     np.testing.assert_array_equal(to_mono(sound).samples, sound.mean(axis=1, dtype=np.float32))
+
+
+def test_a_full_disk_is_told_as_such_and_leaves_what_was_there(tmp_path: Path) -> None:
+    """libsndfile's own error is `System error`, and NumPy's has no number."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    for name, write in (
+        ("x.wav", lambda path: write_wav(path, np.zeros(16_000), 16_000)),
+        ("x.npy", lambda path: write_bytes(path, npy(np.zeros(16_000)))),
+        ("x.npz", lambda path: write_bytes(path, npz({"a": np.zeros(16_000)}))),
+    ):
+        (tmp_path / name).write_text("as it was")
+        resource.setrlimit(resource.RLIMIT_FSIZE, (4096, hard))
+        try:
+            with pytest.raises(OSError, match="too large") as caught:
+                write(tmp_path / name)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        assert (caught.value.errno, caught.value.filename) == (
+            errno.EFBIG,
+            str(tmp_path / name),
+        )
+        assert (tmp_path / name).read_text() == "as it was"
+    assert len(list(tmp_path.iterdir())) == 3
