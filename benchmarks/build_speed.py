@@ -22,8 +22,9 @@ from benchmarks.children import peak_mb
 from gridprep.landmarks.registry import create
 from gridprep.media.decode import decode
 from gridprep.pipeline import stages as stage_module
+from gridprep.pipeline.planning import plan
 from gridprep.pipeline.recipe import ALL_STAGES, Recipe, expected_keys
-from gridprep.pipeline.run import plan, run
+from gridprep.pipeline.run import run
 from gridprep.pipeline.selection import BuildOptions, select, with_versions
 from gridprep.pipeline.stages import process_clip
 from gridprep.pipeline.state import ClipState, StageState, StateStore
@@ -84,7 +85,7 @@ def stages(corpus: Path, clips: int, scratch: Path) -> str:
     well, each clip is done three times, build and floors in turn, and the least counts."""
     options = _options(corpus, scratch / "stages", min(clips, 60), 1)
     with StateStore(options.out) as store:
-        tasks = plan(options, select(options).clips, store).tasks
+        tasks = list(plan(options, select(options).clips, store).tasks)
     backend = create(options.recipe.landmarks.backend)
     original = dict(stage_module._RUN)
     names = (*original, "whole", "decode alone", "landmarks alone")

@@ -18,8 +18,9 @@ import numpy as np
 
 from benchmarks.children import peak_mb
 from gridprep.pipeline.merge import merge as merge_shards
+from gridprep.pipeline.planning import plan
 from gridprep.pipeline.recipe import ALL_STAGES, Recipe, expected_keys
-from gridprep.pipeline.run import plan, write_manifest
+from gridprep.pipeline.run import write_manifest
 from gridprep.pipeline.selection import BuildOptions, checked, select
 from gridprep.pipeline.state import Artifact, ClipState, StageState, StateStore, stamp
 from manifests.console import format_table
@@ -124,9 +125,9 @@ def _options(folder: Path, out: str, shard: str = "") -> BuildOptions:
     )
 
 
-def simulate(folder: Path, count: int) -> int:
-    """Makes a corpus of empty videos and finished builds of its shards."""
-    names = [(s, stem) for s in SPEAKERS for stem in expected_stems_of(s)][:count]
+def simulate(folder: Path, count: int, of_speaker: int = 1_000) -> int:
+    """Makes a corpus of empty videos, at most so many of a speaker, and finished builds of its shards."""
+    names = [(s, stem) for s in SPEAKERS for stem in expected_stems_of(s)[:of_speaker]][:count]
     for speaker, stem in names:
         for path in (
             folder / "corpus" / speaker / f"{stem}.mpg",

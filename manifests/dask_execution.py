@@ -212,11 +212,12 @@ class DaskExecutor:
         """See the module for the promise."""
         if not items:
             return
+        items = list(items)  # Dask keeps them all anyway
         suspects: list[ItemT] = []
         try:
             with self._client(len(items)) as client:
                 # Longer names would travel with every item; pure=False because files are written.
-                futures = client.map(function, list(items), pure=False, batch_size=256)
+                futures = client.map(function, items, pure=False, batch_size=256)
                 waiting = dict(zip(futures, items, strict=True))
                 self._flying = waiting
                 del futures

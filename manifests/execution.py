@@ -81,6 +81,26 @@ def _die_with(parent: int) -> None:
     os._exit(1)
 
 
+class _Waiting(Generic[ItemT]):
+    """Items whose turn has not come: what a sequence makes of them only then is not in memory before."""
+
+    def __init__(self, items: Sequence[ItemT]) -> None:
+        self._coming, self._left = iter(items), len(items)
+        self._returned: deque[ItemT] = deque()
+
+    def __len__(self) -> int:
+        return self._left
+
+    def popleft(self) -> ItemT:
+        item = self._returned.popleft() if self._returned else next(self._coming)
+        self._left -= 1
+        return item
+
+    def appendleft(self, item: ItemT) -> None:
+        self._returned.appendleft(item)
+        self._left += 1
+
+
 class LocalExecutor:
     """Worker processes on this machine: joblib's loky, which imports afresh (libraries with threads
     hang after a fork) and replaces a worker whose memory has grown by 300 MB.
@@ -103,7 +123,7 @@ class LocalExecutor:
         os.environ.setdefault("PYTHONFAULTHANDLER", "")
         # Nor is a worker that is replaced for its memory's sake a sign of a fault.
         warnings.filterwarnings("ignore", "A worker stopped while some jobs", UserWarning)
-        waiting = deque(items)
+        waiting = _Waiting(items)
         stillborn = 0
         while waiting:
             suspects: deque[ItemT] = deque()
@@ -129,7 +149,7 @@ class LocalExecutor:
     def _run(
         self,
         function: Callable[[ItemT], ResultT],
-        waiting: deque[ItemT],
+        waiting: _Waiting[ItemT] | deque[ItemT],
         suspects: deque[ItemT],
         jobs: int,
         ahead: int,

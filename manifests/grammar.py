@@ -52,6 +52,8 @@ def stem_in(name: str) -> str | None:
     >>> stem_in("s1_bgah2p"), stem_in("id2_vcd_swwp2s"), stem_in("BBAF2N (1)"), stem_in("trailer")
     ('bgah2p', 'swwp2s', 'bbaf2n', None)
     """
+    if is_stem(name):  # as nearly all names of a corpus are
+        return name
     found = {part for part in re.split("[^a-z0-9]+", name.lower()) if is_stem(part)}
     return found.pop() if len(found) == 1 else None
 

@@ -52,10 +52,10 @@ def dealt(items: Sequence[SpokenT], limit: int) -> list[SpokenT]:
     many speakers as possible, in their original order; 0 is all."""
     if not 0 < limit < len(items):
         return list(items)
-    return [items[i] for i in _dealt((item.speaker for item in items), limit)]
+    return [items[i] for i in dealt_positions((item.speaker for item in items), limit)]
 
 
-def _dealt(speakers: Iterable[str], limit: int) -> list[int]:
+def dealt_positions(speakers: Iterable[str], limit: int) -> list[int]:
     """Positions of at most `limit` items, by the speaker of each; see `dealt`."""
     turns: Counter[str] = Counter()
     order = []
@@ -344,7 +344,7 @@ class Manifest(Sequence[FeatureRow]):
                 and not (flags and not flags & set(row.flags))
             ]
         if 0 < limit < len(chosen):
-            chosen = [chosen[i] for i in _dealt(map(rows.speaker_of, chosen), limit)]
+            chosen = [chosen[i] for i in dealt_positions(map(rows.speaker_of, chosen), limit)]
         return self._with(rows.taken(chosen), self.root, header)
 
     def to_dataframe(self) -> pd.DataFrame:

@@ -8,8 +8,10 @@ import re
 from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import groupby
 from typing import Literal, Protocol
 
+from gridprep.corpora.stored_clips import StoredClips, UnorderedClips
 from gridprep.media.decode import VIDEO_SUFFIXES
 from gridprep.media.expectation import ANY_CLIP, ClipExpectation
 from manifests.errors import BadInput, ClipError
@@ -77,7 +79,7 @@ class Corpus:
     """
 
     root: str
-    clips: tuple[Clip, ...]
+    clips: StoredClips
     failures: tuple[ClipFailure, ...] = ()
     claims: tuple[FolderClaim, ...] = ()
     duplicates: tuple[tuple[str, str], ...] = ()
@@ -194,7 +196,8 @@ class Recipe:
 
     def parse_speakers(self, text: str, found: Corpus) -> frozenset[str]:
         """Names separated by commas, each a speaker of the corpus."""
-        known = {clip.speaker for clip in found.clips} | {f.speaker for f in found.failures}
+        known = {speaker for speaker, _ in found.clips.names()}
+        known |= {failure.speaker for failure in found.failures}
         wanted = frozenset(name.strip() for name in text.split(",") if name.strip())
         if unknown := sorted(wanted - known):
             few = ", ".join(sorted(known, key=natural)[:8])
@@ -275,6 +278,12 @@ def walk(root: str) -> Iterator[Entry]:
                 plain = is_plain(entry)
                 yield Entry(relative, entry.name, entry.path, plain, is_litter(entry.name))
         stack += reversed(inner)
+
+
+def walk_folders(root: str) -> Iterator[list[Entry]]:
+    """The files of each folder that `walk` meets, without what is junk."""
+    for _, entries in groupby(walk(root), key=lambda entry: entry.folder):
+        yield [entry for entry in entries if not entry.junk]
 
 
 def is_plain(entry: os.DirEntry[str]) -> bool:
@@ -359,30 +368,37 @@ def failed(clip: Clip, reason: str, detail: str) -> ClipFailure:
 
 
 def ordered(
-    root: str, clips: list[Clip], failures: list[ClipFailure], **findings: object
+    root: str,
+    clips: Iterable[Clip] | UnorderedClips,
+    failures: list[ClipFailure],
+    **findings: object,
 ) -> Corpus:
     """A corpus with its clips in order. Of two clips of one name the first by path stays, the others
     become failures (`same_name`)."""
-    clips = sorted(
-        clips, key=lambda c: (natural(c.speaker), c.speaker, natural(c.stem), c.video, c.start_s)
-    )
-    kept: dict[str, Clip] = {}
-    for clip in clips:
-        first = kept.setdefault(clip.clip_id, clip)
-        if first is not clip:
-            detail = (
-                f"{os.path.relpath(clip.video, root)}: {os.path.relpath(first.video, root)} is "
-                f"{clip.clip_id} too; rename one of them"
-            )
-            failures.append(failed(clip, "same_name", detail))
+    unordered = clips if isinstance(clips, UnorderedClips) else UnorderedClips(clips)
+    kept = StoredClips.of(_in_order(root, unordered, failures))
     return replace(
         Corpus(
-            root,
-            tuple(kept.values()),
-            tuple(sorted(failures, key=lambda f: (natural(f.speaker), natural(f.stem)))),
+            root, kept, tuple(sorted(failures, key=lambda f: (natural(f.speaker), natural(f.stem))))
         ),
         **findings,  # type: ignore[arg-type]
     )
+
+
+def _in_order(root: str, clips: UnorderedClips, failures: list[ClipFailure]) -> Iterator[Clip]:
+    """The clips speaker by speaker; those whose name is taken are added to the failures."""
+    for speaker in sorted(clips.speakers(), key=lambda s: (natural(s), s)):
+        own = sorted(clips.of(speaker), key=lambda c: (natural(c.stem), c.video, c.start_s))
+        kept: dict[str, Clip] = {}
+        for clip in own:
+            first = kept.setdefault(clip.stem, clip)
+            if first is not clip:
+                detail = (
+                    f"{os.path.relpath(clip.video, root)}: {os.path.relpath(first.video, root)} is "
+                    f"{clip.clip_id} too; rename one of them"
+                )
+                failures.append(failed(clip, "same_name", detail))
+        yield from kept.values()
 
 
 def word_span(word: str, start_s: float, end_s: float) -> WordSpan:

@@ -31,6 +31,7 @@ from gridprep.corpora.base import (
     walk,
 )
 from gridprep.corpora.names import safe_name
+from gridprep.corpora.stored_clips import UnorderedClips
 from manifests.errors import BadInput
 from manifests.io import SUBSETS
 from manifests.mediafile import kind_of_file
@@ -96,7 +97,7 @@ class FolderRecipe(Recipe):
 
 
 def _walked(root: str) -> Corpus:
-    clips: list[Clip] = []
+    clips = UnorderedClips()
     failures: list[ClipFailure] = []
     junk = 0
     archives: list[str] = []
@@ -138,7 +139,7 @@ def _listed(root: str, path: str, look_around: bool) -> Corpus:
         look_around: whether to look for videos below `root` that the list does not name.
     """
     shown = os.path.basename(path)
-    clips: list[Clip] = []
+    clips = UnorderedClips()
     failures: list[ClipFailure] = []
     named: set[str] = set()
     lines: dict[str, int] = {}

@@ -12,7 +12,7 @@ from __future__ import annotations
 import os
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 
@@ -26,6 +26,7 @@ from gridprep.corpora.base import (
     require_folder,
     walk,
 )
+from gridprep.corpora.stored_clips import Grouped, StoredClips
 from gridprep.media.decode import VIDEO_SUFFIXES
 from gridprep.media.expectation import GRID_CLIP, ClipExpectation
 from manifests.corpus_lists import (
@@ -91,11 +92,10 @@ def find_clips(corpus: str | os.PathLike[str]) -> Corpus:
     """
     root = os.path.abspath(os.fspath(corpus))
     require_folder(root, "GRID")
-    videos: dict[str, list[tuple[str, str]]] = {}
-    alignments: dict[str, list[tuple[str, str]]] = {}
+    files = Grouped()  # of one speaker each, "" where GRID knows none
     failures: list[ClipFailure] = []
     archives: list[str] = []
-    junk = 0
+    junk = orphans = 0
     for entry in walk(root):
         name, path, claimed = entry.name, entry.path, _claimed(entry.folder)
         base, suffix = os.path.splitext(name)
@@ -108,76 +108,120 @@ def find_clips(corpus: str | os.PathLike[str]) -> Corpus:
             junk += entry.junk
             continue
         stem = stem_in(base)
-        if not is_video:
-            if entry.plain:
-                alignments.setdefault(stem or base.lower(), []).append((path, claimed))
+        if stem is not None and entry.plain:
+            files.add(speaker_of(stem) or "", (is_video, stem, path, claimed))
+        elif not is_video:
+            orphans += entry.plain
         elif not entry.plain:
             failures.append(
                 _strange(
                     root, path, claimed, "not_a_file", "a pipe, a socket or a device, not a file"
                 )
             )
-        elif stem is not None:
-            videos.setdefault(stem, []).append((path, claimed))
         else:
             why = f"{base!r} is not a sentence of GRID"
             failures.append(_strange(root, path, claimed, "not_a_stem", why))
-    if not videos and not failures:
+    pairing = _Pairing(root, files, failures)
+    clips = StoredClips.of(pairing.clips())
+    if not clips and not failures:
         raise no_video(root, archives, VIDEO_SUFFIXES)
-    clips: list[Clip] = []
-    duplicates: list[tuple[str, str]] = []
-    used: Counter[tuple[str, str, str, str]] = Counter()  # kind, folder, claimed, speaker
-    for stem in list(videos):
-        found = videos.pop(stem)  # what a million clips need is needed once
-        speaker = speaker_of(stem)
-        found.sort(key=lambda f: _preference(f[0], f[1], speaker or ""))
-        path, claimed = found[0]
-        relative = _relative(path, root)
-        duplicates += [(relative, _relative(other, root)) for other, _ in found[1:]]
-        if speaker is None:
-            why = f"no speaker of GRID has a clip {stem}"
-            failures.append(
-                ClipFailure(
-                    claimed or "?", stem, "find", "unknown_stem", f"{relative}: {why}", relative
-                )
-            )
-            continue
-        repairs = []
-        if claimed and claimed != speaker:
-            repairs.append("speaker_folder")
-        used["speaker_folder", os.path.dirname(relative), claimed, speaker] += 1
-        aligned = sorted(alignments.pop(stem, []), key=lambda a: (a[1] != speaker, a[0]))
-        if aligned:
-            path_of_words, claimed_words = aligned[0]
-            if claimed_words not in ("", speaker):
-                repairs.append("alignment_folder")
-            folder = _relative(os.path.dirname(path_of_words), root)
-            used["alignment_folder", folder, claimed_words, speaker] += 1
-        clips.append(
-            Clip(
-                speaker=speaker,
-                stem=stem,
-                video=path,
-                alignment=aligned[0][0] if aligned else "",
-                found_speaker=claimed,
-                repairs=tuple(repairs),
-                gender=gender_of(speaker),
-            )
-        )
+    used = pairing.used
     return Corpus(
         root=root,
-        clips=tuple(sorted(clips, key=lambda c: (natural(c.speaker), c.stem))),
+        clips=clips,
         failures=tuple(sorted(failures, key=lambda f: (natural(f.speaker), f.stem))),
         claims=tuple(
-            FolderClaim(kind, claimed, holds, n, folder, used[kind, folder, claimed, claimed])
+            FolderClaim(
+                kind,
+                claimed,
+                holds,
+                n,
+                _relative(folder, root),
+                used[kind, folder, claimed, claimed],
+            )
             for (kind, folder, claimed, holds), n in sorted(used.items())
             if claimed not in ("", holds)
         ),
-        duplicates=tuple(sorted(duplicates)),
-        orphan_alignments=sum(len(found) for found in alignments.values()),
+        duplicates=tuple(sorted(pairing.duplicates)),
+        orphan_alignments=orphans + pairing.orphans,
         junk_files=junk,
         archives=tuple(sorted(archives)),
     )
+
+
+class _Pairing:
+    """Videos and alignments of one stem are one clip.
+
+    Args:
+        files: speaker → (whether it is a video, stem, path, claimed speaker).
+        failures: what cannot be paired is added.
+
+    Attributes:
+        used: (kind, absolute folder, claimed speaker, true speaker) → files.
+        duplicates: see `Corpus`.
+        orphans: alignments whose stem has no video.
+    """
+
+    def __init__(self, root: str, files: Grouped, failures: list[ClipFailure]) -> None:
+        self._root, self._files, self._failures = root, files, failures
+        self.used: Counter[tuple[str, str, str, str]] = Counter()
+        self.duplicates: list[tuple[str, str]] = []
+        self.orphans = 0
+
+    def clips(self) -> Iterator[Clip]:
+        """The clips by speaker and stem; what is counted is complete when all have been taken."""
+        for speaker in sorted(self._files.groups(), key=natural):
+            videos: dict[str, list[tuple[str, str]]] = {}
+            alignments: dict[str, list[tuple[str, str]]] = {}
+            for is_video, stem, path, claimed in self._files.of(speaker):
+                (videos if is_video else alignments).setdefault(stem, []).append((path, claimed))
+            if speaker:
+                for stem in sorted(videos):
+                    yield self._clip(speaker, stem, videos[stem], alignments.pop(stem, []))
+            else:
+                self._failures += [self._unknown(stem, found) for stem, found in videos.items()]
+            self.orphans += sum(map(len, alignments.values()))
+
+    def _clip(
+        self, speaker: str, stem: str, found: list[tuple[str, str]], aligned: list[tuple[str, str]]
+    ) -> Clip:
+        video, claimed = self._chosen(found, speaker)
+        repairs = []
+        if claimed and claimed != speaker:
+            repairs.append("speaker_folder")
+        self._count("speaker_folder", video, claimed, speaker)
+        alignment = ""
+        if aligned:
+            alignment, claimed_words = min(aligned, key=lambda a: (a[1] != speaker, a[0]))
+            if claimed_words not in ("", speaker):
+                repairs.append("alignment_folder")
+            self._count("alignment_folder", alignment, claimed_words, speaker)
+        return Clip(
+            speaker=speaker,
+            stem=stem,
+            video=video,
+            alignment=alignment,
+            found_speaker=claimed,
+            repairs=tuple(repairs),
+            gender=gender_of(speaker),
+        )
+
+    def _unknown(self, stem: str, found: list[tuple[str, str]]) -> ClipFailure:
+        video, claimed = self._chosen(found, "")
+        relative = _relative(video, self._root)
+        why = f"{relative}: no speaker of GRID has a clip {stem}"
+        return ClipFailure(claimed or "?", stem, "find", "unknown_stem", why, relative)
+
+    def _chosen(self, found: list[tuple[str, str]], speaker: str) -> tuple[str, str]:
+        """The video of a clip and who its folder claims; further files are duplicates."""
+        if len(found) > 1:
+            found.sort(key=lambda f: _preference(f[0], f[1], speaker))
+            used, *others = (_relative(path, self._root) for path, _ in found)
+            self.duplicates += [(used, other) for other in others]
+        return found[0]
+
+    def _count(self, kind: str, path: str, claimed: str, speaker: str) -> None:
+        self.used[kind, path.rpartition("/")[0], claimed, speaker] += 1
 
 
 SYNTH_MARK = "synth.json"

@@ -35,9 +35,10 @@ from gridprep.corpora.base import (
     failed,
     ordered,
     require_folder,
-    walk,
+    walk_folders,
     word_span,
 )
+from gridprep.corpora.stored_clips import UnorderedClips
 from gridprep.corpora.text_files import read_text
 from manifests.errors import BadInput, ClipError
 from manifests.language import ENGLISH, normalized
@@ -98,43 +99,48 @@ class LrsRecipe(Recipe):
         """The clips, those of `pretrain` in parts. Reads the text files of `pretrain`."""
         require_folder(root, "main, pretrain, trainval or test")
         lists = _lists(root)
-        clips: list[Clip] = []
+        clips = UnorderedClips()
         failures: list[ClipFailure] = []
-        texts: dict[str, str] = {}
-        videos = []
-        for entry in walk(root):
-            if entry.junk:
-                continue
-            if entry.name.lower().endswith(".txt") and entry.folder:
-                texts[entry.relative[:-4]] = entry.path
-            elif match := _PLACE.fullmatch(entry.relative):
-                videos.append((entry, match))
-        if not videos:
+        seen: set[str] = set()  # of those in the lists
+        n_videos = orphans = 0
+        for entries in walk_folders(root):
+            texts = {
+                entry.base: entry.path
+                for entry in entries
+                if entry.name.lower().endswith(".txt") and entry.folder
+            }
+            for entry in entries:
+                match = _PLACE.fullmatch(entry.relative)
+                if match is None:
+                    continue
+                n_videos += 1
+                part, video, number = match.groups()
+                key = f"{video}/{number}"
+                if key in lists:
+                    seen.add(key)
+                clip = Clip(
+                    video,
+                    f"{part}_{number}",
+                    entry.path,
+                    texts.pop(entry.base, ""),
+                    subset=lists.get(key, "train") if part == "main" else _SUBSETS[part],
+                )
+                if part == "main" and lists and key not in lists:
+                    why = f"{entry.relative} is in no list of LRS2"
+                    failures.append(failed(clip, "unlisted", why))
+                elif part == "pretrain" and clip.alignment:
+                    _cut(clip, clips, failures)
+                else:
+                    clips.append(clip)
+            orphans += len(texts)
+        if not n_videos:
             raise BadInput(f"{root} holds no video of LRS", "give the folder that holds pretrain")
-        seen: set[str] = set()
-        for entry, match in videos:
-            part, video, number = match.groups()
-            key = f"{video}/{number}"
-            seen.add(key)
-            clip = Clip(
-                video,
-                f"{part}_{number}",
-                entry.path,
-                texts.pop(entry.relative[:-4], ""),
-                subset=lists.get(key, "train") if part == "main" else _SUBSETS[part],
-            )
-            if part == "main" and lists and key not in lists:
-                failures.append(failed(clip, "unlisted", f"{entry.relative} is in no list of LRS2"))
-            elif part == "pretrain" and clip.alignment:
-                _cut(clip, clips, failures)
-            else:
-                clips.append(clip)
         for key, subset in lists.items():
             if key not in seen:
                 video, _, number = key.partition("/")
                 clip = Clip(video, f"main_{number}", os.path.join(root, "main", f"{key}.mp4"))
                 failures.append(failed(clip, "absent", f"{key} is in the list {subset}, not here"))
-        return ordered(root, clips, failures, orphan_alignments=len(texts))
+        return ordered(root, clips, failures, orphan_alignments=orphans)
 
     def annotate(self, clip: Clip) -> Annotation:
         """The text of the file, or of the part that the clip is, with times where it has them."""
@@ -167,7 +173,7 @@ def _spans(words: Sequence[tuple[str, float, float]], start_s: float) -> tuple[W
     return tuple(spans)
 
 
-def _cut(clip: Clip, clips: list[Clip], failures: list[ClipFailure]) -> None:
+def _cut(clip: Clip, clips: UnorderedClips, failures: list[ClipFailure]) -> None:
     """Adds a clip of `pretrain`, in parts where it is longer than `MOST_S`."""
     try:
         words = parse(read_text(clip.alignment), clip.alignment).words

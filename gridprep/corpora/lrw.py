@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from gridprep.corpora.base import (
     Annotation,
@@ -24,9 +24,10 @@ from gridprep.corpora.base import (
     failed,
     ordered,
     require_folder,
-    walk,
+    walk_folders,
     word_span,
 )
+from gridprep.corpora.stored_clips import UnorderedClips
 from gridprep.corpora.text_files import read_text
 from gridprep.media.expectation import ClipExpectation
 from manifests.errors import BadInput, ClipError
@@ -49,30 +50,26 @@ class LrwRecipe(Recipe):
     def find(self, root: str) -> Corpus:
         """The clips with their subset; a video elsewhere is a failure."""
         require_folder(root, "ABOUT, ABSOLUTELY, …")
-        clips: list[Clip] = []
+        clips = UnorderedClips()
         failures: list[ClipFailure] = []
-        texts: dict[str, str] = {}
-        for entry in walk(root):
-            if entry.junk:
-                continue
-            if entry.name.endswith(".txt"):
-                texts[entry.relative[:-4]] = entry.path
-            elif entry.is_video:
+        orphans = 0
+        for entries in walk_folders(root):
+            texts = {entry.base: entry.path for entry in entries if entry.name.endswith(".txt")}
+            for entry in entries:
+                if not entry.is_video:
+                    continue
                 match = _PLACE.fullmatch(entry.relative)
                 if match is None:
                     clip = Clip("?", entry.base, entry.path)
                     why = f"{entry.relative} does not lie as WORD/train/WORD_00001.mp4"
                     failures.append(failed(clip, "unlisted", why))
                     continue
-                stem = f"{match[2]}_{entry.base}"
-                clips.append(Clip(match[1].lower(), stem, entry.path, subset=match[2]))
+                stem, text = f"{match[2]}_{entry.base}", texts.pop(entry.base, "")
+                clips.append(Clip(match[1].lower(), stem, entry.path, text, subset=match[2]))
+            orphans += len(texts)
         if not clips:
             raise BadInput(f"{root} holds no video of LRW", "give the folder lipread_mp4")
-        paired = []
-        for clip in clips:
-            relative = clip.video[len(root) :].lstrip("/").rsplit(".", 1)[0]
-            paired.append(replace(clip, alignment=texts.pop(relative, "")))
-        return ordered(root, paired, failures, orphan_alignments=len(texts))
+        return ordered(root, clips, failures, orphan_alignments=orphans)
 
     def annotate(self, clip: Clip) -> Annotation:
         """The word, around the middle of the clip for as long as the text file says."""

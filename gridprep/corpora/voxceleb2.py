@@ -14,11 +14,12 @@ corpus itself was not at hand.) Nobody wrote down what is said. `dev` is train; 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from gridprep.corpora.base import Corpus, Entry, Recipe, ordered, require_folder, walk
+from gridprep.corpora.base import Corpus, Recipe, ordered, require_folder, walk
+from gridprep.corpora.stored_clips import StoredClips
 from manifests.errors import BadInput
 from manifests.records import Clip
 from manifests.tables import read_table
@@ -41,23 +42,27 @@ class VoxCeleb2Recipe(Recipe):
         """The face tracks, with gender and set by `vox2_meta.csv` where it is there."""
         require_folder(root, "dev or test")
         meta: dict[str, tuple[str, str]] = {}
-        found: list[tuple[Entry, re.Match[str]]] = []
-        for entry in walk(root):
-            if entry.name == META:
-                meta = _meta(entry.path)
-            elif not entry.junk and (match := _PLACE.fullmatch(entry.relative)):
-                found.append((entry, match))
+        found = StoredClips.of(_tracks(root, meta))
         if not found:
             raise BadInput(f"{root} holds no video of VoxCeleb2", "give the folder with dev")
-        clips = []
-        for entry, match in found:
+        return ordered(root, (_described(clip, meta) for clip in found), [])
+
+
+def _tracks(root: str, meta: dict[str, tuple[str, str]]) -> Iterator[Clip]:
+    """The face tracks as they are met, with the set that their path names; what is known of the speakers
+    is added to `meta`."""
+    for entry in walk(root):
+        if entry.name == META:
+            meta.clear()
+            meta.update(_meta(entry.path))
+        elif not entry.junk and (match := _PLACE.fullmatch(entry.relative)):
             part, speaker, video, number = match.groups()
-            gender, where = meta.get(speaker, ("", ""))
-            subset = _SUBSETS[part or where]
-            clips.append(
-                Clip(speaker, f"{video}_{number}", entry.path, gender=gender, subset=subset)
-            )
-        return ordered(root, clips, [])
+            yield Clip(speaker, f"{video}_{number}", entry.path, subset=_SUBSETS[part or ""])
+
+
+def _described(clip: Clip, meta: dict[str, tuple[str, str]]) -> Clip:
+    gender, where = meta.get(clip.speaker, ("", ""))
+    return replace(clip, gender=gender, subset=clip.subset or _SUBSETS[where])
 
 
 def _meta(path: str) -> dict[str, tuple[str, str]]:

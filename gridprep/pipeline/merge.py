@@ -195,9 +195,9 @@ def _options(target: Path, shard: ShardBuild) -> BuildOptions:
 
 def _take(shard: ShardBuild, target: Path, store: StateStore, progress: Progress) -> None:
     """Takes the states and files of a shard over."""
-    made: set[Path] = set()
     with StateStore(shard.folder) as states:
         for batch in states.batches(BATCH):
+            made: set[Path] = set()
             for _, text, _ in batch:
                 for stage in decode_state(text).stages.values():
                     for file in stage.files.values():

@@ -13,21 +13,21 @@ import os
 import shutil
 import tempfile
 import time
+from array import array
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from gridprep.corpora.stored_clips import StoredClips
 from gridprep.pipeline import finished
 from gridprep.pipeline.lock import build_lock, sweep
+from gridprep.pipeline.planning import Plan, Tasks, plan
 from gridprep.pipeline.recipe import (
     ALL_STAGES,
     ClipTask,
-    expected_keys,
     failure_among,
-    is_done,
-    sources_current,
     with_upstreams,
 )
 from gridprep.pipeline.rows import (
@@ -109,60 +109,6 @@ class Estimate:
     sampled_failures: tuple[ClipFailure, ...]
 
 
-@dataclass(frozen=True)
-class Plan:
-    """The work of a build.
-
-    Attributes:
-        tasks: tasks of the clips that have stale stages.
-        current: number of clips that are up to date.
-        failures: number of known failures among those.
-        will_change: whether existing features will be replaced by others.
-        digest: of the clips and their states.
-    """
-
-    tasks: tuple[ClipTask, ...]
-    current: int
-    failures: tuple[ClipFailure, ...]
-    will_change: bool
-    digest: ListDigest
-
-
-def plan(options: BuildOptions, clips: Sequence[Clip], store: StateStore) -> Plan:
-    """Compares the stored states of the clips with the options of the build."""
-    parameters = options.recipe.stage_parameters()
-    targets = with_upstreams(options.targets)
-    tasks: list[ClipTask] = []
-    failures: list[ClipFailure] = []
-    will_change = False
-    digest = ListDigest()
-    common = finished.terms(parameters)
-    for clip in clips:
-        text, unsure, mark, files = store.remembered(clip.clip_id)
-        own = digest.add(clip, text)
-        known = not unsure and not options.redo and mark == finished.mark(own, common)
-        if known and finished.are_there(files, clip, options.out):
-            continue
-        task = ClipTask(clip, options.out, options.recipe, targets, text, unsure, options.redo)
-        state = task.state()
-        if is_done(task, state, parameters):
-            failure = failure_among(state, targets)
-            if failure is not None:
-                failures.append(failure)
-        else:
-            tasks.append(task)
-            will_change = will_change or _replaces(task, state, parameters)
-    return Plan(tuple(tasks), len(clips) - len(tasks), tuple(failures), will_change, digest)
-
-
-def _replaces(task: ClipTask, state: ClipState, parameters: dict[str, str]) -> bool:
-    """Whether a task may replace existing features by others."""
-    if state.stages and not sources_current(state, task.clip):
-        return True
-    keys = expected_keys(state, task.clip, parameters)
-    return any(done.key != keys[stage] for stage, done in state.stages.items())
-
-
 def run(options: BuildOptions) -> BuildReport:
     """Runs a build (all stages, then the manifest) or some of its stages.
 
@@ -196,7 +142,7 @@ def run(options: BuildOptions) -> BuildReport:
                 _check_failures(options, failures)
             sweep(Path(options.out))  # where a worker died in the middle of a file
         elif set(options.targets) == set(ALL_STAGES):
-            report = _unchanged(options, selection, store, planned.digest, started_s)
+            report = _unchanged(options, selection, store, planned, started_s)
             if report is not None:
                 return report
         if set(options.targets) == set(ALL_STAGES):
@@ -204,7 +150,9 @@ def run(options: BuildOptions) -> BuildReport:
                 options, selection, store, overrides, len(planned.tasks), started_s
             )
         total = len(selection.clips) + len(selection.find_failures)
-        order = {clip.clip_id: i for i, clip in enumerate(selection.clips)}
+        failed = {failure.clip_id for failure in failures}
+        ids = enumerate(_ids(selection.clips))
+        order = {clip_id: i for i, clip_id in ids if clip_id in failed}
         failures.sort(key=lambda f: order.get(f.clip_id, -1))
         return BuildReport(
             clips=total,
@@ -220,17 +168,21 @@ def _unchanged(
     options: BuildOptions,
     selection: Selection,
     store: StateStore,
-    digest: ListDigest,
+    planned: Plan,
     started_s: float,
 ) -> BuildReport | None:
     """The report of a build with nothing to do whose lists are already what they would become; None
     where they must be written."""
-    listed = {safe_id(clip.clip_id) for clip in selection.clips}
-    listed |= {safe_id(failure.clip_id) for failure in selection.find_failures}
-    if store.listed() != listed:
+    others = {safe_id(failure.clip_id) for failure in selection.find_failures}
+    if others:  # two clips of one name are a clip and a failure
+        others -= {clip_id for clip_id in _ids(selection.clips) if clip_id in others}
+    expected = len(selection.clips) + len(others)
+    listed = planned.listed + sum(map(store.is_listed, others))
+    if not listed == expected == store.count_listed():
         return None
     files = files_digest(options.out)
-    whole = digest.hexdigest(_list_header(options, selection), selection.find_failures)
+    header = _list_header(options, selection, _header(options, selection))
+    whole = planned.digest.hexdigest(header, selection.find_failures)
     if not files or store.written() != (whole, files):
         return None
     _, failures = read_jsonl(os.path.join(options.out, FAILURES), "failures", ClipFailure)
@@ -250,7 +202,7 @@ def _unchanged(
 
 
 def _execute(
-    options: BuildOptions, tasks: Sequence[ClipTask], store: StateStore, n_failures: int
+    options: BuildOptions, tasks: Tasks, store: StateStore, n_failures: int
 ) -> Iterator[tuple[str, ClipFailure | None]]:
     """Runs the tasks with progress and stores what comes back; yields (clip id, its failure if the
     stages asked for have one)."""
@@ -259,9 +211,9 @@ def _execute(
         options.backend,
         options.jobs,
         options.scheduler,
-        Shared(os.path.join(options.out, STATE_FOLDER), tasks[0].clip.video),
+        Shared(os.path.join(options.out, STATE_FOLDER), tasks.clips[0].video),
     )
-    store.mark_unsure(task.clip.clip_id for task in tasks)
+    store.mark_unsure(_ids(tasks.clips))
     results = executor.map(process_clip, tasks)
     with contextlib.closing(results), Progress(len(tasks), "build") as progress:
         for result in results:
@@ -321,6 +273,10 @@ def _retire_manifest(out: str) -> None:
             os.unlink(os.path.join(out, name))
 
 
+def _ids(clips: StoredClips) -> Iterator[str]:
+    return (f"{speaker}/{stem}" for speaker, stem in clips.names())
+
+
 class _Lists:
     """The clips of the manifest: every selected clip, and every clip listed before that is still
     current."""
@@ -337,40 +293,50 @@ class _Lists:
         self._parameters = options.recipe.stage_parameters()
         self._common = finished.terms(self._parameters)
         self._finished: list[tuple[str, bytes, str]] = []
-        self.listed: set[str] = set()
+        self._listed_failures: list[str] = []
+        self._listed_clips = array("I")
         self.kept = 0
         self.dropped: Counter[str] = Counter()
         self.digest = ListDigest()
 
     def results(self) -> Iterator[Result]:
         """Rows and failures, those of the corpus first, then by speaker and stem."""
-        before = self._store.listed()
-        selected = {clip.clip_id for clip in self._selection.clips}
+        corpus, store = self._selection.corpus, self._store
+        left = store.count_listed()
         found = {id(failure) for failure in self._selection.find_failures}
-        for failure in self._selection.corpus.failures:
-            if id(failure) in found or safe_id(failure.clip_id) in before:
-                self._list(failure.clip_id, before, kept=id(failure) not in found)
+        told: set[str] = set()  # a clip of the same name was not what was listed
+        for failure in corpus.failures:
+            clip_id, chosen = safe_id(failure.clip_id), id(failure) in found
+            listed = clip_id not in told and store.is_listed(clip_id)
+            told.add(clip_id)
+            if chosen or listed:
+                left -= listed
+                self.kept += not chosen
+                self._listed_failures.append(clip_id)
                 yield failure, None
-        for clip in self._selection.corpus.clips:
-            if clip.clip_id in selected:
-                self._list(clip.clip_id, before, kept=False)
-                yield self._result(clip)
-            elif clip.clip_id in before:
-                result = self._earlier(clip)
-                before.discard(clip.clip_id)
-                if isinstance(result, str):
-                    self.dropped[result] += 1
-                else:
-                    self._list(clip.clip_id, before, kept=True)
-                    yield result
+        selected = iter(self._selection.clips.places)
+        following = next(selected, None)
+        for place, clip in enumerate(corpus.clips):
+            chosen = place == following
+            if chosen:
+                following = next(selected, None)
+            listed = left > 0 and clip.clip_id not in told and store.is_listed(clip.clip_id)
+            left -= listed
+            result = self._result(clip) if chosen else self._earlier(clip) if listed else None
+            if isinstance(result, str):
+                self.dropped[result] += 1
+            elif result is not None:
+                self.kept += not chosen
+                self._listed_clips.append(place)
+                yield result
         self._store.set_finished(self._finished)
-        if before:
-            self.dropped["no longer in the corpus"] = len(before)
+        if left:
+            self.dropped["no longer in the corpus"] = left
 
-    def _list(self, clip_id: str, before: set[str], kept: bool) -> None:
-        self.listed.add(safe_id(clip_id))
-        before.discard(safe_id(clip_id))
-        self.kept += kept
+    def listed(self) -> Iterator[str]:
+        """The clips that `results` gave."""
+        yield from self._listed_failures
+        yield from _ids(self._selection.corpus.clips.taken(self._listed_clips))
 
     def _subset(self, clip: Clip) -> str:
         split = self._selection.split
@@ -385,7 +351,7 @@ class _Lists:
             return replace(
                 failure, video=relative_to(self._selection.corpus.root, clip.video)
             ), None
-        text, unsure, mark, _ = self._store.remembered(clip.clip_id)
+        text, unsure, mark, *_ = self._store.remembered(clip.clip_id)
         expected = finished.mark(self.digest.add(clip, text), self._common)
         state = decode_state(text)
         doubt: ClipFailure | None = None
@@ -447,7 +413,7 @@ def write_manifest(
             added = (result for result, _ in results)
         for one in added:
             writer.add(one)
-    store.set_listed(lists.listed)
+    store.set_listed(lists.listed())
     report = BuildReport(
         clips=writer.rows + len(writer.failures),
         rows=writer.rows,
@@ -462,7 +428,8 @@ def write_manifest(
     )
     files = files_digest(options.out)
     if options.targets and not overrides and not lists.kept:
-        whole = lists.digest.hexdigest(_list_header(options, selection), selection.find_failures)
+        known = _list_header(options, selection, header)
+        whole = lists.digest.hexdigest(known, selection.find_failures)
         store.set_written(whole, files)
     provenance = os.path.join(options.out, PROVENANCE)
     write_json(provenance, _provenance(options, selection, report, files.split()[0]))
@@ -489,10 +456,12 @@ def _header(options: BuildOptions, selection: Selection) -> dict[str, Any]:
     }
 
 
-def _list_header(options: BuildOptions, selection: Selection) -> dict[str, Any]:
+def _list_header(
+    options: BuildOptions, selection: Selection, header: dict[str, Any]
+) -> dict[str, Any]:
     """What the lists follow from beside the clips and their states."""
     return {
-        **_header(options, selection),
+        **header,
         "corpus": selection.corpus.root,
         "recipe": options.recipe.to_dict(),
         "stages": options.recipe.stage_parameters(),
@@ -553,26 +522,29 @@ def _provenance(
     }
 
 
-def _planned_without_writing(options: BuildOptions, clips: Sequence[Clip]) -> Plan:
-    """The plan of a build that is not to be run: its folder is read if it is there, and never written."""
+def _planned_without_writing(
+    options: BuildOptions, clips: StoredClips, sample: int
+) -> tuple[Plan, list[ClipTask]]:
+    """The plan of a build that is not to be run, and up to `sample` of its tasks: its folder is read if
+    it is there, and never written."""
     with tempfile.TemporaryDirectory() as folder:
         state = os.path.join(options.out, STATE_FOLDER, STATE_FILE)
         if os.path.exists(state):
             os.mkdir(os.path.join(folder, STATE_FOLDER))
             shutil.copyfile(state, os.path.join(folder, STATE_FOLDER, STATE_FILE))
         with StateStore(folder) as store:
-            return plan(options, clips, store)
+            planned = plan(options, clips, store)
+            every = max(1, len(planned.tasks) // sample)
+            return planned, list(planned.tasks[::every][:sample])
 
 
 def estimate(options: BuildOptions, sample: int = 4) -> Estimate:
     """Estimates size and time of a build by building a few clips in a temporary folder."""
     options = checked(options)
     selection = select(options)
-    planned = _planned_without_writing(options, selection.clips)
-    tasks = planned.tasks
+    planned, chosen = _planned_without_writing(options, selection.clips, sample)
     size = wall_s = 0.0
     sampled_failures: list[ClipFailure] = []
-    chosen = tasks[:: max(1, len(tasks) // sample)][:sample]
     with tempfile.TemporaryDirectory() as folder:
         for i, task in enumerate([*chosen[:1], *chosen]):
             started_s = time.monotonic()
@@ -587,10 +559,10 @@ def estimate(options: BuildOptions, sample: int = 4) -> Estimate:
                     for stage in result.state.stages.values()
                     for file in stage.files.values()
                 )
-    share = len(tasks) / max(len(chosen), 1)
+    share = len(planned.tasks) / max(len(chosen), 1)
     return Estimate(
         clips=len(selection.clips) + len(selection.find_failures),
-        to_do=len(tasks),
+        to_do=len(planned.tasks),
         failures=(*selection.find_failures, *planned.failures),
         size_bytes=size * share,
         wall_s=wall_s * share / options.jobs,

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from importlib import resources
 
 from gridprep.corpora.base import Corpus, CorpusRecipe
 from gridprep.corpora.registry import recipe_for
+from gridprep.corpora.stored_clips import StoredClips
 from gridprep.features.crop_store import suffix_of
 from gridprep.landmarks import registry
 from gridprep.pipeline.recipe import ALL_STAGES, Recipe, with_upstreams
@@ -16,9 +18,9 @@ from gridprep.pipeline.state import STATE_FOLDER
 from manifests.dask_execution import create_executor
 from manifests.errors import BadInput
 from manifests.folders import check_own
-from manifests.manifest import dealt
+from manifests.manifest import dealt_positions
 from manifests.ordering import natural
-from manifests.records import Clip, ClipFailure
+from manifests.records import ClipFailure
 from manifests.shards import Shard
 from manifests.splits.frozen import Split, load, load_file
 from manifests.versions import library_version
@@ -66,7 +68,7 @@ class Selection:
 
     corpus: Corpus
     split: Split | None
-    clips: tuple[Clip, ...]
+    clips: StoredClips
     find_failures: tuple[ClipFailure, ...]
 
 
@@ -149,27 +151,32 @@ def select(options: BuildOptions) -> Selection:
     chosen = ",".join(options.speakers)
     wanted = recipe.parse_speakers(chosen, corpus) if chosen else frozenset()
     only = set(options.only)
-    clips = [
-        clip
-        for clip in corpus.clips
-        if (not wanted or clip.speaker in wanted)
-        and (not only or clip.clip_id in only)
-        and (split is None or split.subset_of(clip.speaker, clip.stem) is not None)
-    ]
+    clips = corpus.clips.taken(
+        position
+        for position, (speaker, stem) in enumerate(corpus.clips.names())
+        if (not wanted or speaker in wanted)
+        and (not only or f"{speaker}/{stem}" in only)
+        and (split is None or split.subset_of(speaker, stem) is not None)
+    )
     failures = [f for f in corpus.failures if not wanted or f.speaker in wanted]
     if only:
         failures = []
     if options.limit:
-        clips = dealt(clips, options.limit)
+        clips = clips.taken(dealt_positions(_speakers(clips), options.limit))
         failures = failures[: options.limit] if not clips else []
     if not clips and not failures:
-        found = ", ".join(sorted({c.speaker for c in corpus.clips}, key=natural)) or "none"
+        found = ", ".join(sorted(set(_speakers(corpus.clips)), key=natural)) or "none"
         raise BadInput(
             f"{corpus.root} has no clip for this choice (speakers found: {found})",
             "check --split and --speakers",
         )
     if options.shard:
         shard = Shard.parse(options.shard)
-        clips = [clip for clip in clips if shard.holds(clip.clip_id)]
+        names = enumerate(clips.names())
+        clips = clips.taken(i for i, (speaker, stem) in names if shard.holds(f"{speaker}/{stem}"))
         failures = [failure for failure in failures if shard.holds(failure.clip_id)]
-    return Selection(corpus, split, tuple(clips), tuple(failures))
+    return Selection(corpus, split, clips, tuple(failures))
+
+
+def _speakers(clips: StoredClips) -> Iterator[str]:
+    return (speaker for speaker, _ in clips.names())

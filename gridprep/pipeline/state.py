@@ -188,15 +188,17 @@ class Remembered(NamedTuple):
         text: of its state, "" where there is none.
         unsure: whether its files must be compared by content.
         mark, files: as `gridprep.pipeline.finished` makes them of a finished clip, else empty.
+        listed: whether the last manifest lists it, as a row or as a failure.
     """
 
     text: str
     unsure: bool
     mark: bytes
     files: str
+    listed: bool
 
 
-NOTHING = Remembered("", False, b"", "")
+NOTHING = Remembered("", False, b"", "", False)
 
 
 class StateStore:
@@ -285,11 +287,13 @@ class StateStore:
         """Returns all that is remembered of a clip."""
         with self._told():
             row = self._database.execute(
-                "SELECT state, unsure, mark, files FROM clips LEFT JOIN finished USING (clip_id)"
+                "SELECT state, unsure, mark, files, listed FROM clips LEFT JOIN finished USING (clip_id)"
                 " WHERE clip_id = ?",
                 (clip_id,),
             ).fetchone()
-        return Remembered(row[0], bool(row[1]), row[2] or b"", row[3] or "") if row else NOTHING
+        if row is None:
+            return NOTHING
+        return Remembered(row[0], bool(row[1]), row[2] or b"", row[3] or "", bool(row[4]))
 
     def set_finished(self, rows: Iterable[tuple[str, bytes, str]]) -> None:
         """Stores (clip, mark, files) of finished clips; see `gridprep.pipeline.finished`."""
@@ -350,23 +354,37 @@ class StateStore:
             ((count,),) = self._database.execute("SELECT count(*) FROM clips WHERE state <> ''")
         return int(count)
 
-    def listed(self) -> set[str]:
-        """The clips that the last manifest lists, as rows or as failures."""
+    def count_listed(self) -> int:
+        """How many clips the last manifest lists, as rows or as failures."""
         with self._told():
-            return {i for (i,) in self._database.execute("SELECT clip_id FROM clips WHERE listed")}
+            ((count,),) = self._database.execute("SELECT count(*) FROM clips WHERE listed")
+        return int(count)
+
+    def is_listed(self, clip_id: str) -> bool:
+        """Whether the last manifest lists a clip."""
+        with self._told():
+            row = self._database.execute(
+                "SELECT listed FROM clips WHERE clip_id = ?", (clip_id,)
+            ).fetchone()
+        return row is not None and bool(row[0])
 
     def set_listed(self, clip_ids: Iterable[str]) -> None:
-        """Replaces the clips that `listed` returns."""
-        ids = set(clip_ids)
-        if ids == self.listed():
-            return
+        """Notes the clips that the manifest lists now. They may be many, so they are told from those of
+        before in a temporary table."""
         with self._told(), self._database:
-            self._database.execute("UPDATE clips SET listed = 0")
+            self._database.execute("CREATE TEMP TABLE now (clip_id TEXT PRIMARY KEY) WITHOUT ROWID")
             self._database.executemany(
-                "INSERT INTO clips (clip_id, state, listed) VALUES (?, '', 1)"
-                " ON CONFLICT (clip_id) DO UPDATE SET listed = 1",
-                ((i,) for i in ids),
+                "INSERT OR IGNORE INTO now VALUES (?)", ((i,) for i in clip_ids)
             )
+            self._database.execute(
+                "UPDATE clips SET listed = 0"
+                " WHERE listed AND clip_id NOT IN (SELECT clip_id FROM now)"
+            )
+            self._database.execute(
+                "INSERT INTO clips (clip_id, state, listed) SELECT clip_id, '', 1 FROM now WHERE true"
+                " ON CONFLICT (clip_id) DO UPDATE SET listed = 1 WHERE NOT listed"
+            )
+            self._database.execute("DROP TABLE now")
 
     def written(self) -> tuple[str, str]:
         """(digest of what the lists were written from, digest of their files), or "" and ""; see

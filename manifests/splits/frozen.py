@@ -8,6 +8,7 @@ import hashlib
 import io
 import json
 import os
+import sys
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -103,7 +104,7 @@ def parse(text: bytes) -> dict[str, dict[str, str]]:
         speaker, stem, subset = line.split(",")
         if speaker not in SPEAKERS or subset not in SUBSETS:
             raise ValueError(f"line {line!r}")
-        subsets.setdefault(speaker, {})[stem] = subset
+        subsets.setdefault(speaker, {})[stem] = sys.intern(subset)
     return subsets
 
 
@@ -152,15 +153,15 @@ def load_file(path: str | os.PathLike[str]) -> Split:
 
 def parse_rows(text: bytes) -> dict[str, dict[str, str]]:
     """speaker → stem → subset out of a split file's text, of any corpus. Raises `ValueError`."""
-    rows = list(csv.reader(io.StringIO(text.decode("utf-8"))))
-    if not rows or rows[0] != ["speaker", "stem", "subset"]:
+    rows = csv.reader(io.StringIO(text.decode("utf-8")))
+    if next(rows, None) != ["speaker", "stem", "subset"]:
         raise ValueError("no header speaker,stem,subset")
     subsets: dict[str, dict[str, str]] = {}
-    for row in rows[1:]:
+    for row in rows:
         speaker, stem, subset = row
         if subset not in SUBSETS:
             raise ValueError(f"line {','.join(row)!r}")
-        subsets.setdefault(speaker, {})[stem] = subset
+        subsets.setdefault(speaker, {})[stem] = sys.intern(subset)
     return subsets
 
 

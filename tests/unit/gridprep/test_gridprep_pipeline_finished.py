@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from builds import STUB, add_clip, digests
 
-from gridprep.pipeline import finished, unchanged
+from gridprep.pipeline import finished, planning, unchanged
 from gridprep.pipeline import run as build
 from gridprep.pipeline.recipe import Recipe, is_done
 from gridprep.pipeline.run import run
@@ -50,7 +50,7 @@ def judged(monkeypatch: pytest.MonkeyPatch, stub: str) -> list[str]:
         seen.append(task.clip.clip_id)
         return is_done(task, *more)
 
-    monkeypatch.setattr(build, "is_done", noted)
+    monkeypatch.setattr(planning, "is_done", noted)
     return seen
 
 
@@ -235,7 +235,7 @@ def test_notes_are_what_the_state_says(corpus: Path, judged: list[str]) -> None:
         assert remembered.text == encode_state(state)
         assert remembered.files == finished.files_of(state)
         assert len(remembered.mark) == hashlib.sha256().digest_size
-        assert store.remembered("s1/unknown") == ("", False, b"", "")
+        assert store.remembered("s1/unknown") == ("", False, b"", "", False)
     shutil.rmtree(out / "lips")
     run(options(corpus))
     with StateStore(out) as store:

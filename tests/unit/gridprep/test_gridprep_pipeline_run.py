@@ -18,8 +18,9 @@ from clips import pictures, tiny_clip
 
 from gridprep.pipeline import run as build
 from gridprep.pipeline import selection, unchanged
+from gridprep.pipeline.planning import plan
 from gridprep.pipeline.recipe import ALL_STAGES, ClipTask, Recipe
-from gridprep.pipeline.run import estimate, plan, run
+from gridprep.pipeline.run import estimate, run
 from gridprep.pipeline.selection import BuildOptions, Selection, select, with_versions
 from gridprep.pipeline.stages import process_clip
 from gridprep.pipeline.state import STATE_FOLDER, StateStore
@@ -380,7 +381,7 @@ def test_a_clip_that_kills_workers_is_a_failure_and_is_tried_again(
     mine = replace(options(corpus), recipe=with_versions(RECIPE))
     with StateStore(mine.out) as store:
         planned = plan(mine, select(mine).clips, store)
-    assert [task.clip.clip_id for task in planned.tasks] == [failure.clip_id]
+    assert [clip.clip_id for clip in planned.tasks.clips] == [failure.clip_id]
 
 
 @pytest.mark.usefixtures("serial")
