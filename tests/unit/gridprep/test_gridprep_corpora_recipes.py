@@ -113,7 +113,7 @@ def test_every_recipe_names_its_corpus_and_where_its_layout_is_from() -> None:
         assert found.name == name
         assert len(found.title) > 10
         assert len(found.source) > 10
-        with pytest.raises(BadInput, match="is not a folder"):
+        with pytest.raises(BadInput, match="does not exist"):
             found.find("/absent/folder")
 
 

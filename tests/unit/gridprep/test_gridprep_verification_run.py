@@ -246,7 +246,7 @@ def test_choices(corpus: Path, run: Run) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["nowhere"], "is not a folder"),
+        (["nowhere"], "does not exist"),
         (["grid", "--speakers", "s3"], "no clip for this choice"),
         (["grid", "--speakers", "s21"], "s21"),
         (["grid", "--out", "grid/verify.json"], "inside the corpus"),
