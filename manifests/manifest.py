@@ -75,6 +75,10 @@ def select(
     """
     _check_subset(subset, "all")
     chosen = [row for row in rows if subset in (row.subset, "all")]
+    if not rows:
+        raise BadInput(
+            f"{os.fspath(manifest)} lists no clip", "see failures.jsonl beside it, and build again"
+        )
     if not chosen:
         there = ", ".join(f"{sum(r.subset == s for r in rows)} {s}" for s in SUBSETS)
         raise BadInput(

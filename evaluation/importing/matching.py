@@ -15,6 +15,7 @@ from manifests.corpus_names import LABELS, corpus_of
 from manifests.errors import BadInput
 from manifests.grammar import is_stem, sentence_of
 from manifests.io import read_manifest, sha256_file
+from manifests.manifest import select
 from manifests.records import Record, RunClip
 from manifests.tables import read_table, speaker_name, stem_name
 
@@ -207,9 +208,7 @@ def read_sentences(path: Path) -> dict[ClipName, RunClip]:
 def _of_manifest(path: Path, subset: str) -> Asked:
     path = path / "manifest.jsonl" if path.is_dir() else path
     header, rows = read_manifest(path)
-    chosen = [row for row in rows if subset in (row.subset, "all")]
-    if not chosen:
-        raise BadInput(f"{path} has no {subset} clip", "choose another --subset")
+    chosen = select(rows, subset, 0, path)
     return Asked(
         {(r.speaker, r.stem): RunClip(r.speaker, r.stem, r.sentence, r.gender, "") for r in chosen},
         {(r.speaker, r.stem): path.parent / r.paths["audio"] for r in chosen if "audio" in r.paths},

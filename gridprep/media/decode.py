@@ -58,6 +58,7 @@ class Media:
         audio_gap_samples: zeros in `audio` where packets were lost, so that what follows stays in time.
         has_video, has_audio: whether the container has such a stream that can be decoded.
         damaged_frames: frames that the decoder marked as corrupt.
+        interlaced_frames: frames whose odd and even lines are of two times, as the file says.
         decode_errors: packets that could not be decoded, and were skipped.
         codecs: `mpeg1video+mp2`.
         undecodable: kinds (`video`, `audio`) that have streams, but none that FFmpeg can decode.
@@ -83,6 +84,7 @@ class Media:
     pixel_aspect: Fraction = Fraction(1)
     quarter_turns: int = 0
     mirrored: bool = False
+    interlaced_frames: int = 0
     audio_delay_samples: int = 0
 
 
@@ -195,7 +197,7 @@ class _Pictures:
     def __init__(self, path: str, window: Window | None) -> None:
         self.reader = VideoReader(path, window=window)
         self.times_s: list[float] = []
-        self.damaged = 0
+        self.damaged = self.interlaced = 0
         self.way_up = 0, False
         self._size: tuple[int, int] = (0, 0)
         self._whole: NDArray[np.uint8] | None = None
@@ -210,6 +212,7 @@ class _Pictures:
         check_size(self.reader.path, self._size, frame)
         self.times_s.append(frame.time if frame.time is not None else np.nan)
         self.damaged += bool(frame.is_corrupt)
+        self.interlaced += bool(frame.interlaced_frame)
         picture = upright_view(frame, self.reader.aspect)
         if not self._too_large and max(number + 1, CLIP_FRAMES) * picture.nbytes > WHOLE_BYTES:
             if self._whole is not None:
@@ -328,5 +331,6 @@ def _decode(
         pixel_aspect=pixel_aspect(video_stream) if video_stream is not None else Fraction(1),
         quarter_turns=pictures.way_up[0],
         mirrored=pictures.way_up[1],
+        interlaced_frames=pictures.interlaced,
         audio_delay_samples=delay,
     )

@@ -161,6 +161,8 @@ def check_video(media: Media, expected: ClipExpectation = GRID_CLIP) -> CheckedV
         qc["turned_degrees"] = 90 * media.quarter_turns
         if media.mirrored:
             qc["mirrored"] = True
+    if 2 * media.interlaced_frames > len(frames):
+        flags.append("interlaced")
     frames, rate_flags = _to_25_fps(media, qc, expected)
     flags += rate_flags
     if media.decode_errors or media.damaged_frames:

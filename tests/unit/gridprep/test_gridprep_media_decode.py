@@ -277,6 +277,13 @@ def test_mirrored_clips_are_flagged(tmp_path: Path) -> None:
     assert (checked.qc["turned_degrees"], checked.qc["mirrored"]) == (0, True)
 
 
+def test_interlaced_clips_are_flagged(tmp_path: Path) -> None:
+    options = {"preset": "ultrafast", "x264-params": "tff=1"}
+    path = write(tmp_path / "x.mp4", Pictures(pictures(75), options=options))
+    assert check_video(decode(path)).flags == ("interlaced",)
+    assert check_video(decode(write(tmp_path / "y.mp4", Pictures(pictures(75))))).flags == ()
+
+
 def test_the_sound_of_the_default_track_is_heard(tmp_path: Path) -> None:
     soft, loud = 0.1 * tone()[:, 0], tone()[:, 0]
     frames = pictures(75)

@@ -186,6 +186,8 @@ def test_an_empty_choice_says_what_there_is() -> None:
         select(only, "train", 0, "here")
     with pytest.raises(BadInput, match="choose one of train, val, test, all"):
         select(only, "tset", 0, "here")
+    with pytest.raises(BadInput, match=r"here lists no clip; see failures\.jsonl beside it"):
+        select([], "all", 0, "here")
 
 
 # -- tables -----------------------------------------------------------------------------------------
