@@ -133,7 +133,14 @@ def running(root: Path, info: RunInfo) -> Iterator[None]:
         yield
 
 
+def check_name(name: str) -> None:
+    """Raises `BadInput` for a name that no table could print."""
+    if not name.strip():
+        raise BadInput("the name of the run is empty", "name the system with --name")
+
+
 def _check_free(root: Path, info: RunInfo) -> None:
+    check_name(info.name)
     if (root / RUN_FILE).exists():
         earlier = read_info(root)
         for field in SAME_RUN:

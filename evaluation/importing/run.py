@@ -36,6 +36,7 @@ from manifests.console import Progress
 from manifests.errors import BadInput
 from manifests.io import read_json, sha256_file, write_json, write_jsonl
 from manifests.records import ClipFailure, RunClip, RunInfo
+from manifests.runs import check_name
 from manifests.versions import library_version
 
 
@@ -152,7 +153,9 @@ def _info(options: ImportOptions, asked: Asked, n_expected: int) -> RunInfo:
 
 
 def check_out(out: Path, name: str) -> None:
-    """Raises `BadInput` where `out` holds anything but an earlier import of the same system."""
+    """Raises `BadInput` where `out` holds anything but an earlier import of the same system, or the system
+    has no name."""
+    check_name(name)
     if not out.exists() or (out.is_dir() and not any(out.iterdir())):
         return
     if not (out / "run.json").is_file():

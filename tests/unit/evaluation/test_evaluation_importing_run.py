@@ -413,6 +413,9 @@ def test_other_folders_are_left_alone(tmp_path: Path, sound: Sound) -> None:
     assert "is not a folder" in str(gone.exception)
     both = bring(tmp_path, tmp_path / "y", "--manifest", "a", "--references", "b")
     assert "both given" in str(both.exception)
+    nameless = bring(tmp_path / "in", tmp_path / "z", name=" ")
+    assert "the name of the run is empty; name the system" in str(nameless.exception)
+    assert not (tmp_path / "z").exists()
 
 
 def test_a_killed_import_is_gone_on_with(
