@@ -7,12 +7,13 @@ of the frames.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 
 import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch.nn import functional
 
 from manifests.records import WordSpan
 
@@ -33,6 +34,9 @@ class Augmentation:
         speed: largest relative change of the speed of speech; frames are left out or repeated evenly.
         time_mask_frames: longest run of frames that is replaced by the clip's mean frame, drawn once
             per second (Auto-AVSR masks up to 0.4 s, 10 frames).
+        stretch: largest relative change of the width and of the height of the pictures, each drawn for
+            itself: mouths are not of one shape.
+        turn_degrees: largest turn about the middle of the picture.
     """
 
     flip: float = 0.5
@@ -44,6 +48,8 @@ class Augmentation:
     word_crop_decay: float = 0.925
     speed: float = 0.0
     time_mask_frames: int = 0
+    stretch: float = 0.0
+    turn_degrees: float = 0.0
 
 
 NONE = Augmentation(0, 0, 0, 0, 0, 0)
@@ -51,12 +57,13 @@ NONE = Augmentation(0, 0, 0, 0, 0, 0)
 
 @dataclass(frozen=True)
 class Variation:
-    """The numbers drawn for a clip: the same flip, shift and light for all its frames.
+    """The numbers drawn for a clip: the same flip, shift, light and shape for all its frames.
 
     Attributes:
         flip: whether it is mirrored.
         down, right: pixels by which the view moves; edges are repeated.
         gain, lift: of the gray levels about 127.5.
+        wide, high, turn_degrees: factors of width and height about the middle, then the turn.
     """
 
     flip: bool = False
@@ -64,6 +71,9 @@ class Variation:
     right: int = 0
     gain: float = 1.0
     lift: float = 0.0
+    wide: float = 1.0
+    high: float = 1.0
+    turn_degrees: float = 0.0
 
     def places(self, side: int, shift: int, flip: bool = False) -> NDArray[np.int64]:
         """(side,) which row or column of the picture each one of the view shows."""
@@ -75,15 +85,26 @@ class Variation:
         levels = np.round((np.arange(256) - 127.5) * self.gain + 127.5 + self.lift)
         return np.clip(levels, 0, 255).astype(np.uint8)
 
+    @property
+    def reshapes(self) -> bool:
+        """Whether pixels are interpolated, and not only moved."""
+        return (self.wide, self.high, self.turn_degrees) != (1.0, 1.0, 0.0)
+
+    def linear(self) -> NDArray[np.float64]:
+        """(2, 2) matrix from places of the view to places of the picture, (x, y) about the middle."""
+        angle = np.deg2rad(self.turn_degrees)
+        back = np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
+        return np.asarray(back / np.array([[self.wide], [self.high]]))
+
     def numbers(self) -> NDArray[np.float64]:
-        """(5,) for a batch that varies later; `Variation.of` reads them."""
-        return np.array([self.flip, self.down, self.right, self.gain, self.lift], np.float64)
+        """(8,) for a batch that varies later; `Variation.of` reads them."""
+        return np.array([float(value) for value in astuple(self)])
 
     @classmethod
     def of(cls, numbers: Sequence[float]) -> Variation:
         """The inverse of `numbers`."""
-        flip, down, right, gain, lift = numbers
-        return cls(bool(flip), int(down), int(right), gain, lift)
+        flip, down, right, *rest = numbers
+        return cls(bool(flip), int(down), int(right), *rest)
 
 
 def drawn(how: Augmentation, side: int, rng: np.random.Generator) -> Variation:
@@ -93,16 +114,22 @@ def drawn(how: Augmentation, side: int, rng: np.random.Generator) -> Variation:
     down, right = rng.integers(0, 2 * reach + 1, size=2) - reach if reach else (0, 0)
     gain = 1 + how.contrast * rng.uniform(-1, 1)
     lift = 255 * how.brightness * rng.uniform(-1, 1)
-    return Variation(flip, int(down), int(right), gain, lift)
+    wide, high = 1 + how.stretch * rng.uniform(-1, 1, 2) if how.stretch else (1.0, 1.0)
+    turn_degrees = how.turn_degrees * rng.uniform(-1, 1) if how.turn_degrees else 0.0
+    return Variation(
+        flip, int(down), int(right), gain, lift, float(wide), float(high), turn_degrees
+    )
 
 
 def varied(frames: Frames, by: Variation) -> Frames:
-    """Applies flip, shift and light, the same for all frames of a clip: (T, H, W, C) → the same shape,
-    in memory of its own."""
+    """Applies flip, shift, shape and light, the same for all frames of a clip of square pictures:
+    (T, H, W, C) → the same shape, in memory of its own."""
     if by.flip:
         frames = frames[:, :, ::-1]
     frames = _moved(_moved(frames, by.down, 1), by.right, 2)
     frames = np.ascontiguousarray(frames)
+    if by.reshapes:
+        frames = _reshaped(frames, by)
     if by.gain != 1 or by.lift:
         # OpenCV's table is ten times as fast as NumPy's indexing.
         frames = cv2.LUT(frames.reshape(len(frames), -1), by.table()).reshape(frames.shape)
@@ -118,12 +145,27 @@ def _moved(frames: Frames, shift: int, axis: int) -> Frames:
     return np.take(frames, places, axis=axis)
 
 
+def _reshaped(frames: Frames, by: Variation) -> Frames:
+    """(T, H, H, C) frames stretched and turned about their middle, edges repeated."""
+    side = frames.shape[1]
+    linear, middle = by.linear(), np.full(2, (side - 1) / 2)
+    matrix = np.hstack([linear, (middle - linear @ middle)[:, None]])
+    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    made = np.empty_like(frames)
+    for frame, out in zip(frames, made, strict=True):
+        turned = cv2.warpAffine(
+            frame, matrix, (side, side), flags=flags, borderMode=cv2.BORDER_REPLICATE
+        )
+        out[...] = turned.reshape(out.shape)
+    return made
+
+
 def vary_batch(pictures: torch.Tensor, variations: torch.Tensor) -> torch.Tensor:
     """Varies a batch as `varied` varies a clip, where the batch is, such as on a GPU.
 
     Args:
         pictures: (B, C, …, H, W) uint8.
-        variations: (B, 5) `Variation.numbers`, on the CPU.
+        variations: (B, 8) `Variation.numbers`, on the CPU.
 
     Returns:
         The same shape, uint8.
@@ -142,8 +184,21 @@ def vary_batch(pictures: torch.Tensor, variations: torch.Tensor) -> torch.Tensor
     )
     for number, picture in enumerate(pictures):
         moved = picture.index_select(-2, rows[number]).index_select(-1, columns[number])
+        if chosen[number].reshapes:
+            moved = _reshaped_tensor(moved, chosen[number])
         made[number] = tables[number][moved.long()]
     return made
+
+
+def _reshaped_tensor(picture: torch.Tensor, by: Variation) -> torch.Tensor:
+    """(C, …, H, H) uint8 stretched and turned as `_reshaped` does it, to a gray level."""
+    planes = picture.reshape(1, -1, *picture.shape[-2:]).float()
+    # Its places run from −1 to 1 over the picture: the matrix about the middle is the same.
+    matrix = np.hstack([by.linear(), np.zeros((2, 1))])[None]
+    theta = torch.tensor(matrix, dtype=torch.float32, device=picture.device)
+    grid = functional.affine_grid(theta, list(planes.shape), align_corners=False)
+    turned = functional.grid_sample(planes, grid, padding_mode="border", align_corners=False)
+    return turned.round().to(torch.uint8).reshape(picture.shape)
 
 
 def jittered_times(n_frames: int, share: float, rng: np.random.Generator) -> NDArray[np.int64]:

@@ -222,6 +222,44 @@ def test_a_clip_is_varied_as_one(build: Path) -> None:
     assert np.array_equal(flipped, frames[:, :, ::-1])
 
 
+def test_pictures_are_stretched_and_turned_about_their_middle() -> None:
+    """A spot 8 to the right and 4 down of the middle: half as far by a factor of ½ and, turned a
+    quarter, below the middle in the place of right of it."""
+    frames = np.zeros((3, 41, 41, 3), np.uint8)
+    frames[:, 23:26, 27:30] = 255
+
+    def spot(by: augment.Variation) -> list[int]:
+        seen = augment.varied(frames, by)
+        assert all(np.array_equal(picture, seen[0]) for picture in seen)
+        down, right = np.argwhere(seen[0, :, :, 0] > 100).mean(0) - 20
+        return [round(right), round(down)]
+
+    assert spot(augment.Variation()) == [8, 4]
+    assert spot(augment.Variation(wide=0.5)) == [4, 4]
+    assert spot(augment.Variation(high=1.5)) == [8, 6]
+    assert spot(augment.Variation(turn_degrees=90.0)) == [-4, 8]
+    assert spot(augment.Variation(wide=0.5, turn_degrees=90.0)) == [-4, 4]
+    assert spot(augment.Variation(flip=True, right=2, high=0.5)) == [-10, 2]
+
+
+def test_shapes_are_drawn_apart_and_leave_other_draws_as_they_were() -> None:
+    plain = Augmentation()
+    bent = replace(plain, stretch=0.2, turn_degrees=8.0)
+    drawn = [augment.drawn(bent, 56, np.random.default_rng(seed)) for seed in range(50)]
+    for seed, by in enumerate(drawn):
+        same = replace(by, wide=1.0, high=1.0, turn_degrees=0.0)
+        assert augment.drawn(plain, 56, np.random.default_rng(seed)) == same
+        assert augment.Variation.of(by.numbers().tolist()) == by
+    for values, reach in (
+        ([by.wide - 1 for by in drawn], 0.2),
+        ([by.high - 1 for by in drawn], 0.2),
+        ([by.turn_degrees for by in drawn], 8.0),
+    ):
+        assert -reach <= min(values) < -reach / 2
+        assert reach / 2 < max(values) <= reach
+    assert np.corrcoef([by.wide for by in drawn], [by.high for by in drawn])[0, 1] < 0.5
+
+
 @pytest.mark.parametrize("kind", ["lips", "face", "mel", "audio"])
 @pytest.mark.parametrize("fault", ["absent", "damaged"])
 def test_unusable_features_are_named(tmp_path: Path, kind: str, fault: str) -> None:
@@ -340,13 +378,33 @@ def test_pictures_vary_later_as_they_vary_at_once(build: Path) -> None:
     ]
     keys = [(epoch, number) for epoch in range(2) for number in range(3)]
     at_once, later = (collate([clips[key] for key in keys]) for clips in both)
-    assert later["lips_varied"].shape == later["face_varied"].shape == (6, 5)
+    assert later["lips_varied"].shape == later["face_varied"].shape == (6, 8)
     assert len({tuple(row) for row in later["lips_varied"].tolist()}) == 6
     assert not torch.equal(later["lips"], at_once["lips"])
     varied = varied_batch(later, torch.device("cpu"))
     assert set(varied) == set(at_once)
     assert torch.equal(varied["lips"], at_once["lips"])
     assert torch.equal(varied["face"], at_once["face"])
+
+
+def test_shapes_vary_later_as_they_vary_at_once(build: Path) -> None:
+    how = replace(augment.NONE, flip=0.5, shift=0.1, contrast=0.2, stretch=0.2, turn_degrees=10.0)
+    config = model_config("debug", sets=["lip.input_channels=3", "lip.input_px=32"])
+    at_once, later = (
+        collate([data[0, number] for number in range(3)])
+        for data in (
+            ClipDataset(build, "train", ("lips", "face"), config, how, vary_later=later)
+            for later in (False, True)
+        )
+    )
+    plain = collate([ClipDataset(build, "train", ("lips", "face"), config)[0, n] for n in range(3)])
+    varied = varied_batch(later, torch.device("cpu"))
+    for kind in ("lips", "face"):
+        off = (varied[kind].int() - at_once[kind].int()).abs()
+        assert off.max() <= 2
+        assert (
+            plain[kind].int() - at_once[kind].int()
+        ).abs().float().mean() > 10 * off.float().mean()
 
 
 def test_bytes_of_the_models_size_are_not_converted(build: Path) -> None:
