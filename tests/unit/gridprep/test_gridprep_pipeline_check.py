@@ -97,7 +97,7 @@ def test_a_repair_that_cannot_be_is_one_line(out: Path) -> None:
     corpus.rename(out.parent / "moved")
     code, _, error = gridprep("check", out, "--repair")
     assert code == 2
-    assert "corpus is not a folder" in error
+    assert "corpus does not exist" in error
     provenance = json.loads((out / "provenance.json").read_text())
     changed = provenance | {"stages": provenance["stages"] | {"crop": "crop 0 another OpenCV"}}
     (out / "provenance.json").write_text(json.dumps(changed))
