@@ -56,19 +56,25 @@ def to_mono(sound: NDArray[FloatT]) -> Mono[FloatT]:
     if channels == 1:
         return Mono(sound[:, 0], 1, 1)
     with np.errstate(invalid="ignore", over="ignore"):
-        power = np.square(sound, dtype=np.float64).mean(axis=0)
+        power = np.array([_power(sound[:, channel]) for channel in range(channels)])
         sounding = ~(power < 10 ** (SILENT_CHANNEL_DBFS / 10))
-        kept = sound[:, sounding] if sounding.any() else sound
+        kept = sound[:, sounding] if sounding.any() and not sounding.all() else sound
         if kept.shape[1] == 2:
             # A sum of two columns: a mean over pairs takes twenty times as long, to the same values.
             mean = kept[:, 0] + kept[:, 1]
             mean *= sound.dtype.type(0.5)
         else:
             mean = kept.mean(axis=1, dtype=sound.dtype)
-        level = np.square(mean, dtype=np.float64).mean()
+        level = _power(mean)
         if sounding.any() and level < 10 ** (CANCELLED_DB / 10) * power[sounding].mean():
             return Mono(sound[:, int(power.argmax())].copy(), channels, 1, cancelled=True)
     return Mono(mean, channels, kept.shape[1])
+
+
+def _power(samples: NDArray[np.floating[Any]]) -> float:
+    """Mean square of (n,) samples, 0 of none. A product takes a tenth of the time of squares and their
+    mean, and a clip of two channels has three of them."""
+    return float(np.dot(samples, samples)) / max(len(samples), 1)
 
 
 def write_wav(
