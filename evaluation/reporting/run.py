@@ -164,11 +164,11 @@ def write_report(
     paths = [out / writers.DEFINITIONS, out / protocol.FILE]
     write_json(paths[1], report.protocol)
     writers.write_definitions(paths[0], report)
-    for form in FILES:
-        made = [out / name for name in FILES[form]] if form in formats else []
-        paths += made
-        if not made:
+    for form, names in FILES.items():
+        if form not in formats:
             continue
+        made = [out / name for name in names]
+        paths += made
         if form == "md":
             writers.write_markdown(made[0], report)
         elif form == "latex":

@@ -13,6 +13,7 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from facetron.baselines import phonemes
 from facetron.baselines.eyes import Scale
+from facetron.model.padding import inside
 from manifests.errors import BadInput
 from manifests.precision import full_precision
 
@@ -68,10 +69,7 @@ class _Text(nn.Module):
         made: Tensor = self.into(phones)
         for conv in self.convs:
             if counts is not None:  # padding must not differ from the end of a sentence
-                made = (
-                    made
-                    * (torch.arange(made.shape[1], device=made.device) < counts[:, None])[..., None]
-                )
+                made = made * inside(counts, made)[..., None]
             made = made + self.dropout(torch.relu(conv(made.transpose(1, 2)).transpose(1, 2)))
         return made
 

@@ -21,8 +21,8 @@ from facetron.model import i2i
 from facetron.synthesis.base import SpeechSynthesizer
 from facetron.synthesis.tasks import SynthesisTask
 from manifests.errors import BadInput, ToolkitError
-from manifests.features import open_arrays
-from manifests.io import atomic_path, sha256_file
+from manifests.features import npz, open_arrays
+from manifests.io import sha256_file, write_bytes
 from manifests.pictures import read_pictures
 from manifests.records import ManifestRow
 
@@ -120,8 +120,7 @@ class StillEmbeddings:
         # A build on a read-only disk is as good, only slower.
         with contextlib.suppress(OSError):
             for speaker in new:
-                with atomic_path(folder / f"{speaker}.npz") as path, path.open("wb") as file:
-                    np.savez(file, **self._held[speaker])  # type: ignore[arg-type]
+                write_bytes(folder / f"{speaker}.npz", npz(self._held[speaker]))
 
 
 class Faces:

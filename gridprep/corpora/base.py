@@ -196,8 +196,7 @@ class Recipe:
 
     def parse_speakers(self, text: str, found: Corpus) -> frozenset[str]:
         """Names separated by commas, each a speaker of the corpus."""
-        known = {speaker for speaker, _ in found.clips.names()}
-        known |= {failure.speaker for failure in found.failures}
+        known = {*found.clips.speakers(), *(failure.speaker for failure in found.failures)}
         wanted = frozenset(name.strip() for name in text.split(",") if name.strip())
         if unknown := sorted(wanted - known):
             few = ", ".join(sorted(known, key=natural)[:8])

@@ -160,10 +160,9 @@ def _listed(root: str, path: str, look_around: bool) -> Corpus:
         elif kind := kind_of_file(video):
             failures.append(failed(clip, "not_a_file", f"{where} is {kind}"))
         elif (first := lines.setdefault(clip.clip_id, row.number)) != row.number:
-            detail = (
-                f"{where} is {clip.clip_id}, as line {first} is: leave one of them out, or name "
-            )
-            failures.append(failed(clip, "same_name", detail + "another speaker or start_s"))
+            remedy = "leave one of them out, or name another speaker or start_s"
+            detail = f"{where} is {clip.clip_id}, as line {first} is: {remedy}"
+            failures.append(failed(clip, "same_name", detail))
         else:
             clips.append(clip)
     if not clips and not failures:

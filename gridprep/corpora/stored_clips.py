@@ -156,6 +156,14 @@ class StoredClips(Sequence[Clip]):
         read = self._records.read
         return (read(place)[:2] for place in self.places)
 
+    def ids(self) -> Iterator[str]:
+        """`Clip.clip_id` of each clip."""
+        return (f"{speaker}/{stem}" for speaker, stem in self.names())
+
+    def speakers(self) -> Iterator[str]:
+        """Speaker of each clip."""
+        return (speaker for speaker, _ in self.names())
+
     def taken(self, positions: Iterable[int]) -> StoredClips:
         """The clips at some positions."""
         return StoredClips(self._records, array("I", (self.places[i] for i in positions)))

@@ -151,7 +151,7 @@ def run(options: BuildOptions) -> BuildReport:
             )
         total = len(selection.clips) + len(selection.find_failures)
         failed = {failure.clip_id for failure in failures}
-        ids = enumerate(_ids(selection.clips))
+        ids = enumerate(selection.clips.ids())
         order = {clip_id: i for i, clip_id in ids if clip_id in failed}
         failures.sort(key=lambda f: order.get(f.clip_id, -1))
         return BuildReport(
@@ -175,7 +175,7 @@ def _unchanged(
     where they must be written."""
     others = {safe_id(failure.clip_id) for failure in selection.find_failures}
     if others:  # two clips of one name are a clip and a failure
-        others -= {clip_id for clip_id in _ids(selection.clips) if clip_id in others}
+        others -= {clip_id for clip_id in selection.clips.ids() if clip_id in others}
     expected = len(selection.clips) + len(others)
     listed = planned.listed + sum(map(store.is_listed, others))
     if not listed == expected == store.count_listed():
@@ -213,7 +213,7 @@ def _execute(
         options.scheduler,
         Shared(os.path.join(options.out, STATE_FOLDER), tasks.clips[0].video),
     )
-    store.mark_unsure(_ids(tasks.clips))
+    store.mark_unsure(tasks.clips.ids())
     results = executor.map(process_clip, tasks)
     with contextlib.closing(results), Progress(len(tasks), "build") as progress:
         for result in results:
@@ -271,10 +271,6 @@ def _retire_manifest(out: str) -> None:
     for name in (MANIFEST, *(f"{subset}.csv" for subset in SUBSETS)):
         with contextlib.suppress(FileNotFoundError):
             os.unlink(os.path.join(out, name))
-
-
-def _ids(clips: StoredClips) -> Iterator[str]:
-    return (f"{speaker}/{stem}" for speaker, stem in clips.names())
 
 
 class _Lists:
@@ -336,7 +332,7 @@ class _Lists:
     def listed(self) -> Iterator[str]:
         """The clips that `results` gave."""
         yield from self._listed_failures
-        yield from _ids(self._selection.corpus.clips.taken(self._listed_clips))
+        yield from self._selection.corpus.clips.taken(self._listed_clips).ids()
 
     def _subset(self, clip: Clip) -> str:
         split = self._selection.split

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from importlib import resources
 
@@ -162,21 +161,16 @@ def select(options: BuildOptions) -> Selection:
     if only:
         failures = []
     if options.limit:
-        clips = clips.taken(dealt_positions(_speakers(clips), options.limit))
+        clips = clips.taken(dealt_positions(clips.speakers(), options.limit))
         failures = failures[: options.limit] if not clips else []
     if not clips and not failures:
-        found = ", ".join(sorted(set(_speakers(corpus.clips)), key=natural)) or "none"
+        found = ", ".join(sorted(set(corpus.clips.speakers()), key=natural)) or "none"
         raise BadInput(
             f"{corpus.root} has no clip for this choice (speakers found: {found})",
             "check --split and --speakers",
         )
     if options.shard:
         shard = Shard.parse(options.shard)
-        names = enumerate(clips.names())
-        clips = clips.taken(i for i, (speaker, stem) in names if shard.holds(f"{speaker}/{stem}"))
+        clips = clips.taken(i for i, clip_id in enumerate(clips.ids()) if shard.holds(clip_id))
         failures = [failure for failure in failures if shard.holds(failure.clip_id)]
     return Selection(corpus, split, clips, tuple(failures))
-
-
-def _speakers(clips: StoredClips) -> Iterator[str]:
-    return (speaker for speaker, _ in clips.names())
