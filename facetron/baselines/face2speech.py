@@ -41,7 +41,7 @@ from facetron.inventory import ModuleEntry
 from facetron.model import encoders
 from facetron.model.config import FaceConfig, mel_spec, mels_per_picture
 from facetron.model.face import FaceEncoder
-from facetron.model.padding import embedded
+from facetron.model.padding import embedded, inside
 from facetron.model.sizes import SMALL as FACETRON_SMALL
 from facetron.options import presets_of
 from facetron.synthesis.base import (
@@ -220,13 +220,11 @@ class TtsStage(Stage[Face2SpeechConfig]):
         """Squares of the durations' logarithms and of the mel, as Face2Speech's; `duration` is in
         frames, `mel` the absolute error in the mel's units."""
         durations, scale = batch["durations"], self.model.tts.scale
-        known = torch.arange(durations.shape[1], device=durations.device)
-        inside = (known < batch["phone_count"][:, None]).float()
+        own = inside(batch["phone_count"], durations).float()
         told, wanted = made["told"], durations.float().log1p()
-        duration = ((told - wanted).square() * inside).sum() / inside.sum()
-        away = ((told.expm1() - durations).abs() * inside).sum() / inside.sum()
-        frames = durations.sum(1)
-        heard = (torch.arange(made["mel"].shape[2], device=frames.device) < frames[:, None]).float()
+        duration = ((told - wanted).square() * own).sum() / own.sum()
+        away = ((told.expm1() - durations).abs() * own).sum() / own.sum()
+        heard = inside(durations.sum(1), made["mel"].transpose(1, 2)).float()
         count = heard.sum() * made["mel"].shape[1]
         error = (made["mel"] - scale(batch["mel"].float())) * heard[:, None]
         squares, absolute = error.square().sum() / count, error.abs().sum() / count

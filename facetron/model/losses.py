@@ -14,6 +14,7 @@ from torch.nn import functional
 
 from facetron.model.ctc import BLANK
 from facetron.model.discriminators import Judgment
+from facetron.model.padding import inside
 from manifests.errors import BadInput
 from manifests.precision import product
 
@@ -125,9 +126,9 @@ def mel_loss(made: Tensor, real: Tensor, lengths: Tensor | None = None) -> Tenso
         )
     if lengths is None:
         return functional.l1_loss(made.float(), real.float())
-    inside = torch.arange(made.shape[-1], device=made.device) < lengths.to(made.device)[:, None]
-    difference = (made.float() - real.float()).abs() * inside[:, None]
-    return difference.sum() / (inside.sum() * made.shape[1])
+    own = inside(lengths, made.transpose(1, 2))
+    difference = (made.float() - real.float()).abs() * own[:, None]
+    return difference.sum() / (own.sum() * made.shape[1])
 
 
 def spectral_loss(

@@ -23,7 +23,7 @@ from facetron.model.config import VocoderConfig
 from facetron.model.excitation import CENTS, MIDDLE_HZ, Pitch, PitchReader
 from facetron.model.facetron import Facetron
 from facetron.model.losses import contrastive_loss
-from facetron.model.padding import embedded
+from facetron.model.padding import embedded, inside
 from facetron.model.prosody import ProsodyEncoder
 from facetron.model.vocoder import Vocoder
 from facetron.train.lengths import averaged
@@ -125,7 +125,7 @@ def swap_losses(
         real = reader(mel)
         voiced = real.voicing > 0
         if lengths is not None:
-            voiced &= torch.arange(voiced.shape[1], device=mel.device) < lengths[:, None]
+            voiced &= inside(lengths, voiced)
         count = voiced.sum(1)
         mean = (real.octaves * voiced).sum(1) / count.clamp(min=1)
     own = torch.tensor(swapped, device=mel.device)
